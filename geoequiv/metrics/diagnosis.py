@@ -101,20 +101,24 @@ def precision_fault(found: Precision) -> list[Fault]:
         return [
             Fault(
                 "precision",
-                f"Exact in float64 (worst {double['worst']:.1e}), but {single['worst']:.1e} in float32, whose round-off "
-                f"allows {single['tolerance']:.0e}: a loss of precision, not of symmetry. Look for TF32, autocast, or "
-                f"sums of numbers of very different size.{set_to}",
+                f"Exact in float64 (worst {double['worst']:.1e}), but {single['worst']:.1e} in float32, where up to "
+                f"{single['tolerance']:.0e} is round-off: a loss of precision, not of symmetry. Look for TF32, "
+                f"autocast, or sums of numbers of very different size.{set_to}",
             )
         ]
     if found.lowest in ("float16", "bfloat16"):
         worst = max(entry.get("worst", 0.0) for entry in (single, double))
-        return [
-            Fault(
-                "precision",
-                f"The model computes in {found.lowest} inside, and its error ({worst:.1e}) is of the size of that "
-                f"round-off: a loss of precision.{set_to}",
-            )
-        ] if worst <= 50 * {"float16": 1e-3, "bfloat16": 8e-3}[found.lowest] else []
+        return (
+            [
+                Fault(
+                    "precision",
+                    f"The model computes in {found.lowest} inside, and its error ({worst:.1e}) is of the size of that "
+                    f"round-off: a loss of precision.{set_to}",
+                )
+            ]
+            if worst <= 50 * {"float16": 1e-3, "bfloat16": 8e-3}[found.lowest]
+            else []
+        )
     return []
 
 

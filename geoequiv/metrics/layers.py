@@ -22,9 +22,9 @@ class LayerDerivative:
 
     Hidden features have no declared type. Each float tensor that goes into or comes out of the layer is given the type
     that fits best what it does when the model's inputs move: of ``scalar`` and, if its last axis has the length of
-    space, ``vector`` and ``point`` (for an e3nn layer also its ``irreps_in``, ``irreps_out``): the one with the smallest
-    :math:`\sum_\xi \| \dot h_\xi - \rho'(\xi) h \|`, where :math:`\dot h_\xi` is d/dt of the tensor h when the inputs
-    move along ξ. With these types, by generator:
+    space, ``vector`` and ``point`` (for an e3nn layer also its ``irreps_in``, ``irreps_out``) the one with the
+    smallest :math:`\sum_\xi \| \dot h_\xi - \rho'(\xi) h \|`, where :math:`\dot h_\xi` is d/dt of the tensor h when
+    the inputs move along ξ. With these types, by generator:
 
     .. math::
         \text{accumulated} &= \| \dot h^\text{out}_\xi - \rho'(\xi) h^\text{out} \| / \| h^\text{out} \| \\
@@ -43,8 +43,11 @@ class LayerDerivative:
         accumulated: by generator.
 
     Exactness: types are a guess that can be wrong where a feature moves like none of them; then ``own`` is relative
-    to the nearest. It is a sum over the three kinds of error of Gruver et al.'s layer-wise decomposition only before
-    their push-forward through the layers behind.
+    to the nearest. A network that is not equivariant at all mixes coordinates into channels that move like no type:
+    those count as scalars, and ``accumulated`` tells more than ``own``.
+
+    Reference: the layer-wise terms of Gruver et al. (ICLR 2023) before they are pushed forward through the layers
+    behind.
     """
 
     name: str
@@ -231,9 +234,10 @@ def along_type(kind: FieldType, values: Tensor, algebra: Generators, index: int)
     if kind.kind == "scalar":
         return torch.zeros_like(values)
     zero = torch.zeros((), dtype=torch.float64)
-    return torch.func.jvp(
+    _, moving = torch.func.jvp(
         lambda t: kind.act(algebra.first_order(index, t), values), (zero,), (torch.ones_like(zero),)
-    )[1]
+    )
+    return moving
 
 
 def alone(call: LayerCall, directions: list[Tensor], method: str, step: float) -> list[Tensor]:

@@ -195,7 +195,8 @@ def batches(inputs: Any, signature: Signature, dim: int, batch_size: int | None)
 
 def item_norm(outputs: dict[str, Tensor], layout: Layout, names: Collection[str] | None = None) -> Tensor:
     """Euclidean norm of all (or the named) outputs of each item together, ``[n]``, in float64; masked-out nodes do not
-    count."""
+    count.
+    """
     total: Tensor | float = 0.0
     items = 1
     for size in layout.shape:
