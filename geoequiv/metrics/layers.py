@@ -12,6 +12,7 @@ from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
 from geoequiv.errors import GeoequivError, unknown
 from geoequiv.fields import FieldType
+from geoequiv.groups import Element
 from geoequiv.metrics.estimate import as_plain
 from geoequiv.metrics.generators import Generators
 
@@ -233,6 +234,8 @@ def along_type(kind: FieldType, values: Tensor, algebra: Generators, index: int)
     """``ρ'(ξ) h``: how features of a type move along a generator."""
     if kind.kind == "scalar":
         return torch.zeros_like(values)
+    if kind.kind in ("vector", "point"):  # (R, t) ↦ R h + t is affine: at (A, b) it is the derivative
+        return kind.act(Element(algebra.linear[index], algebra.translation[index]), values)
     zero = torch.zeros((), dtype=torch.float64)
     _, moving = torch.func.jvp(
         lambda t: kind.act(algebra.first_order(index, t), values), (zero,), (torch.ones_like(zero),)
@@ -249,7 +252,7 @@ def alone(call: LayerCall, directions: list[Tensor], method: str, step: float) -
         args, kwargs = tree_unflatten([x.clone() if is_feature(x) else x for x in leaves], call.structure)
         return [leaf for leaf in tree_flatten(call.module.forward(*args, **kwargs))[0] if is_feature(leaf)]
 
-    if not directions:
+    if not any(bool(direction.any()) for direction in directions):
         return [torch.zeros_like(h) for h in call.tensors_out]
     if method == "finite-difference":
         ahead = run(*(h + step * v for h, v in zip(call.tensors_in, directions, strict=True)))
