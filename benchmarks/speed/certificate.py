@@ -3,9 +3,9 @@
     python benchmarks/speed/certificate.py [--json FILE]
 
 256 clouds of 5 and of 21 points, M = 64. Every pass that ``certify`` makes is recorded with its inputs (calls without
-gradients, calls with a backward pass to the inputs, forward-mode passes) and replayed with the bare model. Repeats
-alternate; medians of processor time. What ``certify`` does to single layers counts as its own work, not as a pass.
-"sampling" is E, E′ and the relative error alone, over its M + 1 forwards.
+gradients, calls with a backward pass to the inputs, forward-mode passes, forward-mode passes of single layers) and
+replayed with the bare model. Repeats alternate; medians of processor time. "sampling" is E, E′ and the relative error
+alone, over its M + 1 forwards.
 """
 
 import argparse
@@ -16,16 +16,36 @@ import statistics
 import time
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
 
 import geoequiv as ge
+from geoequiv.metrics import layers as layer_passes
 from geoequiv.models import EGNN, Transformer
 
 SIGNATURE = "pos: point, vel: vector, charge: scalar -> pos: point"
 CLOUDS, SAMPLES = 256, 64
-Pass = tuple[str, dict[str, Tensor]]
+Pass = tuple[str, Any]
+
+
+ALONE = layer_passes.alone
+
+
+def recorded(call: Callable[[nn.Module], object], net: nn.Module) -> list[Pass]:
+    """All passes of one call."""
+    passes: list[Pass] = []
+
+    def alone(*args: Any) -> Any:
+        if any(bool(direction.any()) for direction in args[1]):
+            passes.append(("layer", args))
+        return ALONE(*args)
+
+    with patch.object(layer_passes, "alone", alone):
+        call(Recorded(net, passes))
+    return passes
 
 
 def seconds(call: Callable[[], object]) -> float:
@@ -54,6 +74,10 @@ class Recorded(nn.Module):
 def replay(models: dict[torch.dtype, nn.Module], passes: list[Pass]) -> None:
     """The same passes with the bare model, on inputs of the same shapes."""
     for kind, fields in passes:
+        if kind == "layer":
+            with torch.no_grad():
+                ALONE(*fields)
+            continue
         model = models[fields["pos"].dtype]
         if kind == "forward":
             with torch.no_grad():
@@ -85,13 +109,13 @@ def main() -> None:
         for net in (EGNN(SIGNATURE, 64, 4), Transformer(SIGNATURE, width=64, depth=4)):
             net.eval()
             models = {torch.float32: net, torch.float64: copy.deepcopy(net).double()}
-            works = {
-                "sampling": lambda model: ge.equivariance_error(model, inputs, SIGNATURE, "E(3)", SAMPLES),  # noqa: B023
-                "certificate": lambda model: ge.certify(model, inputs, SIGNATURE, "E(3)", num_samples=SAMPLES),  # noqa: B023
+            given = (inputs, SIGNATURE, "E(3)")
+            works: dict[str, Callable[[nn.Module], object]] = {
+                "sampling": lambda model, given=given: ge.equivariance_error(model, *given, SAMPLES),
+                "certificate": lambda model, given=given: ge.certify(model, *given, num_samples=SAMPLES),
             }
             for work, call in works.items():
-                passes: list[Pass] = []
-                call(Recorded(net, passes))
+                passes = recorded(call, net)
                 pairs = [
                     (seconds(lambda: replay(models, passes)), seconds(lambda: call(net)))  # noqa: B023
                     for _ in range(options.repeats)
@@ -100,8 +124,12 @@ def main() -> None:
                 ratio = statistics.median(b / a for a, b in pairs)
                 name = f"{work}, {type(net).__name__}, {points} points"
                 kinds = dict(Counter(kind for kind, _ in passes))
-                rows.append({"work": work, "model": type(net).__name__, "points": points, "clouds": CLOUDS,
-                             "samples": SAMPLES, "passes": kinds, "bare": low, "whole": high, "ratio": ratio})  # fmt: skip
+                rows.append(
+                    {
+                        "work": work, "model": type(net).__name__, "points": points, "clouds": CLOUDS,
+                        "samples": SAMPLES, "passes": kinds, "bare": low, "whole": high, "ratio": ratio,
+                    }
+                )  # fmt: skip
                 print(f"{name:36}{low:>9.2f}{high:>11.2f}{ratio:>8.2f}   {kinds}")
     if options.json:
         with open(options.json, "w") as file:
