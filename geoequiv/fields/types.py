@@ -44,7 +44,7 @@ class FieldType:
     and its trailing shape has one value per node and is relabelled along that axis, any other belongs to the item and
     stays. A scalar has a free channel axis, so that ``[*batch, n]`` could be either: it is one number per node, unless
     n is the declared multiplicity (``scalar*5`` under S(5)). Isometries leave ``node`` and ``adjacency`` alone,
-    relabellings leave ``image`` alone. Relabelling is for dense batches.
+    relabellings leave ``image`` alone. In ragged batches the rows are relabelled within each graph.
 
     Args:
         kind: one of the above.

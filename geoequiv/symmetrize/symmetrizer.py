@@ -9,7 +9,17 @@ import torch
 from torch import Tensor, nn
 
 from geoequiv.errors import GroupError, ModelOutputError
-from geoequiv.fields import Call, Layout, Signature, check_finite, name_outputs, replicate, restore_outputs, turn, unfold
+from geoequiv.fields import (
+    Call,
+    Layout,
+    Signature,
+    check_finite,
+    name_outputs,
+    replicate,
+    restore_outputs,
+    turn,
+    unfold,
+)
 from geoequiv.fields.graphs import graph_fields, with_fields
 from geoequiv.groups import Element, Group, group, inverse
 from geoequiv.symmetrize.checkpoint import share_checkpoints

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from geoequiv.symmetrize.frames.refinement import ENTRIES, is_discrete, refine, twins
+from geoequiv.symmetrize.frames.refinement import ENTRIES, is_discrete, mix, refine, twins
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,68 +31,151 @@ class Found:
 def search(colours: Tensor, pairs: Tensor, budget: int, generator: torch.Generator | None = None) -> Found:
     r"""Canonical orders of graphs and the orbits of their automorphisms.
 
-    All graphs go through the levels of the search together: each open choice (a partition into cells) branches on the
+    All graphs go through the levels of the search together. Each open choice (a partition into cells) branches on the
     nodes of its first cell with more than one, of twins (nodes that can change places while all others stay) on the
-    first alone; each branch is refined; of the branches of one graph those with the least trace stay. Of the leaves,
-    which are orders, those stay from which the pair colours are lexicographically least. They are the coset of the
-    automorphism group modulo exchanges of twins, which are taken into account in closed form.
+    first alone. Each branch is refined; of the branches of one graph those with the least trace stay, and of those
+    that an automorphism turns into each other, one (found by following each down to some leaf and comparing these).
+    Of the leaves, which are orders, that one stays from which the pair colours are lexicographically least.
+
+    The automorphisms that were met and the exchanges of twins generate all of them.
 
     Args:
         colours: refined, ``[B, n]`` int64.
         pairs: pair colours, ``[B, n, n]`` int64, below 2n².
-        budget: largest number of open choices of one graph.
-        generator: for graphs above it, of which one branch is drawn at every further level.
+        budget: largest number of open choices of one graph at one level.
+        generator: for graphs above it, whose order is drawn: a random node of the first cell at every level.
 
     Exactness: whole numbers; leaves are compared entry by entry.
     """
-    alike = twins(colours, pairs)
-    over = torch.zeros(len(colours), dtype=torch.bool, device=colours.device)
-    owner = torch.arange(len(colours), device=colours.device)
-    traces: Tensor | None = None
-    while True:
-        discrete = is_discrete(colours)
-        if bool(discrete.all()):
-            break
+    count, n = colours.shape
+    alike, root = twins(colours, pairs), colours
+    over = torch.zeros(count, dtype=torch.bool, device=colours.device)
+    owner = torch.arange(count, device=colours.device)
+    weight = torch.ones(count, dtype=torch.float64, device=colours.device)
+    maps = [torch.empty(3, 0, n, dtype=torch.int64, device=colours.device)]
+    while not bool(is_discrete(colours).all()):
         parent, node = choices(colours, alike[owner])
-        child = colours[parent]
-        split = node >= 0  # leaves go on as they are
-        cell = child == child.gather(-1, node.clamp_min(0).unsqueeze(-1))
-        chosen = torch.zeros_like(cell).scatter(-1, node.clamp_min(0).unsqueeze(-1), True)
-        colours = child + (cell & ~chosen & split.unsqueeze(-1)).long()
-        owner = owner[parent]
-        counts = torch.bincount(owner, minlength=len(over))
-        over = over | (counts > budget)
-        if bool(over.any()):
-            keep = ~over[owner] | one_of_each(owner, len(over), generator)
-            colours, owner = colours[keep], owner[keep]
+        over = over | (torch.bincount(owner[parent], minlength=count) > budget)
+        keep = ~over[owner[parent]]
+        parent, node = parent[keep], node[keep]
+        colours, owner, weight = singled_out(colours[parent], node), owner[parent], weight[parent]
+        if len(owner) == 0:
+            break
         colours, traces = refine(colours, pairs, owner)
-        least = least_of_each(traces, owner, len(over))
-        keep = traces == least[owner]
-        colours, owner = colours[keep], owner[keep]
+        keep = traces == least_of_each(traces, owner, count)[owner]
+        colours, owner, weight = colours[keep], owner[keep], weight[keep]
+        keep, weight, found = merged(colours, pairs, owner, weight, count)
+        colours, owner, weight = colours[keep], owner[keep], weight[keep]
+        maps.append(found)
     orders = colours.argsort(-1)
     keep = smallest(orders, pairs, owner)
-    orders, owner = orders[keep], owner[keep]
-    return found(orders, owner, alike, over)
+    order, number = torch.empty_like(root), weight.new_full((count,), torch.nan)
+    order[owner[keep]], number[owner[keep]] = orders[keep], weight[keep]
+    if bool(over.any()):
+        drawn = over.nonzero().squeeze(1)
+        order[drawn] = descended(root[drawn], pairs, drawn, generator, random=True).argsort(-1)
+    places = torch.arange(n, device=alike.device)
+    members = torch.zeros_like(alike).scatter_add(-1, alike, torch.ones_like(alike))
+    factorials = torch.cat([places.new_ones(1), places + 1]).double().cumprod(0)
+    number = number * factorials[members].prod(-1)
+    which, base, image = torch.cat(maps, 1)
+    real = ~over[which[:, 0]]
+    which, base, image = which[real, 0], base[real], image[real]
+    across = torch.arange(n * n, device=alike.device).reshape(n, n)
+    return Found(
+        order,
+        joined(alike, which, base, image),
+        joined(
+            twin_pairs(alike).flatten(1),
+            which,
+            across[base.unsqueeze(-1), base.unsqueeze(-2)].flatten(1),
+            across[image.unsqueeze(-1), image.unsqueeze(-2)].flatten(1),
+        ).reshape(count, n, n),
+        number,
+        over,
+    )
+
+
+def first_cell(colours: Tensor) -> Tensor:
+    """Which nodes are in the first cell with more than one, ``[L, n]``; none where there is no such cell."""
+    n = colours.shape[-1]
+    sizes = torch.zeros_like(colours).scatter_add(-1, colours, torch.ones_like(colours))
+    target = torch.where(sizes > 1, torch.arange(n, device=colours.device), n).amin(-1, keepdim=True)
+    return colours == target
 
 
 def choices(colours: Tensor, alike: Tensor) -> tuple[Tensor, Tensor]:
-    """Branches of partitions ``[L, n]``: the row each comes from and the node it singles out; -1 for a leaf."""
-    sizes = torch.zeros_like(colours).scatter_add(-1, colours, torch.ones_like(colours))
+    """Branches of partitions ``[L, n]``: the row each comes from and the node it singles out; a leaf stays as it is."""
     n = colours.shape[-1]
-    target = torch.where(sizes > 1, torch.arange(n, device=colours.device), n).amin(-1, keepdim=True)
-    inside = colours == target
+    inside = first_cell(colours)
     places = torch.arange(n, device=colours.device).expand_as(colours)
     first = torch.full_like(colours, n).scatter_reduce(-1, alike, torch.where(inside, places, n), "amin")
-    inside &= first.gather(-1, alike) == places
-    leaf = target == n
-    parent, node = torch.cat([inside, leaf], -1).nonzero(as_tuple=True)
-    return parent, torch.where(node == n, -1, node)
+    branches = inside & (first.gather(-1, alike) == places)
+    branches[:, 0] |= ~inside.any(-1)
+    parent, node = branches.nonzero(as_tuple=True)
+    return parent, node
 
 
-def one_of_each(owner: Tensor, count: int, generator: torch.Generator | None) -> Tensor:
-    """One row of each owner at random, ``[L]`` bool."""
-    draw = torch.randperm(len(owner), generator=generator).to(owner.device)
-    return draw == least_of_each(draw, owner, count)[owner]
+def singled_out(colours: Tensor, node: Tensor) -> Tensor:
+    """Partitions ``[L, n]`` with the rest of the cell of a node ``[L]`` put behind it."""
+    cell = colours == colours.gather(-1, node.unsqueeze(-1))
+    return colours + cell.long().scatter(-1, node.unsqueeze(-1), 0)
+
+
+def descended(
+    colours: Tensor, pairs: Tensor, owner: Tensor, generator: torch.Generator | None = None, *, random: bool = False
+) -> Tensor:
+    """One leaf below each partition ``[L, n]``, by the first or a random node of the first cell at every level."""
+    while not bool(is_discrete(colours).all()):
+        inside = first_cell(colours)
+        score = torch.rand(colours.shape, generator=generator).to(colours.device) if random else 0
+        node = torch.where(inside, 1.0 + score, 0.0).argmax(-1)
+        colours, _ = refine(singled_out(colours, node), pairs, owner)
+    return colours
+
+
+def merged(colours: Tensor, pairs: Tensor, owner: Tensor, weight: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Find partitions of the same graph that automorphisms turn into each other.
+
+    Returns:
+        Which rows to keep ``[L]``, how many rows each of them now stands for ``[L]``, and the automorphisms
+        ``[3, M, n]``: graphs, nodes, and what becomes of these.
+    """
+    places = torch.arange(len(owner), device=owner.device)
+    busy = places[torch.bincount(owner, minlength=count)[owner] > 1]
+    orders = descended(colours[busy], pairs, owner[busy]).argsort(-1)
+    of = owner[busy]
+    _, group = torch.stack([of, certificates(orders, pairs, of)]).unique(dim=1, return_inverse=True)
+    rows = torch.arange(len(busy), device=owner.device)
+    first = torch.full_like(rows, len(rows)).scatter_reduce(0, group, rows, "amin")[group]
+    others = rows[first != rows]
+    others = others[same_graph(orders[others], orders[first[others]], pairs, of[others])]
+    keep = torch.ones(len(owner), dtype=torch.bool, device=owner.device)
+    keep[busy[others]] = False
+    weight = weight.index_add(0, busy[first[others]], weight[busy[others]])
+    which = of[others].unsqueeze(-1).expand(-1, orders.shape[-1])
+    return keep, weight, torch.stack([which, orders[first[others]], orders[others]])
+
+
+def in_order(orders: Tensor, pairs: Tensor, owner: Tensor) -> Tensor:
+    """Pair colours ``[L, n, n]`` of each owner from an order ``[L, n]``."""
+    return pairs[owner[:, None, None], orders.unsqueeze(-1), orders.unsqueeze(-2)]
+
+
+def certificates(orders: Tensor, pairs: Tensor, owner: Tensor) -> Tensor:
+    """Numbers ``[L]`` that are equal where the same graph is seen from two orders."""
+    n = orders.shape[-1]
+    size = max(1, ENTRIES // n**2)
+    places = mix(torch.arange(n * n, device=orders.device)).reshape(n, n)
+    parts = zip(orders.split(size), owner.split(size), strict=True)
+    return torch.cat([mix(in_order(o, pairs, w) ^ places).sum((-1, -2)) for o, w in parts])
+
+
+def same_graph(first: Tensor, second: Tensor, pairs: Tensor, owner: Tensor) -> Tensor:
+    """Whether a graph is the same from two orders ``[L, n]``, entry by entry, ``[L]``."""
+    size = max(1, ENTRIES // first.shape[-1] ** 2)
+    parts = zip(first.split(size), second.split(size), owner.split(size), strict=True)
+    return torch.cat([(in_order(a, pairs, w) == in_order(b, pairs, w)).all(-1).all(-1) for a, b, w in parts])
 
 
 def least_of_each(values: Tensor, owner: Tensor, count: int) -> Tensor:
@@ -102,52 +185,48 @@ def least_of_each(values: Tensor, owner: Tensor, count: int) -> Tensor:
 
 
 def smallest(orders: Tensor, pairs: Tensor, owner: Tensor) -> Tensor:
-    """Orders ``[L, n]`` from which the graph of each owner has the lexicographically least pair colours, ``[L]``."""
-    n, count = orders.shape[-1], len(pairs)
+    """Which of the orders ``[L, n]`` shows each owner the lexicographically least pair colours, ``[L]``."""
     bits = int(pairs.max()).bit_length() or 1
     packed = 62 // bits  # entries compared at once
     alive = torch.ones(len(orders), dtype=torch.bool, device=orders.device)
     powers = 2 ** (bits * torch.arange(packed, device=orders.device)).flip(0)
     most = torch.iinfo(torch.int64).max
-    for row in range(n):
+    for row in range(orders.shape[-1] if len(owner.unique()) < len(owner) else 0):
         seen = pairs[owner.unsqueeze(-1), orders[:, row : row + 1], orders]
         for some in seen.split(packed, dim=-1):
             value = (some * powers[-some.shape[-1] :]).sum(-1)
-            least = least_of_each(torch.where(alive, value, most), owner, count)
-            alive &= value == least[owner]
+            alive &= value == least_of_each(torch.where(alive, value, most), owner, len(pairs))[owner]
     return alive
 
 
-def found(orders: Tensor, owner: Tensor, alike: Tensor, over: Tensor) -> Found:
-    """Orbits from the orders that are left."""
-    count, n = alike.shape
-    places = torch.arange(len(owner), device=owner.device)
-    order = orders[least_of_each(places, owner, count)]
-    base, images = order[owner], alike[owner.unsqueeze(-1), orders]
-    nodes = torch.full((count * n,), n, device=owner.device)
-    nodes = nodes.scatter_reduce(0, (owner.unsqueeze(-1) * n + base).flatten(), images.flatten(), "amin")
-    twin = twin_pairs(alike)
-    pairs = torch.full((count * n * n,), n * n, device=owner.device)
-    for here in places.split(max(1, ENTRIES // n**2)):
-        item, of, to = owner[here, None, None], base[here], orders[here]
-        where = (item * n + of.unsqueeze(-1)) * n + of.unsqueeze(-2)
-        what = twin[item, to.unsqueeze(-1), to.unsqueeze(-2)]
-        pairs = pairs.scatter_reduce(0, where.flatten(), what.flatten(), "amin")
-    members = torch.zeros_like(alike).scatter_add(-1, alike, torch.ones_like(alike))
-    factorials = torch.arange(n + 1, device=owner.device).clamp_min(1).double().cumprod(0)
-    exchanges = factorials[members].prod(-1)
-    number = torch.bincount(owner, minlength=count) * exchanges
-    number = torch.where(over, torch.nan, number)
-    return Found(order, nodes.reshape(count, n), pairs.reshape(count, n, n), number, over)
+def joined(labels: Tensor, which: Tensor, base: Tensor, image: Tensor) -> Tensor:
+    """Orbits ``[B, m]``, each named by its least member, once ``base`` and ``image`` ``[M, m]`` are joined.
+
+    Args:
+        labels: the least member of the orbit that each is known to be in, ``[B, m]``.
+        which: the row of labels that each map belongs to, ``[M]``.
+    """
+    m = labels.shape[-1]
+    flat = (labels + m * torch.arange(len(labels), device=labels.device).unsqueeze(-1)).flatten()
+    size = max(1, ENTRIES // m)
+    while True:
+        former = flat
+        for row, a, b in zip(which.split(size), base.split(size), image.split(size), strict=True):
+            one, other = flat[(a + m * row.unsqueeze(-1)).flatten()], flat[(b + m * row.unsqueeze(-1)).flatten()]
+            least = torch.minimum(one, other)
+            flat = flat.scatter_reduce(0, one, least, "amin").scatter_reduce(0, other, least, "amin")
+            while not torch.equal(flat, flat[flat]):
+                flat = flat[flat]
+        if torch.equal(flat, former):
+            return flat.reshape(labels.shape) % m
 
 
 def twin_pairs(alike: Tensor) -> Tensor:
-    """Number of the orbit of each ordered pair under exchanges of twins alone, ``[B, n, n]``, below n²."""
+    """Least member of the orbit of each ordered pair under exchanges of twins alone, ``[B, n, n]``, below n²."""
     n = alike.shape[-1]
     places = torch.arange(n, device=alike.device)
     later = torch.where(alike == places, n, places)
     second = torch.full_like(alike, n).scatter_reduce(-1, alike, later, "amin").gather(-1, alike)
-    first = alike
-    same = (first.unsqueeze(-1) == first.unsqueeze(-2)) & (places != places.unsqueeze(-1))
-    other = torch.where(same, second.unsqueeze(-1), first.unsqueeze(-2))
-    return first.unsqueeze(-1) * n + other
+    same = (alike.unsqueeze(-1) == alike.unsqueeze(-2)) & (places != places.unsqueeze(-1))
+    other = torch.where(same, second.unsqueeze(-1), alike.unsqueeze(-2))
+    return alike.unsqueeze(-1) * n + other

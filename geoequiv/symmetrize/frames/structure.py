@@ -25,7 +25,9 @@ class Structure:
     pairs: Tensor
 
     @classmethod
-    def of(cls, fields: Mapping[str, Any], side: Side, layout: Layout, n: int, dim: int, tolerance: float) -> "Structure":
+    def of(
+        cls, fields: Mapping[str, Any], side: Side, layout: Layout, n: int, dim: int, tolerance: float
+    ) -> "Structure":
         """Read it off a batch of graphs with n nodes each.
 
         Nodes are ordered by the mask, then by their own values in the order of the signature, then by their entries
