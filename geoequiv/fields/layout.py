@@ -109,10 +109,20 @@ class Layout:
         """Ragged: whether the rows of ``values`` (axis ``lead``) are the nodes of the batch."""
         return self.rows(values, lead, name) is self.batch
 
+    def on_edges(self, values: Tensor, lead: int, name: str = "field") -> bool:
+        """Ragged: whether the rows of ``values`` (axis ``lead``) are the edges of the batch."""
+        return not self.on_nodes(values, lead, name) and self.rows(values, lead, name) is not None
+
     def members(self, nodes: int) -> Tensor:
         """Ragged, all graphs of ``nodes`` nodes: the rows of each graph in their order, ``[graphs, nodes]``."""
         assert self.batch is not None
         return self.batch.argsort(stable=True).reshape(self.shape[0], nodes)
+
+    def places(self, nodes: int) -> Tensor:
+        """Ragged, all graphs of ``nodes`` nodes: the number that each row has in its graph, ``[rows]``."""
+        members = self.members(nodes)
+        numbers = torch.arange(nodes, device=members.device).expand_as(members)
+        return torch.empty_like(members.flatten()).scatter(0, members.flatten(), numbers.flatten())
 
     def across(self, permutation: Tensor, lead: int) -> Tensor:
         """Ragged: relabellings of each graph, ``[*replicas, *shape, n]``, as those of all rows, ``[*replicas, nodes]``.

@@ -32,7 +32,7 @@ class Coset(Element):
     pairs_alike: Tensor | None = None
 
     def average(self, fields: Mapping[str, Tensor], side: Side, layout: Layout) -> dict[str, Tensor]:
-        """``P_H`` on the fields of a side; those that belong to whole items, or to edges, stay as they are."""
+        """``P_H`` on the fields of a side; those that belong to whole items stay as they are."""
         return {name: self._average(fields[name], side, layout, name) for name in side}
 
     def with_gradients(self, fields: Mapping[str, Tensor], side: Side, layout: Layout) -> dict[str, Tensor]:
@@ -55,6 +55,8 @@ class Coset(Element):
                 members = layout.members(n)
                 means = orbit_means(values[members].reshape(*members.shape, -1), self.nodes_alike)
                 return torch.zeros_like(values).index_put((members,), means.reshape(*members.shape, *values.shape[1:]))
+            if layout.on_edges(values, 0, name):
+                return self._edges(values, layout)
             if kind.kind not in ("node", "adjacency"):
                 return values
         axes = kind.node_axes(values, items, n, self.dim, name)
@@ -65,6 +67,16 @@ class Coset(Element):
         moved = values.movedim(axes[0], items)
         labels = self.nodes_alike.reshape(-1, n)
         return orbit_means(moved.reshape(*labels.shape, -1), labels).reshape(moved.shape).movedim(items, axes[0])
+
+    def _edges(self, values: Tensor, layout: Layout) -> Tensor:
+        """Means over the edges whose pairs of nodes are alike."""
+        assert self.pairs_alike is not None
+        assert layout.edges is not None
+        assert layout.batch is not None
+        n = self.pairs_alike.shape[-1]
+        graph, (i, j) = layout.batch[layout.edges[0]], layout.places(n)[layout.edges]
+        _, labels = (graph * n * n + self.pairs_alike[graph, i, j]).unique(return_inverse=True)
+        return orbit_means(values.reshape(1, len(values), -1), labels.unsqueeze(0)).reshape(values.shape)
 
     def _pairs(self, values: Tensor, axis: int, items: int) -> Tensor:
         """Means over orbits of pairs; the axes of nodes are ``axis`` and the next one."""

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from geoequiv.errors import BatchError, SignatureError
 from geoequiv.fields import Layout, Side
+from geoequiv.fields.layout import is_index
 from geoequiv.symmetrize.frames.refinement import cells_of, joint_ranks, snapped
 
 
@@ -79,7 +80,7 @@ def columns_of(
             elif kind.kind in ("node", "adjacency"):
                 whole, axes = values, kind.node_axes(values, items, n, dim, name)
             else:
-                edges += [name] if layout.rows(values, 0, name) is not None else []
+                edges += [name] if layout.on_edges(values, 0, name) else []
                 continue
         else:
             whole, axes = values, kind.node_axes(values, items, n, dim, name)
@@ -107,18 +108,22 @@ def edge_values(fields: Mapping[str, Any], named: list[str], side: Side, layout:
     assert layout.edges is not None
     assert layout.batch is not None
     edges, batch = layout.edges, layout.batch
-    place = torch.empty_like(batch)
-    members = layout.members(n)
-    place[members] = torch.arange(n, device=batch.device).expand_as(members)
+    strange = [name for name, value in fields.items() if is_index(name) and name != "edge_index" and value is not None]
+    if strange:
+        raise BatchError(
+            f"'{strange[0]}' holds numbers of nodes, which would be relabelled; frames of graphs are computed from "
+            "edge_index alone and would take nodes for alike that it tells apart. Leave it out, or average over S(n)."
+        )
+    place, graphs = layout.places(n), layout.shape[0]
     if not torch.equal(batch[edges[0]], batch[edges[1]]):
         raise BatchError("edge_index holds an edge between two graphs.")
     flat = (batch[edges[0]] * n + place[edges[0]]) * n + place[edges[1]]
-    counts = torch.bincount(flat, minlength=len(members) * n * n)
+    counts = torch.bincount(flat, minlength=graphs * n * n)
     others = [
         name
         for name, value in fields.items()
         if name not in side and name not in ("batch", "ptr") and isinstance(value, Tensor) and value.ndim
-        and value.shape[0] == edges.shape[1] and (value.shape[0] not in (layout.nodes, len(members)) or "edge" in name)
+        and value.shape[0] == edges.shape[1] and (value.shape[0] not in (layout.nodes, graphs) or "edge" in name)
         and name != "edge_index"
     ]  # fmt: skip
     given = [fields[name].detach().double().reshape(edges.shape[1], -1) for name in [*named, *others]]
