@@ -263,11 +263,11 @@ class FrameAveraging(Symmetrizer):
         model: any module or function.
         signature: a ``Signature`` or its string; at least one input is a ``point`` (or a ``vector``, for groups
             without translations).
-        group: O(3), SO(3), E(3), SE(3), or the same in the plane.
+        group: O(3), SO(3), E(3), SE(3), or the same in the plane; S(n) for ``"sorting"``.
         frame: ``"pca"``: principal axes, 2^d frames (2^(d-1) proper ones for SO and SE); ``"stochastic"``: one of
             those at random per item while training, all of them in evaluation; ``"minimal"``: one for a cloud
             without symmetry; ``"learned"``: one, by a network that trains along; ``"weighted"``: tens, but continuous
-            in x. A ``Frame`` is taken as it is.
+            in x; ``"sorting"``: of graphs and sets, the orders of their nodes. A ``Frame`` is taken as it is.
         chunk: largest number of frames in one call of the model; ``None``: by the number of points.
         degenerate: what to do about clouds whose covariance does not tell their axes (symmetric molecules, points on
             a line or at one place): ``"enlarge"`` the frame to the orbit that exactness takes, raise an ``"error"``,

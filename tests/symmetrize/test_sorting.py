@@ -1,7 +1,9 @@
 """Frames of S(n): exact on graphs with any symmetry, one call of the model, separation beyond colour refinement."""
 
+import copy
 import itertools
 import math
+import pickle
 
 import pytest
 import torch
@@ -249,7 +251,23 @@ def cells(adjacency):
     return refine(structure.nodes, structure.pairs, torch.zeros(1, dtype=torch.int64))
 
 
-@pytest.mark.parametrize("pair", [(HEXAGON, TRIANGLES), (ROOK, SHRIKHANDE)], ids=["6 nodes", "16 nodes"])
+def fuerer(twisted):
+    """The graph of Cai, Fürer and Immerman on K4, 40 nodes, or its twin: neither 1-WL nor 2-WL tells them apart."""
+    base = list(itertools.combinations(range(4), 2))
+    ends = {v: [edge for edge in base if v in edge] for v in range(4)}
+    even = {v: [(), *itertools.combinations(ends[v], 2)] for v in range(4)}
+    nodes = [(v, s) for v in ends for s in even[v]] + [(v, e, b) for v in ends for e in ends[v] for b in (0, 1)]
+    number = {node: k for k, node in enumerate(nodes)}
+    edges = [(number[v, s], number[v, e, int(e in s)]) for v in ends for s in even[v] for e in ends[v]]
+    for e, b in itertools.product(base, (0, 1)):
+        edges.append((number[e[0], e, b], number[e[1], e, b ^ int(twisted and e == base[0])]))
+    return graph(40, edges)
+
+
+PAIRS = {"6 nodes": (HEXAGON, TRIANGLES), "16 nodes": (ROOK, SHRIKHANDE), "40 nodes": (fuerer(False), fuerer(True))}
+
+
+@pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS)
 def test_separates_what_colour_refinement_does_not(pair):
     n = len(pair[0])
     (one, trace), (other, other_trace) = (cells(a) for a in pair)
@@ -412,6 +430,24 @@ def test_beyond_the_budget():
     error = draws.std(0) / 2000**0.5
     expected = framed(6)(HEXAGON)["y"][:, 0]  # all leaves of a hexagon are equivalent, so the means agree
     assert ((draws.mean(0) - expected).abs() < 5 * error).all()
+
+
+def test_decorated_copied_and_saved():
+    @ge.frame_averaging("adj: adjacency -> z: adjacency", "S(6)", "sorting")
+    def decorated(adj):
+        return adj.cumsum(-1)
+
+    x = {"adj": torch.stack([HEXAGON, TRIANGLES])}
+    side = "adj: adjacency -> z: adjacency"
+    assert ge.equivariance_error(decorated, x, side, "S(6)", num_samples=5).worst < 1e-12
+    wrapped = framed(6)
+    assert set(wrapped.state_dict()) == set(wrapped.model.state_dict())
+    for other in (copy.deepcopy(wrapped), pickle.loads(pickle.dumps(wrapped))):
+        assert torch.equal(other(x["adj"])["energy"], wrapped(x["adj"])["energy"])
+    half = framed(6).bfloat16()
+    out = half(x["adj"].bfloat16())
+    assert out["y"].dtype == torch.bfloat16
+    assert torch.allclose(out["y"].double(), wrapped(x["adj"])["y"], atol=0.05)
 
 
 def test_degenerate():

@@ -87,9 +87,13 @@ def refine(colours: Tensor, pairs: Tensor, owner: Tensor) -> tuple[Tensor, Tenso
 
 def refined(colours: Tensor, pairs: Tensor) -> tuple[Tensor, Tensor]:
     """``refine`` with the pairs of each row, ``[L, n, n]``."""
-    scaled = pairs * colours.shape[-1]
+    n = colours.shape[-1]
+    scaled = pairs * n
+    limit = (int(pairs.max()) + 1) * n
+    table = mix(torch.arange(limit, device=pairs.device)) if limit < len(colours) * n * n else None
     while True:
-        seen = mix(scaled + colours.unsqueeze(-2)).sum(-1)
+        joint = scaled + colours.unsqueeze(-2)
+        seen = (mix(joint) if table is None else table[joint]).sum(-1)
         finer = cells_of(colours, seen)
         if torch.equal(finer, colours):
             return colours, mix(mix(colours) ^ seen).sum(-1)
