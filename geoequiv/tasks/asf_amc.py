@@ -30,7 +30,8 @@ class Reader:
 
     def __iter__(self) -> Iterator[list[str]]:
         """Words of the lines that say something: neither blank nor a comment."""
-        for self.number, line in enumerate(self.lines, start=1):
+        for number, line in enumerate(self.lines, start=1):
+            self.number = number
             words = line.split("#")[0].split()
             if words:
                 yield words

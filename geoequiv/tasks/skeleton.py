@@ -62,8 +62,8 @@ def forward_kinematics(skeleton: Skeleton, motion: dict[str, Array]) -> Array:
 
     Args:
         skeleton: J joints.
-        motion: joint name → ``[T, channels]``, in the order of its ``dofs``: angles in radians, translations in units of
-            the skeleton. A joint that is not named stays at rest.
+        motion: joint name → ``[T, channels]``, in the order of its ``dofs``: angles in radians, translations in units
+            of the skeleton. A joint that is not named stays at rest.
 
     Returns:
         ``[T, J, 3]``, in units of the skeleton.
