@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from geoequiv.fields import Signature, act, call_model
 from geoequiv.groups import group
-from geoequiv.models import EGNN, GNN, MLP, Linear, RadialField, Transformer
+from geoequiv.models import EGNN, GNN, MLP, DeepSets, Linear, RadialField, Transformer
 
 CHARGED = "pos: point, vel: vector, charge: scalar -> pos: point"
 SEVERAL = "a: point, b: point*2, v: vector*2, s: scalar*3 -> a: point, b: point*2, w: vector, v: vector*2, e: scalar*2"
@@ -47,6 +47,8 @@ CASES = [
     Case(EGNN, options={"node_scalars": False}, id="egnn-products"),
     Case(EGNN, SEVERAL, id="egnn-several"),
     Case(EGNN, "x: point -> x: point", id="egnn-bare"),
+    Case(DeepSets, id="deepsets"),
+    Case(DeepSets, SEVERAL, {"pool": "sum"}, id="deepsets-several"),
     Case(GNN, id="gnn"),
     Case(GNN, options={"relative": False}, id="gnn-absolute"),
     Case(GNN, SEVERAL, id="gnn-several"),
