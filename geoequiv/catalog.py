@@ -17,6 +17,7 @@ TABLES: dict[str, dict[str, str]] = {
     "model": {
         "linear": "geoequiv.models.linear:Linear",
         "mlp": "geoequiv.models.mlp:MLP",
+        "deepsets": "geoequiv.models.deepsets:DeepSets",
         "gnn": "geoequiv.models.gnn:GNN",
         "transformer": "geoequiv.models.transformer:Transformer",
         "radial_field": "geoequiv.models.radial_field:RadialField",

@@ -46,11 +46,11 @@ class Cloud:
 
         Args:
             values: 0 at padding.
-            mean: divide by the number of real nodes.
+            mean: divide by the number of real nodes (0 for a cloud of padding alone).
         """
         if self.batch is None:
             total = values.sum(-2)
-            count = values.shape[-2] if self.mask is None else self.mask.sum(-1, keepdim=True)
+            count = values.shape[-2] if self.mask is None else self.mask.sum(-1, keepdim=True).clamp(min=1)
             return total / count if mean else total
         graphs = int(self.batch.max()) + 1
         total = values.new_zeros(graphs, values.shape[-1]).index_add(0, self.batch, values)
