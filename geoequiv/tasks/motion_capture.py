@@ -70,20 +70,37 @@ class Recording:
     starts: Mapping[str, Mapping[str, NDArray[np.int64]]] | None = None
 
 
-def walk(data_dir: str | os.PathLike[str] | None = None, **options: object) -> Task:
+def walk(
+    data_dir: str | os.PathLike[str] | None = None,
+    *,
+    train: int | None = None,
+    val: int | None = None,
+    test: int | None = None,
+    horizon: int = HORIZON,
+    seed: int = 0,
+    dtype: torch.dtype | str = torch.float32,
+) -> Task:
     """Walking, subject 35: see `motion_task` for fields and options."""
-    return motion_task("walk", data_dir, **options)  # type: ignore[arg-type]
+    return motion_task("walk", data_dir, train, val, test, horizon, seed, dtype)
 
 
-def run(data_dir: str | os.PathLike[str] | None = None, **options: object) -> Task:
-    """Running, subject 9, with the public split where the file ``run.npz`` is there: see `motion_task`."""
-    return motion_task("run", data_dir, **options)  # type: ignore[arg-type]
+def run(
+    data_dir: str | os.PathLike[str] | None = None,
+    *,
+    train: int | None = None,
+    val: int | None = None,
+    test: int | None = None,
+    horizon: int = HORIZON,
+    seed: int = 0,
+    dtype: torch.dtype | str = torch.float32,
+) -> Task:
+    """Running, subject 9, with the public split where the file ``run.npz`` is: see `motion_task`."""
+    return motion_task("run", data_dir, train, val, test, horizon, seed, dtype)
 
 
 def motion_task(
     kind: str,
     data_dir: str | os.PathLike[str] | None = None,
-    *,
     train: int | None = None,
     val: int | None = None,
     test: int | None = None,
