@@ -17,6 +17,7 @@ from geoequiv.tasks.cache import UNREADABLE, checksum, data_directory
 from geoequiv.tasks.mean_squared_error import MSE
 from geoequiv.tasks.official import OfficialFile, find, obtain
 from geoequiv.tasks.options import checked_dtype, checked_seed, checked_size
+from geoequiv.tasks.relations import one_and_two_hops
 from geoequiv.tasks.skeleton import forward_kinematics
 from geoequiv.tasks.task import Reference, Split, Task
 
@@ -314,10 +315,9 @@ def windows(
 
 def bonds(edges: NDArray[np.int64], joints: int = JOINTS) -> NDArray[np.float64]:
     """Which joints share a bone, and which are two bones apart: ``[joints, joints, 2]``, symmetric, zero diagonal."""
-    one = np.zeros((joints, joints), dtype=bool)
-    one[edges[:, 0], edges[:, 1]] = one[edges[:, 1], edges[:, 0]] = True
-    two = (one.astype(int) @ one.astype(int) > 0) & ~one & ~np.eye(joints, dtype=bool)
-    return np.stack([one, two], axis=-1).astype(np.float64)
+    bonded = np.zeros((joints, joints), dtype=bool)
+    bonded[edges[:, 0], edges[:, 1]] = bonded[edges[:, 1], edges[:, 0]] = True
+    return one_and_two_hops(bonded)
 
 
 def split_of(
