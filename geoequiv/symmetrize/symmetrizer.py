@@ -148,10 +148,11 @@ def gather(
             f"Output '{name}' has shape {list(values.shape)}, whose first axis does not hold {copies} copies of "
             f"the batch {list(layout.shape)}: a symmetrized model must keep the axis of the items first."
         )
-    turned = turn(signature.outputs[name], elements, stacked, name, layout, 1)
+    kind = signature.outputs[name]
+    turned = turn(kind, elements, stacked, name, layout, 1)
     if weights is None:
         return turned.sum(0)
-    here = layout.align(weights, stacked, 1, name).to(turned)
+    here = layout.align(weights, stacked, 1, name, kind.per_graph).to(turned)
     return (here.reshape(here.shape + (1,) * (turned.ndim - here.ndim)) * turned).sum(0)
 
 

@@ -74,13 +74,13 @@ def columns_of(
         values = fields[name].detach().double()
         items = len(layout.shape)
         if layout.is_ragged:
-            if layout.on_nodes(values, 0, name):
+            if layout.on_nodes(values, 0, name, kind.per_graph):
                 whole = values.unsqueeze(0) if kind.kind == "adjacency" else values[layout.members(n)]
                 axes: tuple[int, ...] = (1, 2) if kind.kind == "adjacency" else (1,)
             elif kind.kind in ("node", "adjacency"):
                 whole, axes = values, kind.node_axes(values, items, n, dim, name)
             else:
-                edges += [name] if layout.on_edges(values, 0, name) else []
+                edges += [name] if layout.on_edges(values, 0, name, kind.per_graph) else []
                 continue
         else:
             whole, axes = values, kind.node_axes(values, items, n, dim, name)
