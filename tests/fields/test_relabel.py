@@ -257,6 +257,11 @@ def test_ragged_replicas_are_relabelled_copies(name):
     for shape in ((2, 3), (2, 1)):
         g = group(name).sample(*shape, generator=torch.Generator().manual_seed(1))
         whole = replicate(g, fields, side, layout)
+        more = replicate(g, fields, side, layout, original=True)
+        for key in fields:
+            step = 3 if key == "batch" else 12 if key in ("edge_index", "face") else 0
+            axis = -1 if step == 12 else 0
+            assert torch.equal(more[key], torch.cat([fields[key], whole[key] + step], axis))
         for i in range(2):
             alone = act(g[i], fields, side)
             for key in ("edge_index", "face"):

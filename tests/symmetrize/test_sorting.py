@@ -360,7 +360,7 @@ def test_ragged_and_graph_objects():
         index, values = directed_edges(a)
         data.append(Data(x=torch.ones(6, 1).double(), edge_index=index, edge_attr=values))
     batch = Batch.from_data_list(data)
-    signature = "x: node, edge_attr: scalar -> y: node, energy: scalar, message: scalar"
+    signature = "x: node, edge_attr: scalar -> y: node, energy: scalar per graph, message: scalar"
     fields = {"x": batch.x, "edge_attr": batch.edge_attr, "edge_index": batch.edge_index, "batch": batch.batch}
     for model, inputs in ((OnEdges(), fields), (OnData(), batch)):
         wrapped = ge.FrameAveraging(model, signature, "S(6)", "sorting")
@@ -384,6 +384,8 @@ def test_ragged_and_graph_objects():
 def test_gradients_are_finite_differences_away_from_ties():
     wrapped = ge.FrameAveraging(MLP(4), SIGNATURE, "S(4)", "sorting")
     a = random_weights(4)[None].requires_grad_()
+    slope = torch.func.grad(lambda adj: wrapped(adj)["energy"].sum())(a.detach())
+    assert torch.allclose(slope, torch.autograd.grad(wrapped(a)["energy"].sum(), a)[0])
     assert torch.autograd.gradcheck(lambda adj: tuple(wrapped(adj).values()), a)
     loss = wrapped(PETERSEN[:4, :4])["energy"]
     loss.backward()
@@ -455,6 +457,8 @@ def test_degenerate():
     with pytest.raises(BatchError, match="The graph of item 1 has 12 automorphisms"):
         framed(6, degenerate="error")(batch)
     framed(6, degenerate="error")(batch[:1])
+    with pytest.raises(BatchError, match="The graph of item 1 has ties beyond the budget"):
+        framed(6, degenerate="error", budget=2, on_budget="sample")(batch)
     careless = framed(6, degenerate="ignore")
     assert careless.claims is None
     assert ge.equivariance_error(careless, {"adj": batch[1:]}, SIGNATURE, "S(6)", num_samples=6).relative > 0.1

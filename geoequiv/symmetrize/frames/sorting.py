@@ -1,5 +1,6 @@
 """The frame of S(n): the orders of the nodes of a graph, or of a set, that make it look least."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -79,7 +80,8 @@ class SortingFrame(Frame):
     beyond the budget are averaged in expectation only (over random branches of the search). Models must not depend on
     the order of edges in ``edge_index``. Locally constant in x, so that gradients go through the model alone; where
     values change places in size the order changes, and the result jumps. At a graph with automorphisms gradients are
-    those of the average over them all.
+    those of the average over them all. ``torch.func.grad`` and ``torch.compile`` (with graph breaks) work through it,
+    ``vmap`` does not: the search looks at values.
 
     Reference: McKay & Piperno, "Practical graph isomorphism, II" (2014), for the search; Puny et al. (ICLR 2022), §3.2,
     for frames of graphs.
@@ -167,11 +169,13 @@ class SortingFrame(Frame):
 
     def symmetric(self, automorphisms: Tensor, layout: Layout) -> str:
         """Which item has how many automorphisms."""
-        first = (automorphisms != 1).nonzero()[0]
+        first = int((automorphisms != 1).nonzero()[0])
         item = (automorphisms != 1).reshape(layout.shape).nonzero()[0].tolist()
+        count = float(automorphisms[first])
+        what = "ties beyond the budget of the search" if math.isnan(count) else f"{count:.15g} automorphisms"
         return (
-            f"The graph of item {item[0] if len(item) == 1 else item} has {int(automorphisms[first])} automorphisms: "
-            "no order of its nodes is distinguished. degenerate='enlarge' averages over them exactly."
+            f"The graph of item {item[0] if len(item) == 1 else item} has {what}: no order of its nodes is "
+            "distinguished. degenerate='enlarge' averages over them."
         )
 
     def diagnose(self, fields: Mapping[str, Any], side: str | Side, layout: Layout | None = None) -> SortingReport:
