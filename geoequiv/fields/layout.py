@@ -61,15 +61,15 @@ class Layout:
         axes = {name: kind.lead(fields[name], dim, name) for name, kind in side.items() if not kind.is_scalar}
         if not axes:  # scalars only: the first axis is the only one that can tell items apart
             axes = {name: tuple(fields[name].shape[:2]) for name in side}
-        images = side.of_kind("image")
-        name, lead = max(axes.items(), key=lambda item: (len(item[1]), item[0] not in images))
+        whole = [name for name, kind in side.items() if kind.kind == "image" or kind.per_graph]
+        name, lead = max(axes.items(), key=lambda item: (len(item[1]), item[0] not in whole))
         if batch is None and any(is_index(key) and isinstance(fields[key], Tensor) for key in fields):
             batch = torch.zeros(lead[0] if lead else 0, dtype=torch.int64, device=fields[name].device)
         if batch is not None:
             graphs = check_batch_index(batch)
             layout = cls((graphs,), len(batch), batch=batch, edges=edges)
             for other in axes:
-                layout.rows(fields[other], 0, other)
+                layout.rows(fields[other], 0, other, side[other].per_graph)
             return layout
         if lead and lead[-1] == 0:
             raise BatchError(f"Field '{name}' of shape {list(fields[name].shape)} has clouds with no points.")
@@ -84,17 +84,25 @@ class Layout:
                 )
         return layout
 
-    def rows(self, values: Tensor, lead: int, name: str = "field") -> Tensor | None:
+    def rows(self, values: Tensor, lead: int, name: str = "field", per_graph: bool = False) -> Tensor | None:
         """Ragged: the graph of each row of ``values`` (axis ``lead``); ``None`` where rows are graphs already.
+
+        The length tells which; ``per_graph`` says that they have to be graphs.
 
         Raises:
             BatchError: if the rows are neither the nodes, nor the edges, nor the graphs of the batch.
         """
         assert self.batch is not None
         rows = values.shape[lead] if values.ndim > lead else 0
-        if rows == self.nodes:
+        if per_graph:
+            if rows == self.shape[0]:
+                return None
+            raise BatchError(f"Field '{name}' has {rows} rows, expected one for each of {self.shape[0]} graphs.")
+        of_edges = self.edges is not None and rows == self.edges.shape[1]
+        if rows == self.nodes and not (of_edges and "edge" in name):  # PyG's rule where there are as many edges
             return self.batch
-        if self.edges is not None and rows == self.edges.shape[1]:
+        if of_edges:
+            assert self.edges is not None
             return self.batch[self.edges[0]]
         if rows == self.shape[0]:
             return None
@@ -103,14 +111,52 @@ class Layout:
             f"{self.shape[0]} graphs."
         )
 
-    def align(self, per_item: PerItem, values: Tensor, lead: int = 0, name: str = "field") -> PerItem:
+    def on_nodes(self, values: Tensor, lead: int, name: str = "field", per_graph: bool = False) -> bool:
+        """Ragged: whether the rows of ``values`` (axis ``lead``) are the nodes of the batch."""
+        return self.rows(values, lead, name, per_graph) is self.batch
+
+    def on_edges(self, values: Tensor, lead: int, name: str = "field", per_graph: bool = False) -> bool:
+        """Ragged: whether the rows of ``values`` (axis ``lead``) are the edges of the batch."""
+        rows = self.rows(values, lead, name, per_graph)
+        return rows is not None and rows is not self.batch
+
+    def members(self, nodes: int) -> Tensor:
+        """Ragged, all graphs of ``nodes`` nodes: the rows of each graph in their order, ``[graphs, nodes]``."""
+        assert self.batch is not None
+        return self.batch.argsort(stable=True).reshape(self.shape[0], nodes)
+
+    def places(self, nodes: int) -> Tensor:
+        """Ragged, all graphs of ``nodes`` nodes: the number that each row has in its graph, ``[rows]``."""
+        members = self.members(nodes)
+        numbers = torch.arange(nodes, device=members.device).expand_as(members)
+        return torch.empty_like(members.flatten()).scatter(0, members.flatten(), numbers.flatten())
+
+    def across(self, permutation: Tensor, lead: int) -> Tensor:
+        """Ragged: relabellings of each graph, ``[*replicas, *shape, n]``, as those of all rows, ``[*replicas, nodes]``.
+
+        Args:
+            permutation: without the axis of the graphs, or with a length of 1 there, it is the same for all.
+            lead: number of replica axes.
+        """
+        members = self.members(permutation.shape[-1])
+        permutation = permutation.to(members.device)
+        if permutation.ndim == lead + 1:
+            permutation = permutation.unsqueeze(lead)
+        replicas = permutation.shape[:lead]
+        places = members.expand(*replicas, *members.shape).gather(-1, permutation.expand(*replicas, *members.shape))
+        rows = members.flatten().expand(*replicas, self.nodes)
+        return torch.empty_like(rows).scatter(-1, rows, places.flatten(-2))
+
+    def align(
+        self, per_item: PerItem, values: Tensor, lead: int = 0, name: str = "field", per_graph: bool = False
+    ) -> PerItem:
         """What is given per item, ``[*replicas, *shape, …]``, ready to meet ``values`` with ``lead`` replica axes.
 
         In a ragged batch a node takes what belongs to its graph; lengths of 1 broadcast.
         """
         if not self.is_ragged or len(per_item.shape) <= lead or per_item.shape[lead] == 1:
             return per_item
-        index = self.rows(values, lead, name)
+        index = self.rows(values, lead, name, per_graph)
         return per_item if index is None else per_item[(slice(None),) * lead + (index,)]
 
 
@@ -118,12 +164,15 @@ def check_nodes(element: Element, layout: Layout) -> None:
     """Raise BatchError if the element relabels nodes and the batch does not consist of clouds of that many."""
     if element.nodes is None:
         return
-    if layout.is_ragged:
-        raise BatchError(
-            f"Relabelling {element.nodes} nodes works on dense batches [..., n, d] only: this batch is ragged (it has "
-            "a batch vector, an edge index or is a graph object)."
-        )
-    if layout.nodes != element.nodes:
+    if layout.batch is not None:
+        sizes = torch.bincount(layout.batch)
+        if bool((sizes != element.nodes).any()):
+            graph = int((sizes != element.nodes).nonzero()[0])
+            raise BatchError(
+                f"The group relabels {element.nodes} nodes, but graph {graph} of this batch has {int(sizes[graph])}. "
+                "Graphs of different sizes can be padded to a dense batch with a mask, which is relabelled with them."
+            )
+    elif layout.nodes != element.nodes:
         raise BatchError(
             f"The group relabels {element.nodes} nodes, but the clouds of this batch have {layout.nodes}. "
             "(Where all fields belong to whole items, give the layout of the inputs: act(…, layout=…).)"
