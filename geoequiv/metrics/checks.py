@@ -12,12 +12,22 @@ from torch.utils._pytree import tree_leaves
 from geoequiv.errors import GeoequivError
 from geoequiv.fields import FieldType, Side, Signature, call_model
 from geoequiv.fields.graphs import is_graph, with_fields
-from geoequiv.groups import Element, Group
+from geoequiv.groups import Element, Group, identity
 from geoequiv.groups import group as group_by_name
 from geoequiv.metrics.equivariance import equivariance_error
 from geoequiv.metrics.estimate import as_plain
 from geoequiv.metrics.invariance import as_scalar
-from geoequiv.metrics.measure import Model, evaluating, fields_of, item_norm, layout_of, measure, over
+from geoequiv.metrics.items import can_select, select_items
+from geoequiv.metrics.measure import (
+    Model,
+    copies_per_call,
+    evaluating,
+    fields_of,
+    item_norm,
+    layout_of,
+    measure,
+    over,
+)
 from geoequiv.metrics.tolerances import tolerance_of
 
 MIRRORED = {"vector": "pseudovector", "pseudovector": "vector", "scalar": "pseudoscalar", "pseudoscalar": "scalar"}
@@ -42,6 +52,8 @@ class Determinism:
         evaluation: largest relative difference of two calls in evaluation mode.
         mode: the mode that the model was given in, ``"training"``, ``"evaluation"`` or ``"function"``.
         training: the same in training mode, on a copy; ``None`` where the model was not in it.
+        batch: largest relative difference between the outputs of items by themselves and in a batch with copies of
+            them: above round-off where items see each other; ``None`` where the batch cannot be copied.
         random_layers: submodules that draw random numbers in training, by name and class.
     """
 
@@ -49,6 +61,7 @@ class Determinism:
     mode: str
     training: float | None
     random_layers: tuple[str, ...]
+    batch: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -111,14 +124,17 @@ def check_determinism(model: Model, inputs: Any, signature: Signature, dim: int)
     def twice(called: Model) -> float:
         with torch.no_grad():
             a, b = call_model(called, signature, inputs), call_model(called, signature, inputs)
-        gap = item_norm({name: a[name] - b[name] for name in a}, layout)
-        return float(over(gap, item_norm(a, layout)).max())
+        gap = item_norm({name: a[name] - b[name] for name in a}, layout, signature.outputs)
+        return float(over(gap, item_norm(a, layout, signature.outputs)).max())
 
     with torch.random.fork_rng(devices=[]):
         with evaluating(model):
             still = twice(model)
+        beside = None
+        if copies_per_call(inputs, signature, layout, 2) > 1:
+            beside = float(measure(model, inputs, signature, identity(dim, 2)).relative.max())
         if not isinstance(model, nn.Module):
-            return Determinism(still, "function", None, ())
+            return Determinism(still, "function", None, (), beside)
         mode = "training" if any(part.training for part in model.modules()) else "evaluation"
         training = twice(copy.deepcopy(model)) if mode == "training" else None
     layers = tuple(
@@ -126,7 +142,7 @@ def check_determinism(model: Model, inputs: Any, signature: Signature, dim: int)
         for name, part in model.named_modules()
         if isinstance(part, nn.modules.dropout._DropoutNd) and part.p > 0
     )
-    return Determinism(still, mode, training, layers)
+    return Determinism(still, mode, training, layers, beside)
 
 
 class NarrowestDtype(TorchDispatchMode):
@@ -189,13 +205,23 @@ def cast(inputs: Any, dtype: torch.dtype) -> Any:
 
 
 def check_relabelling(model: Model, inputs: Any, signature: Signature, dim: int, num_samples: int = 4) -> Any:
-    """Relative error under relabellings of the nodes (``EquivarianceReport`` of S(n)), or ``Skipped``."""
+    """Relative error under relabellings of the nodes (``EquivarianceReport`` of S(n)), or ``Skipped``.
+
+    Of ragged batches with graphs of different sizes, those of the most frequent size are taken.
+    """
     layout = layout_of(inputs, signature, dim)
-    if layout.is_ragged:
-        return Skipped("the batch is ragged: relabelling works on dense batches only")
-    if layout.nodes < 2:
+    nodes = layout.nodes
+    if layout.batch is not None:
+        sizes = torch.bincount(layout.batch)
+        nodes = int(sizes.mode().values)
+        alike = (sizes == nodes).nonzero().flatten()
+        if len(alike) < len(sizes):
+            if not can_select(inputs, layout):
+                return Skipped("the graphs are of different sizes")
+            inputs = select_items(inputs, layout, alike)
+    if nodes < 2:
         return Skipped("the items have no nodes to relabel")
-    acting = group_by_name(f"S({layout.nodes})", dim=dim)
+    acting = group_by_name(f"S({nodes})", dim=dim)
     try:
         return equivariance_error(model, inputs, signature, acting, num_samples)
     except GeoequivError as error:

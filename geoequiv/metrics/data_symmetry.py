@@ -13,7 +13,7 @@ from geoequiv.groups import Element, Group
 from geoequiv.groups import group as group_by_name
 from geoequiv.metrics.equivariance import elements_to_try, lists_all
 from geoequiv.metrics.estimate import Estimate, as_plain, estimate
-from geoequiv.metrics.measure import item_norm, layout_of, measure_labels
+from geoequiv.metrics.measure import layout_of, measure_labels
 
 Relabel = Callable[[Element, dict[str, Tensor]], Mapping[str, Tensor]]
 #: Standard errors above the noise floor at which a violation counts as seen.
@@ -137,12 +137,12 @@ def by_neighbours(
         away[torch.arange(count), torch.arange(count)] = float("inf")
         distance, nearest = away.min(1)
         match = (own - distance[:, None]).abs().argmin(1)
-        gap = squares({name: turned[name][:count] - labels[name][nearest] for name in labels}, count)
-        floor = squares({name: labels[name][:count] - labels[name][match] for name in labels}, count)
+        gap = squares({name: turned[name][:count] - labels[name][nearest] for name in labels})
+        floor = squares({name: labels[name][:count] - labels[name][match] for name in labels})
         excess.append(gap - floor)
         floors.append(floor)
     shift = total // 2
-    spread = float(squares({name: value - value.roll(shift, 0) for name, value in labels.items()}, total).mean())
+    spread = float(squares({name: value - value.roll(shift, 0) for name, value in labels.items()}).mean())
     beyond = estimate(torch.stack(excess), all_elements=every)
     floor_mean = float(torch.stack(floors).mean())
     resolution = floor_mean / spread if spread else 1.0
@@ -168,6 +168,6 @@ def flat(fields: Mapping[str, Any], side: Side, scales: Mapping[str, float]) -> 
     return torch.cat([fields[name].double().flatten(1) / scales[name] for name in side], 1)
 
 
-def squares(values: dict[str, Tensor], items: int) -> Tensor:
-    """‖·‖² of each item, ``[n]``."""
-    return item_norm(values, Layout((items,), 1)).square()
+def squares(values: dict[str, Tensor]) -> Tensor:
+    """‖·‖² of all labels of each item, ``[n]``."""
+    return torch.stack([value.double().flatten(1).square().sum(1) for value in values.values()]).sum(0)

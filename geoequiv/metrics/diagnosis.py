@@ -17,8 +17,9 @@ class Fault:
     """A likely fault.
 
     Args:
-        code: ``"not-deterministic"``, ``"precision"``, ``"forgotten-centroid"``, ``"absolute-coordinates"``,
-            ``"handedness"``, ``"preferred-direction"``, ``"permutation-leak"`` or ``"no-symmetry"``.
+        code: ``"not-deterministic"``, ``"batch-leak"``, ``"precision"``, ``"forgotten-centroid"``,
+            ``"absolute-coordinates"``, ``"handedness"``, ``"preferred-direction"``, ``"permutation-leak"`` or
+            ``"no-symmetry"``.
         sentence: what was seen, and what it points to.
     """
 
@@ -49,7 +50,7 @@ def diagnose(
     """
     faults = []
     if isinstance(determinism, Determinism):
-        faults += repeated(determinism)
+        faults += repeated(determinism, tolerance)
     lost = precision_fault(precision) if worst > tolerance and isinstance(precision, Precision) else []
     faults += lost
     if worst > tolerance and not lost and isinstance(parts, Parts):
@@ -66,8 +67,8 @@ def diagnose(
     return tuple(faults)
 
 
-def repeated(found: Determinism) -> list[Fault]:
-    """Outputs that differ from call to call."""
+def repeated(found: Determinism, tolerance: float) -> list[Fault]:
+    """Outputs that differ from call to call, or with the company that an item keeps."""
     named = f" Random layers: {', '.join(found.random_layers)}." if found.random_layers else ""
     if found.evaluation > 0:
         return [
@@ -83,6 +84,15 @@ def repeated(found: Determinism) -> list[Fault]:
                 "not-deterministic",
                 f"The model was given in training mode, where the same inputs give different outputs twice (relative "
                 f"difference {found.training:.1e}). It was measured in evaluation mode; call model.eval().{named}",
+            )
+        ]
+    if found.batch is not None and found.batch > tolerance:
+        return [
+            Fault(
+                "batch-leak",
+                f"The output of an item depends on what else is in the batch (relative difference {found.batch:.1e} "
+                "between a batch and the same batch beside a copy): items see each other or know their place in the "
+                "batch. Small batches are measured several copies at once, so that every error below holds it too.",
             )
         ]
     return []

@@ -43,7 +43,7 @@ def select_items(inputs: Any, layout: Layout, chosen: Tensor) -> Any:
             some[name] = number[value[:, edges]] if edges is not None and value.ndim == 2 else value
         elif not isinstance(value, Tensor) or value.ndim == 0:
             some[name] = value
-        elif len(value) == layout.nodes:
+        elif len(value) == layout.nodes and not (edges is not None and len(value) == len(edges) and "edge" in name):
             some[name] = value[nodes]
         elif edges is not None and len(value) == len(edges):
             some[name] = value[edges]

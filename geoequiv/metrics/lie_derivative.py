@@ -116,8 +116,8 @@ def lie_derivative(
             moved.append(change)
             velocities.append(seen)
         found = layer_derivatives(calls, velocities, algebra, method, step) if calls else ()
-    scale = item_norm(here, layout)
-    norms = [item_norm(change, layout) for change in moved]
+    scale = item_norm(here, layout, signature.outputs)
+    norms = [item_norm(change, layout, signature.outputs) for change in moved]
     return LieReport(
         norm={name: over_items(norm) for name, norm in zip(algebra.names, norms, strict=True)},
         relative={name: over_items(over(norm, scale)) for name, norm in zip(algebra.names, norms, strict=True)},
@@ -189,9 +189,9 @@ def check_kept(model: Model, inputs: Any, signature: Signature, algebra: Generat
         for method in ("forward-mode", "finite-difference")
     )
     with torch.no_grad():
-        size = item_norm(call_model(model, signature, inputs), layout).norm()
-    off = item_norm({name: a[name] - b[name] for name in a}, layout).norm()
-    most = 0.2 * (item_norm(a, layout).norm() + item_norm(b, layout).norm()) + COARSE * size
+        size = item_norm(call_model(model, signature, inputs), layout, signature.outputs).norm()
+    off = item_norm({name: a[name] - b[name] for name in a}, layout, signature.outputs).norm()
+    most = 0.2 * sum(item_norm(each, layout, signature.outputs).norm() for each in (a, b)) + COARSE * size
     if bool(off > most):
         raise DerivativeError(
             f"Forward mode and finite differences disagree about the Lie derivative (by {float(off / size):.1e} of the "
@@ -230,7 +230,7 @@ def rotation_tensor(
     q = torch.zeros(len(moved), len(moved), dtype=torch.float64)
     for i, a in enumerate(moved):
         for j, b in enumerate(moved[: i + 1]):
-            plus = item_norm({name: a[name] + b[name] for name in a}, layout).square().mean()
-            minus = item_norm({name: a[name] - b[name] for name in a}, layout).square().mean()
+            plus = item_norm({name: a[name] + b[name] for name in a}, layout, signature.outputs).square().mean()
+            minus = item_norm({name: a[name] - b[name] for name in a}, layout, signature.outputs).square().mean()
             q[i, j] = q[j, i] = (plus - minus) / 4
-    return q, float(item_norm(here, layout).square().mean())
+    return q, float(item_norm(here, layout, signature.outputs).square().mean())

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from geoequiv.errors import BatchError, ModelOutputError
-from geoequiv.fields import Layout, Signature, act, call_model, check_finite, fold, replicate, unfold
+from geoequiv.fields import Layout, Side, Signature, act, call_model, check_finite, fold, replicate, unfold
 from geoequiv.fields.graphs import graph_fields, is_graph
 from geoequiv.groups import Element, inverse
 
@@ -141,7 +141,7 @@ def measure_labels(
     sizes = [len(range(k, count, parts)) for k in range(parts)]
 
     def off(sum_of: dict[str, Any], size: int) -> Tensor:
-        return item_norm({name: here[name] - sum_of[name] / size for name in here}, layout, outputs)
+        return item_norm({name: here[name] - sum_of[name] / size for name in here}, layout, signature.outputs, outputs)
 
     without = [
         off({name: total[name] - part[name] for name in total}, count - size)
@@ -219,8 +219,9 @@ def compare(
     """‖f(gx) − g f(x)‖ and the mean of the two norms, each ``[n]``; g is one element or one per item."""
     moved = act(g, here, signature.outputs, layout)
     now = layout if layout.mask is None else replace(layout, mask=mask)
-    distance = item_norm({name: there[name] - moved[name] for name in there}, now, outputs)
-    return distance, 0.5 * (item_norm(there, now, outputs) + item_norm(moved, now, outputs))
+    side = signature.outputs
+    distance = item_norm({name: there[name] - moved[name] for name in there}, now, side, outputs)
+    return distance, 0.5 * (item_norm(there, now, side, outputs) + item_norm(moved, now, side, outputs))
 
 
 def over(distance: Tensor, scale: Tensor) -> Tensor:
@@ -251,7 +252,7 @@ def batches(inputs: Any, signature: Signature, dim: int, batch_size: int | None)
         }
 
 
-def item_norm(outputs: dict[str, Tensor], layout: Layout, names: Collection[str] | None = None) -> Tensor:
+def item_norm(outputs: dict[str, Tensor], layout: Layout, side: Side, names: Collection[str] | None = None) -> Tensor:
     """Euclidean norm of all (or the named) outputs of each item together, ``[n]``, in float64; masked-out nodes do not
     count.
     """
@@ -262,14 +263,14 @@ def item_norm(outputs: dict[str, Tensor], layout: Layout, names: Collection[str]
     for name, value in outputs.items():
         if names is not None and name not in names:
             continue
-        squares = value.double().square()
+        squares, whole = value.double().square(), side[name].per_graph
         if layout.batch is not None:
             rows = squares.reshape(len(squares), -1).sum(-1)
-            index = layout.rows(value, 0, name)
+            index = layout.rows(value, 0, name, whole)
             total = total + (rows if index is None else rows.new_zeros(items).index_add(0, index, rows))
             continue
         lead = len(layout.shape)
-        if layout.mask is not None and squares.shape[: lead + 1] == layout.mask.shape:
+        if layout.mask is not None and not whole and squares.shape[: lead + 1] == layout.mask.shape:
             squares = squares * layout.mask.reshape(*layout.mask.shape, *(1,) * (squares.ndim - lead - 1))
         total = total + squares.reshape(items, -1).sum(-1)
     assert isinstance(total, Tensor)

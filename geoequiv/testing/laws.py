@@ -120,8 +120,8 @@ def assert_frame_laws(
     for g in (frame.group.sample(generator=generator) for _ in range(num_samples)):
         moved = act(g, inputs, side)
         there, moved_weights = ask(frame, moved, side)
-        a = coordinates(compose(g.reshape(1, *(1,) * (len(here.shape) - 1)), here), None)
-        b = coordinates(there, None)
+        a = coordinates(compose(g.reshape(1, *(1,) * (len(here.shape) - 1)), here), frame.group.nodes)
+        b = coordinates(there, frame.group.nodes)
         scale = b.abs().amax().clamp_min(1.0)
         compare_sets(a.flatten(1, -2), b.flatten(1, -2), weights.flatten(1), moved_weights.flatten(1),
                      float(tolerance * scale), tolerance, in_words(g))  # fmt: skip

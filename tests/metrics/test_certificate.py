@@ -217,3 +217,36 @@ def test_it_has_a_stated_type():
     assert isinstance(found, Certificate)
     assert found.angle_profile.at == pytest.approx([math.pi * k / 6 for k in range(1, 7)])
     assert found.measured["parameters"] is None
+
+
+def test_a_permutation_leak_shows_in_ragged_batches_too():
+    """Clouds of 5, 5 and 4 nodes with edges: those of the most frequent size are relabelled."""
+
+    class Leaks(Ragged):
+        def forward(self, pos, vel, charge, batch):
+            return super().forward(pos, vel, charge + 0.1 * torch.arange(len(pos)).to(charge).unsqueeze(-1), batch)
+
+    x = {name: value[:14] for name, value in ragged(clouds(6)).items()}
+    assert [fault.code for fault in certificate(Leaks(), inputs=x).faults] == ["permutation-leak"]
+    fine = certificate(Ragged(), inputs=x)
+    assert fine.faults == ()
+    assert fine.relabelling.group == "S(5)"
+    assert fine.relabelling.num_items == 2
+
+
+def test_outputs_of_whole_clouds():
+    """One energy per cloud of as many channels as nodes, masked: the mask is none of its business."""
+    x = {"pos": clouds(6)["pos"], "mask": (torch.arange(5) < 4).expand(6, 5)}
+
+    def energies(pos, mask):
+        distance = (pos.unsqueeze(-2) - pos.unsqueeze(-3)).norm(dim=-1) * mask[..., None, :] * mask[..., :, None]
+        return distance.sum((-1, -2))[..., None] ** torch.linspace(0.1, 1, 5)
+
+    found = ge.certify(energies, x, "pos: point -> e: scalar*5 per graph", "E(3)", num_samples=4)
+    assert found.passed
+    only_last = (
+        lambda pos, mask: (  # noqa: E731
+            energies(pos, mask) * torch.tensor([1.0, 1, 1, 1, 0]) + torch.tensor([0.0, 0, 0, 0, 1]) * pos[..., 0, :1]
+        )
+    )
+    assert ge.certify(only_last, x, "pos: point -> e: scalar*5 per graph", "E(3)", num_samples=4).worst > 1e-3
