@@ -224,7 +224,8 @@ def test_a_permutation_leak_shows_in_ragged_batches_too():
 
     class Leaks(Ragged):
         def forward(self, pos, vel, charge, batch):
-            return super().forward(pos, vel, charge + 0.1 * torch.arange(len(pos)).to(charge).unsqueeze(-1), batch)
+            place = torch.arange(len(pos)) - torch.searchsorted(batch, batch)
+            return super().forward(pos, vel, charge + 0.1 * place.to(charge).unsqueeze(-1), batch)
 
     x = {name: value[:14] for name, value in ragged(clouds(6)).items()}
     assert [fault.code for fault in certificate(Leaks(), inputs=x).faults] == ["permutation-leak"]
@@ -244,9 +245,15 @@ def test_outputs_of_whole_clouds():
 
     found = ge.certify(energies, x, "pos: point -> e: scalar*5 per graph", "E(3)", num_samples=4)
     assert found.passed
-    only_last = (
-        lambda pos, mask: (  # noqa: E731
-            energies(pos, mask) * torch.tensor([1.0, 1, 1, 1, 0]) + torch.tensor([0.0, 0, 0, 0, 1]) * pos[..., 0, :1]
-        )
-    )
-    assert ge.certify(only_last, x, "pos: point -> e: scalar*5 per graph", "E(3)", num_samples=4).worst > 1e-3
+
+    def broken(pos, mask):
+        return energies(pos, mask) + torch.tensor([0.0, 0, 0, 0, 1]) * pos[..., 0, :1]  # the channel of the masked node
+
+    assert ge.certify(broken, x, "pos: point -> e: scalar*5 per graph", "E(3)", num_samples=4).worst > 1e-3
+
+
+def test_items_that_see_each_other_are_told():
+    x = {"x": clouds(6)["pos"]}
+    mixed = ge.certify(lambda x: x + 0.1 * x.norm(), x, "x: scalar -> y: scalar", "Ci")
+    assert mixed.faults[0].code == "batch-leak"
+    assert ge.certify(lambda x: 2 * x, x, "x: scalar -> y: scalar", "Ci").faults == ()
