@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from geoequiv.metrics.checks import Determinism, Parts, Precision, Skipped
-from geoequiv.metrics.diagnosis import Fault
+from geoequiv.metrics.diagnosis import Fault, outside_healthy
 from geoequiv.metrics.discovery import Discovery
 from geoequiv.metrics.equivariance import EquivarianceReport
 from geoequiv.metrics.estimate import as_plain
@@ -162,7 +162,7 @@ def lie_lines(lie: LieReport | Skipped) -> list[tuple[str, str]]:
         return [("Lie derivative", skipped(lie))]
     said = [("Lie derivative", ", ".join(f"{n}: {value.value:.1e}" for n, value in lie.relative.items())
              + f" (relative, {lie.method})")]  # fmt: skip
-    worst = sorted(lie.layers, key=lambda layer: -layer.largest_own)[:3]
+    worst = sorted(outside_healthy(lie), key=lambda layer: -layer.largest_own)[:3]
     named = [f"{layer.name} ({layer.kind}) {layer.largest_own:.1e}" for layer in worst if layer.largest_own > 0]
     if named:
         said.append(("by layer, own", ", ".join(named)))

@@ -198,9 +198,10 @@ def geometry(tolerance: float, parts: Parts, lie: LieReport | Skipped, largest: 
 def culprit(lie: LieReport) -> str | None:
     """A sentence that names the layer that breaks the symmetry, where the evidence is clear."""
     limit = BREAK[lie.method]
-    broken = [layer for layer in lie.layers if layer.fits and layer.largest_own > limit]
+    layers = outside_healthy(lie)
+    broken = [layer for layer in layers if layer.fits and layer.largest_own > limit]
     inner = [layer for layer in broken if not any(holds(layer, other) for other in broken)]
-    mixed = next((layer for layer in lie.layers if not layer.fits), None)
+    mixed = next((layer for layer in layers if not layer.fits), None)
     entry = (
         f" The first layer to get features that move like no type is '{mixed.name}' ({mixed.kind})."
         if mixed is not None
@@ -213,6 +214,17 @@ def culprit(lie: LieReport) -> str | None:
             f"move as they should, and its own Lie derivative is {first.largest_own:.1e}.{entry}"
         )
     return f"It breaks in the model's own forward, outside of its layers.{entry}" if entry else None
+
+
+def outside_healthy(lie: LieReport) -> list[LayerDerivative]:
+    """The layers that lie in no layer that is known to be equivariant by itself.
+
+    What goes on inside such a one may move like no type that is known here, and is nobody's fault.
+    """
+    healthy = [
+        layer for layer in lie.layers if layer.fits and layer.own is not None and layer.largest_own <= BREAK[lie.method]
+    ]
+    return [layer for layer in lie.layers if not any(holds(other, layer) for other in healthy)]
 
 
 def holds(layer: LayerDerivative, other: LayerDerivative) -> bool:

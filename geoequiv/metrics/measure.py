@@ -41,8 +41,13 @@ class Measured:
     @classmethod
     def joined(cls, parts: "list[Measured]") -> "Measured":
         """The same elements on several batches, as on one."""
-        names = ("distance", "relative", "to_average", "without")
-        return cls(*(torch.cat([getattr(p, name) for p in parts], dim=-1) for name in names), parts[0].dtype)
+        return cls(
+            torch.cat([part.distance for part in parts], dim=-1),
+            torch.cat([part.relative for part in parts], dim=-1),
+            torch.cat([part.to_average for part in parts], dim=-1),
+            torch.cat([part.without for part in parts], dim=-1),
+            parts[0].dtype,
+        )
 
     def worst_place(self) -> tuple[int, int]:
         """Element and item of the largest relative error."""

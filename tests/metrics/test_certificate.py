@@ -257,3 +257,24 @@ def test_items_that_see_each_other_are_told():
     mixed = ge.certify(lambda x: x + 0.1 * x.norm(), x, "x: scalar -> y: scalar", "Ci")
     assert mixed.faults[0].code == "batch-leak"
     assert ge.certify(lambda x: 2 * x, x, "x: scalar -> y: scalar", "Ci").faults == ()
+
+
+def test_the_inside_of_a_healthy_layer_is_not_blamed():
+    """e3nn's products move like no type inside; the layer at fault stands beside them."""
+    from e3nn.o3 import Linear
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(0)
+            self.product = Linear("2x1o", "2x1o")
+            self.squash = nn.Linear(3, 3)
+
+        def forward(self, x):
+            return self.squash(self.product(torch.cat([x, 2 * x], -1))[..., :3])
+
+    found = ge.certify(Net(), {"x": clouds(6)["pos"]}, "x: vector -> y: vector", "SO(3)", num_samples=4)
+    assert "The layer 'squash' (Linear) breaks it" in found.diagnosis
+    layers = {layer.name: layer for layer in found.lie_derivative.layers}
+    assert layers["product"].types_in == ("2x1o",)
+    assert layers["product"].largest_own < 1e-5
