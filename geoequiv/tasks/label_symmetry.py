@@ -9,6 +9,12 @@ from numpy.typing import NDArray
 from geoequiv.groups import group
 
 Cloud = NDArray[np.float64]
+MEASUREMENT = 2  # raise when the numbers below change: those kept beside the data are then measured anew
+
+
+def measurement_key(checksum: str) -> str:
+    """Key under which the numbers of a data file are kept: its checksum, and what was measured."""
+    return f"{checksum}/{MEASUREMENT}"
 
 
 def label_symmetry_error(
@@ -38,8 +44,8 @@ def label_symmetry_error(
         seed: of the rotations.
 
     Returns:
-        mse, median, floor, fraction_above_1e-4 (of D_i), num_items; with_<mark> and without_<mark> where there
-        are such items.
+        mse, median, floor, fraction_above_1e-4 (of D_i), num_items; with_<mark> and without_<mark> where there are
+        such items; mse_se and floor_se, the standard errors over the items, unless there is but one.
 
     Exactness:
         Monte Carlo over one rotation per item; D_i is heavy-tailed where the dynamics are chaotic.
@@ -56,6 +62,9 @@ def label_symmetry_error(
         "fraction_above_1e-4": float((per_item > 1e-4).mean()),
         "num_items": float(len(per_item)),
     }
+    if len(per_item) > 1:
+        result["mse_se"] = float(per_item.std(ddof=1) / np.sqrt(len(per_item)))
+        result["floor_se"] = result["mse_se"] / 2
     if marked is not None:
         for name, kind in ((f"with_{mark}", marked), (f"without_{mark}", ~marked)):
             if kind.any():

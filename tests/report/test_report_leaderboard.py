@@ -1,10 +1,12 @@
 """Grouping, statistics, order and provenance of a leaderboard."""
 
+import json
 import math
 
 import pytest
 
-from geoequiv.report import Reference, Row, leaderboard
+from geoequiv.report import Reference, Row, leaderboard, picture, render
+from geoequiv.report.facts import floor_sentence, symmetry_of_labels
 
 
 def test_mean_and_sample_std_by_hand(results, record):
@@ -121,6 +123,28 @@ def test_floor_is_stated_or_half_the_labels_deviation(results, record):
     stated = record()
     stated["task_card"]["symmetry_error"] = {"mse": 3.7e-3, "floor": 1.5e-3}
     assert leaderboard(results([stated]))[0].floor == 1.5e-3
+
+
+def test_the_labels_own_error_is_told_with_its_standard_error(results, record):
+    measured = record()
+    card = measured["task_card"]
+    card["symmetry_error"] = {"mse": 4e-3, "mse_se": 4.1e-4, "floor": 2e-3, "floor_se": 2e-4, "num_items": 2000.0}
+    folder = results([measured])
+    (board,) = leaderboard(folder)
+    simulated = "labels of 2000 items simulated again for transformed inputs"
+    assert symmetry_of_labels(board) == f"mse .0040 ± 4.1e-4; {simulated}"
+    assert floor_sentence(board).endswith("below about .0020 ± 2.0e-4")
+    for form in ("html", "md"):
+        assert "± 4.1e-4" in render(folder, form)
+    assert json.loads(render(folder, "json"))["task_card"]["symmetry_error"]["mse_se"] == 4.1e-4
+
+
+def test_labels_that_are_exact_up_to_rounding_are_called_so(results, record):
+    measured = record()
+    measured["task_card"]["symmetry_error"] = {"mse": 2e-26, "floor": 1e-26}
+    (board,) = leaderboard(results([measured]))
+    assert floor_sentence(board) == "The labels are E(3)-equivariant up to rounding"
+    assert "The labels" not in picture(board)
 
 
 def test_floor_from_the_mean(results, record):
