@@ -28,7 +28,7 @@ def facts(board: Leaderboard) -> list[tuple[str, str]]:
         ("Metric", f"test {metric_label(board)}, {board.metric.better} is better"),
         ("Task symmetry", board.symmetry),
         ("Labels’ own symmetry error", ". ".join(filter(None, (symmetry_of_labels(board), floor_sentence(board))))),
-        ("Model symmetry error", _how_measured(board)),
+        ("Model symmetry error", ", ".join(filter(None, (_how_measured(board), _what_the_errors_are(board))))),
         ("Runs", runs + (f", {per_row} a row" if per_row else "")),
         ("Inference timed at", timing),
         ("Data checksum", ", ".join(_shortened(checksum, 16) for checksum in board.checksums)),
@@ -98,6 +98,11 @@ def _how_measured(board: Leaderboard) -> str:
         for part in measured
     }
     return "; ".join(sorted(described))
+
+
+def _what_the_errors_are(board: Leaderboard) -> str:
+    told = any(row.equivariance.standard_errors for row in board.rows if row.equivariance)
+    return "± one standard error over these items and elements" if told else ""
 
 
 def plural(number: int, noun: str) -> str:

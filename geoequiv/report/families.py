@@ -74,6 +74,16 @@ _DARK = {
 }
 
 
+def colour(name: str, scheme: str = "light") -> str:
+    """The hexadecimal colour of a family's key, or of a part of the page ("ink", "line", …).
+
+    >>> colour("remul")
+    '#be185d'
+    """
+    base = {"light": _LIGHT, "dark": _DARK}[scheme]
+    return base[name] if name in base else getattr(_BY_KEY[name], scheme)
+
+
 def colours(scheme: str) -> str:
     """CSS custom properties of a scheme, "light" or "dark", as declarations."""
     base = {"light": _LIGHT, "dark": _DARK}[scheme]

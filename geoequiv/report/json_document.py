@@ -119,6 +119,8 @@ def _symmetry_error(error: SymmetryError | None) -> dict[str, Any] | None:
         "num_items": error.num_items,
         "num_samples": error.num_samples,
         "dtype": error.dtype,
+        "standard_errors": dict(error.standard_errors),
+        "seeds": {name: _statistic(value) for name, value in error.seeds.items()},
     }
 
 
