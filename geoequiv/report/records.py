@@ -183,6 +183,13 @@ def read_store(directory: str | Path) -> Store:
     return Store(tuple(records), tuple(left_out), tuple(unfinished))
 
 
+def read_run(directory: str | Path) -> Record | None:
+    """The record of one run; None where it has none yet, or one that cannot be used."""
+    path = Path(directory) / "record.json"
+    outcome = _read(path, f"{path.parent.name}/record.json") if path.exists() else None
+    return outcome if isinstance(outcome, Record) else None
+
+
 def _read(path: Path, name: str) -> Record | LeftOut:
     try:
         content = json.loads(path.read_text(encoding="utf-8"), parse_constant=lambda _: None)
