@@ -41,6 +41,21 @@ class Cloud:
         """All channels side by side, for architectures that do not mind the axes: ``[..., N, 3P + 3V + S + R]``."""
         return torch.cat([self.points.flatten(-2), self.vectors.flatten(-2), self.scalars, self.other], dim=-1)
 
+    def pooled(self, values: Tensor, mean: bool = False) -> Tensor:
+        """Sum (or mean) over the nodes of each cloud: ``[..., N, k]`` → ``[..., k]``, ``[n, k]`` → ``[graphs, k]``.
+
+        Args:
+            values: 0 at padding.
+            mean: divide by the number of real nodes.
+        """
+        if self.batch is None:
+            total = values.sum(-2)
+            count = values.shape[-2] if self.mask is None else self.mask.sum(-1, keepdim=True)
+            return total / count if mean else total
+        graphs = int(self.batch.max()) + 1
+        total = values.new_zeros(graphs, values.shape[-1]).index_add(0, self.batch, values)
+        return total / torch.bincount(self.batch, minlength=graphs).unsqueeze(-1) if mean else total
+
     def pairs(self) -> Pairs:
         """The pairs over which messages pass."""
         nodes = self.scalars.shape[-2]
@@ -89,6 +104,8 @@ class Ports:
         self.out_scalars = sum(field.multiplicity for field in outputs.values() if field.kind == "scalar")
         self.directions = self.vectors + max(self.points - 1, 0)
         self.origin_channels = self._origin_channels()
+        if all(field.per_graph for field in inputs.values()):
+            raise SignatureError(f"{architecture} needs an input that lives on nodes; '{signature}' has none.")
         if self.points == 0 and (needs_point or self.out_points):
             raise SignatureError(f"{architecture} needs an input of type point; '{signature}' has none.")
 
@@ -96,13 +113,17 @@ class Ports:
         """The cloud of a batch.
 
         Args:
-            fields: every input of the signature, ``[..., N, ·]`` or ``[n, ·]``; optionally ``mask``, or ``batch``
-                and ``edge_index``. Further names are ignored. Padding may hold anything: it is read as 0.
+            fields: every input of the signature, ``[..., N, ·]`` or ``[n, ·]`` (per graph: ``[..., ·]`` or
+                ``[graphs, ·]``, repeated for each node); optionally ``mask``, or ``batch`` and ``edge_index``.
+                Further names are ignored. Padding may hold anything: it is read as 0.
 
         Raises:
             BatchError: if an input is missing or its trailing shape is not that of its type.
         """
         mask, batch, edge_index = fields.get("mask"), fields.get("batch"), fields.get("edge_index")
+        if edge_index is not None and batch is None:  # one graph
+            some = next(fields[name] for name, field in self.signature.inputs.items() if not field.per_graph)
+            batch = torch.zeros(some.shape[0], dtype=torch.int64, device=some.device)
         columns: dict[str, list[Tensor]] = {"point": [], "vector": [], "scalar": [], "other": []}
         for name, field in self.signature.inputs.items():
             if name not in fields:
@@ -114,12 +135,12 @@ class Ports:
             if not field.is_scalar:
                 axes = field.trailing(values, 3, name)
                 values = values.reshape(*values.shape[: values.ndim - axes], size)
+            if field.per_graph:
+                values = values[batch] if batch is not None else values.unsqueeze(-2).expand(*self._nodes(fields), size)
             if mask is not None:
                 values = values.masked_fill(~mask.unsqueeze(-1), 0.0)
             columns[field.kind if field.kind in columns else "other"].append(values)
         some = next(values for group in columns.values() for values in group)
-        if edge_index is not None and batch is None:  # one graph
-            batch = torch.zeros(some.shape[0], dtype=torch.int64, device=some.device)
         none = some.new_zeros(*some.shape[:-1], 0)
         points, vectors, scalars, other = (torch.cat([none, *group], dim=-1) for group in columns.values())
         return Cloud(
@@ -159,7 +180,8 @@ class Ports:
             scalars: ``[..., N, out_scalars]``.
 
         Returns:
-            The one output, or a dict of them, each of the shape of its type; 0 at padding.
+            The one output, or a dict of them, each of the shape of its type; 0 at padding. What is declared per graph
+            is summed over the nodes (points: averaged).
         """
         columns = {"point": points.flatten(-2), "vector": vectors.flatten(-2), "scalar": scalars}
         used = dict.fromkeys(columns, 0)
@@ -187,6 +209,12 @@ class Ports:
             outputs[name] = self._finish(values, field, cloud)
         return outputs if len(outputs) > 1 else next(iter(outputs.values()))
 
+    def _nodes(self, fields: Mapping[str, Tensor]) -> tuple[int, ...]:
+        """Batch axes and number of nodes of a dense batch."""
+        name, field = next((name, field) for name, field in self.signature.inputs.items() if not field.per_graph)
+        values = fields[name]
+        return tuple(values.shape[:-1]) if field.is_scalar else field.lead(values, 3, name)
+
     def _origin_channels(self) -> list[int]:
         places, place = {}, 0
         for name, field in self.signature.inputs.items():
@@ -205,6 +233,8 @@ class Ports:
     def _finish(values: Tensor, field: FieldType, cloud: Cloud) -> Tensor:
         if cloud.mask is not None:
             values = values.masked_fill(~cloud.mask.unsqueeze(-1), 0.0)
+        if field.per_graph:
+            values = cloud.pooled(values, mean=field.translates)
         if field.irreps is not None or field.rank == 0:
             return values
         copies = (field.multiplicity,) if field.multiplicity > 1 else ()

@@ -115,3 +115,36 @@ def test_an_output_point_is_displaced_from_the_input_of_its_name():
     outputs = model(**batch)  # all times start at 0
     assert torch.equal(outputs["b"], batch["b"])
     assert torch.equal(outputs["c"], batch["a"])
+
+
+@pytest.mark.parametrize("model", [EGNN, GNN, Transformer])
+def test_per_graph_fields_come_in_and_go_out_once_a_cloud(model):
+    """Dense, padded and ragged batches give the same sums (and mean points) over the nodes of a cloud."""
+    torch.manual_seed(0)
+    outputs = "energy: scalar per graph, dipole: vector per graph, mid: point per graph"
+    signature = f"pos: point, field: scalar*2 per graph -> {outputs}"
+    built = model(signature, width=8, depth=1)
+    pos, field = torch.randn(3, 5, 3), torch.randn(3, 2)
+    sizes = torch.tensor([5, 2, 3])
+    mask = torch.arange(5) < sizes.unsqueeze(-1)
+    padded = built(pos=pos, field=field, mask=mask)
+    ragged = built(pos=pos[mask], field=field, batch=torch.arange(3).repeat_interleave(sizes))
+    assert {name: tuple(values.shape) for name, values in padded.items()} == {
+        "energy": (3, 1), "dipole": (3, 3), "mid": (3, 3)
+    }  # fmt: skip
+    for name, values in padded.items():
+        torch.testing.assert_close(ragged[name], values)
+    alone = built(pos=pos[1, :2], field=field[1])
+    torch.testing.assert_close(alone["energy"], padded["energy"][1])
+    shifted = built(pos=pos + 1, field=field, mask=mask)
+    if model is EGNN:
+        torch.testing.assert_close(shifted["mid"], padded["mid"] + 1)
+    per_node = model(signature.replace("energy: scalar per graph", "energy: scalar"), width=8, depth=1)
+    per_node.load_state_dict(built.state_dict())
+    total = (per_node(pos=pos, field=field, mask=mask)["energy"] * mask.unsqueeze(-1)).sum(1)
+    torch.testing.assert_close(total, padded["energy"])
+
+
+def test_something_must_live_on_nodes():
+    with pytest.raises(SignatureError, match="input that lives on nodes"):
+        GNN("field: scalar per graph -> energy: scalar per graph")
