@@ -55,8 +55,10 @@ def error_by_axis(
 ) -> "Figure":
     """Relative error over the sphere of rotation axes (Mollweide: equal areas), each axis with the cell nearest to it.
 
+    An axis and its opposite share their value: turning about one is turning about the other, the other way round.
+
     Args:
-        directions: unit vectors [K, 3].
+        directions: unit vectors [K, 3]; those of a half sphere will do.
         errors: mean relative error of rotations about each axis, length K.
         title: of the figure.
 
@@ -75,7 +77,7 @@ def error_by_axis(
         sphere = np.stack([np.cos(up) * np.cos(around), np.cos(up) * np.sin(around), np.sin(up)], axis=-1)
         known = np.asarray(directions, dtype=float)
         values = np.asarray(errors, dtype=float)
-        nearest = values[(sphere @ known.T).argmax(-1)]
+        nearest = values[np.abs(sphere @ known.T).argmax(-1)]
         positive = values[values > 0]
         wide = len(positive) == len(values) and values.max() > 30 * values.min()
         norm = LogNorm(values.min(), values.max()) if wide else Normalize(0.0, float(values.max()) or 1.0)
@@ -83,10 +85,9 @@ def error_by_axis(
             "error", [colour("wash"), colour("remul", "dark"), colour("remul"), "#500724"]
         )
         mesh = axes.pcolormesh(around, up, nearest, norm=norm, cmap=shades, shading="nearest", rasterized=True)
-        axes.scatter(
-            np.arctan2(known[:, 1], known[:, 0]), np.arcsin(np.clip(known[:, 2], -1, 1)), s=3, color=colour("card"),
-            alpha=0.7, linewidths=0,
-        )  # fmt: skip
+        ends = np.concatenate([known, -known])
+        dots = {"s": 3, "color": colour("card"), "alpha": 0.7, "linewidths": 0}
+        axes.scatter(np.arctan2(ends[:, 1], ends[:, 0]), np.arcsin(np.clip(ends[:, 2], -1, 1)), **dots)
         axes.grid(color=colour("muted"), alpha=0.35, linewidth=0.6)
         axes.set_xticks(np.radians([-90, 0, 90]), ["", "", ""])
         axes.set_yticks(np.radians([-45, 0, 45]), ["", "", ""])
@@ -108,7 +109,7 @@ def error_by_axis(
 def error_by_layer(
     layers: Sequence[str],
     errors: Sequence[float],
-    standard_errors: Sequence[float] | None = None,
+    accumulated: Sequence[float] | None = None,
     floor: float | None = None,
     title: str = "Local symmetry error by layer (Lie derivative)",
 ) -> "Figure":
@@ -116,8 +117,8 @@ def error_by_layer(
 
     Args:
         layers: names, length L.
-        errors: the layer's share of the Lie derivative, relative to the norm of its output, length L.
-        standard_errors: length L.
+        errors: the layer's own Lie derivative, relative to the norm of its output, length L.
+        accumulated: that of all layers up to this one, drawn as a mark, length L.
         floor: the round-off floor, drawn as a dashed line.
         title: of the figure.
 
@@ -128,16 +129,20 @@ def error_by_layer(
     def draw(figure: "Figure") -> None:
         axes = figure.add_subplot()
         rows = range(len(layers))
-        axes.barh(rows, errors, height=0.62, color=colour("group"), zorder=2)
-        if standard_errors is not None:
-            axes.errorbar(
-                errors, rows, xerr=standard_errors, fmt="none", ecolor=colour("ink"), elinewidth=1, capsize=2, zorder=3
-            )
+        axes.barh(rows, errors, height=0.62, color=colour("group"), zorder=2, label="by itself")
+        if accumulated is not None:
+            axes.plot(
+                accumulated, rows, linestyle="", marker="|", markersize=9, markeredgewidth=1.6, color=colour("remul"),
+                zorder=3, label="with all before it",
+            )  # fmt: skip
+            axes.legend(loc="upper left", bbox_to_anchor=(0.0, -0.9 / max(len(layers), 4)), ncols=2)
         axes.set_yticks(rows, layers)
         axes.invert_yaxis()
         axes.grid(axis="y", visible=False)
         axes.tick_params(axis="y", length=0)
-        logarithmic(axes.xaxis, [*errors, *([floor] if floor else ())])
+        values = [*errors, *(accumulated or ()), *([floor] if floor else ())]
+        smallest = min((value for value in values if value > 0), default=0.0)
+        logarithmic(axes.xaxis, [max(value, smallest) for value in values])  # a bar of 0 is no bar
         floor_line(axes, floor, "round-off", vertical=True)
         axes.set(xlabel="relative local error (per radian; translations per unit length)", title=title)
 

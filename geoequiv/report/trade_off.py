@@ -1,5 +1,6 @@
 """What symmetry costs and buys: E′ and the test metric against the weight β of learned symmetry."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -22,27 +23,31 @@ FIXED = ("constant", None)  # weightings under which β is what the suite says
 
 @dataclass(frozen=True)
 class Sweep:
-    """The rows of one model that differ in β alone, by rising β."""
+    """The rows of one model that differ in β alone, by rising β, and what tells this sweep from others."""
 
+    name: str
     model: str
     betas: tuple[float, ...]
     rows: tuple[Row, ...]
 
 
 def sweeps_of(board: Leaderboard) -> list[Sweep]:
-    """Rows of learned symmetry with a constant β and a known E′, model by model; two values of β or more."""
+    """Rows of learned symmetry with a constant β and a known E′ that are equal otherwise; two values of β or more."""
     found: dict[str, list[tuple[float, Row]]] = {}
     for row in board.rows:
         beta = beta_of(row)
         if beta is not None and error_of(row):
-            found.setdefault(row.model, []).append((beta, row))
+            others = {name: value for name, value in row.config["symmetry"].items() if name != "beta"}
+            alike = json.dumps({**row.config, "model": row.model, "symmetry": others}, sort_keys=True)
+            found.setdefault(alike, []).append((beta, row))
     sweeps = []
-    for model, members in sorted(found.items()):
+    for members in found.values():
         members.sort(key=lambda member: member[0])
-        betas = tuple(beta for beta, _ in members)
-        if len(set(betas)) == len(betas) > 1:
-            sweeps.append(Sweep(model, betas, tuple(row for _, row in members)))
-    return sweeps
+        betas, rows = zip(*members, strict=True)
+        if len(betas) > 1:
+            name = f"{rows[0].model}, {rows[0].symmetry.replace(f'β={betas[0]:g} ', '')}"
+            sweeps.append(Sweep(name, rows[0].model, betas, rows))
+    return sorted(sweeps, key=lambda sweep: sweep.name)
 
 
 def beta_of(row: Row) -> float | None:
@@ -76,7 +81,7 @@ def trade_off(board: Leaderboard) -> "Figure":
     def draw(figure: "Figure") -> None:
         error, metric, both = figure.subplots(1, 3, width_ratios=(1, 1, 1.15))
         for sweep, line in zip(sweeps, LINES * len(sweeps), strict=False):
-            named = f" ({sweep.model})" if len(sweeps) > 1 else ""
+            named = f" ({sweep.name})" if len(sweeps) > 1 else ""
             curve(error, sweep.betas, [error_of(row) for row in sweep.rows], "remul", line, f"REMUL{named}")
             curve(metric, sweep.betas, [row.metric for row in sweep.rows], "remul", line, f"test{named}")
             for split, shade in zip(sweep.rows[0].splits, OTHER_SPLITS * 9, strict=False):
