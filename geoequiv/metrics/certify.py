@@ -111,9 +111,7 @@ def certify(
     lie = lie_of(model, few, signature, acting, layers)
     method: Any = lie.method if isinstance(lie, LieReport) else "finite-difference"
     parts = attempt(lambda: check_parts(model, few, signature, acting))
-    angle = (
-        attempt(lambda: angle_profile(model, few, signature, axis=fixed, dim=dim)) if can_turn else Skipped(no_turn)
-    )
+    angle = attempt(lambda: angle_profile(model, few, signature, axis=fixed, dim=dim)) if can_turn else Skipped(no_turn)
     axis = (
         attempt(lambda: axis_profile(model, few, signature))
         if can_turn and dim == 3

@@ -108,13 +108,17 @@ def precision_fault(found: Precision) -> list[Fault]:
         ]
     if found.lowest in ("float16", "bfloat16"):
         worst = max(entry.get("worst", 0.0) for entry in (single, double))
-        return [
-            Fault(
-                "precision",
-                f"The model computes in {found.lowest} inside, and its error ({worst:.1e}) is of the size of that "
-                f"round-off: a loss of precision.{set_to}",
-            )
-        ] if worst <= 50 * {"float16": 1e-3, "bfloat16": 8e-3}[found.lowest] else []
+        return (
+            [
+                Fault(
+                    "precision",
+                    f"The model computes in {found.lowest} inside, and its error ({worst:.1e}) is of the size of that "
+                    f"round-off: a loss of precision.{set_to}",
+                )
+            ]
+            if worst <= 50 * {"float16": 1e-3, "bfloat16": 8e-3}[found.lowest]
+            else []
+        )
     return []
 
 

@@ -231,9 +231,9 @@ def along_type(kind: FieldType, values: Tensor, algebra: Generators, index: int)
     if kind.kind == "scalar":
         return torch.zeros_like(values)
     zero = torch.zeros((), dtype=torch.float64)
-    return torch.func.jvp(
-        lambda t: kind.act(algebra.first_order(index, t), values), (zero,), (torch.ones_like(zero),)
-    )[1]
+    return torch.func.jvp(lambda t: kind.act(algebra.first_order(index, t), values), (zero,), (torch.ones_like(zero),))[
+        1
+    ]
 
 
 def alone(call: LayerCall, directions: list[Tensor], method: str, step: float) -> list[Tensor]:

@@ -34,7 +34,7 @@ def certificate_figures(certificate: Certificate) -> "dict[str, Figure]":
         )
     if isinstance(axis, Profile):
         title = f"{model}: symmetry error by rotation axis, over {axis.over}"
-        figures["error-by-axis"] = error_by_axis(axis.at, axis.values, title)
+        figures["error-by-axis"] = error_by_axis(axis.at, axis.values, floor, title)
     if isinstance(lie, LieReport):
         layers = [layer for layer in lie.layers if layer.own is not None]
         kept = {id(layer) for layer in sorted(layers, key=lambda layer: -layer.largest_own)[:MOST_LAYERS]}

@@ -51,7 +51,10 @@ def error_by_angle(
 
 
 def error_by_axis(
-    directions: Sequence[Sequence[float]], errors: Sequence[float], title: str = "Symmetry error by rotation axis"
+    directions: Sequence[Sequence[float]],
+    errors: Sequence[float],
+    floor: float | None = None,
+    title: str = "Symmetry error by rotation axis",
 ) -> "Figure":
     """Relative error over the sphere of rotation axes (Mollweide: equal areas), each axis with the cell nearest to it.
 
@@ -60,6 +63,7 @@ def error_by_axis(
     Args:
         directions: unit vectors [K, 3]; those of a half sphere will do.
         errors: mean relative error of rotations about each axis, length K.
+        floor: the round-off floor: the scale of colours reaches it at least, so that an exact model is pale all over.
         title: of the figure.
 
     Raises:
@@ -68,7 +72,7 @@ def error_by_axis(
 
     def draw(figure: "Figure") -> None:
         import numpy as np
-        from matplotlib.colors import LinearSegmentedColormap, LogNorm, Normalize
+        from matplotlib.colors import LinearSegmentedColormap, Normalize
 
         axes = figure.add_subplot(projection="mollweide")
         latitude = np.linspace(-np.pi / 2, np.pi / 2, CELLS[0])
@@ -78,9 +82,7 @@ def error_by_axis(
         known = np.asarray(directions, dtype=float)
         values = np.asarray(errors, dtype=float)
         nearest = values[np.abs(sphere @ known.T).argmax(-1)]
-        positive = values[values > 0]
-        wide = len(positive) == len(values) and values.max() > 30 * values.min()
-        norm = LogNorm(values.min(), values.max()) if wide else Normalize(0.0, float(values.max()) or 1.0)
+        norm = Normalize(0.0, max(float(values.max()), floor or 0.0) or 1.0)
         shades = LinearSegmentedColormap.from_list(
             "error", [colour("wash"), colour("remul", "dark"), colour("remul"), "#500724"]
         )
@@ -118,7 +120,7 @@ def error_by_layer(
     Args:
         layers: names, length L.
         errors: the layer's own Lie derivative, relative to the norm of its output, length L.
-        accumulated: that of all layers up to this one, drawn as a mark, length L.
+        accumulated: that of all layers up to this one, drawn as a pale bar around it, length L.
         floor: the round-off floor, drawn as a dashed line.
         title: of the figure.
 
@@ -129,13 +131,12 @@ def error_by_layer(
     def draw(figure: "Figure") -> None:
         axes = figure.add_subplot()
         rows = range(len(layers))
-        axes.barh(rows, errors, height=0.62, color=colour("group"), zorder=2, label="by itself")
         if accumulated is not None:
-            axes.plot(
-                accumulated, rows, linestyle="", marker="|", markersize=9, markeredgewidth=1.6, color=colour("remul"),
-                zorder=3, label="with all before it",
-            )  # fmt: skip
-            axes.legend(loc="upper left", bbox_to_anchor=(0.0, -0.9 / max(len(layers), 4)), ncols=2)
+            axes.barh(rows, accumulated, height=0.7, color=colour("group"), alpha=0.25, label="with all before it")
+        axes.barh(rows, errors, height=0.36, color=colour("group"), label="by itself", zorder=2)
+        axes.set_ymargin(0.02)
+        if accumulated is not None:
+            axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
         axes.set_yticks(rows, layers)
         axes.invert_yaxis()
         axes.grid(axis="y", visible=False)
