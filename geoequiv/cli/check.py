@@ -83,18 +83,19 @@ def _check(options: argparse.Namespace) -> int:
 
     signature, acting = Signature.parse(options.signature), group(options.group)
     signature.check_group(acting)
-    torch.manual_seed(options.seed)
-    model = load_model(options.model, signature, chosen_options(options.option, "width=64"))
-    if options.weights:
-        load_weights(model, options.weights)
     dtype = getattr(torch, options.dtype)
-    if isinstance(model, torch.nn.Module):
-        model = model.to(dtype)
-    inputs = _inputs(options, signature, acting.dim, dtype)
+    usual = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)  # constants that a model makes are as precise as its weights
     try:
+        torch.manual_seed(options.seed)
+        model = load_model(options.model, signature, chosen_options(options.option, "width=64"))
+        if options.weights:
+            load_weights(model, options.weights)
+        if isinstance(model, torch.nn.Module):
+            model = model.to(dtype)
         certificate = certify(
-            model, inputs, signature, acting, num_samples=options.samples, seed=options.seed,
-            tolerance=options.tolerance, name=options.model,
+            model, _inputs(options, signature, acting.dim, dtype), signature, acting, num_samples=options.samples,
+            seed=options.seed, tolerance=options.tolerance, name=options.model,
         )  # fmt: skip
     except GeoequivError:
         raise
@@ -104,6 +105,8 @@ def _check(options: argparse.Namespace) -> int:
         raise GeoequivError(
             f"'{options.model}' failed on these inputs: {type(error).__name__}: {error}. --debug shows where."
         ) from error
+    finally:
+        torch.set_default_dtype(usual)
     _tell(certificate, options)
     return 0 if certificate.passed else 1
 
