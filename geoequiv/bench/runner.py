@@ -19,6 +19,7 @@ from geoequiv.bench.spec import EvaluateConfig, RunSpec, symmetry_label
 from geoequiv.bench.store import RunLocked, Store
 from geoequiv.errors import GeoequivError
 from geoequiv.tasks import Task
+from geoequiv.tasks.label_symmetry import estimated_label_symmetry
 from geoequiv.training import TrainConfig, fit
 
 SCHEMA = 1
@@ -163,7 +164,7 @@ def task_card(task: Task) -> dict[str, Any]:
         "signature": str(task.signature),
         "symmetry": task.symmetry,
         "metric": {"name": task.metric.name, "unit": task.metric.unit, "better": task.metric.better},
-        "symmetry_error": task.symmetry_error() if task.symmetry_error else None,
+        "symmetry_error": task.symmetry_error() if task.symmetry_error else estimated_label_symmetry(task),
         "checksum": task.checksum,
         "citation": task.citation,
         "references": [

@@ -56,13 +56,22 @@ def symmetry_of_labels(board: Leaderboard) -> str:
     if not parts:
         return ""
     how = [_TOLD_APART[name].format(known[name]) for name in _TOLD_APART if name in known]
-    return "; ".join([", ".join(parts), *how])
+    verdict = _VERDICTS.get(str((board.symmetry_error or {}).get("verdict")))
+    return "; ".join([", ".join(parts), *how, *([verdict] if verdict else [])])
 
 
 #: how many items or pairs the labels' error is over tells by which of two ways it was measured
 _TOLD_APART = {
     "num_items": "labels of {:.0f} items simulated again for transformed inputs",
     "num_pairs": "estimated from {:.0f} pairs of items that nearly match",
+}
+
+
+#: what an estimate from the data amounts to
+_VERDICTS = {
+    "respected": "no violation seen above the noise of neighbours",
+    "broken": "the labels break the symmetry",
+    "undecided": "undecided: neighbours are too far apart to tell",
 }
 
 

@@ -139,6 +139,30 @@ def test_the_labels_own_error_is_told_with_its_standard_error(results, record):
     assert json.loads(render(folder, "json"))["task_card"]["symmetry_error"]["mse_se"] == 4.1e-4
 
 
+def test_an_estimate_from_neighbours_says_so_and_gives_no_floor(results, record):
+    measured = record()
+    measured["task_card"]["symmetry_error"] = {
+        "excess": 0.21, "excess_se": 0.012, "resolution": 0.3, "num_pairs": 2048.0, "verdict": "broken"
+    }  # fmt: skip
+    (board,) = leaderboard(results([measured]))
+    assert symmetry_of_labels(board) == (
+        "excess .21 ± .012, resolution .30; estimated from 2048 pairs of items that nearly match; "
+        "the labels break the symmetry"
+    )
+    assert board.floor is None
+
+
+def test_the_standard_error_of_the_symmetry_error_is_shown_where_it_is_known(results, record):
+    told = record()
+    told["equivariance"]["standard_errors"] = {"E_prime": {"se": 3e-9, "se_items": 2e-9, "se_elements": 2e-9}}
+    folder = results([told, record(model="gnn", relative=0.1)])
+    row = next(row for row in leaderboard(folder)[0].rows if row.model == "egnn")
+    assert row.equivariance.standard_errors == {"E_prime": 3e-9}
+    for form, shown in (("html", "± 3.0e-9"), ("md", "± 3.0e-9"), ("csv", "3e-09"), ("json", '"E_prime": 3e-09')):
+        assert shown in render(folder, form)
+        assert "one standard error" in render(folder, "md")
+
+
 def test_labels_that_are_exact_up_to_rounding_are_called_so(results, record):
     measured = record()
     measured["task_card"]["symmetry_error"] = {"mse": 2e-26, "floor": 1e-26}
