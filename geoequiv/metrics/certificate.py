@@ -192,9 +192,8 @@ def determinism_line(found: Determinism | Skipped) -> str:
     """Repeatability."""
     if isinstance(found, Skipped):
         return skipped(found)
-    same = (
-        "same output twice" if found.evaluation == 0 else f"outputs differ by {found.evaluation:.1e} from call to call"
-    )
+    differ = f"outputs differ by {found.evaluation:.1e} from call to call"
+    same = differ if found.evaluation else "same output twice"
     training = "" if not found.training else f"; in training mode they differ by {found.training:.1e}"
     return f"{same} (given in mode: {found.mode}){training}"
 

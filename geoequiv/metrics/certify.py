@@ -23,7 +23,7 @@ from geoequiv.metrics.checks import (
     check_relabelling,
 )
 from geoequiv.metrics.diagnosis import diagnose
-from geoequiv.metrics.discovery import Discovery, can_act, discover_symmetry
+from geoequiv.metrics.discovery import Discovery, can_act, discover_symmetry, turns
 from geoequiv.metrics.equivariance import EquivarianceReport, elements_to_try
 from geoequiv.metrics.generators import generators
 from geoequiv.metrics.items import few_items
@@ -104,8 +104,7 @@ def certify(
     limit = tolerance_of(errors.dtype, tolerance)
     few = few_items(inputs, layout, num_few)
     dim = acting.dim
-    turns = group_by_name(f"SO({dim})")
-    can_turn, can_move = can_act(signature, turns), acting.translates
+    can_turn = turns(signature) and can_act(signature, group_by_name(f"SO({dim})"))
     fixed = getattr(acting.linear_part, "axis", None) if not acting.is_finite else None
     no_turn = "rotations by any angle cannot act on these fields"
     lie = lie_of(model, few, signature, acting, layers)
@@ -119,7 +118,7 @@ def certify(
     )
     length = (
         attempt(lambda: translation_profile(model, few, signature, dim=dim))
-        if can_move
+        if acting.translates
         else Skipped(f"{acting} has no translations")
     )
     discovered = attempt(lambda: discover_symmetry(model, few, signature, dim=dim, threshold=limit, method=method))

@@ -101,7 +101,7 @@ def data_symmetry_error(
     if relabel is not None:
         found = measure_labels(
             lambda g, moved: {name: relabel(g, moved)[name] for name in labels}, labels, inputs, signature, elements,
-            layout,
+            layout, at_once=False,
         )  # fmt: skip
         relative = estimate(found.relative, all_elements=every)
         verdict: Any = "respected" if relative.value <= threshold else "broken"

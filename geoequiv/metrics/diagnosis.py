@@ -101,9 +101,9 @@ def precision_fault(found: Precision) -> list[Fault]:
         return [
             Fault(
                 "precision",
-                f"Exact in float64 (worst {double['worst']:.1e}), but {single['worst']:.1e} in float32, whose round-off "
-                f"allows {single['tolerance']:.0e}: a loss of precision, not of symmetry. Look for TF32, autocast, or "
-                f"sums of numbers of very different size.{set_to}",
+                f"Exact in float64 (worst {double['worst']:.1e}), but {single['worst']:.1e} in float32, where up to "
+                f"{single['tolerance']:.0e} is round-off: a loss of precision, not of symmetry. Look for TF32, "
+                f"autocast, or sums of numbers of very different size.{set_to}",
             )
         ]
     if found.lowest in ("float16", "bfloat16"):

@@ -197,8 +197,14 @@ def default_candidates(signature: Signature, dim: int) -> list[Group]:
     """The groups of ``CANDIDATES`` that can act on every field, and of which some field is moved."""
     kinds = [*signature.inputs.values(), *signature.outputs.values()]
     points = any(kind.translates for kind in kinds)
-    groups = [group_by_name(name) for name in CANDIDATES[dim]]
+    groups = [group_by_name(name) for name in CANDIDATES[dim]] if turns(signature) else []
     return [each for each in groups if can_act(signature, each) and (points or not each.translates)]
+
+
+def turns(signature: Signature) -> bool:
+    """Whether isometries change any field."""
+    still = ("scalar", "node", "adjacency")
+    return any(kind.kind not in still for side in (signature.inputs, signature.outputs) for kind in side.values())
 
 
 def can_act(signature: Signature, acting: Group) -> bool:

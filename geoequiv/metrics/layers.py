@@ -12,6 +12,7 @@ from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
 from geoequiv.errors import GeoequivError, unknown
 from geoequiv.fields import FieldType
+from geoequiv.groups import Element
 from geoequiv.metrics.estimate import as_plain
 from geoequiv.metrics.generators import Generators
 
@@ -22,9 +23,9 @@ class LayerDerivative:
 
     Hidden features have no declared type. Each float tensor that goes into or comes out of the layer is given the type
     that fits best what it does when the model's inputs move: of ``scalar`` and, if its last axis has the length of
-    space, ``vector`` and ``point`` (for an e3nn layer also its ``irreps_in``, ``irreps_out``): the one with the smallest
-    :math:`\sum_\xi \| \dot h_\xi - \rho'(\xi) h \|`, where :math:`\dot h_\xi` is d/dt of the tensor h when the inputs
-    move along ξ. With these types, by generator:
+    space, ``vector`` and ``point`` (for an e3nn layer also its ``irreps_in``, ``irreps_out``) the one with the
+    smallest :math:`\sum_\xi \| \dot h_\xi - \rho'(\xi) h \|`, where :math:`\dot h_\xi` is d/dt of the tensor h when
+    the inputs move along ξ. With these types, by generator:
 
     .. math::
         \text{accumulated} &= \| \dot h^\text{out}_\xi - \rho'(\xi) h^\text{out} \| / \| h^\text{out} \| \\
@@ -43,8 +44,11 @@ class LayerDerivative:
         accumulated: by generator.
 
     Exactness: types are a guess that can be wrong where a feature moves like none of them; then ``own`` is relative
-    to the nearest. It is a sum over the three kinds of error of Gruver et al.'s layer-wise decomposition only before
-    their push-forward through the layers behind.
+    to the nearest. A network that is not equivariant at all mixes coordinates into channels that move like no type:
+    those count as scalars, and ``accumulated`` tells more than ``own``.
+
+    Reference: the layer-wise terms of Gruver et al. (ICLR 2023) before they are pushed forward through the layers
+    behind.
     """
 
     name: str
@@ -230,10 +234,13 @@ def along_type(kind: FieldType, values: Tensor, algebra: Generators, index: int)
     """``ρ'(ξ) h``: how features of a type move along a generator."""
     if kind.kind == "scalar":
         return torch.zeros_like(values)
+    if kind.kind in ("vector", "point"):  # (R, t) ↦ R h + t is affine: at (A, b) it is the derivative
+        return kind.act(Element(algebra.linear[index], algebra.translation[index]), values)
     zero = torch.zeros((), dtype=torch.float64)
-    return torch.func.jvp(lambda t: kind.act(algebra.first_order(index, t), values), (zero,), (torch.ones_like(zero),))[
-        1
-    ]
+    _, moving = torch.func.jvp(
+        lambda t: kind.act(algebra.first_order(index, t), values), (zero,), (torch.ones_like(zero),)
+    )
+    return moving
 
 
 def alone(call: LayerCall, directions: list[Tensor], method: str, step: float) -> list[Tensor]:
@@ -245,7 +252,7 @@ def alone(call: LayerCall, directions: list[Tensor], method: str, step: float) -
         args, kwargs = tree_unflatten([x.clone() if is_feature(x) else x for x in leaves], call.structure)
         return [leaf for leaf in tree_flatten(call.module.forward(*args, **kwargs))[0] if is_feature(leaf)]
 
-    if not directions:
+    if not any(bool(direction.any()) for direction in directions):
         return [torch.zeros_like(h) for h in call.tensors_out]
     if method == "finite-difference":
         ahead = run(*(h + step * v for h, v in zip(call.tensors_in, directions, strict=True)))

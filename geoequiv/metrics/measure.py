@@ -8,14 +8,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from geoequiv.errors import BatchError
-from geoequiv.fields import Layout, Signature, act, call_model, check_finite
+from geoequiv.errors import BatchError, ModelOutputError
+from geoequiv.fields import Layout, Signature, act, call_model, check_finite, fold, replicate, unfold
 from geoequiv.fields.graphs import graph_fields, is_graph
 from geoequiv.groups import Element, inverse
 
 Model = Callable[..., Any]
 #: Parts that the elements are dealt into for the jackknife of E.
 PARTS = 8
+#: Small batches are called with several copies at once, up to this many numbers in the input fields.
+NUMBERS_PER_CALL = 8192
 
 
 @dataclass(frozen=True)
@@ -111,22 +113,30 @@ def measure_labels(
     elements: Element,
     layout: Layout,
     outputs: Collection[str] | None = None,
+    at_once: bool = True,
 ) -> Measured:
-    """``measure`` for anything that gives outputs: ``label(g, moved inputs)``; ``here`` are those of the inputs."""
+    """``measure`` for anything that gives outputs: ``label(g, moved inputs)``; ``here`` are those of the inputs.
+
+    Small batches are moved by several elements at once, as one larger batch; g then holds one element per item. With
+    ``at_once=False`` they are not, and g is one element.
+    """
     count, parts = len(elements), min(PARTS, len(elements))
     sums: list[dict[str, Tensor]] = [{} for _ in range(parts)]
     distances, relatives = [], []
-    for i in range(count):
-        g = elements[i]
-        moved = act(g, inputs, signature.inputs, layout)
-        there = label(g, moved)
-        distance, scale = compare(g, here, there, signature, layout, mask_of(moved, layout), outputs)
-        distances.append(distance)
-        relatives.append(over(distance, scale))
-        back = act(inverse(g), there, signature.outputs, layout)
-        part = sums[i % parts]
-        for name, value in back.items():
-            part[name] = part[name] + value if name in part else value
+    size = copies_per_call(inputs, signature, layout, count) if at_once else 1
+    for start in range(0, count, size):
+        some = elements[start : start + size]
+        moved, now, each, kept = several(some, inputs, here, signature, layout)
+        there = label(some[0] if len(some) == 1 else each, moved)
+        distance, scale = compare(each, kept, there, signature, now, now.mask, outputs)
+        distances.append(distance.reshape(len(some), -1))
+        relatives.append(over(distance, scale).reshape(len(some), -1))
+        for name, values in act(inverse(each), there, signature.outputs, now).items():
+            if name not in here:
+                continue
+            for i, value in enumerate(apart(name, values, here[name], len(some), layout)):
+                part = sums[(start + i) % parts]
+                part[name] = part[name] + value if name in part else value
     total = {name: sum(part[name] for part in sums) for name in here}
     sizes = [len(range(k, count, parts)) for k in range(parts)]
 
@@ -141,12 +151,60 @@ def measure_labels(
     average = off(total, count)
     dtype = str(next(iter(here.values())).dtype).removeprefix("torch.")
     return Measured(
-        torch.stack(distances).cpu(),
-        torch.stack(relatives).cpu(),
+        torch.cat(distances).cpu(),
+        torch.cat(relatives).cpu(),
         average.cpu(),
         (torch.stack(without) if without else average.new_zeros(0, len(average))).cpu(),
         dtype,
     )
+
+
+def copies_per_call(inputs: Any, signature: Signature, layout: Layout, count: int) -> int:
+    """How many elements share a call of the model, as copies of the batch: as many as make up ``NUMBERS_PER_CALL``.
+
+    One for a single cloud (its model may know no batch axis) and for ragged batches without a batch vector (theirs may
+    know one graph only).
+    """
+    given = inputs.batch if is_graph(inputs) else inputs.get("batch")
+    if not layout.shape or (layout.is_ragged and given is None):
+        return 1
+    fields = fields_of(inputs)
+    numbers = sum(fields[name].numel() for name in signature.inputs)
+    return max(1, min(count, NUMBERS_PER_CALL // max(1, numbers)))
+
+
+def several(
+    some: Element, inputs: Any, here: dict[str, Tensor], signature: Signature, layout: Layout
+) -> tuple[Any, Layout, Element, dict[str, Tensor]]:
+    """Inputs moved by each of a few elements, as one batch: it, its layout, an element per item, and the outputs
+    before the move, copy by copy.
+    """
+    if len(some) == 1:
+        moved = act(some[0], inputs, signature.inputs, layout)
+        return moved, replace(layout, mask=mask_of(moved, layout)), some[0], here
+    copies, ones = len(some), (1,) * len(layout.shape)
+    moved = replicate(some.reshape(copies, *ones), inputs, signature.inputs, layout)
+    now = layout_of(moved, signature, some.dim)
+    each = some.reshape(copies, *ones).expand(copies, *layout.shape).reshape(*now.shape)
+    kept = {name: fold(value.expand(copies, *value.shape), layout) for name, value in here.items()}
+    return moved, now, each, kept
+
+
+def apart(name: str, values: Tensor, like: Tensor, copies: int, layout: Layout) -> list[Tensor]:
+    """One output of several copies, copy by copy.
+
+    Raises:
+        ModelOutputError: if the model does not keep the axis of the items first.
+    """
+    if copies == 1:
+        return [values]
+    stacked = unfold(values, copies, layout)
+    if stacked is None or stacked.shape[1:] != like.shape:
+        raise ModelOutputError(
+            f"Output '{name}' has shape {list(values.shape)} for {copies} copies of a batch that gives "
+            f"{list(like.shape)}: the axis of the items, nodes or edges has to come first."
+        )
+    return list(stacked)
 
 
 def compare(
@@ -195,7 +253,8 @@ def batches(inputs: Any, signature: Signature, dim: int, batch_size: int | None)
 
 def item_norm(outputs: dict[str, Tensor], layout: Layout, names: Collection[str] | None = None) -> Tensor:
     """Euclidean norm of all (or the named) outputs of each item together, ``[n]``, in float64; masked-out nodes do not
-    count."""
+    count.
+    """
     total: Tensor | float = 0.0
     items = 1
     for size in layout.shape:

@@ -59,7 +59,8 @@ def axis_angle(rotation: Tensor) -> tuple[Tensor, float]:
         return skew / skew.norm(), angle
     symmetric = (rotation + rotation.mT) / 2  # close to a half turn: 2 n nᵀ − 1
     axis = torch.linalg.eigh(symmetric).eigenvectors[:, -1]
-    return (axis if float(skew @ axis) >= 0 else -axis), angle
+    side = skew @ axis if math.pi - angle > 1e-9 else axis[axis.abs().argmax()]  # of a half turn both ends serve
+    return (axis if float(side) >= 0 else -axis), angle
 
 
 def vector(values: Tensor) -> str:
