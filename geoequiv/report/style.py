@@ -76,6 +76,8 @@ def drawn(draw: "Callable[[Figure], None]", high: float = 3.6, wide: float = WID
         matplotlib.rcParams.update(RULES)
         figure = Figure(figsize=(wide, high), layout="constrained")
         draw(figure)
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")  # it would move a little each time the figure is drawn again
     return figure
 
 

@@ -149,8 +149,10 @@ def against(axes: "Axes", board: Leaderboard, sweeps: Sequence[Sweep]) -> None:
         ys = [row.metric.mean for row in sweep.rows]
         axes.plot(xs, ys, color=colour("remul"), linestyle=line, linewidth=1, zorder=2)
         for x, y, beta in zip(xs, ys, sweep.betas, strict=True):
+            beside = x > min(xs)  # left of its point; the leftmost has no room there
             axes.annotate(
-                f"β={beta:g}", (x, y), xytext=(-6, -3), textcoords="offset points", fontsize=7.5, ha="right",
+                f"β={beta:g}", (x, y), xytext=(-6, -3) if beside else (0, 7), textcoords="offset points", fontsize=7.5,
+                ha="right" if beside else "center",
                 color=colour("remul"), bbox={"fc": colour("card"), "ec": "none", "alpha": 0.7, "pad": 0.6}, zorder=2.5,
             )  # fmt: skip
     named: set[str] = set()
