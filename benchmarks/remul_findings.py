@@ -20,7 +20,7 @@ from geoequiv.report.markdown import plain
 from geoequiv.report.numbers import decimals_for, plus_minus, small, words
 from geoequiv.report.style import save
 from geoequiv.report.trade_off import error_of, sweeps_of, trade_off
-from geoequiv.report.training_curves import read_log, training_curves
+from geoequiv.report.training_curves import Bound, read_log, training_curves
 
 ADAPTED = ("gradnorm", "uncertainty", "constrained", "linear", "cosine")
 
@@ -182,7 +182,7 @@ def pictures(board: Leaderboard, arguments: argparse.Namespace) -> str:
             asked = f"-{settings(row)['epsilon']:g}" if weighting == "constrained" else ""
             name = f"remul-{row.model}-{weighting}{asked}.svg"
             title = f"{row.model}, {row.symmetry}, seed {row.seeds[0]}"
-            save(training_curves(read_log(arguments.store / row.runs[0]), title), folder / name)
+            save(training_curves(read_log(arguments.store / row.runs[0]), title, Bound.of(row.config)), folder / name)
             lines.append(f"![Training of {plain(title)}](images/{name})")
     return "\n\n".join(lines)
 

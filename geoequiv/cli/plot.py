@@ -45,11 +45,12 @@ def _plot(options: argparse.Namespace) -> int:
 def _training(run: Path, output: Path | None) -> list[Path]:
     from geoequiv.report.records import read_run
     from geoequiv.report.style import save
-    from geoequiv.report.training_curves import read_log, training_curves
+    from geoequiv.report.training_curves import Bound, read_log, training_curves
 
     record = read_run(run)
     title = f"{record.model}, {record.symmetry}, seed {record.seed}" if record else run.name
-    return [save(training_curves(read_log(run), title), output or run / "training.svg")]
+    bound = Bound.of(record.config) if record else None
+    return [save(training_curves(read_log(run), title, bound), output or run / "training.svg")]
 
 
 def _trade_off(directory: Path, output: Path | None) -> list[Path]:

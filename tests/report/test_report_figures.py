@@ -10,7 +10,7 @@ from geoequiv.report import leaderboard
 from geoequiv.report.profiles import error_by_angle, error_by_axis, error_by_layer
 from geoequiv.report.style import save
 from geoequiv.report.trade_off import beta_of, sweeps_of, trade_off
-from geoequiv.report.training_curves import read_log, training_curves
+from geoequiv.report.training_curves import Bound, read_log, training_curves
 
 DIRECTIONS = [(1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)]
 LOG = "epoch,lr,train_total,train_objective,train_equivariance,train_alpha,train_beta,val_mse,val_E_prime\n"
@@ -97,11 +97,27 @@ def test_error_by_layer_keeps_the_order_of_the_network():
 def test_training_curves_show_what_was_logged(tmp_path):
     (tmp_path / "log.csv").write_text(LOG + ROWS)
     figure = training_curves(read_log(tmp_path), "run")
-    assert [axes.get_ylabel() for axes in figure.axes] == ["loss", "E′ on validation items", "weight"]
+    assert [axes.get_ylabel() for axes in figure.axes] == ["loss", "E′", "weight"]
     drawn = lines(figure)
     assert [(1.0, 1.0), (2.0, 0.5)] in drawn  # the task's loss
     assert [(2.0, 0.6)] in drawn  # validation, measured once
     assert [(1.0, 1.0), (2.0, 2.0)] in drawn  # β
+
+
+@pytest.mark.parametrize(
+    ("bound", "labels"),
+    [("E_prime", ["loss", "E′", "weight"]), ("relative", ["loss", "E′", "relative error", "weight"])],
+)
+def test_the_error_of_a_constrained_run_is_no_loss(tmp_path, bound, labels):
+    (tmp_path / "log.csv").write_text(LOG + ROWS)
+    asked = Bound.of({"symmetry": {"name": "remul", "weighting": "constrained", "bound": bound, "epsilon": 0.5}})
+    figure = training_curves(read_log(tmp_path), "run", asked)
+    assert [axes.get_ylabel() for axes in figure.axes] == labels
+    panel = figure.axes[labels.index("E′" if bound == "E_prime" else "relative error")]
+    drawn = [list(zip(*line.get_data(), strict=True)) for line in panel.lines]
+    assert [(1.0, 2.0), (2.0, 0.75)] in drawn  # the error of the batches
+    assert [y for line in drawn for _, y in line].count(0.5) == 2  # the line at ε
+    assert Bound.of({"symmetry": {"name": "remul", "weighting": "gradnorm"}}) is None
 
 
 def test_training_curves_of_a_plain_run_have_no_weights(tmp_path):
