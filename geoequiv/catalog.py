@@ -21,6 +21,7 @@ TABLES: dict[str, dict[str, str]] = {
         "transformer": "geoequiv.models.transformer:Transformer",
         "radial_field": "geoequiv.models.radial_field:RadialField",
         "egnn": "geoequiv.models.egnn:EGNN",
+        "segnn": "geoequiv.models.segnn:SEGNN",
         "tfn": "geoequiv.models.tfn:TFN",
     },
     "task": {

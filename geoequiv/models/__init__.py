@@ -5,7 +5,8 @@ from geoequiv.models.gnn import GNN
 from geoequiv.models.linear import Linear
 from geoequiv.models.mlp import MLP
 from geoequiv.models.radial_field import RadialField
+from geoequiv.models.segnn import SEGNN
 from geoequiv.models.tfn import TFN
 from geoequiv.models.transformer import Transformer
 
-__all__ = ["EGNN", "GNN", "MLP", "TFN", "Linear", "RadialField", "Transformer"]
+__all__ = ["EGNN", "GNN", "MLP", "SEGNN", "TFN", "Linear", "RadialField", "Transformer"]

@@ -137,7 +137,7 @@ def pair_geometry(
 
 
 def pair_scalars(cloud: Cloud, pairs: Pairs) -> Tensor:
-    """Products of the scalars and distances of the points of each pair: ``[..., N, N−1, S + P]`` (or ``[E, S + P]``)."""
+    """Products of the scalars and distances of the points of pairs: ``[..., N, N−1, S + P]`` (or ``[E, S + P]``)."""
     flat = cloud.points.flatten(-2)
     distances = smooth_norm((pairs.receiver(flat) - pairs.sender(flat)).unflatten(-1, cloud.points.shape[-2:]), 1e-8)
     return torch.cat([pairs.receiver(cloud.scalars) * pairs.sender(cloud.scalars), distances], dim=-1)

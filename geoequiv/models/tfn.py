@@ -1,6 +1,7 @@
 """Tensor field network (Thomas et al. 2018)."""
 
-import torch
+from itertools import pairwise
+
 from torch import Tensor, nn
 
 from geoequiv.fields import Signature
@@ -54,7 +55,7 @@ class TFN(nn.Module):
 
     Exactness: equivariant to E(3) (``parity=False``: SE(3)) and to permutations up to round-off. Directions of pairs
     closer than 1e-4 shrink smoothly to 0.
-    Reference: Thomas et al. 2018, equations 3–9; the residual and the gate are those of later work (Weiler et al. 2018).
+    Reference: Thomas et al. 2018, equations 3–9; the gate is that of Weiler et al. 2018, the residual ours.
     """
 
     claims = "E(3)"
@@ -83,7 +84,7 @@ class TFN(nn.Module):
         self.embed = SteerableLinear(ports.inputs, hidden_of(kinds[0], width))
         self.layers = nn.ModuleList(
             Convolution(before, after, width, ports.scalars + ports.points, self.l_max, parity=parity, radial=radial)
-            for before, after in zip(kinds[:-1], kinds[1:], strict=True)
+            for before, after in pairwise(kinds)
         )
         self.head = SteerableLinear(hidden_of(kinds[-1], width), ports.outputs, scale=HEAD_SCALE)
         self.triples = triples_of(*(layer.convolve.paths for layer in self.layers))
@@ -114,7 +115,15 @@ class Convolution(nn.Module):
     """
 
     def __init__(
-        self, before: list[Kind], after: list[Kind], width: int, invariants: int, l_max: int, *, parity: bool, radial: int
+        self,
+        before: list[Kind],
+        after: list[Kind],
+        width: int,
+        invariants: int,
+        l_max: int,
+        *,
+        parity: bool,
+        radial: int,
     ) -> None:
         super().__init__()
         self.channels = hidden_of(after, width)

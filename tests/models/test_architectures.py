@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from geoequiv.fields import Signature, act, call_model
 from geoequiv.groups import group
-from geoequiv.models import EGNN, GNN, MLP, TFN, Linear, RadialField, Transformer
+from geoequiv.models import EGNN, GNN, MLP, SEGNN, TFN, Linear, RadialField, Transformer
 
 CHARGED = "pos: point, vel: vector, charge: scalar -> pos: point"
 SEVERAL = "a: point, b: point*2, v: vector*2, s: scalar*3 -> a: point, b: point*2, w: vector, v: vector*2, e: scalar*2"
@@ -57,6 +57,9 @@ CASES = [
     Case(TFN, id="tfn"),
     Case(TFN, EVERY_KIND, id="tfn-kinds"),
     Case(TFN, EVERY_KIND, {"parity": False, "l_max": 1}, id="tfn-so3"),
+    Case(SEGNN, id="segnn"),
+    Case(SEGNN, EVERY_KIND, id="segnn-kinds"),
+    Case(SEGNN, EVERY_KIND, {"parity": False, "l_max_attributes": 3}, id="segnn-so3"),
     Case(MLP, options={"nodes": 5}, permutes=False, ragged=False, id="mlp"),
     Case(MLP, SEVERAL, {"nodes": 5}, permutes=False, ragged=False, id="mlp-several"),
 ]
@@ -75,10 +78,10 @@ RAGGED = [case for case in CASES if case.ragged]
 def draw(signature: Signature, *lead: int, dtype: torch.dtype = torch.float64, seed: int = 1) -> dict[str, Tensor]:
     """Random fields of the signature's inputs with these leading axes."""
     generator = torch.Generator().manual_seed(seed)
-    shapes = {
-        name: (kind.size(),) if kind.is_scalar or kind.irreps else (kind.multiplicity,) * (kind.multiplicity > 1) + (3,) * kind.rank
-        for name, kind in signature.inputs.items()
-    }
+    shapes = {}
+    for name, kind in signature.inputs.items():
+        copies = (kind.multiplicity,) * (kind.multiplicity > 1)
+        shapes[name] = (kind.size(),) if kind.is_scalar or kind.irreps else (*copies, *(3,) * kind.rank)
     return {name: torch.randn(*lead, *shape, generator=generator, dtype=dtype) for name, shape in shapes.items()}
 
 
