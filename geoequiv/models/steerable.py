@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from geoequiv.errors import SignatureError, unknown
 from geoequiv.fields import FieldType, Signature
 from geoequiv.models.clebsch_gordan import matrix_parts
 from geoequiv.models.cloud import Cloud, Ports, smooth_norm
@@ -162,7 +163,7 @@ class SteerableLinear(nn.Module):
         inputs: channels by kind.
         outputs: channels by kind; kinds that have no input come out as 0 (scalars: as the bias).
         bias: whether scalars have one.
-        scale: factor on the initial weights, which are :math:`U(\pm\sqrt{3 / C})` for the factor 1.
+        scale: factor on the initial weights, :math:`U(\pm 1 / \sqrt{C})` as those of ``nn.Linear``.
     """
 
     def __init__(self, inputs: Channels, outputs: Channels, *, bias: bool = True, scale: float = 1.0) -> None:
@@ -191,8 +192,8 @@ def label(kind: Kind) -> str:
 
 
 def mixing(inputs: int, outputs: int, scale: float = 1.0) -> nn.Parameter:
-    """A weight ``[inputs, outputs]`` that keeps the variance of its input, times ``scale``²."""
-    bound = scale * (3 / inputs) ** 0.5
+    """A weight ``[inputs, outputs]``, initially as that of ``nn.Linear`` times ``scale``."""
+    bound = scale * inputs**-0.5
     return nn.Parameter(torch.empty(inputs, outputs).uniform_(-bound, bound))
 
 
@@ -223,6 +224,41 @@ def gate(features: Mapping[Kind, Tensor], channels: Channels) -> Steerable:
         if kind in features:
             result[kind] = features[kind] * (SIGMOID_GAIN * opening.sigmoid())
     return result
+
+
+class Activation(nn.Module):
+    r"""What turns steerable features after a linear map.
+
+    ``"gate"``: see ``gate``. ``"norm"``: SiLU on scalars, :math:`h\,\sigma(\|h\| + b)` on all other kinds, the norm
+    taken over the components of each channel.
+
+    Args:
+        name: "gate" or "norm".
+        channels: what is to come out.
+
+    Raises:
+        SignatureError: for another name.
+    """
+
+    def __init__(self, name: str, channels: Channels) -> None:
+        super().__init__()
+        if name not in ("gate", "norm"):
+            raise SignatureError(unknown("nonlinearity", name, ["gate", "norm"]))
+        self.name, self.channels = name, dict(channels)
+        self.needs = gated(channels) if name == "gate" else self.channels  # what must go in
+        turned = [kind for kind in channels if kind != SCALAR and name == "norm"]
+        self.bias = nn.ParameterDict({label(kind): nn.Parameter(torch.zeros(channels[kind])) for kind in turned})
+
+    def forward(self, features: Steerable) -> Steerable:
+        """Features with the channels ``needs`` → features with ``channels``."""
+        if self.name == "gate":
+            return gate(features, self.channels)
+        result = {SCALAR: SILU_GAIN * F.silu(features[SCALAR])}
+        for kind in self.channels:
+            if kind != SCALAR:
+                norm = smooth_norm(features[kind].mT).unsqueeze(-2)
+                result[kind] = features[kind] * (norm + self.bias[label(kind)]).sigmoid()
+        return result
 
 
 def plus(first: Mapping[Kind, Tensor], second: Mapping[Kind, Tensor]) -> Steerable:

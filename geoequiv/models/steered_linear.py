@@ -3,6 +3,7 @@
 Its weights are shared by all nodes (or pairs), so that it is a few matrix products and small constant couplings.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -97,7 +98,7 @@ class SteeredLinear(nn.Module):
             fan[last] += sides * inputs[first] + (edges if first == SCALAR else 0)
 
         def drawn(rows: int, path: Path) -> Tensor:
-            bound = scale * (3 / fan[path[2]]) ** 0.5
+            bound = scale * (4 * math.pi * fan[path[2]]) ** -0.5
             return torch.empty(rows, self.outputs[path[2]]).uniform_(-bound, bound)
 
         def joint(side_rows: int, kind: Kind) -> nn.Parameter:

@@ -143,6 +143,20 @@ def pair_scalars(cloud: Cloud, pairs: Pairs) -> Tensor:
     return torch.cat([pairs.receiver(cloud.scalars) * pairs.sender(cloud.scalars), distances], dim=-1)
 
 
+def softmax_over_senders(pairs: Pairs, logits: Tensor) -> Tensor:
+    """Softmax over j: ``[..., N, N−1, H]`` (or ``[E, H]``) → the same; padding gets 0 unless there is nothing else."""
+    if isinstance(pairs, AllPairs):
+        if pairs.mask is not None:
+            hidden = ~pairs.sender(pairs.mask.unsqueeze(-1))
+            logits = logits.masked_fill(hidden, torch.finfo(logits.dtype).min)
+        return logits.softmax(dim=-2)
+    index = pairs.receivers.unsqueeze(-1).expand_as(logits)
+    highest = logits.new_zeros(pairs.nodes, logits.shape[-1])
+    highest = highest.scatter_reduce(0, index, logits.detach(), "amax", include_self=False)
+    weights = (logits - pairs.receiver(highest)).exp()
+    return weights / pairs.receiver(pairs.sum(weights))
+
+
 class RadialWeights(nn.Sequential):
     r"""A learned function of the invariants of a pair, one weight per path and channel.
 
@@ -166,15 +180,15 @@ class PairConvolution(nn.Module):
         o_i^{k_3} = \sum_{p \to k_3} m_i^{p} W^{p}
 
     Args:
-        inputs: kinds of the features, all with ``width`` channels.
-        outputs: channels by kind.
-        width: channels of the features.
+        inputs: channels by kind, the same number C of each.
+        outputs: channels by kind; those that no path reaches are left out of the result.
         l_max: highest degree of the harmonics.
         parity: whether reflections are told apart.
     """
 
-    def __init__(self, inputs: Channels, outputs: Channels, width: int, l_max: int, parity: bool) -> None:
+    def __init__(self, inputs: Channels, outputs: Channels, l_max: int, parity: bool) -> None:
         super().__init__()
+        (width,) = set(inputs.values())
         self.width, self.paths = width, paths_between(inputs, outputs, l_max, parity)
         self.sources = list(dict.fromkeys(first for first, _, _ in self.paths))
         self.weights = len(self.paths) * width

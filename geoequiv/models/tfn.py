@@ -8,12 +8,11 @@ from geoequiv.fields import Signature
 from geoequiv.models.pairs import Pairs
 from geoequiv.models.steerable import (
     HEAD_SCALE,
-    Kind,
+    Activation,
+    Channels,
     Steerable,
     SteerableLinear,
     SteerablePorts,
-    gate,
-    gated,
     plus,
 )
 from geoequiv.models.tensor_products import (
@@ -33,7 +32,7 @@ class TFN(nn.Module):
     .. math::
         m_i &= \sum_{p} W^p \tfrac{1}{N-1} \sum_{j \neq i} R^p(\|r_{ij}\|, a_{ij}) \odot
             \bigl((U h_j)^{l_1} \otimes Y_{l_2}(\hat r_{ij})\bigr)^{l_3} \\
-        h_i &\leftarrow h_i + \mathrm{gate}(m_i + V h_i)
+        h_i &\leftarrow h_i + \sigma(m_i + V h_i)
 
     Products act channel by channel (``uvu``) and a linear map mixes channels and paths: a full matrix of weights per
     pair, as first published, costs C times the radial function and is no better here. Pairs know their distance and
@@ -47,6 +46,7 @@ class TFN(nn.Module):
         parity: True tells reflections apart (O(3)); False does not and has the couplings that break them (SO(3), as
             first published).
         radial: hidden features of the radial functions.
+        nonlinearity: σ, "gate" or "norm" (see ``Activation``).
         centred: whether nodes know their place relative to the mean of their cloud.
         node_scalars: whether nodes know their scalars besides the pairs' products.
 
@@ -69,6 +69,7 @@ class TFN(nn.Module):
         l_max: int = 2,
         parity: bool = True,
         radial: int = 32,
+        nonlinearity: str = "gate",
         centred: bool = True,
         node_scalars: bool = True,
     ) -> None:
@@ -83,9 +84,12 @@ class TFN(nn.Module):
         kinds = kinds_by_layer(ports, hidden, depth, self.l_max)
         self.embed = SteerableLinear(ports.inputs, hidden_of(kinds[0], width))
         self.layers = nn.ModuleList(
-            Convolution(before, after, width, ports.scalars + ports.points, self.l_max, parity=parity, radial=radial)
-            for before, after in pairwise(kinds)
-        )
+            Convolution(
+                *(hidden_of(each, width) for each in around), ports.scalars + ports.points, self.l_max,
+                parity=parity, radial=radial, nonlinearity=nonlinearity,
+            )
+            for around in pairwise(kinds)
+        )  # fmt: skip
         self.head = SteerableLinear(hidden_of(kinds[-1], width), ports.outputs, scale=HEAD_SCALE)
         self.triples = triples_of(*(layer.convolve.paths for layer in self.layers))
 
@@ -105,36 +109,35 @@ class Convolution(nn.Module):
     """One convolution with its residual, self-interaction and gate.
 
     Args:
-        before: kinds that come in, each with ``width`` channels.
-        after: kinds that go out.
-        width: channels.
+        before: channels that come in, the same number of each kind.
+        after: channels that go out.
         invariants: features of a pair.
         l_max: highest degree of the harmonics.
         parity: whether reflections are told apart.
         radial: hidden features of the radial functions.
+        nonlinearity: "gate" or "norm".
     """
 
     def __init__(
         self,
-        before: list[Kind],
-        after: list[Kind],
-        width: int,
+        before: Channels,
+        after: Channels,
         invariants: int,
         l_max: int,
         *,
         parity: bool,
         radial: int,
+        nonlinearity: str,
     ) -> None:
         super().__init__()
-        self.channels = hidden_of(after, width)
-        opened = gated(self.channels)
-        self.convolve = PairConvolution(hidden_of(before), opened, width, l_max, parity)
-        self.send = SteerableLinear(hidden_of(before, width), hidden_of(self.convolve.sources, width), bias=False)
-        self.keep = SteerableLinear(hidden_of(before, width), opened)
+        self.activation = Activation(nonlinearity, after)
+        self.convolve = PairConvolution(before, self.activation.needs, l_max, parity)
+        self.send = SteerableLinear(before, {kind: before[kind] for kind in self.convolve.sources}, bias=False)
+        self.keep = SteerableLinear(before, self.activation.needs)
         self.radial = RadialWeights(invariants, radial, self.convolve.weights)
 
     def forward(self, pairs: Pairs, kernels: Kernels, nodes: Steerable, invariants: Tensor) -> Steerable:
         """Features of nodes → the same, with the kinds that go out."""
         received = self.convolve(pairs, kernels, self.send(nodes), self.radial(invariants))
-        updated = gate(plus(received, self.keep(nodes)), self.channels)
-        return {kind: updated[kind] + nodes[kind] if kind in nodes else updated[kind] for kind in self.channels}
+        updated = self.activation(plus(received, self.keep(nodes)))
+        return {kind: values + nodes[kind] if kind in nodes else values for kind, values in updated.items()}

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from geoequiv.fields import Signature, act, call_model
 from geoequiv.groups import group
-from geoequiv.models import EGNN, GNN, MLP, SEGNN, TFN, Linear, RadialField, Transformer
+from geoequiv.models import EGNN, GNN, MLP, SEGNN, TFN, Linear, RadialField, SE3Transformer, Transformer
 
 CHARGED = "pos: point, vel: vector, charge: scalar -> pos: point"
 SEVERAL = "a: point, b: point*2, v: vector*2, s: scalar*3 -> a: point, b: point*2, w: vector, v: vector*2, e: scalar*2"
@@ -60,6 +60,9 @@ CASES = [
     Case(SEGNN, id="segnn"),
     Case(SEGNN, EVERY_KIND, id="segnn-kinds"),
     Case(SEGNN, EVERY_KIND, {"parity": False, "l_max_attributes": 3}, id="segnn-so3"),
+    Case(SE3Transformer, options={"heads": 2}, id="se3_transformer"),
+    Case(SE3Transformer, EVERY_KIND, id="se3_transformer-kinds"),
+    Case(SE3Transformer, EVERY_KIND, {"parity": True, "nonlinearity": "norm"}, id="se3_transformer-o3"),
     Case(MLP, options={"nodes": 5}, permutes=False, ragged=False, id="mlp"),
     Case(MLP, SEVERAL, {"nodes": 5}, permutes=False, ragged=False, id="mlp-several"),
 ]
