@@ -1,5 +1,6 @@
 """Architectures, one a file: built from a task's signature, each declaring the symmetry it claims."""
 
+from geoequiv.models.deepsets import DeepSets
 from geoequiv.models.egnn import EGNN
 from geoequiv.models.gnn import GNN
 from geoequiv.models.linear import Linear
@@ -10,4 +11,15 @@ from geoequiv.models.segnn import SEGNN
 from geoequiv.models.tfn import TFN
 from geoequiv.models.transformer import Transformer
 
-__all__ = ["EGNN", "GNN", "MLP", "SEGNN", "TFN", "Linear", "RadialField", "SE3Transformer", "Transformer"]
+__all__ = [
+    "EGNN",
+    "GNN",
+    "MLP",
+    "SEGNN",
+    "TFN",
+    "DeepSets",
+    "Linear",
+    "RadialField",
+    "SE3Transformer",
+    "Transformer",
+]

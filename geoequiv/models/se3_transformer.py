@@ -94,7 +94,7 @@ class SE3Transformer(nn.Module):
         self.embed = SteerableLinear(ports.inputs, hidden_of(kinds[0], width))
         self.layers = nn.ModuleList(
             Attention(
-                *(hidden_of(each, width) for each in around), ports.scalars + ports.points, self.l_max,
+                *(hidden_of(each, width) for each in around), ports.pair_invariants, self.l_max,
                 parity=parity, radial=radial, nonlinearity=nonlinearity, heads=heads, division=division,
             )
             for around in pairwise(kinds)

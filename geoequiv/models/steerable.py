@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from geoequiv.errors import SignatureError, unknown
 from geoequiv.fields import FieldType, Signature
 from geoequiv.models.clebsch_gordan import matrix_parts
-from geoequiv.models.cloud import Cloud, Ports, smooth_norm
+from geoequiv.models.cloud import GEOMETRIC, Cloud, Ports, smooth_norm
 
 #: degree and parity, as (1, -1) for vectors; without parity (SO(3)) everything is even
 Kind = tuple[int, int]
@@ -22,7 +22,7 @@ Steerable = dict[Kind, Tensor]
 SCALAR: Kind = (0, 1)
 #: factor on the initial weights of the last layer: outputs start near the input points
 HEAD_SCALE = 0.01
-READABLE = ("point", "vector", "scalar", "pseudoscalar", "pseudovector", "tensor", "irreps")
+READABLE = (*GEOMETRIC, "pseudoscalar", "pseudovector", "tensor", "irreps")
 PARTS: dict[str, list[Kind]] = {
     "scalar": [(0, 1)], "pseudoscalar": [(0, -1)], "point": [(1, -1)], "vector": [(1, -1)], "pseudovector": [(1, 1)],
     "tensor": [(0, 1), (1, 1), (2, 1)],
@@ -66,7 +66,7 @@ class SteerablePorts(Ports):
     ) -> None:
         super().__init__(signature, kinds=READABLE, architecture=architecture, needs_point=True)
         self.parity, self.centred, self.node_scalars = parity, centred, node_scalars
-        further = {name: field for name, field in self.signature.inputs.items() if field.kind not in PARTS_OF_CLOUD}
+        further = {name: field for name, field in self.signature.inputs.items() if field.kind not in GEOMETRIC}
         self.further = [(field, parts_of(field, parity)) for field in further.values()]
         self.written = [(field, parts_of(field, parity)) for field in self.signature.outputs.values()]
         self.inputs: Channels = {SCALAR: max(node_scalars * self.scalars + self.directions, 1)}
@@ -124,9 +124,6 @@ class SteerablePorts(Ports):
                 used[kind] += copies
             columns.append(join(field, parts, pieces))
         return self.write_flat(cloud, torch.cat(columns, dim=-1))
-
-
-PARTS_OF_CLOUD = ("point", "vector", "scalar")
 
 
 def add(channels: Channels, parts: list[tuple[Kind, int]]) -> None:

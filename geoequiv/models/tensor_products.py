@@ -118,7 +118,7 @@ def collect(pairs: Pairs, kernel: Tensor, values: Tensor) -> Tensor:
 def pair_geometry(
     cloud: Cloud, pairs: Pairs, start: Tensor, triples: tuple[Triple, ...], l_max: int, *, mean: bool
 ) -> tuple[Kernels, Tensor]:
-    """The kernels of all pairs, and what is invariant of them: distances of points, products of scalars.
+    """The kernels of all pairs, and their invariants.
 
     Args:
         cloud: the input.
@@ -129,7 +129,7 @@ def pair_geometry(
         mean: whether kernels sum to a mean over senders.
 
     Returns:
-        The kernels, and invariants ``[..., N, N−1, S + P]`` (or ``[E, S + P]``).
+        The kernels, and invariants (``pair_scalars``).
     """
     difference = pairs.receiver(start) - pairs.sender(start)
     angular = harmonics(smooth_direction(difference), l_max) * shares(pairs, difference, mean)
@@ -137,10 +137,16 @@ def pair_geometry(
 
 
 def pair_scalars(cloud: Cloud, pairs: Pairs) -> Tensor:
-    """Products of the scalars and distances of the points of pairs: ``[..., N, N−1, S + P]`` (or ``[E, S + P]``)."""
+    """Products of scalars, distances of points and relations of pairs: ``[..., N, N−1, ·]`` or ``[E, ·]``.
+
+    As many as ``Ports.pair_invariants``; distances are not squared, which a radial function fits more easily.
+    """
     flat = cloud.points.flatten(-2)
     distances = smooth_norm((pairs.receiver(flat) - pairs.sender(flat)).unflatten(-1, cloud.points.shape[-2:]), 1e-8)
-    return torch.cat([pairs.receiver(cloud.scalars) * pairs.sender(cloud.scalars), distances], dim=-1)
+    scalars = [pairs.receiver(cloud.scalars) * pairs.sender(cloud.scalars), distances]
+    if isinstance(pairs, AllPairs) and cloud.relations.numel():
+        scalars.append(pairs.between(cloud.relations))
+    return torch.cat(scalars, dim=-1)
 
 
 def softmax_over_senders(pairs: Pairs, logits: Tensor) -> Tensor:

@@ -85,7 +85,7 @@ class TFN(nn.Module):
         self.embed = SteerableLinear(ports.inputs, hidden_of(kinds[0], width))
         self.layers = nn.ModuleList(
             Convolution(
-                *(hidden_of(each, width) for each in around), ports.scalars + ports.points, self.l_max,
+                *(hidden_of(each, width) for each in around), ports.pair_invariants, self.l_max,
                 parity=parity, radial=radial, nonlinearity=nonlinearity,
             )
             for around in pairwise(kinds)
