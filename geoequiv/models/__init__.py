@@ -5,6 +5,7 @@ from geoequiv.models.egnn import EGNN
 from geoequiv.models.gnn import GNN
 from geoequiv.models.linear import Linear
 from geoequiv.models.mlp import MLP
+from geoequiv.models.nequip import NequIP
 from geoequiv.models.radial_field import RadialField
 from geoequiv.models.se3_transformer import SE3Transformer
 from geoequiv.models.segnn import SEGNN
@@ -19,6 +20,7 @@ __all__ = [
     "TFN",
     "DeepSets",
     "Linear",
+    "NequIP",
     "RadialField",
     "SE3Transformer",
     "Transformer",

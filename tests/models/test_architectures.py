@@ -9,12 +9,25 @@ from torch import Tensor, nn
 from geoequiv.errors import SignatureError
 from geoequiv.fields import Signature, act, call_model
 from geoequiv.groups import group
-from geoequiv.models import EGNN, GNN, MLP, SEGNN, TFN, DeepSets, Linear, RadialField, SE3Transformer, Transformer
+from geoequiv.models import (
+    EGNN,
+    GNN,
+    MLP,
+    SEGNN,
+    TFN,
+    DeepSets,
+    Linear,
+    NequIP,
+    RadialField,
+    SE3Transformer,
+    Transformer,
+)
 
 CHARGED = "pos: point, vel: vector, charge: scalar -> pos: point"
 SEVERAL = "a: point, b: point*2, v: vector*2, s: scalar*3 -> a: point, b: point*2, w: vector, v: vector*2, e: scalar*2"
 KINDS = "p: pseudoscalar*2, w: pseudovector, t: tensor, h: 2x0e+1x1o+1x2e"
 EVERY_KIND = f"x: point, {KINDS} -> x: point, {KINDS}"
+POTENTIAL = "x: point, species: scalar*2 -> e: scalar, forces: vector"
 NO_SCALARS = SEVERAL.replace(", e: scalar*2", "")
 
 
@@ -70,6 +83,8 @@ CASES = [
     Case(SE3Transformer, EVERY_KIND, id="se3_transformer-kinds"),
     Case(SE3Transformer, EVERY_KIND, {"parity": True, "nonlinearity": "norm"}, id="se3_transformer-o3"),
     Case(Transformer, SEVERAL, {"distance_bias": True}, id="transformer-several-distances"),
+    Case(NequIP, POTENTIAL, id="nequip"),
+    Case(NequIP, "x: point -> e: scalar*2", {"parity": False, "cutoff": 2.0}, id="nequip-energies"),
     Case(MLP, options={"nodes": 5}, permutes=False, ragged=False, id="mlp"),
     Case(MLP, SEVERAL, {"nodes": 5}, permutes=False, ragged=False, id="mlp-several"),
 ]
