@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from geoequiv.errors import SignatureError
 from geoequiv.fields import Signature
-from geoequiv.models.clebsch_gordan import harmonics, smooth_direction
+from geoequiv.models.clebsch_gordan import Couplings, Harmonics, smooth_direction
 from geoequiv.models.cloud import Cloud, Ports, smooth_norm
 from geoequiv.models.pairs import Pairs
 from geoequiv.models.perceptron import perceptron
@@ -102,7 +102,7 @@ class NequIP(nn.Module):
             )
         if species is not None and ports.scalars != 1:
             raise SignatureError(f"NequIP: species {list(species)} need one scalar input; '{signature}' is not so.")
-        self.species, self.cutoff, self.bessels, self.l_max = species, cutoff, bessels, l_max
+        self.species, self.cutoff, self.bessels = species, cutoff, bessels
         self.scale, self.normalise = scale, neighbours**-0.5
         kinds = len(species) if species is not None else max(ports.scalars, 1)
         harmonic = [natural(degree, parity) for degree in range(l_max + 1)]
@@ -114,7 +114,8 @@ class NequIP(nn.Module):
         )
         self.energy = perceptron(width, max(width // 2, 1), ports.out_scalars)
         self.own = nn.Linear(kinds, ports.out_scalars, bias=False)
-        self.triples = triples_of(*(layer.convolve.paths for layer in self.layers))
+        self.harmonics = Harmonics(l_max)
+        self.couplings = Couplings(triples_of(*(layer.convolve.paths for layer in self.layers)), l_max)
 
     def forward(self, **fields: Tensor) -> Tensor | dict[str, Tensor]:
         """Fields of the signature → its outputs; forces also where gradients are switched off."""
@@ -147,8 +148,8 @@ class NequIP(nn.Module):
         difference = pairs.receiver(position) - pairs.sender(position)
         distance = smooth_norm(difference, TINY).unsqueeze(-1)
         counts = shares(pairs, difference, mean=False) * self.normalise * envelope(distance, self.cutoff)
-        angular = harmonics(smooth_direction(difference, TINY), self.l_max) * counts
-        kernels = kernels_of(pairs, angular, self.triples, self.l_max)
+        angular = self.harmonics(smooth_direction(difference, TINY)) * counts
+        kernels = kernels_of(pairs, self.couplings, angular)
         radial = bessel(distance, self.bessels, self.cutoff)
         nodes: Steerable = {SCALAR: self.embed(atoms).unsqueeze(-2)}
         for layer in self.layers:

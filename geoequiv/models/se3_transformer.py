@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from geoequiv.errors import SignatureError
 from geoequiv.fields import Signature
+from geoequiv.models.clebsch_gordan import Couplings, Harmonics
 from geoequiv.models.pairs import AllPairs, Pairs
 from geoequiv.models.steerable import (
     HEAD_SCALE,
@@ -23,6 +24,7 @@ from geoequiv.models.tensor_products import (
     hidden_of,
     kinds_by_layer,
     pair_geometry,
+    pair_scalars,
     sent,
     softmax_over_senders,
     triples_of,
@@ -89,25 +91,27 @@ class SE3Transformer(nn.Module):
             signature, architecture="SE3Transformer", parity=parity, centred=centred, node_scalars=node_scalars
         )
         hidden = ports.hidden(width, l_max)
-        self.l_max = max(degree for degree, _ in hidden)
-        kinds = kinds_by_layer(ports, hidden, depth, self.l_max)
+        l_max = max(degree for degree, _ in hidden)
+        kinds = kinds_by_layer(ports, hidden, depth, l_max)
         self.embed = SteerableLinear(ports.inputs, hidden_of(kinds[0], width))
         self.layers = nn.ModuleList(
             Attention(
-                *(hidden_of(each, width) for each in around), ports.pair_invariants, self.l_max,
+                *(hidden_of(each, width) for each in around), ports.pair_invariants, l_max,
                 parity=parity, radial=radial, nonlinearity=nonlinearity, heads=heads, division=division,
             )
             for around in pairwise(kinds)
         )  # fmt: skip
         self.head = SteerableLinear(hidden_of(kinds[-1], width), ports.outputs, scale=HEAD_SCALE)
-        self.triples = triples_of(*(layer.convolve.paths for layer in self.layers))
+        self.harmonics = Harmonics(l_max)
+        self.couplings = Couplings(triples_of(*(layer.convolve.paths for layer in self.layers)), l_max)
 
     def forward(self, **fields: Tensor) -> Tensor | dict[str, Tensor]:
         """Fields of the signature → its outputs."""
         cloud = self.ports.read(fields)
         pairs = cloud.pairs()
         start, directions = self.ports.start(cloud)
-        kernels, invariants = pair_geometry(cloud, pairs, start, self.triples, self.l_max, mean=False)
+        kernels = pair_geometry(pairs, start, self.harmonics, self.couplings, mean=False)
+        invariants = pair_scalars(cloud, pairs)
         nodes = self.embed(self.ports.features(cloud, start, directions))
         for layer in self.layers:
             nodes = layer(pairs, kernels, nodes, invariants)

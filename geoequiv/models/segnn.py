@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from geoequiv.errors import SignatureError
 from geoequiv.fields import Signature
-from geoequiv.models.clebsch_gordan import harmonics, smooth_direction
+from geoequiv.models.clebsch_gordan import Couplings, Harmonics, smooth_direction
 from geoequiv.models.pairs import Pairs
 from geoequiv.models.steerable import (
     HEAD_SCALE,
@@ -75,7 +75,7 @@ class SEGNN(nn.Module):
             signature, architecture="SEGNN", parity=parity, centred=True, node_scalars=node_scalars
         )
         kinds = ports.hidden(1, l_max)
-        self.l_max = attribute = max(l_max_attributes, *(degree for degree, _ in kinds))
+        attribute = max(l_max_attributes, *(degree for degree, _ in kinds))
         channels = math.ceil(width / math.sqrt(len(paths_between(kinds, kinds, attribute, parity))))
         hidden = dict.fromkeys(kinds, channels)
         self.embed = SteeredLinear(ports.inputs, hidden, attribute, parity)
@@ -93,7 +93,9 @@ class SEGNN(nn.Module):
                     f"'{ports.signature}'; take a larger depth."
                 )
         products = [module for module in self.modules() if isinstance(module, SteeredLinear)]
-        self.triples = triples_of(*(product.paths for product in products))
+        triples = triples_of(*(product.paths for product in products))
+        self.harmonics = Harmonics(attribute)
+        self.couplings = Couplings(tuple(each for each in triples if all(each)), attribute)
 
     def forward(self, **fields: Tensor) -> Tensor | dict[str, Tensor]:
         """Fields of the signature → its outputs."""
@@ -101,12 +103,12 @@ class SEGNN(nn.Module):
         pairs = cloud.pairs()
         start, directions = self.ports.start(cloud)
         difference = pairs.receiver(start) - pairs.sender(start)
-        angular = harmonics(smooth_direction(difference), self.l_max)
+        angular = self.harmonics(smooth_direction(difference))
         steering = pairs.sum(angular * shares(pairs, angular, mean=True))
         if self.ports.directions:
-            steering = steering + harmonics(smooth_direction(directions), self.l_max).sum(-2)
-        pair_attributes = Attributes.of(angular, self.triples, self.l_max)
-        node_attributes = Attributes.of(steering, self.triples, self.l_max)
+            steering = steering + self.harmonics(smooth_direction(directions)).sum(-2)
+        pair_attributes = Attributes.of(angular, self.couplings)
+        node_attributes = Attributes.of(steering, self.couplings)
         edges = pair_scalars(cloud, pairs)
         nodes = self.embed(self.ports.features(cloud, start, directions), node_attributes)
         for layer in self.layers:

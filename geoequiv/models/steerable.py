@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from geoequiv.errors import SignatureError, unknown
 from geoequiv.fields import FieldType, Signature
-from geoequiv.models.clebsch_gordan import matrix_parts
+from geoequiv.models.clebsch_gordan import Constant, matrix_part
 from geoequiv.models.cloud import GEOMETRIC, Cloud, Ports, smooth_norm
 
 #: degree and parity, as (1, -1) for vectors; without parity (SO(3)) everything is even
@@ -75,6 +75,7 @@ class SteerablePorts(Ports):
             self.inputs[vector] = self.inputs.get(vector, 0) + self.directions + centred
         for _, parts in self.further:
             add(self.inputs, parts)
+        self.matrix_parts = [matrix_part(degree) for degree in range(3)]
         self.outputs: Channels = {}
         for _, parts in self.written:
             add(self.outputs, parts)
@@ -109,7 +110,7 @@ class SteerablePorts(Ports):
         for field, parts in self.further:
             values = cloud.other[..., used : used + field.size()]
             used += field.size()
-            for kind, part in split(field, parts, values):
+            for kind, part in split(field, parts, values, self.matrix_parts):
                 found.setdefault(kind, []).append(part)
         return {kind: torch.cat(parts, dim=-1) for kind, parts in found.items()}
 
@@ -122,7 +123,7 @@ class SteerablePorts(Ports):
             for kind, copies in parts:
                 pieces.append(features[kind][..., used[kind] : used[kind] + copies])
                 used[kind] += copies
-            columns.append(join(field, parts, pieces))
+            columns.append(join(field, parts, pieces, self.matrix_parts))
         return self.write_flat(cloud, torch.cat(columns, dim=-1))
 
 
@@ -132,11 +133,13 @@ def add(channels: Channels, parts: list[tuple[Kind, int]]) -> None:
         channels[kind] = channels.get(kind, 0) + copies
 
 
-def split(field: FieldType, parts: list[tuple[Kind, int]], values: Tensor) -> list[tuple[Kind, Tensor]]:
-    """The parts of a field ``[..., size]``, each ``[..., 2l+1, copies]``."""
+def split(
+    field: FieldType, parts: list[tuple[Kind, int]], values: Tensor, of_matrices: list[Constant]
+) -> list[tuple[Kind, Tensor]]:
+    """The parts of a field ``[..., size]``, each ``[..., 2l+1, copies]``; ``of_matrices`` by degree."""
     if field.kind == "tensor":
         flat = values.unflatten(-1, (field.multiplicity, 9))
-        return [(kind, (flat @ matrix_parts(kind[0], values.dtype, values.device)).mT) for kind, _ in parts]
+        return [(kind, (flat @ of_matrices[kind[0]].like(flat)).mT) for kind, _ in parts]
     sizes = [copies * (2 * kind[0] + 1) for kind, copies in parts]
     return [
         (kind, part.unflatten(-1, (copies, 2 * kind[0] + 1)).mT)
@@ -144,11 +147,11 @@ def split(field: FieldType, parts: list[tuple[Kind, int]], values: Tensor) -> li
     ]
 
 
-def join(field: FieldType, parts: list[tuple[Kind, int]], pieces: list[Tensor]) -> Tensor:
+def join(field: FieldType, parts: list[tuple[Kind, int]], pieces: list[Tensor], of_matrices: list[Constant]) -> Tensor:
     """The inverse of ``split``: ``[..., size]``."""
     if field.kind == "tensor":
         degrees = zip(parts, pieces, strict=True)
-        matrices = [piece.mT @ matrix_parts(kind[0], piece.dtype, piece.device).mT for (kind, _), piece in degrees]
+        matrices = [piece.mT @ of_matrices[kind[0]].like(piece).mT for (kind, _), piece in degrees]
         return torch.stack(matrices).sum(0).flatten(-2)
     return torch.cat([piece.mT.flatten(-2) for piece in pieces], dim=-1)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from geoequiv.models.clebsch_gordan import Triple, kernel_matrix
+from geoequiv.models.clebsch_gordan import Couplings, Triple
 from geoequiv.models.pairs import Pairs
 from geoequiv.models.steerable import SCALAR, Channels, Kind, Steerable
 from geoequiv.models.tensor_products import Path, paths_between, sent
@@ -28,16 +28,11 @@ class Attributes:
     kernels: dict[Triple, Tensor]
 
     @classmethod
-    def of(cls, harmonics: Tensor, triples: tuple[Triple, ...], l_max: int) -> "Attributes":
-        """Attributes from ``[..., (l_max + 1)²]``; ``triples`` are the degrees that will be coupled."""
+    def of(cls, harmonics: Tensor, couplings: Couplings) -> "Attributes":
+        """Attributes from ``[..., (l_max + 1)²]``; ``couplings`` of the degrees of which none is 0."""
+        l_max = math.isqrt(harmonics.shape[-1]) - 1
         degrees = harmonics.split([2 * degree + 1 for degree in range(l_max + 1)], dim=-1)
-        dense = tuple(each for each in triples if all(each))
-        if not dense:
-            return cls(degrees, {})
-        flat = harmonics @ kernel_matrix(dense, l_max, harmonics.dtype, harmonics.device)
-        blocks = flat.split([(2 * l3 + 1) * (2 * l1 + 1) for l1, _, l3 in dense], dim=-1)
-        kernels = {each: b.unflatten(-1, (2 * each[2] + 1, -1)) for each, b in zip(dense, blocks, strict=True)}
-        return cls(degrees, kernels)
+        return cls(degrees, couplings(harmonics) if couplings.triples else {})
 
     def couple(self, triple: Triple, values: Tensor) -> Tensor:
         """(x ⊗ Y)^{l3}: ``[..., 2l1+1, C]`` → ``[..., 2l3+1, C]``, each channel by itself."""

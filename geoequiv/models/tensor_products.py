@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from geoequiv.errors import SignatureError
-from geoequiv.models.clebsch_gordan import Triple, harmonics, kernel_matrix, smooth_direction
+from geoequiv.models.clebsch_gordan import Couplings, Harmonics, Triple, smooth_direction
 from geoequiv.models.cloud import Cloud, smooth_norm
 from geoequiv.models.pairs import AllPairs, Pairs
 from geoequiv.models.steerable import SCALAR, Channels, Kind, Steerable, SteerablePorts, label, mixing, natural
@@ -82,24 +82,20 @@ def shares(pairs: Pairs, like: Tensor, mean: bool) -> Tensor | float:
     return (1 / degree.clamp(min=1)[pairs.receivers].to(like.dtype)).unsqueeze(-1)
 
 
-def kernels_of(pairs: Pairs, harmonics: Tensor, triples: tuple[Triple, ...], l_max: int) -> Kernels:
-    """The kernels of these degrees.
+def kernels_of(pairs: Pairs, couplings: Couplings, harmonics: Tensor) -> Kernels:
+    """The kernels of all pairs.
 
     Args:
         pairs: over which features are sent.
+        couplings: of the degrees that are wanted.
         harmonics: ``[..., N, N−1, (l_max + 1)²]`` or ``[E, (l_max + 1)²]``, times what each pair counts.
-        triples: degrees.
-        l_max: of the harmonics.
     """
-    flat = harmonics @ kernel_matrix(triples, l_max, harmonics.dtype, harmonics.device)
-    blocks = flat.split([(2 * l3 + 1) * (2 * l1 + 1) for l1, _, l3 in triples], dim=-1)
-    kernels = {}
-    for triple, block in zip(triples, blocks, strict=True):
-        l1, _, l3 = triple
-        block = block.unflatten(-1, (2 * l3 + 1, 2 * l1 + 1))
-        if isinstance(pairs, AllPairs):
-            block = block.movedim(-2, -3).reshape(*block.shape[:-3], 2 * l3 + 1, (pairs.nodes - 1) * (2 * l1 + 1))
-        kernels[triple] = block
+    kernels = couplings(harmonics)
+    if isinstance(pairs, AllPairs):
+        for triple, block in kernels.items():
+            rows, columns = block.shape[-2:]
+            aligned = block.movedim(-2, -3)  # [..., N, 2l3+1, N−1, 2l1+1]
+            kernels[triple] = aligned.reshape(*aligned.shape[:-3], rows, (pairs.nodes - 1) * columns)
     return kernels
 
 
@@ -115,25 +111,19 @@ def collect(pairs: Pairs, kernel: Tensor, values: Tensor) -> Tensor:
     return pairs.sum((kernel @ values).flatten(-2)).unflatten(-1, (kernel.shape[-2], values.shape[-1]))
 
 
-def pair_geometry(
-    cloud: Cloud, pairs: Pairs, start: Tensor, triples: tuple[Triple, ...], l_max: int, *, mean: bool
-) -> tuple[Kernels, Tensor]:
-    """The kernels of all pairs, and their invariants.
+def pair_geometry(pairs: Pairs, start: Tensor, harmonics: Harmonics, couplings: Couplings, *, mean: bool) -> Kernels:
+    """The kernels of the directions between points.
 
     Args:
-        cloud: the input.
         pairs: over which features are sent.
-        start: ``[..., N, 3]``, the points that directions and the first distance are taken from.
-        triples: degrees of the kernels.
-        l_max: highest degree of the harmonics.
+        start: ``[..., N, 3]``.
+        harmonics: up to the degree that the couplings need.
+        couplings: of the degrees that are wanted.
         mean: whether kernels sum to a mean over senders.
-
-    Returns:
-        The kernels, and invariants (``pair_scalars``).
     """
     difference = pairs.receiver(start) - pairs.sender(start)
-    angular = harmonics(smooth_direction(difference), l_max) * shares(pairs, difference, mean)
-    return kernels_of(pairs, angular, triples, l_max), pair_scalars(cloud, pairs)
+    angular = harmonics(smooth_direction(difference)) * shares(pairs, difference, mean)
+    return kernels_of(pairs, couplings, angular)
 
 
 def pair_scalars(cloud: Cloud, pairs: Pairs) -> Tensor:

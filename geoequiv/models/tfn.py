@@ -5,6 +5,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from geoequiv.fields import Signature
+from geoequiv.models.clebsch_gordan import Couplings, Harmonics
 from geoequiv.models.pairs import Pairs
 from geoequiv.models.steerable import (
     HEAD_SCALE,
@@ -22,6 +23,7 @@ from geoequiv.models.tensor_products import (
     hidden_of,
     kinds_by_layer,
     pair_geometry,
+    pair_scalars,
     triples_of,
 )
 
@@ -80,25 +82,27 @@ class TFN(nn.Module):
             signature, architecture="TFN", parity=parity, centred=centred, node_scalars=node_scalars
         )
         hidden = ports.hidden(width, l_max)
-        self.l_max = max(degree for degree, _ in hidden)
-        kinds = kinds_by_layer(ports, hidden, depth, self.l_max)
+        l_max = max(degree for degree, _ in hidden)
+        kinds = kinds_by_layer(ports, hidden, depth, l_max)
         self.embed = SteerableLinear(ports.inputs, hidden_of(kinds[0], width))
         self.layers = nn.ModuleList(
             Convolution(
-                *(hidden_of(each, width) for each in around), ports.pair_invariants, self.l_max,
+                *(hidden_of(each, width) for each in around), ports.pair_invariants, l_max,
                 parity=parity, radial=radial, nonlinearity=nonlinearity,
             )
             for around in pairwise(kinds)
         )  # fmt: skip
         self.head = SteerableLinear(hidden_of(kinds[-1], width), ports.outputs, scale=HEAD_SCALE)
-        self.triples = triples_of(*(layer.convolve.paths for layer in self.layers))
+        self.harmonics = Harmonics(l_max)
+        self.couplings = Couplings(triples_of(*(layer.convolve.paths for layer in self.layers)), l_max)
 
     def forward(self, **fields: Tensor) -> Tensor | dict[str, Tensor]:
         """Fields of the signature → its outputs."""
         cloud = self.ports.read(fields)
         pairs = cloud.pairs()
         start, directions = self.ports.start(cloud)
-        kernels, invariants = pair_geometry(cloud, pairs, start, self.triples, self.l_max, mean=True)
+        kernels = pair_geometry(pairs, start, self.harmonics, self.couplings, mean=True)
+        invariants = pair_scalars(cloud, pairs)
         nodes = self.embed(self.ports.features(cloud, start, directions))
         for layer in self.layers:
             nodes = layer(pairs, kernels, nodes, invariants)
