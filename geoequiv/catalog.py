@@ -22,6 +22,10 @@ TABLES: dict[str, dict[str, str]] = {
         "transformer": "geoequiv.models.transformer:Transformer",
         "radial_field": "geoequiv.models.radial_field:RadialField",
         "egnn": "geoequiv.models.egnn:EGNN",
+        "nequip": "geoequiv.models.nequip:NequIP",
+        "se3_transformer": "geoequiv.models.se3_transformer:SE3Transformer",
+        "segnn": "geoequiv.models.segnn:SEGNN",
+        "tfn": "geoequiv.models.tfn:TFN",
     },
     "task": {
         "nbody/charged": "geoequiv.tasks.nbody_charged:charged",
