@@ -22,6 +22,7 @@ TABLES: dict[str, dict[str, str]] = {
         "transformer": "geoequiv.models.transformer:Transformer",
         "radial_field": "geoequiv.models.radial_field:RadialField",
         "egnn": "geoequiv.models.egnn:EGNN",
+        "gatr": "geoequiv.models.gatr:GATr",
     },
     "task": {
         "nbody/charged": "geoequiv.tasks.nbody_charged:charged",

@@ -2,10 +2,11 @@
 
 from geoequiv.models.deepsets import DeepSets
 from geoequiv.models.egnn import EGNN
+from geoequiv.models.gatr import GATr
 from geoequiv.models.gnn import GNN
 from geoequiv.models.linear import Linear
 from geoequiv.models.mlp import MLP
 from geoequiv.models.radial_field import RadialField
 from geoequiv.models.transformer import Transformer
 
-__all__ = ["EGNN", "GNN", "MLP", "DeepSets", "Linear", "RadialField", "Transformer"]
+__all__ = ["EGNN", "GNN", "MLP", "DeepSets", "GATr", "Linear", "RadialField", "Transformer"]

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from geoequiv.errors import SignatureError
 from geoequiv.fields import Signature, act, call_model
 from geoequiv.groups import group
-from geoequiv.models import EGNN, GNN, MLP, DeepSets, Linear, RadialField, Transformer
+from geoequiv.models import EGNN, GNN, MLP, DeepSets, GATr, Linear, RadialField, Transformer
 
 CHARGED = "pos: point, vel: vector, charge: scalar -> pos: point"
 SEVERAL = "a: point, b: point*2, v: vector*2, s: scalar*3 -> a: point, b: point*2, w: vector, v: vector*2, e: scalar*2"
@@ -50,6 +50,9 @@ CASES = [
     Case(EGNN, options={"velocity": False}, id="egnn-still"),
     Case(EGNN, SEVERAL, id="egnn-several"),
     Case(EGNN, "x: point -> x: point", id="egnn-bare"),
+    Case(GATr, id="gatr"),
+    Case(GATr, SEVERAL, {"heads": 1, "multivectors": 8}, id="gatr-several"),
+    Case(GATr, "x: point -> x: point", id="gatr-bare"),
     Case(DeepSets, id="deepsets"),
     Case(DeepSets, SEVERAL, {"pool": "sum"}, id="deepsets-several"),
     Case(GNN, id="gnn"),
