@@ -77,7 +77,7 @@ class GATr(nn.Module):
     def forward(self, **fields: Tensor) -> Tensor | dict[str, Tensor]:
         """Fields of the signature → its outputs."""
         cloud = self.ports.read(fields)
-        multivectors, scalars, places = self._enter(cloud)  # [16, 2, n, C], [n, S], [n, 3]
+        multivectors, scalars, places = self._enter(cloud)  # [16, 2, C, n], [n, S], [n, 3]
         lead, mask = cloud.scalars.shape[:-1], cloud.mask
         padding = None if cloud.batch is None else Padding.of(cloud.batch)
         if padding is not None:
@@ -94,7 +94,7 @@ class GATr(nn.Module):
         return self._leave(cloud, multivectors, scalars, places)
 
     def _enter(self, cloud: Cloud) -> tuple[Tensor, Tensor, Tensor]:
-        """Multivectors ``[16, 2, n, inputs]``, scalars ``[n, ·]`` and centred first points ``[n, 3]``."""
+        """Multivectors ``[16, 2, inputs, n]``, scalars ``[n, ·]`` and centred first points ``[n, 3]``."""
         points, vectors = cloud.points, cloud.vectors
         if self.ports.points:
             centre = cloud.pooled(points[..., 0, :], mean=True)
@@ -112,19 +112,19 @@ class GATr(nn.Module):
         weight[:, : self.ports.points] = 1.0
         odd = [*[empty] * 7, weight, *[empty] * 4, *trivectors, empty]
         scalars = cloud.scalars.reshape(nodes, -1) if self.ports.scalars else place.new_ones(nodes, 1)
-        return torch.stack([torch.stack(even), torch.stack(odd)], dim=1), scalars, place
+        return torch.stack([torch.stack(even), torch.stack(odd)], dim=1).mT.contiguous(), scalars, place
 
     def _leave(self, cloud: Cloud, multivectors: Tensor, scalars: Tensor, place: Tensor) -> Tensor | dict[str, Tensor]:
         lead = cloud.scalars.shape[:-1]
         moves = place.new_zeros(*lead, 0, 3)
         if self.head is not None:
-            even, odd = self.head(multivectors, scalars)[0].unbind(1)  # [16, n, moves]
-            seen = odd[12:15] - odd[7] * place.T.unsqueeze(-1)
-            moves = (even[1:4] + odd[4:7] + seen).permute(1, 2, 0).reshape(*lead, self.moves, 3)
+            even, odd = self.head(multivectors, scalars)[0].unbind(1)  # [16, moves, n]
+            seen = odd[12:15] - odd[7] * place.T.unsqueeze(1)
+            moves = (even[1:4] + odd[4:7] + seen).permute(2, 1, 0).reshape(*lead, self.moves, 3)
         steps, vectors = moves.split([self.ports.out_points, self.ports.out_vectors], dim=-2)
         values = cloud.scalars[..., :0]
         if self.scalars is not None:
-            values = self.scalars(torch.cat([scalars, multivectors[0, 0]], dim=-1)).reshape(*lead, -1)
+            values = self.scalars(torch.cat([scalars, multivectors[0, 0].T], dim=-1)).reshape(*lead, -1)
         return self.ports.write(cloud, points=self.ports.origins(cloud) + steps, vectors=vectors, scalars=values)
 
 
@@ -150,6 +150,7 @@ class Block(nn.Module):
             self.factors.joint.bias[2 * channels : 2 * channels + channels // 2] += 1.0
         self.combine = EquivariantLinear(2 * channels, 2 * channels, width, 2 * width)
         self.last = EquivariantLinear(2 * channels, channels, 2 * width, width)
+        self.register_buffer("order", kept_and_turned(), persistent=False)
 
     def forward(
         self,
@@ -160,7 +161,7 @@ class Block(nn.Module):
         padding: Padding | None,
         twice: bool,
     ) -> tuple[Tensor, Tensor]:
-        """``[16, 2, n, channels]`` and ``[n, width]`` → the same.
+        """``[16, 2, channels, n]`` and ``[n, width]`` → the same.
 
         Args:
             multivectors: of all nodes of all clouds.
@@ -176,8 +177,9 @@ class Block(nn.Module):
         return multivectors + moved, scalars + changed
 
     def _normalised(self, multivectors: Tensor, scalars: Tensor) -> tuple[Tensor, Tensor]:
-        square = multivectors[:8].square().sum(0).mean((0, -1))  # [n]; e0 has no length
-        return multivectors * (square + TINY).rsqrt().unsqueeze(-1), self.norm(scalars)
+        lengths = multivectors[:8].flatten(0, 2)  # [8 · 2 · channels, n]; e0 has no length
+        square = lengths.square().mean(0)
+        return multivectors * (square + TINY).rsqrt(), self.norm(scalars)
 
     def _attend(
         self,
@@ -189,11 +191,11 @@ class Block(nn.Module):
         twice: bool,
     ) -> tuple[Tensor, Tensor]:
         joint, scalars = self.query_key_value(multivectors, scalars)
-        query, key, value = joint.chunk(3, dim=-1)  # [16, 2, n, C] each
+        query, key, value = joint.chunk(3, dim=2)  # [16, 2, C, n] each
         parts = zip((asked(query), offered(key), value), scalars.chunk(3, dim=-1), strict=True)
         heads = []
         for geometric, free in parts:
-            rows = geometric.unflatten(-1, (self.heads, -1)).permute(2, 3, 0, 1, 4).flatten(2)  # [n, heads, k·2·c]
+            rows = geometric.unflatten(2, (self.heads, -1)).permute(4, 2, 0, 1, 3).flatten(2)  # [n, heads, k·2·c]
             rows = torch.cat([rows, free.unflatten(-1, (self.heads, -1))], dim=-1)
             clouds = rows.unflatten(0, (-1, nodes)) if padding is None else padding.fill(rows)
             heads.append(clouds.transpose(-3, -2))  # [clouds, heads, N, ·]
@@ -201,25 +203,28 @@ class Block(nn.Module):
             seen = F.scaled_dot_product_attention(heads[0], heads[1], heads[2], attn_mask=visible).transpose(-3, -2)
         rows = seen.flatten(0, 1) if padding is None else padding.strip(seen)
         each = 2 * 16 * self.channels // self.heads
-        carried = rows[..., :each].unflatten(-1, (16, 2, -1)).permute(2, 3, 0, 1, 4).flatten(-2)
+        carried = rows[..., :each].unflatten(-1, (16, 2, -1)).permute(2, 3, 1, 4, 0).flatten(2, 3)
         return self.mix(carried, rows[..., each:].flatten(-2))
 
     def _multiply(self, multivectors: Tensor, scalars: Tensor) -> tuple[Tensor, Tensor]:
         factors, _ = self.factors(multivectors, scalars)
+        # left factors have both parities; a right one has one: half of them are even, half odd
         half = self.channels // 2
-        left, joined, right, met = factors.split([self.channels, self.channels, half, half], dim=-1)
-        # right factors have one parity a channel: half keep the parity of the left factor, half turn it
-        products = torch.cat(
-            [
-                bilinear(left, torch.cat(right.split(1, dim=1), dim=-1), "geometric"),
-                bilinear(joined, torch.cat(met.split(1, dim=1)[::-1], dim=-1), "join"),
-            ],
-            dim=-1,
-        )  # [16, 2, n, 2C], channels: kept, turned, kept, turned
-        products = products.unflatten(-1, (2, 2, half))
-        products = torch.stack([products[..., 0, :], products[..., 1, :].flip(1)], dim=-2).flatten(-3)
+        left, right = factors.split([2 * self.channels, self.channels], dim=2)
+        left = left.unflatten(2, (2, 2, half)).transpose(1, 2)  # [16, bank, parity, kind of the right one, half, n]
+        right = right.unflatten(2, (2, half)).transpose(1, 2).unsqueeze(2)  # [16, bank, 1, kind, half, n]
+        products = bilinear(left, right, ("geometric", "join")).flatten(0, 3)
+        products = products.index_select(0, self.order).unflatten(0, (16, 2, 4)).flatten(2, 3)
         hidden, scalars = self.combine(products, scalars)
         return self.last(hidden * F.gelu(hidden[0, 0]), F.gelu(scalars))
+
+
+def kept_and_turned() -> Tensor:
+    """Where each slab (component, parity, bank, kind) of products is in (component, bank, parity of the left, kind)."""
+    slabs = torch.arange(16 * 8).view(16, 2, 2, 2).transpose(1, 2).clone()  # [component, parity, bank, kind]
+    for bank, turned in ((0, 1), (1, 0)):  # an odd right factor turns a geometric product, an even one a join
+        slabs[:, :, bank, turned] = slabs[:, :, bank, turned].flip(1)
+    return slabs.flatten()
 
 
 def asked(query: Tensor) -> Tensor:
@@ -268,22 +273,25 @@ class EquivariantLinear(nn.Module):
     def __init__(self, inputs: int, outputs: int, scalars: int, scalars_out: int, *, scale: float = 1.0) -> None:
         super().__init__()
         self.outputs, self.scalars_out = outputs, scalars_out
-        self.joint = nn.Linear(scalars + inputs, outputs + scalars_out)
-        self.weight = nn.Parameter(torch.empty(17, inputs, outputs))  # W: odd 0, even 1, odd 1, …; V: even 0, odd 0, …
+        self.joint = nn.Linear(scalars, outputs + scalars_out)
+        self.lengths = nn.Linear(inputs, scalars_out, bias=False) if scalars_out else None
+        self.weight = nn.Parameter(torch.empty(18, outputs, inputs))  # W: even 0, odd 0, even 1, …; V the same
         bound = scale * inputs**-0.5
         nn.init.uniform_(self.weight, -bound, bound)
         slabs = [(grade, parity) for grade in GRADES for parity in (0, 1)]
-        own = [2 * grade + parity - 1 for grade, parity in slabs[1:]]
-        higher = [2 * (grade + 1) + parity - 1 for grade, parity in slabs]
-        raised = [9 + 2 * grade + parity for grade, parity in slabs]
-        self.register_buffer("which", torch.tensor(own + higher + raised), persistent=False)
+        own = [2 * grade + parity for grade, parity in slabs]
+        own += [2 * (grade + 1) + parity for grade, parity in slabs]
+        raised = [10 + 2 * grade + parity for grade, parity in slabs]
+        self.register_buffer("which", torch.tensor(own + raised), persistent=False)
 
     def forward(self, multivectors: Tensor, scalars: Tensor) -> tuple[Tensor, Tensor]:
-        """``[16, 2, n, inputs]`` and ``[n, scalars]`` → ``[16, 2, n, outputs]`` and ``[n, scalars_out]``."""
+        """``[16, 2, inputs, n]`` and ``[n, scalars]`` → ``[16, 2, outputs, n]`` and ``[n, scalars_out]``."""
         slabs = multivectors.flatten(0, 1)  # component and parity; the first is the scalars
-        own, higher, raised = self.weight.index_select(0, self.which).split([15, 16, 16])
-        joint = self.joint(torch.cat([scalars, slabs[0]], dim=-1))
-        even, scalars = joint.split([self.outputs, self.scalars_out], dim=-1)
-        spatial = torch.bmm(slabs[1:16], own)
-        ideal = torch.baddbmm(torch.bmm(slabs[16:], higher), slabs[:16], raised)
-        return torch.cat([even.unsqueeze(0), spatial, ideal]).unflatten(0, (16, 2)), scalars
+        own, raised = self.weight.index_select(0, self.which).split([32, 16])
+        result = torch.bmm(own, slabs)
+        result[16:].baddbmm_(raised, slabs[:16])
+        even, free = self.joint(scalars).split([self.outputs, self.scalars_out], dim=-1)
+        result[0] += even.T
+        if self.lengths is not None:
+            free = free + self.lengths(slabs[0].T)
+        return result.unflatten(0, (16, 2)), free

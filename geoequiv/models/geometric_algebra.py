@@ -7,8 +7,8 @@ A multivector has 16 components: the eight of Cl(3), then the same ones times :m
     blade 1      e1 e2 e3  e23 e31 e12    e123   e0      e0·e1 … e0·e123
     ===== ====== ========= ============== ====== ======= =============== ======
 
-Tensors hold components first, ``[16, ..., channels]``: a component of all tokens and channels is then one contiguous
-slab, and a product is a few vectorised operations on slabs.
+Tensors hold components first and tokens last, ``[16, ..., channels, tokens]``: a component is then one slab of memory,
+and a product is a vectorised operation on slabs for each of its terms.
 """
 
 from dataclasses import dataclass
@@ -131,38 +131,33 @@ def table(name: str, which: int, device: torch.device) -> Table:
         return Table(made.left.to(device), made.right.to(device), made.places.to(device))
 
 
-def term_by_term(left: Tensor, right: Tensor, some: Terms) -> Tensor:
-    """The sum of the terms, one fused multiply-add on slabs each: no intermediate, the fastest on a CPU."""
-    lefts, rights = left.unbind(0), right.unbind(0)
-    results: list[Tensor | None] = [None] * 16
+def term_by_term(left: Tensor, right: Tensor, some: Terms, into: Tensor) -> None:
+    """Add the terms to ``into``, one fused multiply-add on slabs each: no intermediates, the fastest on a CPU."""
+    lefts, rights, results = left.unbind(0), right.unbind(0), into.unbind(0)
     for a, b, place, sign in some:
-        so_far = results[place]
-        if so_far is None:
-            results[place] = lefts[a] * (rights[b] if sign > 0 else -rights[b])
-        else:
-            so_far.addcmul_(lefts[a], rights[b], value=sign)
-    whole = next(each for each in results if each is not None)
-    return torch.stack([torch.zeros_like(whole) if each is None else each for each in results])
+        results[place].addcmul_(lefts[a], rights[b], value=sign)
 
 
 class Bilinear(torch.autograd.Function):
-    """A product, or one of its transposes, whose derivatives are the others: keeps the two factors and no products.
+    """Products of several banks side by side, or their transposes, whose derivatives are the others.
 
-    On a CPU term by term; elsewhere, where 192 launches cost more than memory, as a table. ``which`` is 0 for the
-    product; 1 and 2 stand for its transposes.
+    Keeps the two factors and no products. On a CPU term by term; elsewhere, where 192 launches cost more than memory,
+    as a table. ``which`` is 0 for the products; 1 and 2 stand for their transposes.
     """
 
-    generate_vmap_rule = True
-
     @staticmethod
-    def forward(left: Tensor, right: Tensor, name: str, which: int) -> Tensor:  # type: ignore[override]
-        if left.device.type == "cpu":
-            return term_by_term(left, right, terms(name)[which])
-        return table(name, which, left.device)(left, right)
+    def forward(left: Tensor, right: Tensor, names: tuple[str, ...], which: int) -> Tensor:  # type: ignore[override]
+        banks = zip(names, left.unbind(1), right.unbind(1), strict=True)
+        if left.device.type != "cpu":
+            return torch.stack([table(name, which, left.device)(a, b) for name, a, b in banks], dim=1)
+        result = left.new_zeros(torch.broadcast_shapes(left.shape, right.shape))
+        for (name, a, b), into in zip(banks, result.unbind(1), strict=True):
+            term_by_term(a, b, terms(name)[which], into)
+        return result
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        left, right, ctx.name, ctx.which = inputs
+        left, right, ctx.names, ctx.which = inputs
         ctx.save_for_backward(left, right)
         ctx.save_for_forward(left, right)
 
@@ -176,26 +171,26 @@ class Bilinear(torch.autograd.Function):
         for (first, second, which), factor, needed in zip(
             (of_left, of_right), (left, right), ctx.needs_input_grad[:2], strict=True
         ):
-            found = bilinear(named[first], named[second], ctx.name, int(which)) if needed else None
+            found = bilinear(named[first], named[second], ctx.names, int(which)) if needed else None
             wanted.append(None if found is None else found.sum_to_size(factor.shape))
         return wanted[0], wanted[1], None, None
 
     @staticmethod
     def jvp(ctx: Any, left: Tensor | None, right: Tensor | None, *_: None) -> Tensor:  # type: ignore[override]
         was_left, was_right = ctx.saved_tensors
-        moves = [] if left is None else [bilinear(left, was_right, ctx.name, ctx.which)]
-        moves += [] if right is None else [bilinear(was_left, right, ctx.name, ctx.which)]
+        moves = [] if left is None else [bilinear(left, was_right, ctx.names, ctx.which)]
+        moves += [] if right is None else [bilinear(was_left, right, ctx.names, ctx.which)]
         return moves[0] if len(moves) == 1 else moves[0] + moves[1]
 
 
-def bilinear(left: Tensor, right: Tensor, name: str, which: int = 0) -> Tensor:
-    """The product "geometric" or "join" of multivectors, or one of its transposes.
+def bilinear(left: Tensor, right: Tensor, names: tuple[str, ...], which: int = 0) -> Tensor:
+    """Products of multivectors, or their transposes.
 
     Args:
-        left: ``[16, ...]``.
-        right: ``[16, ...]``, broadcasts with ``left``.
-        name: "geometric" or "join".
+        left: ``[16, banks, ...]``.
+        right: ``[16, banks, ...]``, broadcasts with ``left`` after the second axis.
+        names: of each bank, "geometric" or "join".
         which: 0 the product, 1 its transpose towards the left factor, 2 towards the right one.
     """
-    result: Tensor = Bilinear.apply(left, right, name, which)
+    result: Tensor = Bilinear.apply(left, right, names, which)
     return result
