@@ -23,6 +23,7 @@ TABLES: dict[str, dict[str, str]] = {
         "radial_field": "geoequiv.models.radial_field:RadialField",
         "egnn": "geoequiv.models.egnn:EGNN",
         "gatr": "geoequiv.models.gatr:GATr",
+        "painn": "geoequiv.models.painn:PaiNN",
     },
     "task": {
         "nbody/charged": "geoequiv.tasks.nbody_charged:charged",

@@ -6,7 +6,9 @@ from geoequiv.models.gatr import GATr
 from geoequiv.models.gnn import GNN
 from geoequiv.models.linear import Linear
 from geoequiv.models.mlp import MLP
+from geoequiv.models.neighbours import radius_graph
+from geoequiv.models.painn import PaiNN
 from geoequiv.models.radial_field import RadialField
 from geoequiv.models.transformer import Transformer
 
-__all__ = ["EGNN", "GNN", "MLP", "DeepSets", "GATr", "Linear", "RadialField", "Transformer"]
+__all__ = ["EGNN", "GNN", "MLP", "DeepSets", "GATr", "Linear", "PaiNN", "RadialField", "Transformer", "radius_graph"]

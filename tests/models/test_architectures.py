@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from geoequiv.errors import SignatureError
 from geoequiv.fields import Signature, act, call_model
 from geoequiv.groups import group
-from geoequiv.models import EGNN, GNN, MLP, DeepSets, GATr, Linear, RadialField, Transformer
+from geoequiv.models import EGNN, GNN, MLP, DeepSets, GATr, Linear, PaiNN, RadialField, Transformer
 
 CHARGED = "pos: point, vel: vector, charge: scalar -> pos: point"
 SEVERAL = "a: point, b: point*2, v: vector*2, s: scalar*3 -> a: point, b: point*2, w: vector, v: vector*2, e: scalar*2"
@@ -53,6 +53,10 @@ CASES = [
     Case(GATr, id="gatr"),
     Case(GATr, SEVERAL, {"heads": 1, "multivectors": 8}, id="gatr-several"),
     Case(GATr, "x: point -> x: point", id="gatr-bare"),
+    Case(PaiNN, id="painn"),
+    Case(PaiNN, SEVERAL, {"cutoff": 8.0, "basis": 6}, id="painn-several"),
+    Case(PaiNN, "x: point -> x: point", id="painn-bare"),
+    Case(PaiNN, "x: point, z: scalar*2 -> e: scalar", {"cutoff": 3.0}, id="painn-energy"),
     Case(DeepSets, id="deepsets"),
     Case(DeepSets, SEVERAL, {"pool": "sum"}, id="deepsets-several"),
     Case(GNN, id="gnn"),
@@ -198,7 +202,7 @@ def test_single_node_clouds_are_finite(case, ragged):
     assert all(values.grad is None or torch.isfinite(values.grad).all() for values in inputs.values())
 
 
-TWICE = {"egnn-options", "transformer-distances"}
+TWICE = {"egnn-options", "painn-energy", "transformer-distances"}
 
 
 @each([case for case in CASES if "-" not in case.id or case.id in TWICE])
