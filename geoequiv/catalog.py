@@ -28,6 +28,10 @@ TABLES: dict[str, dict[str, str]] = {
     "task": {
         "nbody/charged": "geoequiv.tasks.nbody_charged:charged",
         "nbody/gravity": "geoequiv.tasks.nbody_gravity:gravity",
+        "md17/dynamics": "geoequiv.tasks.md17_dynamics:dynamics",
+        "md17-xtb/dynamics": "geoequiv.tasks.md17_dynamics:twin",
+        "mocap/walk": "geoequiv.tasks.motion_capture:walk",
+        "mocap/run": "geoequiv.tasks.motion_capture:run",
     },
     "symmetry": {
         "none": "geoequiv.objectives:TaskObjective",

@@ -72,34 +72,37 @@ def check_batch(element: Element, layout: Layout) -> None:
         )
 
 
-def replicate(elements: Element, fields: Any, side: Side, layout: Layout) -> Any:
+def replicate(elements: Element, fields: Any, side: Side, layout: Layout, original: bool = False) -> Any:
     """F transformed copies of a batch, as one larger batch of the same layout.
 
     Args:
         elements: ``[F, *shape]`` (lengths of 1 broadcast over the items).
         fields: a dict of tensors, or a PyG object.
         side: types of the fields to transform.
+        original: put the batch itself, bit for bit, before its copies, which makes F + 1.
 
     Returns:
         The same form: dense fields ``[F·B, …]`` (``[F, …]`` for a single cloud), ragged fields ``[F·n, …]`` with the
         batch vector and index fields offset copy by copy. Tensors that the signature does not name are repeated where
         they have one row per item, node or edge, and passed on untouched otherwise.
     """
-    copies = elements.shape[0]
+    copies = elements.shape[0] + original
     graph = fields if is_graph(fields) else None
     found = graph_fields(graph) if graph is not None else fields
     moved: dict[str, Any] = {}
     check_nodes(elements, layout)
     if elements.permutation is not None and layout.mask is not None:
-        mask = layout.mask.expand(copies, *layout.mask.shape)
-        moved["mask"] = fold(relabel(mask, elements.permutation, -1), layout)
+        mask = relabel(layout.mask.expand(copies - original, *layout.mask.shape), elements.permutation, -1)
+        moved["mask"] = fold(torch.cat([layout.mask.unsqueeze(0), mask]) if original else mask, layout)
     for name, kind in side.items():
         values = found[name]
         check_float(values, name)
-        whole = values.expand(copies, *values.shape)
+        whole = values.expand(copies - original, *values.shape)
         if kind.kind != "scalar" or elements.nodes is not None:
             here = layout.align(elements, whole, 1, name, kind.per_graph)
             whole = kind.act(here, whole, name, 1 + len(layout.shape))
+        if original:
+            whole = torch.cat([values.unsqueeze(0), whole])
         moved[name] = fold(whole, layout)
     if graph is not None:
         return repeat_graph(graph, moved, copies)

@@ -73,7 +73,7 @@ class EGNN(nn.Module):
         self.layers = nn.ModuleList(
             EquivariantLayer(
                 width,
-                ports.scalars + ports.points,
+                ports.pair_invariants,
                 directions if velocity else 0,
                 max_step,
                 reads_nodes or layer + 1 < depth,

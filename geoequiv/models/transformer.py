@@ -1,12 +1,13 @@
 """A plain transformer with one token per node: no symmetry but permutations."""
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from geoequiv.errors import SignatureError, unknown
 from geoequiv.fields import Signature
-from geoequiv.models.cloud import Ports, smooth_norm
+from geoequiv.models.cloud import Cloud, Ports, smooth_norm
 from geoequiv.models.padding import Padding
 from geoequiv.models.perceptron import perceptron
 
@@ -31,7 +32,7 @@ class Transformer(nn.Module):
         norm: "layer" or "rms" (without mean and bias).
         distance_bias: whether a learned function of the distances between two nodes, one per head and the same in all
             blocks, is added to the logits of their attention. It sees all points of the signature; tokens stay as they
-            are, so that no symmetry comes of it.
+            are, so that no symmetry comes of it. An ``adjacency`` input always adds a linear function of what it says.
 
     Raises:
         SignatureError: for a point output without a point input, a width that heads do not divide, another norm, or a
@@ -65,6 +66,7 @@ class Transformer(nn.Module):
         self.embed = nn.Linear(ports.width, width)
         self.blocks = nn.ModuleList(Block(width, heads, expansion, norm) for _ in range(depth))
         self.distances = perceptron(ports.points, 32, heads) if distance_bias else None
+        self.relations = nn.Linear(ports.relations, heads, bias=False) if ports.relations else None
         self.norm = NORMS[norm](width)
         self.head = nn.Linear(width, self.ports.out_width)
 
@@ -81,9 +83,8 @@ class Transformer(nn.Module):
         visible = None
         if mask is not None:
             visible = (mask | ~mask.any(-1, keepdim=True))[..., None, None, :]  # an empty cloud sees its padding
-        if self.distances is not None:
-            between = (places.unsqueeze(-2) - places.unsqueeze(-3)).unflatten(-1, (-1, 3))  # [..., N, N, P, 3]
-            bias = self.distances(smooth_norm(between)).movedim(-1, -3)  # [..., heads, N, N]
+        bias = self.bias(cloud, places)
+        if bias is not None:
             visible = bias if visible is None else bias.masked_fill(~visible, float("-inf"))
         for block in self.blocks:
             tokens = block(tokens, visible, twice=flat.requires_grad)
@@ -91,6 +92,21 @@ class Transformer(nn.Module):
         if padding is not None:
             tokens = padding.strip(tokens)
         return self.ports.write_flat(cloud, self.head(self.norm(tokens)))
+
+    def bias(self, cloud: Cloud, places: Tensor) -> Tensor | None:
+        """What is added to the logits of attention, ``[..., heads, N, N]``, or None.
+
+        Args:
+            cloud: its relations count.
+            places: ``[..., N, 3P]``, as the tokens are laid out.
+        """
+        parts = []
+        if self.distances is not None:
+            between = (places.unsqueeze(-2) - places.unsqueeze(-3)).unflatten(-1, (-1, 3))  # [..., N, N, P, 3]
+            parts.append(self.distances(smooth_norm(between)))
+        if self.relations is not None:
+            parts.append(self.relations(cloud.relations))
+        return torch.stack(parts).sum(0).movedim(-1, -3) if parts else None
 
 
 class Block(nn.Module):
