@@ -100,7 +100,7 @@ def test_a_mirror_turns_the_sign_of_joins_only(product):
 @pytest.mark.parametrize("name", ["geometric", "join"])
 @pytest.mark.parametrize("which", [0, 1, 2])
 def test_terms_and_tables_agree_and_have_derivatives_of_both_orders(name, which):
-    left, right = some(1, 2, 3).requires_grad_(), some(1, 1, 3, seed=1).requires_grad_()
+    left, right = some(1, 2, 2).requires_grad_(), some(1, 1, 2, seed=1).requires_grad_()
     expected = bilinear(left, right, (name,), which)
     torch.testing.assert_close(table(name, which, left.device)(left, right), expected)
     assert len(terms(name)[which]) == {"geometric": 192, "join": 81}[name]
@@ -108,7 +108,7 @@ def test_terms_and_tables_agree_and_have_derivatives_of_both_orders(name, which)
     def apply(a, b):
         return bilinear(a, b, (name,), which)
 
-    assert torch.autograd.gradcheck(apply, (left, right), check_forward_ad=True)
+    assert torch.autograd.gradcheck(apply, (left, right), check_forward_ad=True, fast_mode=True)
     assert torch.autograd.gradgradcheck(apply, (left, right), fast_mode=True)
 
 
