@@ -57,7 +57,7 @@ def act(element: Element | Tensor, fields: Any, side: Side, layout: Layout | Non
             raise BatchError(f"The signature names '{name}', but the batch holds only {sorted(map(str, fields))}.")
         values = fields[name]
         check_float(values, name)
-        here = element if layout is None else layout.align(element, values, 0, name)
+        here = element if layout is None else layout.align(element, values, 0, name, kind.per_graph)
         moved[name] = kind.act(here, values, name, items)
     return moved
 
@@ -99,7 +99,8 @@ def replicate(elements: Element, fields: Any, side: Side, layout: Layout, origin
         check_float(values, name)
         whole = values.expand(copies - original, *values.shape)
         if kind.kind != "scalar" or elements.nodes is not None:
-            whole = kind.act(layout.align(elements, whole, 1, name), whole, name, 1 + len(layout.shape))
+            here = layout.align(elements, whole, 1, name, kind.per_graph)
+            whole = kind.act(here, whole, name, 1 + len(layout.shape))
         if original:
             whole = torch.cat([values.unsqueeze(0), whole])
         moved[name] = fold(whole, layout)

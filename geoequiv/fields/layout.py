@@ -61,15 +61,15 @@ class Layout:
         axes = {name: kind.lead(fields[name], dim, name) for name, kind in side.items() if not kind.is_scalar}
         if not axes:  # scalars only: the first axis is the only one that can tell items apart
             axes = {name: tuple(fields[name].shape[:2]) for name in side}
-        images = side.of_kind("image")
-        name, lead = max(axes.items(), key=lambda item: (len(item[1]), item[0] not in images))
+        whole = [name for name, kind in side.items() if kind.kind == "image" or kind.per_graph]
+        name, lead = max(axes.items(), key=lambda item: (len(item[1]), item[0] not in whole))
         if batch is None and any(is_index(key) and isinstance(fields[key], Tensor) for key in fields):
             batch = torch.zeros(lead[0] if lead else 0, dtype=torch.int64, device=fields[name].device)
         if batch is not None:
             graphs = check_batch_index(batch)
             layout = cls((graphs,), len(batch), batch=batch, edges=edges)
             for other in axes:
-                layout.rows(fields[other], 0, other)
+                layout.rows(fields[other], 0, other, side[other].per_graph)
             return layout
         if lead and lead[-1] == 0:
             raise BatchError(f"Field '{name}' of shape {list(fields[name].shape)} has clouds with no points.")
@@ -84,14 +84,20 @@ class Layout:
                 )
         return layout
 
-    def rows(self, values: Tensor, lead: int, name: str = "field") -> Tensor | None:
+    def rows(self, values: Tensor, lead: int, name: str = "field", per_graph: bool = False) -> Tensor | None:
         """Ragged: the graph of each row of ``values`` (axis ``lead``); ``None`` where rows are graphs already.
+
+        The length tells which; ``per_graph`` says that they have to be graphs.
 
         Raises:
             BatchError: if the rows are neither the nodes, nor the edges, nor the graphs of the batch.
         """
         assert self.batch is not None
         rows = values.shape[lead] if values.ndim > lead else 0
+        if per_graph:
+            if rows == self.shape[0]:
+                return None
+            raise BatchError(f"Field '{name}' has {rows} rows, expected one for each of {self.shape[0]} graphs.")
         if rows == self.nodes:
             return self.batch
         if self.edges is not None and rows == self.edges.shape[1]:
@@ -103,14 +109,16 @@ class Layout:
             f"{self.shape[0]} graphs."
         )
 
-    def align(self, per_item: PerItem, values: Tensor, lead: int = 0, name: str = "field") -> PerItem:
+    def align(
+        self, per_item: PerItem, values: Tensor, lead: int = 0, name: str = "field", per_graph: bool = False
+    ) -> PerItem:
         """What is given per item, ``[*replicas, *shape, …]``, ready to meet ``values`` with ``lead`` replica axes.
 
         In a ragged batch a node takes what belongs to its graph; lengths of 1 broadcast.
         """
         if not self.is_ragged or len(per_item.shape) <= lead or per_item.shape[lead] == 1:
             return per_item
-        index = self.rows(values, lead, name)
+        index = self.rows(values, lead, name, per_graph)
         return per_item if index is None else per_item[(slice(None),) * lead + (index,)]
 
 

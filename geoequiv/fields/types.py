@@ -18,6 +18,7 @@ RANKS = {
     "node": 0, "adjacency": 0, "image": 0,
 }  # fmt: skip
 NAMES = [kind for kind in RANKS if kind != "irreps"]
+PER_GRAPH = re.compile(r"\s+per\s+graph\s*$")
 IRREPS = re.compile(r"\s*(\d+\s*x\s*)?\d+[eo](\s*\+\s*(\d+\s*x\s*)?\d+[eo])*\s*")
 
 
@@ -43,43 +44,48 @@ class FieldType:
     **Relabelling.** The types above ``node`` live on nodes or on items: a field with an axis between the batch axes
     and its trailing shape has one value per node and is relabelled along that axis, any other belongs to the item and
     stays. A scalar has a free channel axis, so that ``[*batch, n]`` could be either: it is one number per node, unless
-    n is the declared multiplicity (``scalar*5`` under S(5)). Isometries leave ``node`` and ``adjacency`` alone,
-    relabellings leave ``image`` alone. Relabelling is for dense batches.
+    n is the declared multiplicity (``scalar*5`` under S(5)). ``energy: scalar per graph`` says it: such a field has one
+    value per cloud, whatever its shape, and models sum over nodes to give it. Isometries leave ``node`` and
+    ``adjacency`` alone, relabellings leave ``image`` alone. Relabelling is for dense batches.
 
     Args:
         kind: one of the above.
         multiplicity: copies; ``vector*4`` is ``[4, d]``, or flat ``[4·d]``; ``scalar*8`` is ``[8]``; ``adjacency*4`` is
             ``[n, n, 4]``. ``node*8`` and ``image*3`` state k and C, which are free without.
         irreps: for kind ``irreps``, the e3nn string.
+        per_graph: whether a cloud has one value (written ``… per graph``) rather than each of its nodes.
     """
 
     kind: str
     multiplicity: int = 1
     irreps: str | None = None
+    per_graph: bool = False
 
     @classmethod
     def parse(cls, text: str) -> "FieldType":
-        """``"point"``, ``"vector*4"``, ``"2x0e+1x1o"`` …
+        """``"point"``, ``"vector*4"``, ``"2x0e+1x1o"``, ``"scalar per graph"`` …
 
         Raises:
-            SignatureError: for an unknown type, with the nearest one.
+            SignatureError: for an unknown type, with the nearest one, or for nodes per graph.
         """
-        written = text.strip().strip("\"'").strip()
+        written, per_graph = PER_GRAPH.subn("", text.strip().strip("\"'"))
+        written = written.strip().strip("\"'").strip()
         if IRREPS.fullmatch(written):
             from e3nn.o3 import Irreps
 
-            return cls("irreps", 1, str(Irreps(written)))
+            return cls("irreps", 1, str(Irreps(written)), bool(per_graph))
         kind, star, count = (part.strip() for part in written.partition("*"))
         if kind not in NAMES:
             raise SignatureError(unknown("field type", kind, NAMES) + " Or an e3nn irreps string such as '2x0e+1x1o'.")
         if star and not re.fullmatch(r"[1-9]\d*", count):
             raise SignatureError(f"The multiplicity in '{written}' must be a positive number, got '{count}'.")
-        return cls(kind, int(count) if star else 1)
+        if per_graph and kind in ("node", "adjacency"):
+            raise SignatureError(f"'{text.strip()}': a {kind} field has one value per node by its meaning.")
+        return cls(kind, int(count) if star else 1, None, bool(per_graph))
 
     def __str__(self) -> str:
-        if self.irreps is not None:
-            return self.irreps
-        return self.kind if self.multiplicity == 1 else f"{self.kind}*{self.multiplicity}"
+        copies = "" if self.multiplicity == 1 else f"*{self.multiplicity}"
+        return (self.irreps or self.kind + copies) + (" per graph" if self.per_graph else "")
 
     @property
     def rank(self) -> int:
@@ -143,9 +149,9 @@ class FieldType:
         return axes
 
     def lead(self, values: Tensor, dim: int, name: str) -> tuple[int, ...]:
-        """Lengths of the batch axes and, last, of the node axis; an image counts as a cloud of one node."""
+        """Lengths of the batch axes and, last, of the node axis; what is per graph counts as a cloud of one node."""
         lead = tuple(values.shape)[: values.ndim - self.trailing(values, dim, name)]
-        return (*lead, 1) if self.kind == "image" else lead
+        return (*lead, 1) if self.kind == "image" or self.per_graph else lead
 
     def node_axes(self, values: Tensor, items: int, nodes: int, dim: int, name: str) -> tuple[int, ...]:
         """The axes that a relabelling of ``nodes`` nodes permutes, after ``items`` batch axes (see the class).
@@ -155,7 +161,7 @@ class FieldType:
         """
         after = values.ndim - items
         axes: tuple[int, ...]
-        if self.kind == "image" or after <= 0:
+        if self.kind == "image" or self.per_graph or after <= 0:
             axes = ()
         elif self.is_scalar:
             alone = after == 1 and (values.shape[items] != nodes or self.multiplicity == nodes)

@@ -11,7 +11,7 @@ from geoequiv.fields import FieldType, Signature
 from geoequiv.models.pairs import AllPairs, EdgeList, Pairs, within_clouds
 
 #: what E(3)-equivariant architectures built from distances and differences can read and write
-GEOMETRIC = ("point", "vector", "scalar")
+GEOMETRIC = ("point", "vector", "scalar", "adjacency")
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class Cloud:
         vectors: ``[..., N, V, 3]``.
         scalars: ``[..., N, S]``.
         other: ``[..., N, R]``, all further field types, flattened.
+        relations: ``[..., N, N, A]``, what an ``adjacency`` says of two nodes (row i receives).
         mask: ``[..., N]`` bool, True where a node is real, or None.
         batch: ``[n]``, the cloud of each node (ragged), or None (dense).
         edge_index: ``[2, E]`` (senders, receivers), or None for all pairs.
@@ -32,6 +33,7 @@ class Cloud:
     vectors: Tensor
     scalars: Tensor
     other: Tensor
+    relations: Tensor
     mask: Tensor | None
     batch: Tensor | None
     edge_index: Tensor | None
@@ -40,6 +42,21 @@ class Cloud:
     def flat(self) -> Tensor:
         """All channels side by side, for architectures that do not mind the axes: ``[..., N, 3P + 3V + S + R]``."""
         return torch.cat([self.points.flatten(-2), self.vectors.flatten(-2), self.scalars, self.other], dim=-1)
+
+    def pooled(self, values: Tensor, mean: bool = False) -> Tensor:
+        """Sum (or mean) over the nodes of each cloud: ``[..., N, k]`` → ``[..., k]``, ``[n, k]`` → ``[graphs, k]``.
+
+        Args:
+            values: 0 at padding.
+            mean: divide by the number of real nodes (0 for a cloud of padding alone).
+        """
+        if self.batch is None:
+            total = values.sum(-2)
+            count = values.shape[-2] if self.mask is None else self.mask.sum(-1, keepdim=True).clamp(min=1)
+            return total / count if mean else total
+        graphs = int(self.batch.max()) + 1
+        total = values.new_zeros(graphs, values.shape[-1]).index_add(0, self.batch, values)
+        return total / torch.bincount(self.batch, minlength=graphs).unsqueeze(-1) if mean else total
 
     def pairs(self) -> Pairs:
         """The pairs over which messages pass."""
@@ -82,50 +99,72 @@ class Ports:
         self.points = sum(field.multiplicity for field in inputs.values() if field.kind == "point")
         self.vectors = sum(field.multiplicity for field in inputs.values() if field.kind == "vector")
         self.scalars = sum(field.multiplicity for field in inputs.values() if field.kind == "scalar")
-        self.width = sum(field.size() for field in inputs.values())
+        self.relations = sum(field.multiplicity for field in inputs.values() if field.kind == "adjacency")
+        self.width = sum(field.size() for field in inputs.values() if field.kind != "adjacency")
         self.out_width = sum(field.size() for field in outputs.values())
         self.out_points = sum(field.multiplicity for field in outputs.values() if field.kind == "point")
         self.out_vectors = sum(field.multiplicity for field in outputs.values() if field.kind == "vector")
         self.out_scalars = sum(field.multiplicity for field in outputs.values() if field.kind == "scalar")
         self.directions = self.vectors + max(self.points - 1, 0)
         self.origin_channels = self._origin_channels()
+        for name in outputs.of_kind("adjacency"):
+            raise SignatureError(f"{architecture} predicts nodes and graphs, not pairs: '{name}' in '{signature}'.")
+        if all(field.per_graph or field.kind == "adjacency" for field in inputs.values()):
+            raise SignatureError(f"{architecture} needs an input that lives on nodes; '{signature}' has none.")
         if self.points == 0 and (needs_point or self.out_points):
             raise SignatureError(f"{architecture} needs an input of type point; '{signature}' has none.")
+
+    @property
+    def pair_invariants(self) -> int:
+        """Invariants of a pair: products of scalars, squared distances, relations."""
+        return self.scalars + self.points + self.relations
 
     def read(self, fields: Mapping[str, Tensor]) -> Cloud:
         """The cloud of a batch.
 
         Args:
-            fields: every input of the signature, ``[..., N, ·]`` or ``[n, ·]``; optionally ``mask``, or ``batch``
-                and ``edge_index``. Further names are ignored. Padding may hold anything: it is read as 0.
+            fields: every input of the signature, ``[..., N, ·]`` or ``[n, ·]`` (per graph: ``[..., ·]`` or
+                ``[graphs, ·]``, repeated for each node); optionally ``mask``, or ``batch`` and ``edge_index``.
+                Further names are ignored. Padding may hold anything: it is read as 0.
 
         Raises:
             BatchError: if an input is missing or its trailing shape is not that of its type.
         """
         mask, batch, edge_index = fields.get("mask"), fields.get("batch"), fields.get("edge_index")
+        if edge_index is not None and batch is None:  # one graph
+            some = fields[self._on_nodes()]
+            batch = torch.zeros(some.shape[0], dtype=torch.int64, device=some.device)
         columns: dict[str, list[Tensor]] = {"point": [], "vector": [], "scalar": [], "other": []}
+        relations: list[Tensor] = []
         for name, field in self.signature.inputs.items():
             if name not in fields:
                 raise BatchError(f"Input '{name}' of '{self.signature}' is missing; got {sorted(fields)}.")
             values, size = fields[name], field.size()
+            if field.kind == "adjacency":
+                if batch is not None:
+                    raise BatchError(f"Field '{name}' is a matrix over nodes: give a dense batch, not a ragged one.")
+                field.trailing(values, 3, name)
+                relations.append(values if size > 1 else values.unsqueeze(-1))
+                continue
             if field.is_scalar and values.shape[-1:] != (size,):
                 got = list(values.shape)
                 raise BatchError(f"Field '{name}' is a {field}: expected shape [..., {size}], got {got}.")
             if not field.is_scalar:
                 axes = field.trailing(values, 3, name)
                 values = values.reshape(*values.shape[: values.ndim - axes], size)
+            if field.per_graph:
+                values = values[batch] if batch is not None else values.unsqueeze(-2).expand(*self._nodes(fields), size)
             if mask is not None:
                 values = values.masked_fill(~mask.unsqueeze(-1), 0.0)
             columns[field.kind if field.kind in columns else "other"].append(values)
         some = next(values for group in columns.values() for values in group)
-        if edge_index is not None and batch is None:  # one graph
-            batch = torch.zeros(some.shape[0], dtype=torch.int64, device=some.device)
         none = some.new_zeros(*some.shape[:-1], 0)
         points, vectors, scalars, other = (torch.cat([none, *group], dim=-1) for group in columns.values())
         return Cloud(
             points.unflatten(-1, (self.points, 3)),
             vectors.unflatten(-1, (self.vectors, 3)),
-            scalars, other, mask, batch, edge_index,
+            scalars, other,
+            torch.cat(relations, dim=-1) if relations else scalars.new_zeros(0), mask, batch, edge_index,
         )  # fmt: skip
 
     def origins(self, cloud: Cloud) -> Tensor:
@@ -159,7 +198,8 @@ class Ports:
             scalars: ``[..., N, out_scalars]``.
 
         Returns:
-            The one output, or a dict of them, each of the shape of its type; 0 at padding.
+            The one output, or a dict of them, each of the shape of its type; 0 at padding. What is declared per graph
+            is summed over the nodes (points: averaged).
         """
         columns = {"point": points.flatten(-2), "vector": vectors.flatten(-2), "scalar": scalars}
         used = dict.fromkeys(columns, 0)
@@ -187,6 +227,17 @@ class Ports:
             outputs[name] = self._finish(values, field, cloud)
         return outputs if len(outputs) > 1 else next(iter(outputs.values()))
 
+    def _on_nodes(self) -> str:
+        """Name of the first input that has one value per node."""
+        inputs = self.signature.inputs
+        return next(name for name, field in inputs.items() if not field.per_graph and field.kind != "adjacency")
+
+    def _nodes(self, fields: Mapping[str, Tensor]) -> tuple[int, ...]:
+        """Batch axes and number of nodes of a dense batch."""
+        name = self._on_nodes()
+        values, field = fields[name], self.signature.inputs[name]
+        return tuple(values.shape[:-1]) if field.is_scalar else field.lead(values, 3, name)
+
     def _origin_channels(self) -> list[int]:
         places, place = {}, 0
         for name, field in self.signature.inputs.items():
@@ -205,6 +256,8 @@ class Ports:
     def _finish(values: Tensor, field: FieldType, cloud: Cloud) -> Tensor:
         if cloud.mask is not None:
             values = values.masked_fill(~cloud.mask.unsqueeze(-1), 0.0)
+        if field.per_graph:
+            values = cloud.pooled(values, mean=field.translates)
         if field.irreps is not None or field.rank == 0:
             return values
         copies = (field.multiplicity,) if field.multiplicity > 1 else ()
@@ -223,6 +276,13 @@ def squared_distances(points: Tensor, pairs: Pairs) -> Tensor:
 
 
 def pair_invariants(cloud: Cloud, pairs: Pairs) -> Tensor:
-    """Products of the scalars and squared distances of each pair: ``[..., N, N−1, S + P]`` (or ``[E, S + P]``)."""
+    """Products of the scalars, squared distances and relations of each pair.
+
+    Returns:
+        ``[..., N, N−1, S + P + A]`` (or ``[E, S + P]``); as many as ``Ports.pair_invariants``.
+    """
     products = pairs.receiver(cloud.scalars) * pairs.sender(cloud.scalars)
-    return torch.cat([products, squared_distances(cloud.points, pairs)], dim=-1)
+    invariants = [products, squared_distances(cloud.points, pairs)]
+    if isinstance(pairs, AllPairs) and cloud.relations.numel():
+        invariants.append(pairs.between(cloud.relations))
+    return torch.cat(invariants, dim=-1)

@@ -135,10 +135,10 @@ def gather(
             f"the batch {list(layout.shape)}: a symmetrized model must keep the axis of the items first."
         )
     kind = signature.outputs[name]
-    turned = kind.act(layout.align(elements, stacked, 1, name), stacked, name)
+    turned = kind.act(layout.align(elements, stacked, 1, name, kind.per_graph), stacked, name)
     if weights is None:
         return turned.sum(0)
-    here = layout.align(weights, stacked, 1, name).to(turned)
+    here = layout.align(weights, stacked, 1, name, kind.per_graph).to(turned)
     return (here.reshape(here.shape + (1,) * (turned.ndim - here.ndim)) * turned).sum(0)
 
 

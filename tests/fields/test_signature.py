@@ -3,11 +3,13 @@
 import pickle
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geoequiv.errors import SignatureError
-from geoequiv.fields import FieldType, Signature
+from geoequiv.errors import BatchError, SignatureError
+from geoequiv.fields import FieldType, Signature, act
+from geoequiv.fields.layout import Layout
 from geoequiv.groups import group
 
 KINDS = [
@@ -88,3 +90,33 @@ def test_images_want_a_group_of_the_grid(name):
 def test_impossible_pairing():
     with pytest.raises(SignatureError, match=r"irreps 1x1o live in 3-space; SO\(2\) acts on 2-space"):
         Signature.parse("h: 1x1o -> h: 1x1o").check_group(group("SO(2)"))
+
+
+@pytest.mark.parametrize("kind", ["scalar", "vector*4", "point", "2x0e+1x1o", "tensor"])
+def test_per_graph_prints_back(kind):
+    declared = FieldType.parse(f" {kind}  per  graph ")
+    assert declared.per_graph
+    assert str(declared) == f"{FieldType.parse(kind)} per graph"
+    assert FieldType.parse(str(declared)) == declared != FieldType.parse(kind)
+
+
+def test_what_lives_on_nodes_is_not_per_graph():
+    with pytest.raises(SignatureError, match="one value per node by its meaning"):
+        FieldType.parse("adjacency per graph")
+
+
+def test_per_graph_says_what_a_shape_cannot():
+    """Two graphs of one node each: the rows of a dipole could be nodes or graphs; 3 scalars could be 3 nodes."""
+    side = Signature.parse("pos: point -> charges: scalar*3 per graph, dipole: vector per graph").outputs
+    batch = {"charges": torch.randn(2, 3), "dipole": torch.randn(2, 3), "batch": torch.tensor([0, 1, 1])}
+    inputs = Signature.parse("pos: point -> pos: point").inputs
+    layout = Layout.of({"pos": torch.randn(3, 3), **batch}, inputs)
+    turn = group("SO(3)").sample(2)
+    moved = act(turn, batch, side, layout)
+    expected = torch.einsum("bij,bj->bi", turn.linear, batch["dipole"].double())
+    torch.testing.assert_close(moved["dipole"].double(), expected, atol=1e-6, rtol=1e-6)
+    with pytest.raises(BatchError, match="3 rows, expected one for each of 2 graphs"):
+        act(turn, {**batch, "dipole": torch.randn(3, 3)}, side, layout)
+    dense = Layout.of({"pos": torch.randn(2, 3, 3)}, inputs)
+    relabel = group("S(3)").sample(2)
+    assert torch.equal(act(relabel, batch | {"batch": None}, side, dense)["charges"], batch["charges"])

@@ -115,3 +115,70 @@ def test_an_output_point_is_displaced_from_the_input_of_its_name():
     outputs = model(**batch)  # all times start at 0
     assert torch.equal(outputs["b"], batch["b"])
     assert torch.equal(outputs["c"], batch["a"])
+
+
+@pytest.mark.parametrize("model", [EGNN, GNN, Transformer])
+def test_per_graph_fields_come_in_and_go_out_once_a_cloud(model):
+    """Dense, padded and ragged batches give the same sums (and mean points) over the nodes of a cloud."""
+    torch.manual_seed(0)
+    outputs = "energy: scalar per graph, dipole: vector per graph, mid: point per graph"
+    signature = f"pos: point, field: scalar*2 per graph -> {outputs}"
+    built = model(signature, width=8, depth=1)
+    pos, field = torch.randn(3, 5, 3), torch.randn(3, 2)
+    sizes = torch.tensor([5, 2, 3])
+    mask = torch.arange(5) < sizes.unsqueeze(-1)
+    padded = built(pos=pos, field=field, mask=mask)
+    ragged = built(pos=pos[mask], field=field, batch=torch.arange(3).repeat_interleave(sizes))
+    assert {name: tuple(values.shape) for name, values in padded.items()} == {
+        "energy": (3, 1), "dipole": (3, 3), "mid": (3, 3)
+    }  # fmt: skip
+    for name, values in padded.items():
+        torch.testing.assert_close(ragged[name], values)
+    alone = built(pos=pos[1, :2], field=field[1])
+    torch.testing.assert_close(alone["energy"], padded["energy"][1])
+    shifted = built(pos=pos + 1, field=field, mask=mask)
+    if model is EGNN:
+        torch.testing.assert_close(shifted["mid"], padded["mid"] + 1)
+    per_node = model(signature.replace("energy: scalar per graph", "energy: scalar"), width=8, depth=1)
+    per_node.load_state_dict(built.state_dict())
+    total = (per_node(pos=pos, field=field, mask=mask)["energy"] * mask.unsqueeze(-1)).sum(1)
+    torch.testing.assert_close(total, padded["energy"])
+
+
+def test_something_must_live_on_nodes():
+    with pytest.raises(SignatureError, match="input that lives on nodes"):
+        GNN("field: scalar per graph -> energy: scalar per graph")
+
+
+BONDED = "pos: point, kind: scalar*2, bond: adjacency*2 -> pos: point"
+
+
+@pytest.mark.parametrize("model", [EGNN, GNN, RadialField, Transformer])
+def test_relations_of_pairs_are_read(model):
+    """A bond changes what its two nodes do, follows a relabelling, and padding has none."""
+    torch.manual_seed(0)
+    built = model(BONDED, width=8, depth=2).double()
+    for parameter in built.parameters():  # coordinate gains start near 0
+        torch.nn.init.normal_(parameter, std=0.3)
+    pos, kind = torch.randn(2, 5, 3).double(), torch.randn(2, 5, 2).double()
+    bond = torch.rand(2, 5, 5, 2).double().round()
+    out = built(pos=pos, kind=kind, bond=bond)
+    assert (out - built(pos=pos, kind=kind, bond=torch.zeros_like(bond))).abs().max() > 1e-4
+    order = torch.randperm(5)
+    relabelled = built(pos=pos[:, order], kind=kind[:, order], bond=bond[:, order][:, :, order])
+    torch.testing.assert_close(relabelled, out[:, order])
+    mask = torch.tensor([True] * 3 + [False] * 2).expand(2, 5)
+    torch.testing.assert_close(
+        built(pos=pos, kind=kind, bond=bond, mask=mask)[:, :3],
+        built(pos=pos[:, :3], kind=kind[:, :3], bond=bond[:, :3, :3]),
+    )
+    torch.testing.assert_close(built(pos=pos[0], kind=kind[0], bond=bond[0]), out[0])
+
+
+def test_relations_are_dense_and_are_not_predicted():
+    built = GNN(BONDED, width=8, depth=1)
+    batch = torch.zeros(5, dtype=torch.int64)
+    with pytest.raises(BatchError, match="'bond' is a matrix over nodes: give a dense batch"):
+        built(pos=torch.randn(5, 3), kind=torch.randn(5, 2), bond=torch.zeros(5, 5, 2), batch=batch)
+    with pytest.raises(SignatureError, match="predicts nodes and graphs, not pairs: 'bond'"):
+        GNN("pos: point, bond: adjacency -> bond: adjacency")
