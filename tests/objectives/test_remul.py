@@ -1,6 +1,8 @@
 """Anchors, draws and samplings of REMUL, against the formula written out, on all field types and layouts."""
 
+import re
 from math import pi
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,6 +14,7 @@ from torch_geometric.data import Batch, Data
 
 import geoequiv as ge
 from geoequiv.fields import Layout, Signature, act
+from geoequiv.objectives.remul import WEIGHTINGS
 from geoequiv.objectives.sampling import largest_angle, shrink
 
 EVERY = (
@@ -291,3 +294,15 @@ def rest():
     generator = torch.Generator().manual_seed(0)
     ge.group("SO(3)").sample(1, 200, generator=generator)
     return generator
+
+
+def test_the_example_of_the_documentation_learns():
+    text = (Path(__file__).parents[2] / "docs/learned-symmetry.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    names = {}
+    torch.manual_seed(0)
+    exec(compile(code, "learned-symmetry.md", "exec"), names)
+    assert float(names["loss"].objective) < 1.0 < float(names["x"].norm(dim=-1).square().mean())
+    assert float(names["loss"].beta) != 1.0
+    rows = set(re.findall(r"^\| `(\w+)`", text, re.MULTILINE))
+    assert rows - {"weighting"} | {"cosine"} == set(WEIGHTINGS)
