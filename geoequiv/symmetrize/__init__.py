@@ -9,6 +9,7 @@ from geoequiv.symmetrize.frames import (
     LearnedFrame,
     MinimalFrame,
     PCAFrame,
+    SortingFrame,
     StochasticFrame,
     WeightedFrame,
 )
@@ -23,6 +24,7 @@ __all__ = [
     "LearnedFrame",
     "MinimalFrame",
     "PCAFrame",
+    "SortingFrame",
     "StochasticFrame",
     "Symmetrizer",
     "TestTimeAveraging",
