@@ -13,7 +13,7 @@ from geoequiv.config import Section
 #: Parameters of a model, symmetry or task that the bench fills in; a suite cannot set them.
 RESERVED = frozenset({"self", "signature", "model", "loss", "generator", "data_dir", "chunk"})
 #: Training settings that cannot change a result, and so are no part of a run's id.
-IMMATERIAL = ("checkpoint_seconds",)
+IMMATERIAL = ("checkpoint_seconds", "log_every")
 
 
 class EvaluateConfig(Section):

@@ -77,7 +77,7 @@ class GradNorm(Weighting):
         target = balanced.mean() * rate**self.asymmetry
         weights = self.weights - self.lr * (balanced - target).sign() * norms
         weights = weights.clamp_min(FLOOR * self.sum)
-        return self.sum * weights / weights.sum()
+        return self.sum * (weights / weights.sum()).clamp(FLOOR, 1.0 - FLOOR)
 
     def norms(self, *losses: Tensor) -> Tensor:
         """``‖∇_W L_i‖`` of each loss; only the part of the graph between the losses and W is walked."""

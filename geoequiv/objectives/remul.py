@@ -256,7 +256,8 @@ class REMUL:
         distance = item_distance(there, moved, element, layout)
         if self.bound == "relative":
             mask = moved_mask(element, layout)
-            distance = distance / (0.5 * (item_norm(there, layout, mask) + item_norm(moved, layout, mask)))
+            scale = 0.5 * (item_norm(there, layout, mask) + item_norm(moved, layout, mask))
+            distance = distance / scale
         return distance.mean()
 
     def _elements(self, inputs: Any, targets: Mapping[str, Tensor], layout: Layout) -> Element:

@@ -8,6 +8,7 @@ from geoequiv.symmetrize.frames import (
     LearnedFrame,
     MinimalFrame,
     PCAFrame,
+    SortingFrame,
     StochasticFrame,
     WeightedFrame,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "LearnedFrame",
     "MinimalFrame",
     "PCAFrame",
+    "SortingFrame",
     "StochasticFrame",
     "Symmetrizer",
     "WeightedFrame",

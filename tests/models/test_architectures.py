@@ -16,8 +16,10 @@ from geoequiv.models import (
     SEGNN,
     TFN,
     DeepSets,
+    GATr,
     Linear,
     NequIP,
+    PaiNN,
     RadialField,
     SE3Transformer,
     Transformer,
@@ -65,6 +67,13 @@ CASES = [
     Case(EGNN, options={"velocity": False}, id="egnn-still"),
     Case(EGNN, SEVERAL, id="egnn-several"),
     Case(EGNN, "x: point -> x: point", id="egnn-bare"),
+    Case(GATr, id="gatr"),
+    Case(GATr, SEVERAL, {"heads": 1, "multivectors": 8}, id="gatr-several"),
+    Case(GATr, "x: point -> x: point", id="gatr-bare"),
+    Case(PaiNN, id="painn"),
+    Case(PaiNN, SEVERAL, {"cutoff": 8.0, "basis": 6}, id="painn-several"),
+    Case(PaiNN, "x: point -> x: point", id="painn-bare"),
+    Case(PaiNN, "x: point, z: scalar*2 -> e: scalar", {"cutoff": 3.0}, id="painn-energy"),
     Case(DeepSets, id="deepsets"),
     Case(DeepSets, SEVERAL, {"pool": "sum"}, id="deepsets-several"),
     Case(GNN, id="gnn"),
@@ -221,7 +230,7 @@ def test_single_node_clouds_are_finite(case, ragged):
     assert all(values.grad is None or torch.isfinite(values.grad).all() for values in inputs.values())
 
 
-TWICE = {"egnn-options", "transformer-distances"}
+TWICE = {"egnn-options", "painn-energy", "transformer-distances"}
 
 
 @each([case for case in CASES if "-" not in case.id or case.id in TWICE])
