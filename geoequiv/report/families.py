@@ -31,6 +31,7 @@ _PREFIXES = (
     ("remul", "remul"),
     ("frame", "frame"),
     ("group", "group"),
+    ("test-time", "group"),
     ("built-in", "builtin"),
     ("builtin", "builtin"),
 )
