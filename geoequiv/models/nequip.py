@@ -68,6 +68,9 @@ class NequIP(nn.Module):
     Raises:
         SignatureError: for other fields, or none to make a prediction of.
 
+    Large systems: give the pairs within the cutoff as ``edge_index`` (``neighbours.radius_graph``), nothing changes but
+    the cost.
+
     Exactness: equivariant to E(3) (``parity=False``: SE(3)) and to permutations up to round-off; twice continuously
     differentiable in the positions, at the cutoff too. Forces are conservative. ``torch.compile`` compiles models
     without a force output; a gradient inside ``forward`` makes it fall back to eager execution.
