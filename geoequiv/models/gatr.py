@@ -47,7 +47,8 @@ class GATr(nn.Module):
     ones do not lose digits. The published network commutes with Pin(3,0,1), where a mirrored point is minus a point: on
     points with weight +1 it is equivariant to SE(3) only (its join is mended by a reference, its linear maps are not).
     Here half of the multivectors change sign under improper elements and products keep account of it (even × odd is
-    odd; a join is odd once more), which makes reflections exact as well.
+    odd; a join is odd once more), which makes reflections exact as well. ``torch.compile`` breaks its graph at the
+    products, whose derivatives are written out.
     Reference: Brehmer, de Haan, Behrends & Cohen 2023, sections 3 and 4; n-body there: 10 blocks, 128 scalars, 16
     multivectors, 8 heads with shared keys and values (here each head has its own).
     """

@@ -138,22 +138,23 @@ def term_by_term(left: Tensor, right: Tensor, some: Terms, into: Tensor) -> None
         results[place].addcmul_(lefts[a], rights[b], value=sign)
 
 
-class Bilinear(torch.autograd.Function):
-    """Products of several banks side by side, or their transposes, whose derivatives are the others.
+def products(left: Tensor, right: Tensor, names: tuple[str, ...], which: int) -> Tensor:
+    """What `bilinear` says, on a CPU term by term, elsewhere, where 192 launches cost more than memory, as tables."""
+    banks = zip(names, left.unbind(1), right.unbind(1), strict=True)
+    if left.device.type != "cpu":
+        return torch.stack([table(name, which, left.device)(a, b) for name, a, b in banks], dim=1)
+    result = left.new_zeros(torch.broadcast_shapes(left.shape, right.shape))
+    for (name, a, b), into in zip(banks, result.unbind(1), strict=True):
+        term_by_term(a, b, terms(name)[which], into)
+    return result
 
-    Keeps the two factors and no products. On a CPU term by term; elsewhere, where 192 launches cost more than memory,
-    as a table. ``which`` is 0 for the products; 1 and 2 stand for their transposes.
-    """
+
+class Bilinear(torch.autograd.Function):
+    """`products` whose derivatives are its transposes: keeps the two factors and no products."""
 
     @staticmethod
     def forward(left: Tensor, right: Tensor, names: tuple[str, ...], which: int) -> Tensor:  # type: ignore[override]
-        banks = zip(names, left.unbind(1), right.unbind(1), strict=True)
-        if left.device.type != "cpu":
-            return torch.stack([table(name, which, left.device)(a, b) for name, a, b in banks], dim=1)
-        result = left.new_zeros(torch.broadcast_shapes(left.shape, right.shape))
-        for (name, a, b), into in zip(banks, result.unbind(1), strict=True):
-            term_by_term(a, b, terms(name)[which], into)
-        return result
+        return products(left, right, names, which)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -183,6 +184,7 @@ class Bilinear(torch.autograd.Function):
         return moves[0] if len(moves) == 1 else moves[0] + moves[1]
 
 
+@torch.compiler.disable  # Dynamo refuses functions with a forward derivative of their own: a break in the graph
 def bilinear(left: Tensor, right: Tensor, names: tuple[str, ...], which: int = 0) -> Tensor:
     """Products of multivectors, or their transposes.
 

@@ -5,7 +5,20 @@ import torch
 
 from geoequiv.errors import BatchError, SignatureError
 from geoequiv.fields import Signature
-from geoequiv.models import EGNN, GNN, MLP, SEGNN, TFN, Linear, RadialField, SE3Transformer, Transformer
+from geoequiv.models import (
+    EGNN,
+    GNN,
+    MLP,
+    SEGNN,
+    TFN,
+    DeepSets,
+    GATr,
+    Linear,
+    PaiNN,
+    RadialField,
+    SE3Transformer,
+    Transformer,
+)
 
 CHARGED = "pos: point, vel: vector, charge: scalar -> pos: point"
 
@@ -14,14 +27,14 @@ def fields(*lead):
     return {"pos": torch.randn(*lead, 3), "vel": torch.randn(*lead, 3), "charge": torch.randn(*lead, 1)}
 
 
-@pytest.mark.parametrize("model", [EGNN, Linear, RadialField])
+@pytest.mark.parametrize("model", [EGNN, GATr, Linear, PaiNN, RadialField])
 @pytest.mark.parametrize("kind", ["pseudovector", "pseudoscalar", "tensor", "1x0e+1x2e"])
 def test_equivariant_models_name_the_field_they_cannot_handle(model, kind):
     with pytest.raises(SignatureError, match=rf"{model.__name__} handles .*'spin' is a "):
         model(f"pos: point, spin: {kind} -> pos: point")
 
 
-@pytest.mark.parametrize("model", [GNN, Transformer])
+@pytest.mark.parametrize("model", [DeepSets, GNN, Transformer])
 def test_free_models_read_and_write_any_type(model):
     kinds = {"s": "pseudoscalar", "w": "pseudovector", "t": "tensor", "h": "1x0e+1x2e", "q": "tensor*2"}
     side = ", ".join(f"{name}: {kind}" for name, kind in kinds.items())
@@ -32,7 +45,7 @@ def test_free_models_read_and_write_any_type(model):
     assert {name: tuple(values.shape[2:]) for name, values in outputs.items()} == {name: shapes[name] for name in kinds}
 
 
-@pytest.mark.parametrize("model", [EGNN, RadialField])
+@pytest.mark.parametrize("model", [EGNN, PaiNN, RadialField])
 def test_models_that_move_points_need_one(model):
     with pytest.raises(SignatureError, match="needs an input of type point"):
         model("vel: vector -> vel: vector")
@@ -117,7 +130,7 @@ def test_an_output_point_is_displaced_from_the_input_of_its_name():
     assert torch.equal(outputs["c"], batch["a"])
 
 
-@pytest.mark.parametrize("model", [EGNN, GNN, Transformer, TFN, SEGNN, SE3Transformer])
+@pytest.mark.parametrize("model", [EGNN, GNN, DeepSets, GATr, PaiNN, Transformer, TFN, SEGNN, SE3Transformer])
 def test_per_graph_fields_come_in_and_go_out_once_a_cloud(model):
     """Dense, padded and ragged batches give the same sums (and mean points) over the nodes of a cloud."""
     torch.manual_seed(0)

@@ -61,6 +61,7 @@ def test_invariants_do_not_turn_and_tell_clouds_apart():
 
 
 @pytest.mark.parametrize("slope", [0.0, 0.2])
+@torch.no_grad()
 def test_leaky_relu_equals_the_published_cases(slope):
     torch.manual_seed(0)
     layer, vectors = VNLeakyReLU(4, slope).double(), cloud(20)
@@ -84,6 +85,7 @@ def test_batch_norm_normalises_lengths():
     torch.testing.assert_close(signed.var(0, correction=0), torch.ones(4, dtype=torch.float64), atol=1e-3, rtol=0)
 
 
+@torch.no_grad()
 def test_max_pool_equals_a_loop():
     torch.manual_seed(0)
     layer, vectors = VNMaxPool(4).double(), cloud(2, 7)
