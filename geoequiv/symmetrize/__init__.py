@@ -3,11 +3,13 @@
 from geoequiv.symmetrize.decorators import frame_averaging, group_averaging
 from geoequiv.symmetrize.frames import (
     FRAMES,
+    AxialFrame,
     Frame,
     GroupFrame,
     LearnedFrame,
     MinimalFrame,
     PCAFrame,
+    ProductFrame,
     StochasticFrame,
     WeightedFrame,
 )
@@ -15,6 +17,7 @@ from geoequiv.symmetrize.symmetrizer import FrameAveraging, GroupAveraging, Symm
 
 __all__ = [
     "FRAMES",
+    "AxialFrame",
     "Frame",
     "FrameAveraging",
     "GroupAveraging",
@@ -22,6 +25,7 @@ __all__ = [
     "LearnedFrame",
     "MinimalFrame",
     "PCAFrame",
+    "ProductFrame",
     "StochasticFrame",
     "Symmetrizer",
     "WeightedFrame",
