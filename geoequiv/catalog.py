@@ -17,6 +17,7 @@ TABLES: dict[str, dict[str, str]] = {
     "model": {
         "linear": "geoequiv.models.linear:Linear",
         "mlp": "geoequiv.models.mlp:MLP",
+        "deepsets": "geoequiv.models.deepsets:DeepSets",
         "gnn": "geoequiv.models.gnn:GNN",
         "transformer": "geoequiv.models.transformer:Transformer",
         "radial_field": "geoequiv.models.radial_field:RadialField",
@@ -25,6 +26,10 @@ TABLES: dict[str, dict[str, str]] = {
     "task": {
         "nbody/charged": "geoequiv.tasks.nbody_charged:charged",
         "nbody/gravity": "geoequiv.tasks.nbody_gravity:gravity",
+        "md17/dynamics": "geoequiv.tasks.md17_dynamics:dynamics",
+        "md17-xtb/dynamics": "geoequiv.tasks.md17_dynamics:twin",
+        "mocap/walk": "geoequiv.tasks.motion_capture:walk",
+        "mocap/run": "geoequiv.tasks.motion_capture:run",
     },
     "symmetry": {
         "none": "geoequiv.objectives:TaskObjective",

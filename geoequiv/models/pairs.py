@@ -38,6 +38,11 @@ class AllPairs:
         """Values of j for each pair: ``[..., N, F]`` → ``[..., N, N−1, F]``."""
         return values.index_select(-2, self.index).unflatten(-2, (self.nodes, self.nodes - 1))
 
+    def between(self, values: Tensor) -> Tensor:
+        """Values of the pairs themselves: ``[..., N, N, F]`` → ``[..., N, N−1, F]``."""
+        places = torch.arange(self.nodes, device=self.index.device).repeat_interleave(self.nodes - 1) * self.nodes
+        return values.flatten(-3, -2).index_select(-2, places + self.index).unflatten(-2, (self.nodes, self.nodes - 1))
+
     def sum(self, values: Tensor) -> Tensor:
         """Sum over j: ``[..., N, N−1, F]`` → ``[..., N, F]``; padding nodes send nothing."""
         if self.mask is not None:

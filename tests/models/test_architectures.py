@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from geoequiv.errors import SignatureError
 from geoequiv.fields import Signature, act, call_model
 from geoequiv.groups import group
-from geoequiv.models import EGNN, GNN, MLP, Linear, RadialField, Transformer
+from geoequiv.models import EGNN, GNN, MLP, DeepSets, Linear, RadialField, Transformer
 
 CHARGED = "pos: point, vel: vector, charge: scalar -> pos: point"
 SEVERAL = "a: point, b: point*2, v: vector*2, s: scalar*3 -> a: point, b: point*2, w: vector, v: vector*2, e: scalar*2"
@@ -45,13 +46,19 @@ CASES = [
     Case(RadialField, "x: point -> x: point", id="radial_field-bare"),
     Case(EGNN, id="egnn"),
     Case(EGNN, options={"node_scalars": False}, id="egnn-products"),
+    Case(EGNN, options={"attention": True, "tanh": True, "normalize": True}, id="egnn-options"),
+    Case(EGNN, options={"velocity": False}, id="egnn-still"),
     Case(EGNN, SEVERAL, id="egnn-several"),
     Case(EGNN, "x: point -> x: point", id="egnn-bare"),
+    Case(DeepSets, id="deepsets"),
+    Case(DeepSets, SEVERAL, {"pool": "sum"}, id="deepsets-several"),
     Case(GNN, id="gnn"),
     Case(GNN, options={"relative": False}, id="gnn-absolute"),
     Case(GNN, SEVERAL, id="gnn-several"),
     Case(Transformer, id="transformer"),
+    Case(Transformer, options={"norm": "rms", "distance_bias": True}, id="transformer-distances"),
     Case(Transformer, SEVERAL, id="transformer-several"),
+    Case(Transformer, SEVERAL, {"distance_bias": True}, id="transformer-several-distances"),
     Case(MLP, options={"nodes": 5}, permutes=False, ragged=False, id="mlp"),
     Case(MLP, SEVERAL, {"nodes": 5}, permutes=False, ragged=False, id="mlp-several"),
 ]
@@ -188,7 +195,10 @@ def test_single_node_clouds_are_finite(case, ragged):
     assert all(values.grad is None or torch.isfinite(values.grad).all() for values in inputs.values())
 
 
-@each([case for case in CASES if "-" not in case.id])
+TWICE = {"egnn-options", "transformer-distances"}
+
+
+@each([case for case in CASES if "-" not in case.id or case.id in TWICE])
 def test_second_derivatives_match_finite_differences(case):
     model, names = case.build(width=4), list(case.parsed.inputs)
     inputs = {name: values.requires_grad_() for name, values in draw(case.parsed, 1, 5).items()}
@@ -219,3 +229,36 @@ def test_seed_decides_the_weights_and_state_travels(case):
     other.load_state_dict(first.state_dict())
     for name, values in run(case, other, inputs).items():
         assert torch.equal(values, expected[name])
+
+
+@pytest.mark.parametrize(
+    ("model", "option"),
+    [
+        (EGNN, {"tanh": True}),
+        (EGNN, {"normalize": True}),
+        (EGNN, {"attention": True}),
+        (EGNN, {"velocity": False}),
+        (EGNN, {"node_scalars": False}),
+        (Transformer, {"norm": "rms"}),
+        (Transformer, {"distance_bias": True}),
+        (DeepSets, {"pool": "sum"}),
+    ],
+    ids=str,
+)
+def test_an_option_changes_what_the_same_weights_say(model, option):
+    plain, other = Case(model).build(), Case(model, options=option).build()
+    shared = {
+        name: weights
+        for name, weights in plain.state_dict().items()
+        if name in other.state_dict() and other.state_dict()[name].shape == weights.shape
+    }
+    other.load_state_dict(shared, strict=False)
+    inputs = draw(Signature.parse(CHARGED), 2, 5)
+    assert float((plain(**inputs) - other(**inputs)).detach().abs().max()) > 1e-3
+
+
+def test_transformer_names_the_nearest_norm():
+    with pytest.raises(SignatureError, match="Did you mean 'layer'"):
+        Transformer(CHARGED, norm="layr")
+    with pytest.raises(SignatureError, match="Did you mean 'mean'"):
+        DeepSets(CHARGED, pool="men")
