@@ -54,8 +54,8 @@ def test_links_resolve(name):
 
 def test_a_broken_link_is_found():
     """The tester tested."""
-    text = "[a](nowhere.md) [b](index.md) [c](index.md#nothing) [d](../README.md) [e](https://x.org) ![f](images/no.svg)"
-    assert list(broken_links("index.md", text)) == ["nowhere.md", "index.md#nothing", "../README.md", "images/no.svg"]
+    text = "[a](nowhere.md) [b](index.md) [c](index.md#nothing) [d](../README.md) [e](https://x.org) ![f](no.svg)"
+    assert list(broken_links("index.md", text)) == ["nowhere.md", "index.md#nothing", "../README.md", "no.svg"]
     assert list(broken_links("index.md", "[g](#geoequiv) [h](choosing-a-frame.md#in-short)")) == []
 
 

@@ -147,10 +147,11 @@ def main() -> None:
     if "frames" in options.only:
         for row in frame_rows(options.repeats):
             frames.append(row)
-            print(f"{row['frame'] + ' ' + row['group']:20}{row['ms']:>8.1f} ms for 10000 clouds of 21 points", flush=True)
+            print(f"{row['frame']:10}{row['group']:10}{row['ms']:>8.1f} ms for 10000 clouds of 21 points", flush=True)
     for case in (case for case in CASES if case in options.only):
         _, batch, points = CASES[case]
-        print(f"\n{f'{case}, {batch} × {points}':32}{'frames':>7}{'bare ms':>10}{'wrapped ms':>12}{'ratio':>8}{'memory':>8}")
+        title = f"{case}, {batch} × {points}"
+        print(f"\n{title:32}{'frames':>7}{'bare ms':>10}{'wrapped ms':>12}{'ratio':>8}{'memory':>8}")
         for row in wrapper_rows(case, options.repeats if points < 100 else max(3, options.repeats // 2)):
             rows.append(row)
             memory = f"{row['memory']:.2f}" if "memory" in row else ""

@@ -125,7 +125,7 @@ def widened(values: Tensor) -> Tensor:
 
 
 def can_recompute() -> bool:
-    """Whether activations of a part can be left to be computed again: gradients are on, and it runs as it is written."""
+    """Whether activations can be left to be computed again: gradients are on, and the code runs as it is written."""
     return (
         torch.is_grad_enabled()
         and not torch.compiler.is_compiling()

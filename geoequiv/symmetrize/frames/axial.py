@@ -8,14 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from geoequiv.errors import BatchError, GroupError
-from geoequiv.fields import Layout, Side, act
+from geoequiv.fields import FieldType, Layout, Side, act
 from geoequiv.groups import Element, Group
 from geoequiv.groups import group as group_by_name
 from geoequiv.groups.finite import rotation_to
 from geoequiv.groups.orthogonal import AxialGroup, rotation_about
 from geoequiv.symmetrize.frames.diagnosis import FrameReport
-from geoequiv.symmetrize.frames.directions import Directions
-from geoequiv.symmetrize.frames.frame import Frame, centroid, cloud_name, per_node
+from geoequiv.symmetrize.frames.frame import Frame, centroid, cloud_name
 from geoequiv.symmetrize.frames.pca import PCAFrame
 from geoequiv.symmetrize.frames.spectrum import item_max
 
@@ -72,41 +71,41 @@ class AxialFrame(Frame):
         assert isinstance(part, AxialGroup)
         return rotation_to(part.axis).to(like)
 
-    def view(self, fields: Mapping[str, Any], side: Side, layout: Layout) -> tuple[dict[str, Any], Side, Tensor | None]:
-        """What the batch shows across the axis: fields and types of the plane; and the centre ``[*shape, 3]``."""
-        name = cloud_name(side, self.group)
-        cloud = fields[name]
-        if layout.mask is not None:
-            cloud = torch.where(layout.mask.unsqueeze(-1), cloud, 0)
-        basis, eps = self.basis(cloud), torch.finfo(cloud.dtype).eps
-        centre = centroid(cloud, layout) if self.group.translates else None
-        flat = cloud @ basis[:, :2]
-        origin = torch.zeros_like(flat) if centre is None else per_node(centre @ basis[:, :2], layout).expand_as(flat)
-        largest = per_node(item_max(cloud.detach().abs().amax(-1), layout).unsqueeze(-1), layout)
-        near = (flat - origin).detach().abs().amax(-1, keepdim=True) <= 32 * eps * largest
-        seen, kinds = dict(fields), {}
-        for other, kind in side.items():
-            if other == name:
-                seen[other] = torch.where(near, origin, flat)
-            elif kind.kind in ("point", "vector", "pseudovector"):
-                values = fields[other]
-                whole = values.reshape(*values.shape[: values.ndim - kind.trailing(values, 3, other)], -1, 3)
-                across = whole @ basis[:, :2]
-                length = whole.detach().norm(dim=-1, keepdim=True)
-                across = torch.where(across.detach().norm(dim=-1, keepdim=True) <= 32 * eps * length, 0, across)
-                seen[other] = across if kind.multiplicity > 1 else across.squeeze(-2)
-            elif kind.kind in ("tensor", "irreps", "image"):
+    def view(self, fields: Mapping[str, Any], side: Side, layout: Layout) -> "View":
+        """What the batch shows across the axis."""
+        cloud = cloud_name(side, self.group)
+        places = fields[cloud] if layout.mask is None else torch.where(layout.mask.unsqueeze(-1), fields[cloud], 0)
+        centre = centroid(places, layout) if self.group.translates else None
+        across, noise = self.basis(places)[:, :2], 32 * torch.finfo(places.dtype).eps
+        largest = item_max(places.detach().abs().amax(-1), layout).unsqueeze(-1)
+        seen, kinds, off = dict(fields), {}, {}
+        for name, kind in side.items():
+            if kind.kind in ("tensor", "irreps", "image"):
                 continue
-            kinds[other] = kind
-        return seen, Side(tuple(kinds.items())), centre
+            kinds[name] = kind
+            if kind.kind not in ("point", "vector", "pseudovector"):
+                continue
+            values = places if name == cloud else fields[name]
+            values = values.reshape(*values.shape[: values.ndim - kind.trailing(values, 3, name)], -1, 3)
+            flat, origin, scale = values @ across, None, values.detach().norm(dim=-1, keepdim=True)
+            if kind.translates and centre is not None:
+                origin = beside(centre @ across, flat, name, kind, layout)
+                flat = flat - origin
+            if kind.translates:
+                scale = scale.maximum(beside(largest, scale, name, kind, layout))
+            flat = torch.where(flat.detach().norm(dim=-1, keepdim=True) <= noise * scale, 0, flat)
+            off[name] = flat
+            flat = flat if origin is None else flat + origin
+            seen[name] = flat if kind.multiplicity > 1 else flat.squeeze(-2)
+        return View(seen, Side(tuple(kinds.items())), off, centre)
 
     def __call__(
         self, fields: Mapping[str, Any], side: Side, layout: Layout, *, training: bool = False
     ) -> tuple[Element, Tensor | None]:
-        seen, planar_side, centre = self.view(fields, side, layout)
-        self.check_round(fields, side, seen, planar_side, layout)
-        elements, weights = self.planar(seen, planar_side, layout, training=training)
-        return self.raised(elements.linear, centre), weights
+        view = self.view(fields, side, layout)
+        self.check_round(fields, side, view, layout)
+        elements, weights = self.planar(view.fields, view.side, layout, training=training)
+        return self.raised(elements.linear, view.centre), weights
 
     def raised(self, planar: Tensor, centre: Tensor | None) -> Element:
         """Isometries of the plane ``[F, *shape, 2, 2]`` as isometries of space that fix the axis."""
@@ -115,32 +114,29 @@ class AxialFrame(Frame):
         linear = across @ planar @ across.mT + torch.outer(axis, axis)
         return Element(linear, None if centre is None else centre.expand(linear.shape[:-1]))
 
-    def check_round(
-        self, fields: Mapping[str, Any], side: Side, seen: Mapping[str, Any], planar_side: Side, layout: Layout
-    ) -> None:
+    def check_round(self, fields: Mapping[str, Any], side: Side, view: "View", layout: Layout) -> None:
         """Raise BatchError if all directions of an item lie along the axis, but an input that gives none does not."""
         broken = Side(tuple((name, kind) for name, kind in side.items() if kind.kind in ("tensor", "irreps")))
         if not broken or not isinstance(self.planar, PCAFrame) or self.planar.degenerate == "ignore":
             return
+        if torch._C._are_functorch_transforms_active():  # there is no asking a tensor for its values
+            return
         with torch.no_grad():
-            spectrum = self.planar.spectrum(seen, planar_side, layout)
-            every = torch.ones(layout.shape, dtype=torch.bool, device=spectrum.points.device)
-            name = cloud_name(side, self.group)
-            directions = Directions.of(seen, planar_side, layout, name, spectrum, every)
-            is_round = (directions.level < 0).all(1)
+            is_round = ~view.shows_directions(layout)
             if not bool(is_round.any()):
                 return
             turn = rotation_about(torch.tensor([0.0, 0.0, 1.0]), torch.tensor(torch.pi / 3))[:2, :2]
-            turn = self.raised(turn.to(spectrum.points), None)
-            one = torch.eye(3).to(spectrum.points)
-            linear = torch.where(is_round[:, None, None], turn.linear, one).reshape(*layout.shape, 3, 3)
+            turned = self.raised(turn.to(next(iter(view.off.values()))), None).linear
+            linear = torch.where(is_round[..., None, None], turned, torch.eye(3).to(turned))
             moved = act(Element(linear), fields, broken, layout)
         for name in broken:
             if bool(((moved[name] - fields[name]).abs() > 1e-4 * fields[name].abs().max()).any()):
+                item = is_round.nonzero().tolist()[0]
+                cloud = f"item {item[0] if len(item) == 1 else item}" if item else "the cloud"
                 raise BatchError(
-                    f"All points of item {int(is_round.nonzero()[0])} lie on a line along the axis of {self.group}, "
-                    f"but its input '{name}' ({broken[name]}) is not symmetric about it: such a cloud cannot be framed "
-                    "by directions alone. Give a vector input as well, or degenerate='ignore'."
+                    f"All points of {cloud} lie on a line along the axis of {self.group}, but its input '{name}' "
+                    f"({broken[name]}) is not symmetric about it: such a cloud cannot be framed by directions alone. "
+                    "Give a vector input as well, or degenerate='ignore'."
                 )
 
     def diagnose(self, fields: Any, side: str | Side = "pos: point", layout: Layout | None = None) -> FrameReport:
@@ -148,9 +144,48 @@ class AxialFrame(Frame):
         side = Side.parse(side) if isinstance(side, str) else side
         fields = fields if isinstance(fields, Mapping) else {next(iter(side)): fields}
         layout = layout or Layout.of(fields, side, 3)
-        seen, planar_side, _ = self.view(fields, side, layout)
+        view = self.view(fields, side, layout)
         assert isinstance(self.planar, PCAFrame)
-        return self.planar.diagnose(seen, planar_side, layout)
+        return self.planar.diagnose(view.fields, view.side, layout)
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """A batch as it is seen along an axis.
+
+    Args:
+        fields: those of the batch, directions in the plane; side: their types.
+        off: displacements of the directional fields in the plane, ``[..., copies, 2]``: points from the centre, where
+            the group translates. What is round-off is zero.
+        centre: mean position ``[*shape, 3]``, where the group translates.
+    """
+
+    fields: dict[str, Any]
+    side: Side
+    off: dict[str, Tensor]
+    centre: Tensor | None
+
+    def shows_directions(self, layout: Layout) -> Tensor:
+        """Whether anything is off the axis, ``[*shape]`` bool."""
+        device = next(iter(self.off.values())).device
+        found = torch.zeros(layout.shape, dtype=torch.bool, device=device)
+        for name, off in self.off.items():
+            moves = (off != 0).any(-1).any(-1)
+            if layout.batch is not None:
+                rows = layout.rows(off, 0, name, self.side[name].per_graph)
+                moves = moves if rows is None else found.new_zeros(layout.shape).index_put((rows[moves],), moves.any())
+            else:
+                if layout.mask is not None and moves.shape == layout.mask.shape:
+                    moves = moves & layout.mask
+                moves = moves.reshape(*layout.shape, -1).any(-1)
+            found = found | moves
+        return found
+
+
+def beside(per_item: Tensor, values: Tensor, name: str, kind: FieldType, layout: Layout) -> Tensor:
+    """What belongs to an item, ``[*shape, k]``, ready to meet ``values`` ``[..., copies, k]`` of a field."""
+    here = layout.align(per_item, values, 0, name, kind.per_graph)
+    return here.reshape(*here.shape[:-1], *(1,) * (values.ndim - here.ndim), here.shape[-1])
 
 
 def planar_group(group: Group) -> Group:
