@@ -112,6 +112,8 @@ def test_empty_clouds(kind):
         wrapped(torch.zeros(3, 0, 3))
     with pytest.raises(BatchError, match="clouds with no points"):
         wrapped(torch.zeros(0, 3))
+    with pytest.raises(BatchError, match=r"The batch is empty: field 'pos' of shape .* has no clouds"):
+        wrapped(torch.zeros(0, 4, 3))
     with pytest.raises(BatchError, match="The batch is empty"):
         wrapped(torch.zeros(0, 3), batch=torch.zeros(0, dtype=torch.int64))
 
