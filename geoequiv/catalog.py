@@ -44,6 +44,7 @@ TABLES: dict[str, dict[str, str]] = {
         "minimal": "geoequiv.symmetrize:MinimalFrame",
         "weighted": "geoequiv.symmetrize:WeightedFrame",
         "learned": "geoequiv.symmetrize:LearnedFrame",
+        "sorting": "geoequiv.symmetrize:SortingFrame",
     },
 }
 

@@ -10,6 +10,7 @@ from geoequiv.symmetrize.frames import (
     MinimalFrame,
     PCAFrame,
     ProductFrame,
+    SortingFrame,
     StochasticFrame,
     WeightedFrame,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "MinimalFrame",
     "PCAFrame",
     "ProductFrame",
+    "SortingFrame",
     "StochasticFrame",
     "Symmetrizer",
     "WeightedFrame",

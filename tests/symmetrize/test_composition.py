@@ -1,6 +1,7 @@
 """Partial symmetry, products and nesting: frames about an axis, frames of one factor averaged over the other."""
 
 import math
+import pickle
 
 import pytest
 import torch
@@ -335,6 +336,18 @@ def test_monte_carlo_over_a_factor_too_large_to_list():
     assert ge.equivariance_error(wrapped, x, SIGNATURE, group).relative > 0.01
 
 
+@pytest.mark.parametrize("group", ["SO(3)", "O", "SO(2)@y"])
+def test_isometries_around_sorted_nodes(group):
+    """Two wrappers, as the errors advise."""
+    x = clouds(2, 6)
+    inner = ge.FrameAveraging(net(ordered=True), SIGNATURE, "S(6)", "sorting")
+    average = ge.GroupAveraging if ge.group(group).is_finite else ge.FrameAveraging
+    assert_equivariant(average(inner, SIGNATURE, group), x, SIGNATURE, f"{group}*S(6)", 1e-9)
+    for name in (f"{group}*S(6)", "SO(3)*S(9)"):
+        with pytest.raises(GroupError, match="rap twice"):
+            ge.FrameAveraging(net(), SIGNATURE, name, "sorting")
+
+
 def test_errors_of_products():
     with pytest.raises(GroupError, match=r"SO\(3\) and S\(9\) are both too large to list"):
         ge.FrameAveraging(net(), SIGNATURE, "SO(3)*S(9)")
@@ -356,4 +369,5 @@ def test_frames_of_compositions_are_frozen_values(group):
     assert isinstance(one, Frame)
     assert one == other
     assert hash(one) == hash(other)
+    assert pickle.loads(pickle.dumps(one)) == one
     assert group.split("*")[0] in repr(one)

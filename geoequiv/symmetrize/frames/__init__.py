@@ -8,12 +8,14 @@ from geoequiv.groups import Group
 from geoequiv.groups.orthogonal import AxialGroup
 from geoequiv.groups.product import factors_of
 from geoequiv.symmetrize.frames.axial import AxialFrame, planar_group
+from geoequiv.symmetrize.frames.coset import Coset
 from geoequiv.symmetrize.frames.frame import Frame
 from geoequiv.symmetrize.frames.group import GroupFrame
 from geoequiv.symmetrize.frames.learned import LearnedFrame
 from geoequiv.symmetrize.frames.minimal import MinimalFrame
 from geoequiv.symmetrize.frames.pca import PCAFrame, StochasticFrame
 from geoequiv.symmetrize.frames.product import ProductFrame, product_frame
+from geoequiv.symmetrize.frames.sorting import SortingFrame
 from geoequiv.symmetrize.frames.weighted import WeightedFrame
 
 FRAMES: dict[str, Callable[..., Frame]] = {
@@ -22,6 +24,7 @@ FRAMES: dict[str, Callable[..., Frame]] = {
     "minimal": MinimalFrame,
     "weighted": WeightedFrame,
     "learned": LearnedFrame,
+    "sorting": SortingFrame,
 }
 
 
@@ -47,12 +50,14 @@ def frame_by_name(frame: str | Frame, group: Group, **options: Any) -> Frame:
 __all__ = [
     "FRAMES",
     "AxialFrame",
+    "Coset",
     "Frame",
     "GroupFrame",
     "LearnedFrame",
     "MinimalFrame",
     "PCAFrame",
     "ProductFrame",
+    "SortingFrame",
     "StochasticFrame",
     "WeightedFrame",
     "frame_by_name",

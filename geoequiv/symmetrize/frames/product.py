@@ -14,6 +14,7 @@ from geoequiv.groups import group as group_by_name
 from geoequiv.groups.product import factors_of, product_of
 from geoequiv.symmetrize.frames.frame import Frame
 from geoequiv.symmetrize.frames.group import GroupFrame
+from geoequiv.symmetrize.frames.sorting import SortingFrame
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,8 @@ class ProductFrame(Frame):
 
     Raises:
         GroupError: if K does not map H to itself. Looked up on all elements of K (24 draws where it cannot be listed)
-            and 16 draws of H.
+            and 16 draws of H. Or for a ``SortingFrame``, whose symmetries are averaged after the call of the model:
+            nest two wrappers, S(n) around the model first.
 
     Exactness: that of both frames. Size: the product of theirs, and |K| inner frames are computed.
     """
@@ -43,6 +45,11 @@ class ProductFrame(Frame):
     inner: Frame
 
     def __post_init__(self) -> None:
+        if isinstance(self.outer, SortingFrame) or isinstance(self.inner, SortingFrame):
+            raise GroupError(
+                f"'{self.group}': a sorting frame is not one factor of a product. Wrap twice: FrameAveraging over S(n) "
+                "with frame='sorting' around the model first, the isometries around that."
+            )
         whole, part = self.outer.group.linear_part, self.inner.group.linear_part
         generator = torch.Generator().manual_seed(0)
         k = whole.elements() if whole.is_finite else whole.sample(24, generator=generator)
@@ -103,8 +110,8 @@ def product_frame(group: Group, build: Callable[[Group], Frame]) -> ProductFrame
     if len(endless) > 1:
         names = " and ".join(part.name for part in endless)
         raise GroupError(
-            f"'{group}': {names} are both too large to list, and a frame's name stands for one of them. Give a "
-            "ProductFrame of two frames, such as one of relabellings around one of isometries."
+            f"'{group}': {names} are both too large to list, and a frame's name stands for one of them. Wrap twice: "
+            "FrameAveraging over S(n) with frame='sorting' around the model first, the isometries around that."
         )
     refused: GroupError | None = None
     for part in endless or parts:
