@@ -34,8 +34,7 @@ class EGNN(nn.Module):
             products only, which makes it symmetric under the change of all charges' sign.
         velocity: whether positions also move along the vectors of a node (equation 7). Without, vectors enter by their
             norms alone (and by the first combination above, where an output asks for it).
-        attention: whether messages are gated, :math:`m_{ij} \leftarrow \sigma(w \cdot m_{ij} + b)\, m_{ij}` (section
-            3.3).
+        attention: whether messages are gated, :math:`m_{ij} \leftarrow \sigma(w m_{ij} + b)\, m_{ij}` (section 3.3).
         tanh: whether :math:`\phi_x` ends in a tanh, which bounds a step by the distance.
         normalize: whether differences are divided by :math:`\|x_i - x_j\| + 1`, as in the published ``norm_diff``.
         max_step: longest mean step of one layer along the differences. The published code clamps each component to
@@ -154,8 +153,8 @@ class EquivariantLayer(nn.Module):
         """Nodes ``[..., N, width]``, positions ``[..., N, 3]``, edges ``[..., N, N−1, edges]`` → nodes, positions."""
         difference = pairs.receiver(position) - pairs.sender(position)
         distance = difference.square().sum(-1, keepdim=True)
-        message = F.silu(self.first(pairs, nodes, torch.cat([distance, edges], dim=-1)))
-        message = F.silu(self.second(message))
+        message = silu(self.first(pairs, nodes, torch.cat([distance, edges], dim=-1)))
+        message = silu(self.second(message))
         if self.gate is not None:
             message = message * self.gate(message).sigmoid()
         factor = self.step(message).tanh() if self.tanh else self.step(message)
@@ -169,3 +168,8 @@ class EquivariantLayer(nn.Module):
         if self.node is not None:
             nodes = nodes + self.node(torch.cat([nodes, pairs.sum(message)], dim=-1))
         return nodes, moved
+
+
+def silu(fresh: Tensor) -> Tensor:
+    """SiLU of a tensor that nobody else reads: in place where no gradient needs it."""
+    return F.silu(fresh, inplace=not fresh.requires_grad)

@@ -1,6 +1,7 @@
 """One operator and many small frames: symmetry by averaging."""
 
 from geoequiv.symmetrize.decorators import frame_averaging, group_averaging
+from geoequiv.symmetrize.evaluation import TestTimeAveraging
 from geoequiv.symmetrize.frames import (
     FRAMES,
     AxialFrame,
@@ -30,6 +31,7 @@ __all__ = [
     "SortingFrame",
     "StochasticFrame",
     "Symmetrizer",
+    "TestTimeAveraging",
     "WeightedFrame",
     "frame_averaging",
     "group_averaging",
