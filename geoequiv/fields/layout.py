@@ -73,6 +73,8 @@ class Layout:
             return layout
         if lead and lead[-1] == 0:
             raise BatchError(f"Field '{name}' of shape {list(fields[name].shape)} has clouds with no points.")
+        if 0 in lead:
+            raise BatchError(f"The batch is empty: field '{name}' of shape {list(fields[name].shape)} has no clouds.")
         layout = cls(lead[:-1], lead[-1] if lead else 1, mask=fields.get("mask"))
         if layout.mask is not None:
             check_mask(layout.mask, lead, name)

@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from geoequiv.errors import GroupError, unknown
@@ -38,7 +39,7 @@ SYMMETRIC = re.compile(r"S\(([1-9]\d*)\)")
 FINITE = re.compile(r"[CDS][1-9]\d*[hvd]?|C[is]|T[hd]?|[OI]h?")
 
 
-def group(name: str | Group, *, dim: int | None = None, axis: str | tuple[float, ...] | None = None) -> Group:
+def group(name: str | Group, *, dim: int | None = None, axis: str | Sequence[float] | None = None) -> Group:
     """The group of a name.
 
     >>> group("SO(3)").name, group("Oh").order, group("SO(2)@y").dim
@@ -49,7 +50,8 @@ def group(name: str | Group, *, dim: int | None = None, axis: str | tuple[float,
             through. In a product, factors whose names do not tell the space take that of the others.
         dim: 2 for ``"C4"`` or ``"D4"`` of the plane (the same as ``"C4@plane"``) and for ``"S(5)"`` on nodes in the
             plane; else the name tells, and finite groups act on 3-space.
-        axis: of SO(2), O(2) or of a finite group's principal axis, in 3-space: ``"y"`` or a vector. Same as ``@y``.
+        axis: of SO(2), O(2) or of a finite group's principal axis, in 3-space: ``"y"`` or a vector (numbers, an
+            array or a tensor) of any length. Same as ``@y``.
 
     Raises:
         GroupError: for an unknown name (the nearest one is named), an axis that does not fit, or factors whose
@@ -60,7 +62,7 @@ def group(name: str | Group, *, dim: int | None = None, axis: str | tuple[float,
     if not isinstance(name, str):
         raise GroupError(f"A group is given by its name, such as 'SO(3)'; got {type(name).__name__}.")
     if "*" in name:
-        if axis:
+        if axis is not None:
             raise GroupError(f"'{name}': write the axis behind the factor that it belongs to, such as 'Ci*SO(2)@y'.")
         factors = [factor.strip() for factor in name.split("*")]
         space = dim or next((told for told in map(written_space, factors) if told), None)
@@ -77,7 +79,7 @@ def written_space(name: str) -> int | None:
     return int(match[2]) if match else None
 
 
-def single(name: str, dim: int | None, axis: str | tuple[float, ...] | None) -> Group:
+def single(name: str, dim: int | None, axis: str | Sequence[float] | None) -> Group:
     """``group`` for a name that is no product."""
     symbol, _, written_axis = name.strip().partition("@")
     if written_axis == "plane" and not CONTINUOUS.fullmatch(symbol):
@@ -85,7 +87,7 @@ def single(name: str, dim: int | None, axis: str | tuple[float, ...] | None) -> 
             raise GroupError(f"'{name}' acts on 2-space, not on {dim}-space.")
         written_axis, dim = "", 2
     chosen = written_axis or axis
-    direction = unit_axis(chosen, name) if chosen else None
+    direction = None if chosen is None else unit_axis(chosen, name)
     label = f"{symbol}@{axis_label(direction)}" if direction else symbol
 
     if match := CONTINUOUS.fullmatch(symbol):
@@ -129,7 +131,7 @@ def single(name: str, dim: int | None, axis: str | tuple[float, ...] | None) -> 
     raise GroupError(unknown("group", name, EXAMPLES))
 
 
-def unit_axis(axis: str | tuple[float, ...], name: str) -> tuple[float, float, float]:
+def unit_axis(axis: str | Sequence[float], name: str) -> tuple[float, float, float]:
     """Unit vector of ``"y"``, ``"(0, 1, 1)"`` or a triple of numbers."""
     if isinstance(axis, str):
         if axis in AXES:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from geoequiv.errors import GroupError
 from geoequiv.groups.element import Element, compose, inverse
+from geoequiv.groups.euclidean import EuclideanGroup
 from geoequiv.groups.group import Group
 from geoequiv.groups.permutation import PermutationGroup, relabels
 
@@ -94,6 +95,9 @@ class ProductGroup(Group):
 def product_of(factors: Sequence[Group]) -> Group:
     """The product of groups, named after them in their order.
 
+    Translations times isometries that fix the origin make a ``EuclideanGroup``: ``"T(3)*SO(2)@y"``, what gravity leaves
+    of E(3).
+
     Raises:
         GroupError: if they act on different spaces, if two relabel nodes, or if their products are not a group.
     """
@@ -105,7 +109,32 @@ def product_of(factors: Sequence[Group]) -> Group:
     if len(relabelling) > 1:
         raise GroupError(f"'{name}': only one factor can relabel the nodes.")
     isometries = [factor for factor in factors if factor.nodes is None]
+    shifts = [factor for factor in isometries if is_translations(factor)]
+    fixing = [factor for factor in isometries if not factor.translates]
+    if len(shifts) == 1 and len(fixing) == len(isometries) - 1 and fixing:
+        linear = fixing[0] if len(fixing) == 1 else product_of(fixing)
+        whole = name if not relabelling else product_name([f for f in factors if f.nodes is None])
+        isometries = [EuclideanGroup(whole, linear.dim, linear=linear)]
     return reduce(lambda a, b: joined(a, b, name), isometries + relabelling)
+
+
+def is_translations(group: Group) -> bool:
+    """Whether it is T(d)."""
+    return isinstance(group, EuclideanGroup) and group.linear_part.order == 1
+
+
+def factors_of(group: Group) -> tuple[Group, ...]:
+    """The factors of a product, ``(group,)`` for any other; translations stay with none of them.
+
+    >>> from geoequiv.groups import group
+    >>> [str(factor) for factor in factors_of(group("T(3)*C2*SO(2)@y*S(4)"))]
+    ['C2', 'SO(2)@y', 'S(4)']
+    """
+    if isinstance(group, ProductGroup):
+        return factors_of(group.first) + factors_of(group.second)
+    if isinstance(group, EuclideanGroup) and isinstance(group.linear_part, ProductGroup):
+        return factors_of(group.linear_part)
+    return (group,)
 
 
 def joined(first: Group, second: Group, name: str) -> ProductGroup:

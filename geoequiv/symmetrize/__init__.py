@@ -4,11 +4,13 @@ from geoequiv.symmetrize.decorators import frame_averaging, group_averaging
 from geoequiv.symmetrize.evaluation import TestTimeAveraging
 from geoequiv.symmetrize.frames import (
     FRAMES,
+    AxialFrame,
     Frame,
     GroupFrame,
     LearnedFrame,
     MinimalFrame,
     PCAFrame,
+    ProductFrame,
     SortingFrame,
     StochasticFrame,
     WeightedFrame,
@@ -17,6 +19,7 @@ from geoequiv.symmetrize.symmetrizer import FrameAveraging, GroupAveraging, Symm
 
 __all__ = [
     "FRAMES",
+    "AxialFrame",
     "Frame",
     "FrameAveraging",
     "GroupAveraging",
@@ -24,6 +27,7 @@ __all__ = [
     "LearnedFrame",
     "MinimalFrame",
     "PCAFrame",
+    "ProductFrame",
     "SortingFrame",
     "StochasticFrame",
     "Symmetrizer",

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from geoequiv.errors import GroupError, ModelOutputError
 from geoequiv.fields import (
@@ -30,6 +31,7 @@ from geoequiv.symmetrize.frames import Coset, Frame, GroupFrame, frame_by_name
 #: clouds of 21 points, over frames × bare: 0.8 with one copy a call, 1.1 with three, 1.2 with eight). Small batches
 #: gain up to 2× by going in one call; above that the activations fall out of the cache.
 POINTS_PER_CALL = 4096
+HALVES = (torch.float16, torch.bfloat16)
 
 
 def symmetrize(
@@ -54,7 +56,10 @@ def symmetrize(
         signature: types of its inputs and outputs.
         frame: input → group elements and weights.
         training: passed to the frame; stochastic frames draw only then.
-        chunk: largest number of frame elements in one call of the model; ``None`` takes as many as make up
+        chunk: largest number of frame elements in one call of the model. Given, it bounds memory, with gradients too:
+            of all calls but the last the activations are computed again in the backward pass instead of kept, so that
+            the peak stays below (chunk + 1) × that of the bare model (measured: chunk + 0.2), for up to one more
+            forward pass per element. ``None`` is for speed and keeps everything: it takes as many elements as make up
             ``POINTS_PER_CALL`` points on a CPU (large clouds go element by element), and all at once elsewhere.
 
     Returns:
@@ -72,6 +77,10 @@ def symmetrize(
     ``torch.func`` transforms work through it where they work through the model and the frame; under them inputs are
     not checked for NaN and infinities. Masks and batch vectors cannot be mapped over (they are checked), and random
     draws want ``vmap(..., randomness="same")``.
+
+    Recomputation (``chunk`` with gradients) is ``torch.utils.checkpoint``: draws such as dropout's are the same both
+    times, and gradients of gradients work, but a module that changes its own state in a forward pass, such as the
+    statistics of a batch norm, changes it twice. Under ``torch.compile`` and ``torch.func`` everything is kept.
     """
     call = Call.bind(function, signature, args, kwargs)
     found = call.fields if call.graph is None else graph_fields(call.fields)
@@ -86,9 +95,8 @@ def symmetrize(
         if isinstance(elements, Coset):  # gradients, too, of the average over the whole coset
             wide = elements.with_gradients(wide, signature.inputs, layout)
         batch = {**found, **wide} if call.graph is None else with_fields(call.fields, wide)
-        total: dict[str, Tensor] = {}
-        raw: Any = None
-        for chosen in chunks(len(elements), chunk or default_chunk(len(elements), layout, elements.linear.device)):
+
+        def weighted_sum(chosen: slice) -> tuple[Any, dict[str, Tensor], dict[str, torch.dtype]]:
             some = elements[chosen]
             moved = replicate(inverse(some), batch, signature.inputs, layout)
             for name in signature.inputs:
@@ -97,17 +105,24 @@ def symmetrize(
             with torch.autocast(device, dtype=mixed) if mixed else nullcontext():
                 raw = call(moved)
             named = name_outputs(signature, raw, function)
-            for name, values in named.items():
-                part = None if weights is None else weights[chosen]
-                summed = gather(name, widened(values), signature, some, part, layout)
-                total[name] = total[name] + summed if name in total else summed
+            part = None if weights is None else weights[chosen]
+            sums = {n: gather(n, widened(v), signature, some, part, layout) for n, v in named.items()}
+            return raw, sums, {n: v.dtype for n, v in named.items()}
+
+        total: dict[str, Tensor] = {}
+        for chosen in chunks(len(elements), chunk or default_chunk(len(elements), layout, elements.linear.device)):
+            if chunk is not None and chosen.stop < len(elements) and can_recompute():
+                raw, sums, dtypes = checkpoint(weighted_sum, chosen, use_reentrant=False)
+            else:
+                raw, sums, dtypes = weighted_sum(chosen)
+            total = {name: total[name] + value if name in total else value for name, value in sums.items()}
         if weights is None:
             total = {name: value / len(elements) for name, value in total.items()}
         if isinstance(elements, Coset):
             total = elements.average(total, signature.outputs, layout)
         if not mixed:
-            halves = [name for name, values in named.items() if widened(values) is not values]
-            total |= {name: total[name].to(named[name].dtype) for name in halves}
+            halves = [name for name, dtype in dtypes.items() if dtype in HALVES]
+            total |= {name: total[name].to(dtypes[name]) for name in halves}
         return restore_outputs(signature, raw, total)
 
 
@@ -120,7 +135,16 @@ def autocast_dtype(device: str) -> torch.dtype | None:
 
 def widened(values: Tensor) -> Tensor:
     """float16 and bfloat16 as float32; anything else as it is."""
-    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
+    return values.float() if values.dtype in HALVES else values
+
+
+def can_recompute() -> bool:
+    """Whether activations can be left to be computed again: gradients are on, and the code runs as it is written."""
+    return (
+        torch.is_grad_enabled()
+        and not torch.compiler.is_compiling()
+        and not torch._C._are_functorch_transforms_active()
+    )
 
 
 def default_chunk(copies: int, layout: Layout, device: torch.device) -> int:
@@ -168,8 +192,9 @@ class Symmetrizer(nn.Module):
         model: any module or function.
         signature: a ``Signature`` or its string.
         frame: where the group elements come from.
-        chunk: largest number of frame elements in one call of the model (bounds memory without gradients); ``None``
-            picks it by the number of points: small batches go in one call, large ones element by element.
+        chunk: largest number of frame elements in one call of the model, to bound memory, with gradients too:
+            activations are then computed again in the backward pass (see ``symmetrize``). ``None`` is for speed and
+            goes by the number of points: small batches in one call, large ones element by element.
     """
 
     def __init__(

@@ -109,6 +109,33 @@ def test_haar_moments(name):
     assert (second - expected).abs().max() < 5 / math.sqrt(n)
 
 
+@pytest.mark.parametrize(
+    ("name", "rank"),
+    [("SO(2)@y", 1), ("O(2)@(1,2,0)", 1), ("C2*SO(2)@y", 0), ("Ci*SO(2)@y", 0), ("SO(2)*S(3)", 0), ("SO(3)*S(3)", 0)],
+)
+def test_mean_of_draws_is_the_projection_onto_what_is_fixed(name, rank):
+    """E[R] = P with P² = P, of the rank of the space that the group fixes; within five standard errors."""
+    n = 20_000
+    G = group(name)
+    R = G.sample(n, generator=torch.Generator().manual_seed(3)).linear
+    axis = getattr(G, "axis", None)
+    fixed = torch.zeros(G.dim, G.dim, dtype=torch.float64)
+    if rank:
+        a = torch.tensor(axis, dtype=torch.float64)
+        fixed = torch.outer(a, a)
+    assert int(torch.linalg.matrix_rank(fixed)) == rank
+    assert (R.mean(0) - fixed).abs().max() < 5 / math.sqrt(n)
+
+
+@pytest.mark.parametrize(("name", "order"), ORDERS.items())
+def test_mean_of_all_elements_is_a_projection(name, order):
+    """Schur: the average over a finite group projects onto what it fixes; its trace is that dimension."""
+    mean = group(name).elements().linear.mean(0)
+    assert torch.allclose(mean @ mean, mean, atol=1e-12)
+    fixed = {"C4": 1, "C7": 1, "C3v": 1, "C3@x": 1, "C4v@y": 1, "Cs": 2, "flip": 1, "C1": 3, "S(1)": 3, "S(4)": 3}
+    assert abs(float(mean.trace()) - fixed.get(name, 0)) < 1e-12
+
+
 def test_rotation_angle_density_on_so3():
     """The angle of a Haar rotation has mean π/2 + 2/π."""
     n = 20_000
@@ -138,6 +165,20 @@ def test_sampling_is_reproducible_and_shaped():
     assert torch.equal(draw().linear, draw().linear)
     assert torch.equal(draw().translation, draw().translation)
     assert group("O").sample().shape == ()
+
+
+def test_an_axis_is_a_name_or_any_vector():
+    wanted = group("SO(2)@(0,1,1)")
+    numbers = (0.0, 2.0, 2.0)
+    for axis in ("(0,1,1)", numbers, list(numbers), torch.tensor(numbers), torch.tensor(numbers).double().numpy()):
+        found = group("SO(2)", axis=axis)
+        assert torch.allclose(torch.tensor(found.axis), torch.tensor(wanted.axis), atol=1e-12)
+        assert found.dim == 3
+        assert group("C4v", axis=axis).order == 8
+    assert group("O(2)", axis="y") == group("O(2)@y")
+    for axis in ("", (1.0, 0.0), torch.zeros(3), (1.0, math.nan, 0.0)):
+        with pytest.raises(GroupError, match=r"an axis is x, y, z or three numbers"):
+            group("SO(2)", axis=axis)
 
 
 def test_plane_groups():

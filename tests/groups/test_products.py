@@ -15,6 +15,7 @@ from geoequiv.groups.group import fixes_nodes
 PRODUCTS = {
     "SO(3)*S(4)": None, "S(4)*SO(3)": None, "SE(3)*S(5)": None, "C2*SO(2)@y": None, "Ci*SO(2)@y": None,
     "SO(2)*S(3)": None, "T(3)*C4@y": None, "T(2)*D4": None, "SO(2)@y*S(3)*Ci": None, "Ci*O": 48, "O*S(3)": 144,
+    "T(3)*SO(2)@y": None, "T(3)*O(2)@(0.0,0.6,0.8)*S(4)": None, "T(3)*C2*SO(2)@y": None, "Ci*SE(3)": None,
     "C4@plane*S(3)": 24, "flip*S(3)": 12, "C2*C2@x": 4, "C3*S(1)": 3, "SO(3)*S(9)": None, "T(2)*S(3)": None,
 }  # fmt: skip
 
@@ -63,6 +64,8 @@ def test_parts():
     assert group("T(3)*S(5)").linear_part == group("S(5)")
     assert group("T(2)*S(5)").linear_part == group("S(5)@plane")
     assert group("SO(3)*S(5)").linear_part is not None
+    assert group("T(3)*C2*SO(2)@y").linear_part == group("C2*SO(2)@y")
+    assert group("SO(2)@y*T(3)").linear_part == group("SO(2)@y")
     assert group("SO(3)*S(5)").is_proper
     assert not group("Ci*SO(2)@y").is_proper
     assert group("SO(2)*S(5)").dim == group("C4*S(5)", dim=2).dim == 2

@@ -5,12 +5,16 @@ from typing import Any
 
 from geoequiv.errors import GroupError, unknown
 from geoequiv.groups import Group
+from geoequiv.groups.orthogonal import AxialGroup
+from geoequiv.groups.product import factors_of
+from geoequiv.symmetrize.frames.axial import AxialFrame, planar_group
 from geoequiv.symmetrize.frames.coset import Coset
 from geoequiv.symmetrize.frames.frame import Frame
 from geoequiv.symmetrize.frames.group import GroupFrame
 from geoequiv.symmetrize.frames.learned import LearnedFrame
 from geoequiv.symmetrize.frames.minimal import MinimalFrame
 from geoequiv.symmetrize.frames.pca import PCAFrame, StochasticFrame
+from geoequiv.symmetrize.frames.product import ProductFrame, product_frame
 from geoequiv.symmetrize.frames.sorting import SortingFrame
 from geoequiv.symmetrize.frames.weighted import WeightedFrame
 
@@ -25,24 +29,34 @@ FRAMES: dict[str, Callable[..., Frame]] = {
 
 
 def frame_by_name(frame: str | Frame, group: Group, **options: Any) -> Frame:
-    """A frame of a group by name; a ``Frame`` passes through if it is one of this group, options and all its own."""
+    """A frame of a group by name; a ``Frame`` passes through if it is one of this group, options and all its own.
+
+    About an axis the named frame is one of the plane across it; of a product it frames one factor, and the others are
+    averaged over.
+    """
     if isinstance(frame, Frame):
         if frame.group != group:
             raise GroupError(f"The frame is one of {frame.group}, the averaging asks for {group}.")
         return frame
     if frame not in FRAMES:
         raise GroupError(unknown("frame", frame, FRAMES))
+    if isinstance(group.linear_part, AxialGroup):
+        return AxialFrame(group, FRAMES[frame](planar_group(group), **options))
+    if len(factors_of(group)) > 1:
+        return product_frame(group, lambda part: frame_by_name(frame, part, **options))
     return FRAMES[frame](group, **options)
 
 
 __all__ = [
     "FRAMES",
+    "AxialFrame",
     "Coset",
     "Frame",
     "GroupFrame",
     "LearnedFrame",
     "MinimalFrame",
     "PCAFrame",
+    "ProductFrame",
     "SortingFrame",
     "StochasticFrame",
     "WeightedFrame",
