@@ -9,7 +9,8 @@ from geoequiv.symmetrize.frames.frame import Frame
 from geoequiv.symmetrize.frames.group import GroupFrame
 from geoequiv.symmetrize.frames.learned import LearnedFrame
 from geoequiv.symmetrize.frames.minimal import MinimalFrame
-from geoequiv.symmetrize.frames.pca import PCAFrame, StochasticFrame
+from geoequiv.symmetrize.frames.pca import PCAFrame
+from geoequiv.symmetrize.frames.stochastic import StochasticFrame
 from geoequiv.symmetrize.frames.weighted import WeightedFrame
 
 FRAMES: dict[str, Callable[..., Frame]] = {
@@ -24,6 +25,8 @@ FRAMES: dict[str, Callable[..., Frame]] = {
 def frame_by_name(frame: str | Frame, group: Group, **options: Any) -> Frame:
     """A frame of a group by name; a ``Frame`` passes through if it is one of this group, options and all its own."""
     if isinstance(frame, Frame):
+        if options.get("frame_from") is not None:
+            raise GroupError("frame_from goes to the frame itself where one is given: PCAFrame(group, frame_from=…).")
         if frame.group != group:
             raise GroupError(f"The frame is one of {frame.group}, the averaging asks for {group}.")
         return frame
