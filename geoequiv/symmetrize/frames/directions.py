@@ -37,7 +37,7 @@ class Directions:
     def of(
         cls, fields: Mapping[str, Any], side: Side, layout: Layout, source: Source, spectrum: Spectrum, chosen: Tensor
     ) -> "Directions":
-        """Those of the chosen items ``[*shape]`` bool: the cloud, then what else the frame is built from, then the rest."""
+        """Those of the chosen items ``[*shape]`` bool: the cloud, what else is named, the rest."""
         dim = spectrum.axes.shape[-1]
         of_node = node_labels(fields, source, layout)
         number = chosen.flatten().cumsum(0) - 1
@@ -123,7 +123,7 @@ def about(values: Tensor, centre: Tensor, dim: int, layout: Layout, name: str, p
 
 
 def padded(rows: Tensor, item: Tensor, marks: list[Tensor], fill: tuple, size: int) -> tuple[Tensor, ...]:
-    """Rows with their item ``[R]`` to ``[size, K, 3]``, and their marks to ``[size, K]``, filled where there is none."""
+    """Rows with their item ``[R]`` to ``[size, K, 3]``, and their marks to ``[size, K]``, filled up."""
     order = torch.argsort(item, stable=True)
     item = item[order]
     counts = torch.bincount(item, minlength=size)

@@ -17,6 +17,9 @@ from geoequiv.symmetrize.frames.minimal import MinimalFrame
 from geoequiv.symmetrize.frames.pca import framed
 from geoequiv.symmetrize.frames.spectrum import Spectrum
 
+#: the length of a channel below which it fades out instead of giving a direction
+SOFT = 0.3
+
 
 @Frame.register
 class LearnedFrame(nn.Module):
@@ -24,7 +27,7 @@ class LearnedFrame(nn.Module):
 
     .. math:: V_c = \frac1n \sum_i \phi_c(|x_i|)\, x_i, \qquad
               v_k = \frac1n \sum_i \psi_k(|x_i|, x_i \cdot \tilde V_1, \dots, x_i \cdot \tilde V_C)\, x_i, \qquad
-              \tilde V = \frac{V}{|V| + 0.01}
+              \tilde V = \frac{V}{|V| + 0.3}
 
     with x about the centroid where the group translates, in units of the cloud's root mean square radius. Two vectors
     give a right-handed frame (v_1, v_2, v_1 × v_2); for O(3) and E(3) a third one tells the hand; in the plane one and
@@ -32,18 +35,22 @@ class LearnedFrame(nn.Module):
     n · width · channels per cloud.
 
     Where the vectors are dependent, as on every cloud with a symmetry, they tell no frame, and near that they tell
-    one badly: what one adds to those before must be longer than √tolerance (1e-4 in float64, 0.02 in float32) of what
-    its summands would add up to. The elements of ``MinimalFrame`` are taken elsewhere.
+    one badly: what one adds to those before must be longer than ``Spectrum.trust`` (1e-4 in float64, 0.02 in float32)
+    times √(Σ_i (ψ_i - mean ψ)² |x_i|²) / n, what random directions would add up to. The elements of ``MinimalFrame``
+    are taken elsewhere: for the network as it starts that is 2 to 15 % of random clouds in float32.
 
     Args:
         group: O(d), SO(d), E(d) or SE(d).
         degenerate: ``"enlarge"`` as above, raise an ``"error"``, or ``"ignore"``.
-        tolerance: see above and ``PCAFrame``; ``None``: √(round-off).
+        tolerance: see ``PCAFrame``.
         width: hidden units of both perceptrons.
         channels: C.
+        frame_from: see ``PCAFrame``. The network sees the cloud alone: the first point (or vector) that is named; the
+            others are for ``MinimalFrame``.
 
-    Exactness: round-off, whatever the weights; magnified by at most 1/√tolerance. Discontinuous where the vectors
-    become dependent.
+    Exactness: round-off, whatever the weights, magnified by their steepness and by one over what a vector adds: in
+    float32 below 6e-6 for 99 % of random clouds, up to 6e-5 for single ones (measured on 20 000). Discontinuous where
+    the vectors become dependent.
 
     Reference: Kaba et al., "Equivariance with learned canonicalization functions" (ICML 2023), §3; the form of the
     network: Deng et al., "Vector neurons" (ICCV 2021).
@@ -109,7 +116,7 @@ class LearnedFrame(nn.Module):
         return framed(linear, spectrum.centre, cloud), torch.where(dependent, other_weights, only)
 
     def axes(self, spectrum: Spectrum, layout: Layout) -> tuple[Tensor, Tensor]:
-        """Axes as columns ``[*shape, d, d]``, and by how much each vector is independent ``[*shape, k]``, if positive."""
+        """Axes as columns ``[*shape, d, d]``, and by how much each vector is independent ``[*shape, k]``."""
         x = spectrum.points
         count = node_count(x, layout).unsqueeze(-1)
         tiny = torch.finfo(x.dtype).tiny
@@ -117,13 +124,14 @@ class LearnedFrame(nn.Module):
         x = x / per_node(spread.sqrt(), layout)
         length = safe_norm(x)
         channels = mean_vectors(perceptron(self.first, length), x, layout) / count
-        channels = channels / (safe_norm(channels) + 0.01)
+        channels = channels / (safe_norm(channels) + SOFT)
         here = per_node(channels.flatten(-2), layout).unflatten(-1, channels.shape[-2:])
         weight = perceptron(self.second, torch.cat([length, (here * x.unsqueeze(-2)).sum(-1)], -1))
+        weight = weight - per_node(node_sum(weight, layout) / count.squeeze(-1), layout)
         vectors = mean_vectors(weight, x, layout)
         chance = node_sum((weight.detach() * length.detach()).square(), layout).sqrt().clamp_min(tiny)
         axes, sizes = gram_schmidt(vectors, self.group)
-        return axes, sizes / chance - spectrum.trust.sqrt().unsqueeze(-1)
+        return axes, sizes / chance - spectrum.trust.unsqueeze(-1)
 
     def diagnose(self, fields: Any, side: str | Side = "pos: point", layout: Layout | None = None) -> FrameReport:
         """Spectral gaps, frame size and distance to the next jump, for each item (see ``PCAFrame.diagnose``)."""

@@ -106,10 +106,12 @@ class MinimalFrame(PCAFrame):
             moved = fields[cloud].detach().double().requires_grad_()
             exact = self.spectrum({**fields, cloud: moved}, side, layout)
             near = torch.full(layout.shape, torch.inf, dtype=moved.dtype, device=moved.device)
+            left = torch.ones(layout.shape, device=moved.device)
             for alive, moment, decided in self.chain(self.axes(exact), exact, layout):
+                left = alive.sum(0)
                 reach = first_order(moment, moment.abs() - exact.tolerance, moved, layout)
                 near = torch.where(decided, near.minimum(reach), near)
-        return torch.where(alive.sum(0) > 1, 0, super().distance(spectrum, fields, side, layout).minimum(near))
+        return torch.where(left > 1, 0, super().distance(spectrum, fields, side, layout).minimum(near))
 
     def moments(self, vectors: Tensor, spectrum: Spectrum, layout: Layout) -> Iterator[tuple[tuple[int, ...], Tensor]]:
         """The chain: which signs multiply each moment, and the moment ``[*shape]``, computed when asked for."""

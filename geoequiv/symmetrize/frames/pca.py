@@ -230,10 +230,7 @@ class PCAFrame(Frame):
 
 
 def framed(linear: Tensor, centre: Tensor | None, like: Tensor) -> Element:
-    """Elements ``[F, *shape]`` from their axes and the centre that all frames of an item share, in the dtype of ``like``.
-
-    Half precision stays float32.
-    """
+    """Elements ``[F, *shape]`` from their axes and the centre of each item, in the dtype of ``like`` or float32."""
     dtype = torch.promote_types(like.dtype, torch.float32)
     return Element(linear.to(dtype), None if centre is None else centre.to(dtype).expand(linear.shape[:-1]))
 

@@ -25,8 +25,8 @@ class Spectrum:
         axes: their eigenvectors as columns, ``[*shape, d, d]``.
         tolerance: what counts as equal, relative ``[*shape]``; never below 32 round-offs of the coordinates.
         trust: smallest relative gap, and smallest relative length, whose directions are taken from it ``[*shape]``:
-            the fourth root of the round-off relative to the size of the cloud (about 1.9e-2 in float32, 1.2e-4 in
-            float64), as round-off is magnified by one over it. At least ``tolerance``.
+            the fourth root of the round-off (1.9e-2 in float32, 1.2e-4 in float64), as round-off is magnified by one
+            over it; at least ``tolerance``.
         coincident: whether all points of a cloud are one, ``[*shape]``.
     """
 
@@ -65,12 +65,11 @@ class Spectrum:
         values, axes = principal_axes(covariance)
         values = values.clamp_min(0)
         spread = (values[..., -1] / node_count(cloud, layout).squeeze(-1)).sqrt()
-        noise = eps * largest / spread.clamp_min(torch.finfo(values.dtype).tiny)
-        coincident = (32 * noise >= 1) | (spread <= 0)
+        noise = 32 * eps * largest / spread.clamp_min(torch.finfo(values.dtype).tiny)
+        coincident = (noise >= 1) | (spread <= 0)
         base = tolerance if tolerance is not None else eps**0.5
-        equal = torch.where(coincident, base, (32 * noise).clamp_min(base))
-        trust = torch.where(coincident, base, noise.clamp_min(eps) ** 0.25).maximum(equal)
-        return cls(cloud, centre, values, axes, equal, trust, coincident)
+        equal = torch.where(coincident, base, noise.clamp_min(base))
+        return cls(cloud, centre, values, axes, equal, equal.clamp_min(eps**0.25), coincident)
 
     @property
     def gaps(self) -> Tensor:
