@@ -22,6 +22,7 @@ def orbit(
     has_axis: Tensor,
     tolerance: Tensor,
     trust: Tensor,
+    noise: Tensor,
     proper: bool,
     plane: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -37,14 +38,14 @@ def orbit(
 
     Where no pair spans a plane, the cloud has a continuous stabilizer and looks the same from all frames that differ
     by it; C_6 (C_6v) about the line, or I (I_h) about a single place, stand for it. Where the best w is shorter than
-    ``trust``, C_6 turns the frames as well: round-off moves them about the first leg, and the average over C_6 does
-    not see that, as the cloud hardly changes with them.
+    ``trust``, C_6 turns the frames as well: round-off of relative size ε turns them by ε/|w| about the first leg, the
+    average over C_6 leaves of that an effect of |w|, and the product is round-off again, however short w is.
 
     Args:
         directions: of D items.
         legs: which of them may span frames, ``[D, K]``.
         axis: ``[D, 3]`` the simple principal axis, where ``has_axis`` ``[D]``.
-        tolerance, trust: relative, ``[D]`` (see ``Spectrum``).
+        tolerance, trust, noise: relative, ``[D]`` (see ``Spectrum``).
         proper: leave out the mirrored frames.
         plane: clouds of the plane, in the first two components; ``axis`` is then z.
 
@@ -60,30 +61,32 @@ def orbit(
     with torch.no_grad():
         across = first.unsqueeze(2).cross(directions.vectors.unsqueeze(1).expand(-1, first.shape[1], -1, -1), dim=-1)
         size = across.norm(dim=-1)
-        score = rank(size, level.unsqueeze(1), tolerance[:, None, None])
+        score = rank(size, level.unsqueeze(1), noise[:, None, None])
         score = torch.where(size > trust[:, None, None], score, score - POOR)
-        score = torch.where(first_real.unsqueeze(-1), score, -math.inf)
-        best = score.amax((1, 2), keepdim=True)
-        pairs, real = compact(((score >= best - tolerance[:, None, None]) & score.isfinite()).flatten(1))
-        i, j = pairs // score.shape[2], pairs % score.shape[2]
-        best = best.flatten()
-        continuous = ~best.isfinite()
+        score = torch.where(first_real.unsqueeze(-1), score, -math.inf).flatten(1)
+        best, place = score.max(1)
+        length = size.flatten(1).gather(1, place.unsqueeze(1)).squeeze(1)
+        poor, none = best <= -POOR / 2, ~best.isfinite()
+        near = torch.where(poor, tolerance * length + noise, tolerance)
+        pairs, real = compact((score >= (best - near).unsqueeze(1)) & score.isfinite())
+        i, j = pairs // size.shape[2], pairs % size.shape[2]
     a, u = take(first, i), take(directions.vectors, j)
     w = u - (u * a).sum(-1, keepdim=True) * a
     frames = frames_about(a, torch.where(real.unsqueeze(-1), w, 1))
-    if bool(continuous.any()):  # any direction across stands for all; none is needed at a single place
+    if bool(none.any()):  # any direction across stands for all; none is needed at a single place
         arbitrary = torch.nn.functional.one_hot(first.detach().abs().argmin(-1), 3).to(first)
         arbitrary = arbitrary - (arbitrary * first).sum(-1, keepdim=True) * first
         frames = torch.cat([frames, frames_about(first, arbitrary)], 1)
-        real = torch.cat([real, first_real & continuous.unsqueeze(1)], 1)
+        real = torch.cat([real, first_real & none.unsqueeze(1)], 1)
     if not proper:
         frames, real = torch.cat([frames, mirrored(frames)], 1), real.repeat(1, 2)
     with torch.no_grad():
         kept, real = one_orbit(frames, real, directions, tolerance)
     eye = torch.eye(3, dtype=frames.dtype, device=frames.device)
     frames = torch.where(real[..., None, None], take(frames.flatten(-2), kept).unflatten(-1, (3, 3)), eye)
-    frames, real = turned_about(frames, real, best <= -POOR / 2)
-    return *everywhere(frames, real, continuous & ~first_real.any(1), proper), continuous
+    frames, real = turned_about(frames, real, poor)
+    frames, real = everywhere(frames, real, none & ~first_real.any(1), proper)
+    return frames, real, none | (poor & (length <= tolerance))
 
 
 def rank(size: Tensor, level: Tensor, tolerance: Tensor) -> Tensor:

@@ -127,11 +127,14 @@ class LearnedFrame(nn.Module):
         channels = channels / (safe_norm(channels) + SOFT)
         here = per_node(channels.flatten(-2), layout).unflatten(-1, channels.shape[-2:])
         weight = perceptron(self.second, torch.cat([length, (here * x.unsqueeze(-2)).sum(-1)], -1))
-        weight = weight - per_node(node_sum(weight, layout) / count.squeeze(-1), layout)
-        vectors = mean_vectors(weight, x, layout)
-        chance = node_sum((weight.detach() * length.detach()).square(), layout).sqrt().clamp_min(tiny)
-        axes, sizes = gram_schmidt(vectors, self.group)
-        return axes, sizes / chance - spectrum.trust.unsqueeze(-1)
+        varying = weight - per_node(node_sum(weight, layout) / count.squeeze(-1), layout)
+        trust = spectrum.trust.unsqueeze(-1)
+        whole, chance = (
+            node_sum((part.detach() * length.detach()).square(), layout).sqrt().clamp_min(tiny)
+            for part in (weight, varying)
+        )
+        axes, sizes = gram_schmidt(mean_vectors(varying, x, layout), self.group)
+        return axes, sizes / chance.maximum(trust * whole) - trust
 
     def diagnose(self, fields: Any, side: str | Side = "pos: point", layout: Layout | None = None) -> FrameReport:
         """Spectral gaps, frame size and distance to the next jump, for each item (see ``PCAFrame.diagnose``)."""

@@ -182,7 +182,7 @@ class PCAFrame(Frame):
         dim, source = self.group.dim, self.source(side)
         chosen = tied.flatten()
         directions = Directions.of(fields, side, layout, source, spectrum, tied)
-        tolerance, trust = spectrum.tolerance.flatten()[chosen], spectrum.trust.flatten()[chosen]
+        tolerance, trust, noise = (v.flatten()[chosen] for v in (spectrum.tolerance, spectrum.trust, spectrum.noise))
         coincident = spectrum.coincident.flatten()[chosen]
         axes = spectrum.axes.reshape(-1, dim, dim)[chosen]
         if dim == 2:
@@ -199,7 +199,7 @@ class PCAFrame(Frame):
         legs = (directions.level == 0) | is_round.unsqueeze(1)
         directions = directions.only((directions.level <= len(source.further)) | is_round.unsqueeze(1))
         frames, real, continuous = orbit(
-            directions, legs, axis, has_axis, tolerance, trust, self.group.is_proper, plane=dim == 2
+            directions, legs, axis, has_axis, tolerance, trust, noise, self.group.is_proper, plane=dim == 2
         )
         if bool(continuous.any()):
             where = chosen.nonzero().squeeze(1)[continuous]

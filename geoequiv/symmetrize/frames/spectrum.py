@@ -27,6 +27,7 @@ class Spectrum:
         trust: smallest relative gap, and smallest relative length, whose directions are taken from it ``[*shape]``:
             the fourth root of the round-off (1.9e-2 in float32, 1.2e-4 in float64), as round-off is magnified by one
             over it; at least ``tolerance``.
+        noise: 32 round-offs of the coordinates, relative to the size of the cloud ``[*shape]``.
         coincident: whether all points of a cloud are one, ``[*shape]``.
     """
 
@@ -36,6 +37,7 @@ class Spectrum:
     axes: Tensor
     tolerance: Tensor
     trust: Tensor
+    noise: Tensor
     coincident: Tensor
 
     @classmethod
@@ -69,7 +71,8 @@ class Spectrum:
         coincident = (noise >= 1) | (spread <= 0)
         base = tolerance if tolerance is not None else eps**0.5
         equal = torch.where(coincident, base, noise.clamp_min(base))
-        return cls(cloud, centre, values, axes, equal, equal.clamp_min(eps**0.25), coincident)
+        noise = torch.where(coincident, 32 * eps, noise)
+        return cls(cloud, centre, values, axes, equal, equal.clamp_min(eps**0.25), noise, coincident)
 
     @property
     def gaps(self) -> Tensor:
