@@ -50,8 +50,8 @@ class PCAFrame(Frame):
         frame_from: names of the inputs that the frame is built from, in order of precedence. The first point or vector
             gives the axes; further points, vectors and pseudovectors, and scalars as labels of nodes, are asked where
             these leave a choice between several frames of a symmetric cloud. Only directions, lengths relative to the
-            longest and scalars relative to the largest of a cloud count, so units do not matter. ``None`` stands for
-            the first point input alone.
+            longest and scalars relative to the largest of a cloud count, so units do not matter; vectors count as a
+            set, whichever node has which. ``None`` stands for the first point input alone.
 
     Exactness: equivariant up to round-off, for outputs of any degree if the cloud spans a plane, up to l = 5 if it
     is a line or a single place. Frames are computed in float64. Gradients are those of the eigenvectors, or of the
