@@ -138,7 +138,7 @@ def error(frame: Frame, points: Tensor, dtype: torch.dtype) -> float:
     shift = torch.randn(DRAWS, 1, 3, dtype=torch.float64, generator=draws)
     copies = torch.stack([points[p] for p in order]) @ linear.mT + shift
     backbone = Backbone().to(dtype)
-    model = ge.FrameAveraging(backbone, SIGNATURE, "E(3)", frame)
+    model = ge.FrameAveraging(backbone, SIGNATURE, "E(3)", frame).eval()
     with torch.no_grad():
         arrow, energy = (values.double() for values in model(points.to(dtype).unsqueeze(0)))
         arrows, energies = (values.double() for values in model(copies.to(dtype)))
@@ -150,7 +150,7 @@ def error(frame: Frame, points: Tensor, dtype: torch.dtype) -> float:
 
 def readout(frame: Frame, dtype: torch.dtype, n: int) -> Callable[[Tensor], Tensor]:
     """A fixed linear function of the outputs of the framed model, ``[B, N, 3]`` → ``[B]``."""
-    model = ge.FrameAveraging(Backbone().to(dtype), SIGNATURE, "E(3)", frame)
+    model = ge.FrameAveraging(Backbone().to(dtype), SIGNATURE, "E(3)", frame).eval()
     weight = torch.randn(n, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(3)).to(dtype)
     return lambda points: (torch.cat(model(points), -1) * weight).sum((1, 2))
 
