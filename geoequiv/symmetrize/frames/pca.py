@@ -137,6 +137,7 @@ class PCAFrame(Frame):
         centre = self.source(side).centre
         return framed(linear, None if centre is None else centroid(fields[centre], layout), linear), weights
 
+    @torch._disable_dynamo  # sizes depend on values: torch.compile breaks its graph here and loses nothing
     def elements(self, fields: Mapping[str, Any], side: Side, layout: Layout) -> tuple[Element, Tensor | None]:
         """What the frame is, where the values of the fields can be looked at."""
         spectrum = self.spectrum(fields, side, layout)

@@ -53,6 +53,7 @@ class WeightedFrame(PCAFrame):
         if not 0 <= self.threshold < 1:
             raise GroupError(f"threshold lies in [0, 1); got {self.threshold}.")
 
+    @torch._disable_dynamo  # sizes depend on values: torch.compile breaks its graph here and loses nothing
     def elements(self, fields: Mapping[str, Any], side: Side, layout: Layout) -> tuple[Element, Tensor | None]:
         spectrum = self.spectrum(fields, side, layout)
         cloud = fields[self.source(side).cloud]
