@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from geoequiv.bench.cost import cost
 from geoequiv.bench.spec import EvaluateConfig
 from geoequiv.errors import ModelOutputError
 from geoequiv.fields import call_model
@@ -52,6 +53,8 @@ def task_metric(model: nn.Module, task: Task, config: EvaluateConfig) -> dict[st
 def symmetry_error(model: nn.Module, task: Task, config: EvaluateConfig, group: str | None = None) -> dict[str, Any]:
     """E, E′, the relative and the worst error over the first `num_items` test items, as a record has them.
 
+    `standard_errors` holds se, se_items and se_elements of E, E_prime and relative (see `Estimate`).
+
     Args:
         group: the group to measure over; None takes the suite's, or else the task's, so that rows compare.
     """
@@ -67,7 +70,11 @@ def symmetry_error(model: nn.Module, task: Task, config: EvaluateConfig, group: 
     )
     keys = ("E", "E_prime", "relative", "worst", "num_items", "num_samples", "dtype")
     measured = report.as_dict()
-    return {"group": group, **{key: measured[key] for key in keys}}
+    spread = {
+        name: {key: value for key, value in each.items() if key != "value"}
+        for name, each in measured["standard_errors"].items()
+    }
+    return {"group": group, **{key: measured[key] for key in keys}, "standard_errors": spread}
 
 
 def inference_seconds(model: nn.Module, task: Task, config: EvaluateConfig) -> dict[str, Any]:
@@ -88,6 +95,16 @@ def inference_seconds(model: nn.Module, task: Task, config: EvaluateConfig) -> d
         "batch_size": size,
         "threads": torch.get_num_threads(),
     }
+
+
+def operations(model: nn.Module, task: Task, config: EvaluateConfig) -> dict[str, float]:
+    """Floating-point operations of one test item, as a record has them: forward, and backward to the parameters."""
+    was_training = model.training
+    model.eval()
+    batch = _first(task.splits["test"], 2)
+    counted = cost(model, task.signature, batch, min(2, len(task.splits["test"])))
+    model.train(was_training)
+    return {"forward": counted.forward, "backward": counted.backward}
 
 
 def parameters(model: nn.Module) -> int:

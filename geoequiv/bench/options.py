@@ -126,15 +126,13 @@ def _why_not(annotation: Any, value: Any, alone: bool = False) -> str | None:
 
 def _coerced(annotation: Any, value: Any) -> Any:
     """Write 1 as 1.0 where a float is meant, so that equal settings give equal run ids."""
-    if annotation is float and isinstance(value, int | str) and not isinstance(value, bool):
+    if annotation in (float, float | None) and isinstance(value, int | str) and not isinstance(value, bool):
         try:
             return float(value)
         except ValueError:
             return value
     if annotation is int and isinstance(value, float) and value.is_integer():
         return int(value)
-    if annotation == float | None and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
     return value
 
 

@@ -14,11 +14,12 @@ from torch import nn
 
 from geoequiv import catalog
 from geoequiv.bench.environment import environment
-from geoequiv.bench.evaluate import inference_seconds, parameters, symmetry_error, task_metric
+from geoequiv.bench.evaluate import inference_seconds, operations, parameters, symmetry_error, task_metric
 from geoequiv.bench.spec import EvaluateConfig, RunSpec, symmetry_label
 from geoequiv.bench.store import RunLocked, Store
 from geoequiv.errors import GeoequivError
 from geoequiv.tasks import Task
+from geoequiv.tasks.label_symmetry import estimated_label_symmetry
 from geoequiv.training import TrainConfig, fit
 
 SCHEMA = 1
@@ -83,6 +84,7 @@ def failed_record(spec: RunSpec, error: str, started: str | None = None) -> dict
         "equivariance_own": None,
         "equivariance_before": None,
         "params": None,
+        "flops": None,
         "seconds": None,
         "task_card": None,
         "environment": environment(),
@@ -94,7 +96,8 @@ def failed_record(spec: RunSpec, error: str, started: str | None = None) -> dict
 def build(spec: RunSpec, task: Task) -> tuple[nn.Module, Callable[..., Any]]:
     """The model as it is trained (wrapped, if its symmetry is a wrapper), and its objective.
 
-    A symmetry of the catalog that takes a `loss` is an objective; any other is a wrapper around the model.
+    A symmetry of the catalog that takes a `loss` is an objective; any other is a wrapper around the model, trained with
+    the task's loss alone or with the objective that it names as `trained_with`.
     """
     name, options = spec.part("model")
     model = _call(catalog.load("model", name), options, signature=task.signature)
@@ -103,8 +106,9 @@ def build(spec: RunSpec, task: Task) -> tuple[nn.Module, Callable[..., Any]]:
     if "loss" in inspect.signature(symmetry).parameters:
         return model, _call(symmetry, options, model=model, signature=task.signature, loss=task.loss)
     wrapped = _call(symmetry, options, model=model, signature=task.signature)
-    objective = catalog.load("symmetry", "none")
-    return wrapped, objective(model=wrapped, signature=task.signature, loss=task.loss)
+    objective = catalog.load("symmetry", getattr(wrapped, "trained_with", "none"))
+    offered = {"group": getattr(wrapped, "group", None), "model": wrapped}
+    return wrapped, _call(objective, {}, signature=task.signature, loss=task.loss, **offered)
 
 
 def load_task(spec: RunSpec, data_dir: Path | None) -> Task:
@@ -150,6 +154,7 @@ def _measured(spec: RunSpec, directory: Path, data_dir: Path | None, progress: b
         "equivariance_own": own,
         "equivariance_before": before,
         "params": parameters(model),
+        "flops": operations(model, task, evaluate),
         "seconds": {"train": result.train_seconds, **inference_seconds(model, task, evaluate)},
         "task_card": task_card(task),
         "finished": _now(),
@@ -163,7 +168,7 @@ def task_card(task: Task) -> dict[str, Any]:
         "signature": str(task.signature),
         "symmetry": task.symmetry,
         "metric": {"name": task.metric.name, "unit": task.metric.unit, "better": task.metric.better},
-        "symmetry_error": task.symmetry_error() if task.symmetry_error else None,
+        "symmetry_error": task.symmetry_error() if task.symmetry_error else estimated_label_symmetry(task),
         "checksum": task.checksum,
         "citation": task.citation,
         "references": [

@@ -13,7 +13,7 @@ from geoequiv.config import Section
 #: Parameters of a model, symmetry or task that the bench fills in; a suite cannot set them.
 RESERVED = frozenset({"self", "signature", "model", "loss", "generator", "data_dir", "chunk"})
 #: Training settings that cannot change a result, and so are no part of a run's id.
-IMMATERIAL = ("checkpoint_seconds",)
+IMMATERIAL = ("checkpoint_seconds", "log_every")
 
 
 class EvaluateConfig(Section):
@@ -86,6 +86,8 @@ def symmetry_label(name: str, options: Mapping[str, Any], claims: str | None = N
     'REMUL β=0.1 SO(3)'
     >>> symmetry_label("none", {}, claims="E(3)")
     'built-in E(3)'
+    >>> symmetry_label("remul", {"group": "SO(3)", "weighting": "constrained", "epsilon": 0.01, "beta": 1.0})
+    'REMUL relative≤0.01 SO(3)'
     >>> symmetry_label("group_averaging", {"group": "SO(3)", "num_samples": 4, "subgroup": "O"})
     'group averaging SO(3) (4 samples × O)'
 
@@ -98,14 +100,46 @@ def symmetry_label(name: str, options: Mapping[str, Any], claims: str | None = N
     if name == "none":
         return f"built-in {claims}" if claims else "none"
     if name == "remul":
-        weighting = options.get("weighting", "constant")
-        alpha = f"α={options['alpha']:g} " if options.get("alpha", 1) != 1 else ""
-        beta = f"β={options['beta']:g} " if "beta" in options else ""
-        return f"REMUL {alpha}{beta}{'' if weighting == 'constant' else f'{weighting} '}{group}"
+        return remul_label(options)
     if name == "frame_averaging":
         return f"frame averaging {group} ({options.get('frame', 'pca')})"
     if name == "group_averaging":
         samples, subgroup, degree = (options.get(name) for name in ("num_samples", "subgroup", "quadrature"))
         how = f" ({samples} samples{f' × {subgroup}' if subgroup else ''})" if samples else ""
         return f"group averaging {group}" + (f" (quadrature {degree})" if degree is not None else how)
+    if name == "test_time_averaging":
+        samples = f"{options['num_samples']} samples" if options.get("num_samples") else ""
+        trained = options.get("training", "none")
+        notes = ", ".join(each for each in (samples, "" if trained == "none" else f"trained with {trained}") if each)
+        return f"test-time averaging {group}" + (f" ({notes})" if notes else "")
+    if name == "invariance_loss":
+        late = f"late ({options['start']:.0%}) " if options.get("start") else ""
+        return f"{late}invariance loss β={options.get('weight', 1):g} {group}"
+    if name == "latent_equivariance":
+        where = ", ".join(options[key] for key in ("layer", "type") if options.get(key))
+        return f"latent equivariance β={options.get('weight', 1):g} {group}" + (f" ({where})" if where else "")
+    if name == "augmentation" and options.get("num_samples", 1) != 1:
+        return f"augmentation {group} ({options['num_samples']} samples)"
     return f"{name} {group}".strip()
+
+
+def remul_label(options: Mapping[str, Any]) -> str:
+    """How the leaderboard names a run with REMUL: how its terms are weighed, the group, and what is not the default."""
+    weighting = options.get("weighting", "constant")
+    beta = options.get("beta", 1)
+    if weighting == "constrained":
+        how = f"{'E′' if options.get('bound') == 'E_prime' else 'relative'}≤{options['epsilon']:g}"
+    elif weighting in ("linear", "cosine"):
+        how = f"β={options.get('beta_start') or 0:g}→{beta:g} {weighting}"
+    elif weighting == "constant":
+        how = f"β={beta:g}"
+    else:
+        how = weighting if beta == 1 else f"β={beta:g} {weighting}"
+    draws, sampling = options.get("num_samples", 1), options.get("sampling", "haar")
+    notes = [
+        *(["prediction"] if options.get("anchor") == "prediction" and weighting != "constrained" else []),
+        *([sampling if sampling == "small-angle" else f"{sampling} of {draws}"] if sampling != "haar" else []),
+        *([f"{draws} samples"] if draws != 1 and sampling != "adversarial" else []),
+    ]
+    alpha = f"α={options['alpha']:g} " if options.get("alpha", 1) != 1 else ""
+    return f"REMUL {alpha}{how} {options.get('group', '')}".strip() + (f" ({', '.join(notes)})" if notes else "")

@@ -1,6 +1,6 @@
 """Typed fields: signatures, batches, and the action of a group on them."""
 
-from geoequiv.fields.action import act, fold, replicate, unfold
+from geoequiv.fields.action import act, fold, replicate, turn, unfold
 from geoequiv.fields.calling import Call, call_model, invoke, name_outputs, restore_outputs
 from geoequiv.fields.layout import Layout, check_finite
 from geoequiv.fields.signature import Side, Signature
@@ -20,5 +20,6 @@ __all__ = [
     "name_outputs",
     "replicate",
     "restore_outputs",
+    "turn",
     "unfold",
 ]

@@ -1,5 +1,6 @@
 """The only place where a batch is transformed."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -10,13 +11,15 @@ from geoequiv.fields.graphs import graph_fields, is_graph, repeat_graph, with_fi
 from geoequiv.fields.layout import Layout, check_float, check_nodes, is_index
 from geoequiv.fields.relabel import relabel
 from geoequiv.fields.signature import Side
+from geoequiv.fields.types import FieldType
 from geoequiv.groups import Element
 
 
 def act(element: Element | Tensor, fields: Any, side: Side, layout: Layout | None = None) -> Any:
     r"""Transform the fields a signature side names; everything else passes through untouched.
 
-    Where the element relabels nodes, a ``mask`` goes along with them.
+    Where the element relabels nodes, a ``mask`` goes along with them, and so do the node numbers in ``edge_index`` and
+    the like; edges keep their order and what is given per edge.
 
     .. math:: (x_k)_k \mapsto (\rho_k(g)\, x_k)_k
 
@@ -42,24 +45,57 @@ def act(element: Element | Tensor, fields: Any, side: Side, layout: Layout | Non
     if is_graph(fields):
         found = graph_fields(fields)
         moved = act(element, found, side, layout)
-        return with_fields(fields, {name: moved[name] for name in side})
+        changed = [name for name in moved if name in side or moved[name] is not found.get(name)]
+        return with_fields(fields, {name: moved[name] for name in changed})
     if layout is None and (element.shape or element.nodes is not None):
         layout = Layout.of(fields, side, element.dim)
     if layout is not None:
         check_batch(element, layout)
         check_nodes(element, layout)
-    items = None if layout is None else len(layout.shape)
     moved = dict(fields)
-    if element.permutation is not None and isinstance(fields.get("mask"), Tensor):
+    if element.permutation is not None and layout is not None and layout.is_ragged:
+        moved |= relabelled_indices(element.permutation, fields, side, layout, 0)
+    elif element.permutation is not None and isinstance(fields.get("mask"), Tensor):
         moved["mask"] = relabel(fields["mask"], element.permutation, -1)
     for name, kind in side.items():
         if name not in fields:
             raise BatchError(f"The signature names '{name}', but the batch holds only {sorted(map(str, fields))}.")
         values = fields[name]
         check_float(values, name)
-        here = element if layout is None else layout.align(element, values, 0, name, kind.per_graph)
-        moved[name] = kind.act(here, values, name, items)
+        moved[name] = kind.act(element, values, name) if layout is None else turn(kind, element, values, name, layout)
     return moved
+
+
+def turn(kind: FieldType, element: Element, values: Tensor, name: str, layout: Layout, lead: int = 0) -> Tensor:
+    """ρ(g) on one field of a batch, whatever its layout.
+
+    Args:
+        element: batch shape ``[*replicas, *shape]``; lengths of 1 broadcast.
+        values: the field, behind ``lead`` replica axes.
+    """
+    items = lead + len(layout.shape)
+    if element.permutation is not None and layout.is_ragged:
+        n = element.permutation.shape[-1]
+        if layout.on_nodes(values, lead, name, kind.per_graph):
+            rows = layout.across(element.permutation, lead)
+            for axis in (lead, lead + 1) if kind.kind == "adjacency" else (lead,):
+                values = relabel(values, rows, axis)
+        elif kind.kind in ("node", "adjacency"):
+            for axis in kind.node_axes(values, items, n, element.dim, name):
+                values = relabel(values, element.permutation, axis)
+        element = Element(element.linear, element.translation)
+    return kind.act(layout.align(element, values, lead, name, kind.per_graph), values, name, items)
+
+
+def relabelled_indices(
+    permutation: Tensor, fields: Mapping[str, Any], side: Side, layout: Layout, lead: int
+) -> dict[str, Tensor]:
+    """The fields of node numbers of a ragged batch, such as ``edge_index``: ``[*replicas, …]``."""
+    names = [name for name, value in fields.items() if is_index(name) and isinstance(value, Tensor)]
+    if not any(name not in side for name in names):
+        return {}
+    rows = layout.across(permutation, lead)
+    return {name: rows[..., fields[name]] for name in names if name not in side}
 
 
 def check_batch(element: Element, layout: Layout) -> None:
@@ -72,34 +108,40 @@ def check_batch(element: Element, layout: Layout) -> None:
         )
 
 
-def replicate(elements: Element, fields: Any, side: Side, layout: Layout) -> Any:
+def replicate(elements: Element, fields: Any, side: Side, layout: Layout, original: bool = False) -> Any:
     """F transformed copies of a batch, as one larger batch of the same layout.
 
     Args:
         elements: ``[F, *shape]`` (lengths of 1 broadcast over the items).
         fields: a dict of tensors, or a PyG object.
         side: types of the fields to transform.
+        original: put the batch itself, bit for bit, before its copies, which makes F + 1.
 
     Returns:
         The same form: dense fields ``[F·B, …]`` (``[F, …]`` for a single cloud), ragged fields ``[F·n, …]`` with the
         batch vector and index fields offset copy by copy. Tensors that the signature does not name are repeated where
         they have one row per item, node or edge, and passed on untouched otherwise.
     """
-    copies = elements.shape[0]
+    copies = elements.shape[0] + original
     graph = fields if is_graph(fields) else None
     found = graph_fields(graph) if graph is not None else fields
     moved: dict[str, Any] = {}
     check_nodes(elements, layout)
+    if elements.permutation is not None and layout.is_ragged:
+        for name, numbers in relabelled_indices(elements.permutation, found, side, layout, 1).items():
+            parts = [found[name], *numbers] if original else numbers
+            moved[name] = torch.cat([part + i * layout.nodes for i, part in enumerate(parts)], dim=-1)
     if elements.permutation is not None and layout.mask is not None:
-        mask = layout.mask.expand(copies, *layout.mask.shape)
-        moved["mask"] = fold(relabel(mask, elements.permutation, -1), layout)
+        mask = relabel(layout.mask.expand(copies - original, *layout.mask.shape), elements.permutation, -1)
+        moved["mask"] = fold(torch.cat([layout.mask.unsqueeze(0), mask]) if original else mask, layout)
     for name, kind in side.items():
         values = found[name]
         check_float(values, name)
-        whole = values.expand(copies, *values.shape)
+        whole = values.expand(copies - original, *values.shape)
         if kind.kind != "scalar" or elements.nodes is not None:
-            here = layout.align(elements, whole, 1, name, kind.per_graph)
-            whole = kind.act(here, whole, name, 1 + len(layout.shape))
+            whole = turn(kind, elements, whole, name, layout, 1)
+        if original:
+            whole = torch.cat([values.unsqueeze(0), whole])
         moved[name] = fold(whole, layout)
     if graph is not None:
         return repeat_graph(graph, moved, copies)

@@ -98,9 +98,11 @@ class Layout:
             if rows == self.shape[0]:
                 return None
             raise BatchError(f"Field '{name}' has {rows} rows, expected one for each of {self.shape[0]} graphs.")
-        if rows == self.nodes:
+        of_edges = self.edges is not None and rows == self.edges.shape[1]
+        if rows == self.nodes and not (of_edges and "edge" in name):  # PyG's rule where there are as many edges
             return self.batch
-        if self.edges is not None and rows == self.edges.shape[1]:
+        if of_edges:
+            assert self.edges is not None
             return self.batch[self.edges[0]]
         if rows == self.shape[0]:
             return None
@@ -108,6 +110,42 @@ class Layout:
             f"Field '{name}' has {rows} rows: that fits neither the {self.nodes} nodes of the batch index nor its "
             f"{self.shape[0]} graphs."
         )
+
+    def on_nodes(self, values: Tensor, lead: int, name: str = "field", per_graph: bool = False) -> bool:
+        """Ragged: whether the rows of ``values`` (axis ``lead``) are the nodes of the batch."""
+        return self.rows(values, lead, name, per_graph) is self.batch
+
+    def on_edges(self, values: Tensor, lead: int, name: str = "field", per_graph: bool = False) -> bool:
+        """Ragged: whether the rows of ``values`` (axis ``lead``) are the edges of the batch."""
+        rows = self.rows(values, lead, name, per_graph)
+        return rows is not None and rows is not self.batch
+
+    def members(self, nodes: int) -> Tensor:
+        """Ragged, all graphs of ``nodes`` nodes: the rows of each graph in their order, ``[graphs, nodes]``."""
+        assert self.batch is not None
+        return self.batch.argsort(stable=True).reshape(self.shape[0], nodes)
+
+    def places(self, nodes: int) -> Tensor:
+        """Ragged, all graphs of ``nodes`` nodes: the number that each row has in its graph, ``[rows]``."""
+        members = self.members(nodes)
+        numbers = torch.arange(nodes, device=members.device).expand_as(members)
+        return torch.empty_like(members.flatten()).scatter(0, members.flatten(), numbers.flatten())
+
+    def across(self, permutation: Tensor, lead: int) -> Tensor:
+        """Ragged: relabellings of each graph, ``[*replicas, *shape, n]``, as those of all rows, ``[*replicas, nodes]``.
+
+        Args:
+            permutation: without the axis of the graphs, or with a length of 1 there, it is the same for all.
+            lead: number of replica axes.
+        """
+        members = self.members(permutation.shape[-1])
+        permutation = permutation.to(members.device)
+        if permutation.ndim == lead + 1:
+            permutation = permutation.unsqueeze(lead)
+        replicas = permutation.shape[:lead]
+        places = members.expand(*replicas, *members.shape).gather(-1, permutation.expand(*replicas, *members.shape))
+        rows = members.flatten().expand(*replicas, self.nodes)
+        return torch.empty_like(rows).scatter(-1, rows, places.flatten(-2))
 
     def align(
         self, per_item: PerItem, values: Tensor, lead: int = 0, name: str = "field", per_graph: bool = False
@@ -126,12 +164,15 @@ def check_nodes(element: Element, layout: Layout) -> None:
     """Raise BatchError if the element relabels nodes and the batch does not consist of clouds of that many."""
     if element.nodes is None:
         return
-    if layout.is_ragged:
-        raise BatchError(
-            f"Relabelling {element.nodes} nodes works on dense batches [..., n, d] only: this batch is ragged (it has "
-            "a batch vector, an edge index or is a graph object)."
-        )
-    if layout.nodes != element.nodes:
+    if layout.batch is not None:
+        sizes = torch.bincount(layout.batch)
+        if bool((sizes != element.nodes).any()):
+            graph = int((sizes != element.nodes).nonzero()[0])
+            raise BatchError(
+                f"The group relabels {element.nodes} nodes, but graph {graph} of this batch has {int(sizes[graph])}. "
+                "Graphs of different sizes can be padded to a dense batch with a mask, which is relabelled with them."
+            )
+    elif layout.nodes != element.nodes:
         raise BatchError(
             f"The group relabels {element.nodes} nodes, but the clouds of this batch have {layout.nodes}. "
             "(Where all fields belong to whole items, give the layout of the inputs: act(…, layout=…).)"

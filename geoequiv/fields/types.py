@@ -46,7 +46,8 @@ class FieldType:
     stays. A scalar has a free channel axis, so that ``[*batch, n]`` could be either: it is one number per node, unless
     n is the declared multiplicity (``scalar*5`` under S(5)). ``energy: scalar per graph`` says it: such a field has one
     value per cloud, whatever its shape, and models sum over nodes to give it. Isometries leave ``node`` and
-    ``adjacency`` alone, relabellings leave ``image`` alone. Relabelling is for dense batches.
+    ``adjacency`` alone, relabellings leave ``image`` alone. In ragged batches the rows
+    are relabelled within each graph.
 
     Args:
         kind: one of the above.

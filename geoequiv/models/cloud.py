@@ -11,7 +11,7 @@ from geoequiv.fields import FieldType, Signature
 from geoequiv.models.pairs import AllPairs, EdgeList, Pairs, within_clouds
 
 #: what E(3)-equivariant architectures built from distances and differences can read and write
-GEOMETRIC = ("point", "vector", "scalar")
+GEOMETRIC = ("point", "vector", "scalar", "adjacency")
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class Cloud:
         vectors: ``[..., N, V, 3]``.
         scalars: ``[..., N, S]``.
         other: ``[..., N, R]``, all further field types, flattened.
+        relations: ``[..., N, N, A]``, what an ``adjacency`` says of two nodes (row i receives).
         mask: ``[..., N]`` bool, True where a node is real, or None.
         batch: ``[n]``, the cloud of each node (ragged), or None (dense).
         edge_index: ``[2, E]`` (senders, receivers), or None for all pairs.
@@ -32,6 +33,7 @@ class Cloud:
     vectors: Tensor
     scalars: Tensor
     other: Tensor
+    relations: Tensor
     mask: Tensor | None
     batch: Tensor | None
     edge_index: Tensor | None
@@ -46,11 +48,11 @@ class Cloud:
 
         Args:
             values: 0 at padding.
-            mean: divide by the number of real nodes.
+            mean: divide by the number of real nodes (0 for a cloud of padding alone).
         """
         if self.batch is None:
             total = values.sum(-2)
-            count = values.shape[-2] if self.mask is None else self.mask.sum(-1, keepdim=True)
+            count = values.shape[-2] if self.mask is None else self.mask.sum(-1, keepdim=True).clamp(min=1)
             return total / count if mean else total
         graphs = int(self.batch.max()) + 1
         total = values.new_zeros(graphs, values.shape[-1]).index_add(0, self.batch, values)
@@ -97,17 +99,25 @@ class Ports:
         self.points = sum(field.multiplicity for field in inputs.values() if field.kind == "point")
         self.vectors = sum(field.multiplicity for field in inputs.values() if field.kind == "vector")
         self.scalars = sum(field.multiplicity for field in inputs.values() if field.kind == "scalar")
-        self.width = sum(field.size() for field in inputs.values())
+        self.relations = sum(field.multiplicity for field in inputs.values() if field.kind == "adjacency")
+        self.width = sum(field.size() for field in inputs.values() if field.kind != "adjacency")
         self.out_width = sum(field.size() for field in outputs.values())
         self.out_points = sum(field.multiplicity for field in outputs.values() if field.kind == "point")
         self.out_vectors = sum(field.multiplicity for field in outputs.values() if field.kind == "vector")
         self.out_scalars = sum(field.multiplicity for field in outputs.values() if field.kind == "scalar")
         self.directions = self.vectors + max(self.points - 1, 0)
         self.origin_channels = self._origin_channels()
-        if all(field.per_graph for field in inputs.values()):
+        for name in outputs.of_kind("adjacency"):
+            raise SignatureError(f"{architecture} predicts nodes and graphs, not pairs: '{name}' in '{signature}'.")
+        if all(field.per_graph or field.kind == "adjacency" for field in inputs.values()):
             raise SignatureError(f"{architecture} needs an input that lives on nodes; '{signature}' has none.")
         if self.points == 0 and (needs_point or self.out_points):
             raise SignatureError(f"{architecture} needs an input of type point; '{signature}' has none.")
+
+    @property
+    def pair_invariants(self) -> int:
+        """Invariants of a pair: products of scalars, squared distances, relations."""
+        return self.scalars + self.points + self.relations
 
     def read(self, fields: Mapping[str, Tensor]) -> Cloud:
         """The cloud of a batch.
@@ -122,13 +132,20 @@ class Ports:
         """
         mask, batch, edge_index = fields.get("mask"), fields.get("batch"), fields.get("edge_index")
         if edge_index is not None and batch is None:  # one graph
-            some = next(fields[name] for name, field in self.signature.inputs.items() if not field.per_graph)
+            some = fields[self._on_nodes()]
             batch = torch.zeros(some.shape[0], dtype=torch.int64, device=some.device)
         columns: dict[str, list[Tensor]] = {"point": [], "vector": [], "scalar": [], "other": []}
+        relations: list[Tensor] = []
         for name, field in self.signature.inputs.items():
             if name not in fields:
                 raise BatchError(f"Input '{name}' of '{self.signature}' is missing; got {sorted(fields)}.")
             values, size = fields[name], field.size()
+            if field.kind == "adjacency":
+                if batch is not None:
+                    raise BatchError(f"Field '{name}' is a matrix over nodes: give a dense batch, not a ragged one.")
+                field.trailing(values, 3, name)
+                relations.append(values if size > 1 else values.unsqueeze(-1))
+                continue
             if field.is_scalar and values.shape[-1:] != (size,):
                 got = list(values.shape)
                 raise BatchError(f"Field '{name}' is a {field}: expected shape [..., {size}], got {got}.")
@@ -146,7 +163,8 @@ class Ports:
         return Cloud(
             points.unflatten(-1, (self.points, 3)),
             vectors.unflatten(-1, (self.vectors, 3)),
-            scalars, other, mask, batch, edge_index,
+            scalars, other,
+            torch.cat(relations, dim=-1) if relations else scalars.new_zeros(0), mask, batch, edge_index,
         )  # fmt: skip
 
     def origins(self, cloud: Cloud) -> Tensor:
@@ -209,10 +227,15 @@ class Ports:
             outputs[name] = self._finish(values, field, cloud)
         return outputs if len(outputs) > 1 else next(iter(outputs.values()))
 
+    def _on_nodes(self) -> str:
+        """Name of the first input that has one value per node."""
+        inputs = self.signature.inputs
+        return next(name for name, field in inputs.items() if not field.per_graph and field.kind != "adjacency")
+
     def _nodes(self, fields: Mapping[str, Tensor]) -> tuple[int, ...]:
         """Batch axes and number of nodes of a dense batch."""
-        name, field = next((name, field) for name, field in self.signature.inputs.items() if not field.per_graph)
-        values = fields[name]
+        name = self._on_nodes()
+        values, field = fields[name], self.signature.inputs[name]
         return tuple(values.shape[:-1]) if field.is_scalar else field.lead(values, 3, name)
 
     def _origin_channels(self) -> list[int]:
@@ -253,6 +276,13 @@ def squared_distances(points: Tensor, pairs: Pairs) -> Tensor:
 
 
 def pair_invariants(cloud: Cloud, pairs: Pairs) -> Tensor:
-    """Products of the scalars and squared distances of each pair: ``[..., N, N−1, S + P]`` (or ``[E, S + P]``)."""
+    """Products of the scalars, squared distances and relations of each pair.
+
+    Returns:
+        ``[..., N, N−1, S + P + A]`` (or ``[E, S + P]``); as many as ``Ports.pair_invariants``.
+    """
     products = pairs.receiver(cloud.scalars) * pairs.sender(cloud.scalars)
-    return torch.cat([products, squared_distances(cloud.points, pairs)], dim=-1)
+    invariants = [products, squared_distances(cloud.points, pairs)]
+    if isinstance(pairs, AllPairs) and cloud.relations.numel():
+        invariants.append(pairs.between(cloud.relations))
+    return torch.cat(invariants, dim=-1)

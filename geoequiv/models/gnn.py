@@ -40,7 +40,7 @@ class GNN(nn.Module):
         super().__init__()
         self.ports = ports = Ports(signature, architecture="GNN")
         self.relative = relative
-        edges = ports.scalars + ports.points + (3 * (ports.points + ports.vectors) if relative else 0)
+        edges = ports.pair_invariants + (3 * (ports.points + ports.vectors) if relative else 0)
         self.embed = nn.Linear(ports.width, width)
         self.layers = nn.ModuleList(MessageLayer(width, edges) for _ in range(depth))
         self.decode = perceptron(width, width, ports.out_width)

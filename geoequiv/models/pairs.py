@@ -28,6 +28,8 @@ class AllPairs:
     @classmethod
     def of(cls, nodes: int, mask: Tensor | None, device: torch.device) -> "AllPairs":
         """The pairs of clouds of ``nodes`` nodes."""
+        if torch.compiler.is_compiling():  # a compiled graph holds the index by itself, and warns of caches
+            return cls(nodes, senders_of.__wrapped__(nodes, device), mask)
         return cls(nodes, senders_of(nodes, device), mask)
 
     def receiver(self, values: Tensor) -> Tensor:
@@ -37,6 +39,11 @@ class AllPairs:
     def sender(self, values: Tensor) -> Tensor:
         """Values of j for each pair: ``[..., N, F]`` → ``[..., N, N−1, F]``."""
         return values.index_select(-2, self.index).unflatten(-2, (self.nodes, self.nodes - 1))
+
+    def between(self, values: Tensor) -> Tensor:
+        """Values of the pairs themselves: ``[..., N, N, F]`` → ``[..., N, N−1, F]``."""
+        places = torch.arange(self.nodes, device=self.index.device).repeat_interleave(self.nodes - 1) * self.nodes
+        return values.flatten(-3, -2).index_select(-2, places + self.index).unflatten(-2, (self.nodes, self.nodes - 1))
 
     def sum(self, values: Tensor) -> Tensor:
         """Sum over j: ``[..., N, N−1, F]`` → ``[..., N, F]``; padding nodes send nothing."""

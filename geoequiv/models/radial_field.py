@@ -40,7 +40,7 @@ class RadialField(nn.Module):
         if ports.out_scalars:
             raise SignatureError(f"RadialField has no node features to predict scalars from: '{signature}'.")
         directions = ports.directions
-        self.fields = nn.ModuleList(gain(1 + ports.scalars + ports.points, width) for _ in range(depth))
+        self.fields = nn.ModuleList(gain(1 + ports.pair_invariants, width) for _ in range(depth))
         self.speeds = nn.ModuleList(perceptron(directions, width, directions) for _ in range(depth * (directions > 0)))
         heads = ports.out_vectors + max(ports.out_points - 1, 0)
         self.proportions = nn.Parameter(torch.zeros(heads, 1 + directions))

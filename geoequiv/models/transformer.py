@@ -1,13 +1,18 @@
 """A plain transformer with one token per node: no symmetry but permutations."""
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from geoequiv.errors import SignatureError
+from geoequiv.errors import SignatureError, unknown
 from geoequiv.fields import Signature
-from geoequiv.models.cloud import Ports
+from geoequiv.models.cloud import Cloud, Ports, smooth_norm
 from geoequiv.models.padding import Padding
+from geoequiv.models.perceptron import perceptron
+
+#: norm → the module that a width makes
+NORMS = {"layer": nn.LayerNorm, "rms": nn.RMSNorm}
 
 
 class Transformer(nn.Module):
@@ -24,27 +29,45 @@ class Transformer(nn.Module):
         depth: blocks.
         heads: attention heads, a divisor of ``width``.
         expansion: hidden features of the perceptron over ``width``.
+        norm: "layer" or "rms" (without mean and bias).
+        distance_bias: whether a learned function of the distances between two nodes, one per head and the same in all
+            blocks, is added to the logits of their attention. It sees all points of the signature; tokens stay as they
+            are, so that no symmetry comes of it. An ``adjacency`` input always adds a linear function of what it says.
 
     Raises:
-        SignatureError: for a point output without a point input, or a width that heads do not divide.
+        SignatureError: for a point output without a point input, a width that heads do not divide, another norm, or a
+            distance bias without points.
 
     Exactness: equivariant to permutations up to round-off; not to rotations, reflections or translations.
     Inputs that require grad (forces) take the attention kernel that can be differentiated twice.
-    Reference: Vaswani et al. 2017; pre-norm as Xiong et al. 2020; the backbone of REMUL (there 384 × 10, 8 heads).
+    Reference: Vaswani et al. 2017; pre-norm as Xiong et al. 2020. REMUL's gravity backbone is 384 × 10 with 8 heads
+    (batch 64, lr 3e-4, 50 000 steps); distances as logits as in Ying et al. 2021 (Graphormer), there of hops.
     """
 
     claims = None
 
     def __init__(
-        self, signature: Signature | str, width: int = 64, depth: int = 4, *, heads: int = 4, expansion: int = 4
+        self,
+        signature: Signature | str,
+        width: int = 64,
+        depth: int = 4,
+        *,
+        heads: int = 4,
+        expansion: int = 4,
+        norm: str = "layer",
+        distance_bias: bool = False,
     ) -> None:
         super().__init__()
         if width % heads:
             raise SignatureError(f"Transformer: {heads} heads do not divide a width of {width}.")
-        self.ports = Ports(signature, architecture="Transformer")
-        self.embed = nn.Linear(self.ports.width, width)
-        self.blocks = nn.ModuleList(Block(width, heads, expansion) for _ in range(depth))
-        self.norm = nn.LayerNorm(width)
+        if norm not in NORMS:
+            raise SignatureError(unknown("norm of Transformer", norm, NORMS))
+        self.ports = ports = Ports(signature, architecture="Transformer", needs_point=distance_bias)
+        self.embed = nn.Linear(ports.width, width)
+        self.blocks = nn.ModuleList(Block(width, heads, expansion, norm) for _ in range(depth))
+        self.distances = perceptron(ports.points, 32, heads) if distance_bias else None
+        self.relations = nn.Linear(ports.relations, heads, bias=False) if ports.relations else None
+        self.norm = NORMS[norm](width)
         self.head = nn.Linear(width, self.ports.out_width)
 
     def forward(self, **fields: Tensor) -> Tensor | dict[str, Tensor]:
@@ -52,21 +75,38 @@ class Transformer(nn.Module):
         cloud = self.ports.read(fields)
         flat = cloud.flat
         padding = None if cloud.batch is None else Padding.of(cloud.batch)
-        tokens = self.embed(flat)
-        mask = cloud.mask
+        tokens, places, mask = self.embed(flat), cloud.points.flatten(-2), cloud.mask
         if padding is not None:
-            tokens, mask = padding.fill(tokens), padding.mask
+            tokens, places, mask = padding.fill(tokens), padding.fill(places), padding.mask
         unbatched = tokens.ndim == 2
         tokens = tokens.unsqueeze(0) if unbatched else tokens
         visible = None
         if mask is not None:
             visible = (mask | ~mask.any(-1, keepdim=True))[..., None, None, :]  # an empty cloud sees its padding
+        bias = self.bias(cloud, places)
+        if bias is not None:
+            visible = bias if visible is None else bias.masked_fill(~visible, float("-inf"))
         for block in self.blocks:
             tokens = block(tokens, visible, twice=flat.requires_grad)
         tokens = tokens.squeeze(0) if unbatched else tokens
         if padding is not None:
             tokens = padding.strip(tokens)
         return self.ports.write_flat(cloud, self.head(self.norm(tokens)))
+
+    def bias(self, cloud: Cloud, places: Tensor) -> Tensor | None:
+        """What is added to the logits of attention, ``[..., heads, N, N]``, or None.
+
+        Args:
+            cloud: its relations count.
+            places: ``[..., N, 3P]``, as the tokens are laid out.
+        """
+        parts = []
+        if self.distances is not None:
+            between = (places.unsqueeze(-2) - places.unsqueeze(-3)).unflatten(-1, (-1, 3))  # [..., N, N, P, 3]
+            parts.append(self.distances(smooth_norm(between)))
+        if self.relations is not None:
+            parts.append(self.relations(cloud.relations))
+        return torch.stack(parts).sum(0).movedim(-1, -3) if parts else None
 
 
 class Block(nn.Module):
@@ -76,21 +116,28 @@ class Block(nn.Module):
         width: features of a token.
         heads: attention heads.
         expansion: hidden features over ``width``.
+        norm: a name of `NORMS`.
     """
 
-    def __init__(self, width: int, heads: int, expansion: int) -> None:
+    def __init__(self, width: int, heads: int, expansion: int, norm: str = "layer") -> None:
         super().__init__()
         self.heads = heads
-        self.norm_attention = nn.LayerNorm(width)
+        self.norm_attention = NORMS[norm](width)
         self.query_key_value = nn.Linear(width, 3 * width)
         self.mix = nn.Linear(width, width)
-        self.norm_perceptron = nn.LayerNorm(width)
+        self.norm_perceptron = NORMS[norm](width)
         self.perceptron = nn.Sequential(
             nn.Linear(width, expansion * width), nn.GELU(), nn.Linear(expansion * width, width)
         )
 
     def forward(self, tokens: Tensor, visible: Tensor | None, *, twice: bool) -> Tensor:
-        """Tokens ``[..., N, width]`` → the same; ``twice`` chooses the kernel that has a second derivative."""
+        """Tokens ``[..., N, width]`` → the same.
+
+        Args:
+            tokens: of each node.
+            visible: which keys are seen (bool), or what is added to the logits; broadcasts to ``[..., heads, N, N]``.
+            twice: take the kernel that has a second derivative.
+        """
         joint = self.query_key_value(self.norm_attention(tokens)).unflatten(-1, (3, self.heads, -1))
         query, key, value = joint.movedim(-3, 0).transpose(-3, -2)  # [..., heads, N, width / heads]
         if twice:

@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from geoequiv.errors import ConfigError
 from geoequiv.fields import Signature
 from geoequiv.groups import Group
 from geoequiv.groups import group as group_by_name
-from geoequiv.objectives.moving import move
-from geoequiv.objectives.pointwise import PointwiseLoss, as_named, evaluate
+from geoequiv.objectives.moving import layout_of, move_outputs, predict_copies
+from geoequiv.objectives.pointwise import PointwiseLoss, as_named, compare
 
 
 class AugmentedLoss(NamedTuple):
@@ -22,7 +23,9 @@ class AugmentedLoss(NamedTuple):
 
 @dataclass(frozen=True)
 class Augmentation:
-    """``ℓ(f(gx), gy)`` with one Haar draw per item and call; the untouched batch is not seen.
+    r"""``ℓ(f(gx), gy)`` with Haar draws for each item and call; the untouched batch is not seen.
+
+    .. math:: L = \frac1K \sum_k \ell(f(g_k x), g_k y), \qquad g_k \sim \text{Haar}(G)
 
     Args:
         model: called with named inputs.
@@ -30,6 +33,8 @@ class Augmentation:
         group: where g is drawn from.
         loss: point-wise ℓ(prediction, target) → scalar, applied to each output and added up.
         generator: source of the draws (on the CPU); ``None`` is torch's global one.
+        num_samples: K, copies of the batch in one step.
+        fused: whether all copies go through the model as one batch.
     """
 
     model: Callable[..., Any]
@@ -37,13 +42,22 @@ class Augmentation:
     group: str | Group
     loss: PointwiseLoss
     generator: torch.Generator | None = None
+    num_samples: int = 1
+    fused: bool = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "signature", Signature.parse(self.signature))
         object.__setattr__(self, "group", group_by_name(self.group))
         self.signature.check_group(self.group)
+        if self.num_samples < 1:
+            raise ConfigError(f"num_samples must be a positive number of draws, got {self.num_samples}.")
 
     def __call__(self, inputs: Any, targets: Tensor | Mapping[str, Tensor]) -> AugmentedLoss:
         named = as_named(targets, self.signature)
-        moved = move(inputs, named, self.signature, self.group, self.generator)
-        return AugmentedLoss(evaluate(self.model, *moved, self.signature, self.loss))
+        layout = layout_of(inputs, self.signature, self.group.dim)
+        elements = self.group.sample(self.num_samples, *layout.shape, generator=self.generator)
+        fused = self.fused and self.num_samples > 1
+        copies = predict_copies(self.model, self.signature, inputs, elements, layout, original=False, fused=fused)
+        labels = move_outputs(elements, named, self.signature, layout)
+        terms = [compare(there, label, self.signature, self.loss) for there, label in zip(copies, labels, strict=True)]
+        return AugmentedLoss(torch.stack(terms).mean())

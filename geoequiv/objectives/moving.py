@@ -1,26 +1,65 @@
-"""Moving a batch of inputs and its targets by one group element per item."""
+"""Outputs of a model for a batch and its transformed copies, and targets that are transformed along."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import torch
+from torch import Tensor
 
-from geoequiv.fields import Layout, Signature, act
+from geoequiv.errors import ModelOutputError
+from geoequiv.fields import Layout, Signature, act, call_model, replicate, unfold
 from geoequiv.fields.graphs import graph_fields, is_graph
-from geoequiv.groups import Group
+from geoequiv.groups import Element
+
+Outputs = dict[str, Tensor]
 
 
-def move(
-    inputs: Any, targets: Mapping[str, Any], signature: Signature, group: Group, generator: torch.Generator | None
-) -> tuple[Any, dict[str, Any]]:
-    """``(ρ_in(g) x, ρ_out(g) y)`` with one independent Haar draw ``g`` per item.
+def layout_of(inputs: Any, signature: Signature, dim: int) -> Layout:
+    """How a batch of inputs (a dict of tensors or a PyG object) is laid out."""
+    return Layout.of(graph_fields(inputs) if is_graph(inputs) else inputs, signature.inputs, dim)
+
+
+def predict_copies(
+    model: Callable[..., Any],
+    signature: Signature,
+    inputs: Any,
+    elements: Element,
+    layout: Layout,
+    *,
+    original: bool = True,
+    fused: bool = True,
+) -> list[Outputs]:
+    """``[f(x), f(g_1 x), …, f(g_K x)]``, without the first unless ``original``.
 
     Args:
         inputs: a dict of tensors or a PyG object.
-        targets: output name → tensor.
-        generator: source of the draws (on the CPU); ``None`` is torch's global one.
+        elements: ``[K, *shape]``, one element per copy and item.
+        layout: of the inputs.
+        fused: whether all copies go through the model as one batch, or one copy after the other.
+
+    Raises:
+        ModelOutputError: an output of the fused call does not keep the axis of the items first.
     """
-    fields = graph_fields(inputs) if is_graph(inputs) else inputs
-    layout = Layout.of(fields, signature.inputs, group.dim)
-    element = group.sample(*layout.shape, generator=generator)
-    return act(element, inputs, signature.inputs, layout), act(element, dict(targets), signature.outputs, layout)
+    if not fused:
+        here = [call_model(model, signature, inputs)] if original else []
+        turned = (act(elements[k], inputs, signature.inputs, layout) for k in range(len(elements)))
+        return here + [call_model(model, signature, each) for each in turned]
+    count = len(elements) + original
+    outputs = call_model(model, signature, replicate(elements, inputs, signature.inputs, layout, original))
+    copies: list[Outputs] = [{} for _ in range(count)]
+    for name, values in outputs.items():
+        stacked = unfold(values, count, layout)
+        if stacked is None:
+            raise ModelOutputError(
+                f"Output '{name}' has shape {list(values.shape)}, whose first axis does not hold {count} copies of the "
+                f"batch {list(layout.shape)}. Keep the axis of the items first, or set fused=False."
+            )
+        for k, copy in enumerate(stacked):
+            copies[k][name] = copy
+    return copies
+
+
+def move_outputs(
+    elements: Element, outputs: Mapping[str, Tensor], signature: Signature, layout: Layout
+) -> list[Outputs]:
+    """``[g_1 y, …, g_K y]`` of targets or predictions y, by name; what the signature does not name stays."""
+    return [dict(act(elements[k], dict(outputs), signature.outputs, layout)) for k in range(len(elements))]

@@ -1,6 +1,7 @@
 """One operator and many small frames: symmetry by averaging."""
 
 from geoequiv.symmetrize.decorators import frame_averaging, group_averaging
+from geoequiv.symmetrize.evaluation import TestTimeAveraging
 from geoequiv.symmetrize.frames import (
     FRAMES,
     Frame,
@@ -8,6 +9,7 @@ from geoequiv.symmetrize.frames import (
     LearnedFrame,
     MinimalFrame,
     PCAFrame,
+    SortingFrame,
     StochasticFrame,
     WeightedFrame,
 )
@@ -22,8 +24,10 @@ __all__ = [
     "LearnedFrame",
     "MinimalFrame",
     "PCAFrame",
+    "SortingFrame",
     "StochasticFrame",
     "Symmetrizer",
+    "TestTimeAveraging",
     "WeightedFrame",
     "frame_averaging",
     "group_averaging",

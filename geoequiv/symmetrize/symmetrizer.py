@@ -9,11 +9,21 @@ import torch
 from torch import Tensor, nn
 
 from geoequiv.errors import GroupError, ModelOutputError
-from geoequiv.fields import Call, Layout, Signature, check_finite, name_outputs, replicate, restore_outputs, unfold
+from geoequiv.fields import (
+    Call,
+    Layout,
+    Signature,
+    check_finite,
+    name_outputs,
+    replicate,
+    restore_outputs,
+    turn,
+    unfold,
+)
 from geoequiv.fields.graphs import graph_fields, with_fields
 from geoequiv.groups import Element, Group, group, inverse
 from geoequiv.symmetrize.checkpoint import share_checkpoints
-from geoequiv.symmetrize.frames import Frame, GroupFrame, frame_by_name
+from geoequiv.symmetrize.frames import Coset, Frame, GroupFrame, frame_by_name
 
 #: Points that one call of the model gets on a CPU, where ``chunk`` is not given. Measured on one thread with a DeepSets
 #: and a transformer of width 64: the time per element is least for some thousand points a call (forward passes of 128
@@ -73,6 +83,8 @@ def symmetrize(
             check_finite(found, signature.inputs, layout)
         wide = {name: widened(found[name]) for name in signature.inputs}
         elements, weights = frame({**found, **wide}, signature.inputs, layout, training=training)
+        if isinstance(elements, Coset):  # gradients, too, of the average over the whole coset
+            wide = elements.with_gradients(wide, signature.inputs, layout)
         batch = {**found, **wide} if call.graph is None else with_fields(call.fields, wide)
         total: dict[str, Tensor] = {}
         raw: Any = None
@@ -91,6 +103,8 @@ def symmetrize(
                 total[name] = total[name] + summed if name in total else summed
         if weights is None:
             total = {name: value / len(elements) for name, value in total.items()}
+        if isinstance(elements, Coset):
+            total = elements.average(total, signature.outputs, layout)
         if not mixed:
             halves = [name for name, values in named.items() if widened(values) is not values]
             total |= {name: total[name].to(named[name].dtype) for name in halves}
@@ -135,7 +149,7 @@ def gather(
             f"the batch {list(layout.shape)}: a symmetrized model must keep the axis of the items first."
         )
     kind = signature.outputs[name]
-    turned = kind.act(layout.align(elements, stacked, 1, name, kind.per_graph), stacked, name)
+    turned = turn(kind, elements, stacked, name, layout, 1)
     if weights is None:
         return turned.sum(0)
     here = layout.align(weights, stacked, 1, name, kind.per_graph).to(turned)
@@ -251,11 +265,11 @@ class FrameAveraging(Symmetrizer):
         model: any module or function.
         signature: a ``Signature`` or its string; at least one input is a ``point`` (or a ``vector``, for groups
             without translations).
-        group: O(3), SO(3), E(3), SE(3), or the same in the plane.
+        group: O(3), SO(3), E(3), SE(3), or the same in the plane; S(n) for ``"sorting"``.
         frame: ``"pca"``: principal axes, 2^d frames (2^(d-1) proper ones for SO and SE); ``"stochastic"``: one of
             those at random per item while training, all of them in evaluation; ``"minimal"``: one for a cloud
             without symmetry; ``"learned"``: one, by a network that trains along; ``"weighted"``: tens, but continuous
-            in x. A ``Frame`` is taken as it is.
+            in x; ``"sorting"``: of graphs and sets, the orders of their nodes. A ``Frame`` is taken as it is.
         chunk: largest number of frames in one call of the model; ``None``: by the number of points.
         degenerate: what to do about clouds whose covariance does not tell their axes (symmetric molecules, points on
             a line or at one place): ``"enlarge"`` the frame to the orbit that exactness takes, raise an ``"error"``,

@@ -17,7 +17,7 @@ from geoequiv.training.validation import Validator
 
 
 class EpochEnd(pl.Callback):
-    """Ends an epoch: mean losses, validation, best weights, early stopping, one row of log.csv.
+    """Ends an epoch: mean losses, validation, best weights, early stopping, a row of log.csv (see `log_every`).
 
     Args:
         validator: measures the model.
@@ -45,8 +45,10 @@ class EpochEnd(pl.Callback):
             if config.equivariance_items:
                 columns.append("val_E_prime")
             self.history = History(self.path, columns, progress.rows)
-        self.history.append(row)
-        progress.epoch_done(row)
+        logged = epoch % config.log_every == 0 or self.validator.metric in row
+        if logged:
+            self.history.append(row)
+        progress.epoch_done(row if logged else None)
         stop = self.validator.exhausted(epoch)
         trainer.should_stop = trainer.should_stop or stop
         progress.finished = stop or epoch == config.epochs

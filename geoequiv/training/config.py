@@ -41,6 +41,9 @@ class TrainConfig(Section):
         None, gt=0, allow_inf_nan=False, description="Largest norm of the gradient of all weights (None: no clipping)."
     )
     validate_every: int = Field(1, ge=1, description="Epochs between validations; the last epoch is always validated.")
+    log_every: int = Field(
+        1, ge=1, description="Epochs between rows of log.csv, besides those with a validation; changes no other result."
+    )
     equivariance_every: int = Field(5, ge=1, description="Validations between measurements of E′.")
     equivariance_items: int = Field(64, ge=0, description="Validation items on which E′ is measured (0: never).")
     equivariance_samples: int = Field(4, ge=1, description="Group elements per item for E′.")

@@ -23,8 +23,8 @@ from geoequiv.training.state import capture, restore
 from geoequiv.training.validation import Validator
 
 LOG, CHECKPOINT = "log.csv", "checkpoint.ckpt"
-# Options that may change between two calls of one run: they do not change its numbers.
-FREE_OPTIONS = frozenset({"checkpoint_seconds"})
+# Options that may change between two calls of one run: they do not change its weights.
+FREE_OPTIONS = frozenset({"checkpoint_seconds", "log_every"})
 
 
 def train(

@@ -35,9 +35,10 @@ def fit(
     Args:
         model: called with the named input fields; trained in place and moved to `device`.
         objective: callable (inputs, targets) → NamedTuple whose first field `total` is differentiated; calls the model.
-            Its torch.Generator, if it has one as `generator`, is seeded at every step. An `nn.Module`, or anything else
-            with `state_dict` and `load_state_dict`, has its state in the checkpoint; own parameters of an `nn.Module`
-            are trained with the model's.
+            Its torch.Generator, if it has one as `generator`, is seeded at every step; its `at_step(step, total)`, if
+            it has one, is called before each step with the number of steps done and of all steps. An `nn.Module`, or
+            anything else with `state_dict` and `load_state_dict`, has its state in the checkpoint; own parameters of an
+            `nn.Module` are trained with the model's.
         task: has name, signature, symmetry, metric and splits "train" and "val".
         config: the options.
         seed: decides the order of the items and every random draw during training (not the initial weights).

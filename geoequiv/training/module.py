@@ -53,6 +53,7 @@ class TrainingModule(pl.LightningModule):
         self.streams = RandomStreams(device, objective)
         self.average = EMA(model, config.ema) if config.ema is not None else None
         self.optimizer = make_optimizer(model, objective, config)
+        self.at_step = getattr(objective, "at_step", None)  # of an objective that changes in the course of a training
         self.trained = [weight for group in self.optimizer.param_groups for weight in group["params"]]
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -72,6 +73,8 @@ class TrainingModule(pl.LightningModule):
     def _step(self, index: Tensor) -> None:
         progress, config = self.progress, self.config
         self.streams.seed(derive(self.seed, "step", progress.epoch, progress.batch))
+        if self.at_step is not None:
+            self.at_step(progress.steps, config.epochs * self.data.batches.count)
         losses = self.objective(*self.data.select(index))
         if not progress.losses:
             self._check(losses)

@@ -44,7 +44,7 @@ class Progress:
         best_epoch: epoch of the best validation, None before the first.
         best_value: validation metric of that epoch.
         best_weights: the model's state of that epoch (of the averaged weights, if there are).
-        rows: one row of log.csv per epoch.
+        rows: the rows of log.csv, one per epoch unless `log_every` says otherwise.
         finished: nothing is left to do.
     """
 
@@ -77,9 +77,10 @@ class Progress:
         self.batch += 1
         self.steps += 1
 
-    def epoch_done(self, row: Row) -> None:
-        """Note the end of an epoch and its row of the log."""
-        self.rows.append(row)
+    def epoch_done(self, row: Row | None) -> None:
+        """Note the end of an epoch and its row of the log, if it has one."""
+        if row is not None:
+            self.rows.append(row)
         self.epoch += 1
         self.batch = 0
         self.losses = []

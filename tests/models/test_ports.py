@@ -148,3 +148,37 @@ def test_per_graph_fields_come_in_and_go_out_once_a_cloud(model):
 def test_something_must_live_on_nodes():
     with pytest.raises(SignatureError, match="input that lives on nodes"):
         GNN("field: scalar per graph -> energy: scalar per graph")
+
+
+BONDED = "pos: point, kind: scalar*2, bond: adjacency*2 -> pos: point"
+
+
+@pytest.mark.parametrize("model", [EGNN, GNN, RadialField, Transformer])
+def test_relations_of_pairs_are_read(model):
+    """A bond changes what its two nodes do, follows a relabelling, and padding has none."""
+    torch.manual_seed(0)
+    built = model(BONDED, width=8, depth=2).double()
+    for parameter in built.parameters():  # coordinate gains start near 0
+        torch.nn.init.normal_(parameter, std=0.3)
+    pos, kind = torch.randn(2, 5, 3).double(), torch.randn(2, 5, 2).double()
+    bond = torch.rand(2, 5, 5, 2).double().round()
+    out = built(pos=pos, kind=kind, bond=bond)
+    assert (out - built(pos=pos, kind=kind, bond=torch.zeros_like(bond))).abs().max() > 1e-4
+    order = torch.randperm(5)
+    relabelled = built(pos=pos[:, order], kind=kind[:, order], bond=bond[:, order][:, :, order])
+    torch.testing.assert_close(relabelled, out[:, order])
+    mask = torch.tensor([True] * 3 + [False] * 2).expand(2, 5)
+    torch.testing.assert_close(
+        built(pos=pos, kind=kind, bond=bond, mask=mask)[:, :3],
+        built(pos=pos[:, :3], kind=kind[:, :3], bond=bond[:, :3, :3]),
+    )
+    torch.testing.assert_close(built(pos=pos[0], kind=kind[0], bond=bond[0]), out[0])
+
+
+def test_relations_are_dense_and_are_not_predicted():
+    built = GNN(BONDED, width=8, depth=1)
+    batch = torch.zeros(5, dtype=torch.int64)
+    with pytest.raises(BatchError, match="'bond' is a matrix over nodes: give a dense batch"):
+        built(pos=torch.randn(5, 3), kind=torch.randn(5, 2), bond=torch.zeros(5, 5, 2), batch=batch)
+    with pytest.raises(SignatureError, match="predicts nodes and graphs, not pairs: 'bond'"):
+        GNN("pos: point, bond: adjacency -> bond: adjacency")

@@ -5,11 +5,13 @@ from typing import Any
 
 from geoequiv.errors import GroupError, unknown
 from geoequiv.groups import Group
+from geoequiv.symmetrize.frames.coset import Coset
 from geoequiv.symmetrize.frames.frame import Frame
 from geoequiv.symmetrize.frames.group import GroupFrame
 from geoequiv.symmetrize.frames.learned import LearnedFrame
 from geoequiv.symmetrize.frames.minimal import MinimalFrame
 from geoequiv.symmetrize.frames.pca import PCAFrame
+from geoequiv.symmetrize.frames.sorting import SortingFrame
 from geoequiv.symmetrize.frames.stochastic import StochasticFrame
 from geoequiv.symmetrize.frames.weighted import WeightedFrame
 
@@ -19,6 +21,7 @@ FRAMES: dict[str, Callable[..., Frame]] = {
     "minimal": MinimalFrame,
     "weighted": WeightedFrame,
     "learned": LearnedFrame,
+    "sorting": SortingFrame,
 }
 
 
@@ -37,11 +40,13 @@ def frame_by_name(frame: str | Frame, group: Group, **options: Any) -> Frame:
 
 __all__ = [
     "FRAMES",
+    "Coset",
     "Frame",
     "GroupFrame",
     "LearnedFrame",
     "MinimalFrame",
     "PCAFrame",
+    "SortingFrame",
     "StochasticFrame",
     "WeightedFrame",
     "frame_by_name",

@@ -11,6 +11,7 @@ from geoequiv.errors import GroupError
 from geoequiv.fields import Layout, Side
 from geoequiv.groups import Element, Group, compose
 from geoequiv.groups import group as group_by_name
+from geoequiv.groups.permutation import PermutationGroup
 from geoequiv.groups.quadrature import quadrature
 from geoequiv.symmetrize.frames.frame import Frame, centroid, cloud_of
 
@@ -50,6 +51,11 @@ class GroupFrame(Frame):
                 )
             if not part.is_finite:
                 size = "is infinite" if part.order is None else f"has {part.order} elements, too many to list"
+                if isinstance(part, PermutationGroup):
+                    raise GroupError(
+                        f"{self.group} {size}: give num_samples for a Monte-Carlo average, or use frame averaging with "
+                        "frame='sorting' for an exact one, at the cost of one call."
+                    )
                 raise GroupError(
                     f"{self.group} {size}: give num_samples for a Monte-Carlo average, quadrature for a rule that "
                     "is exact up to a degree, use a finite subgroup such as 'O' for an exact average over that "

@@ -1,0 +1,41 @@
+"""Schedules of β: closed formulas of the step, so that there is no state to save."""
+
+from math import cos, pi
+
+from torch import Tensor
+
+from geoequiv.objectives.place import Place
+from geoequiv.objectives.weighting import Weighted, Weighting
+
+
+class Linear(Weighting):
+    r"""β moves in a straight line, then stays.
+
+    .. math:: \beta(t) = \beta_0 + (\beta_1 - \beta_0)\, u, \qquad u = \min(1, t / (p\,T))
+
+    Args:
+        alpha: weight of the task, constant.
+        beta: β₁, where it ends.
+        beta_start: β₀, where it starts.
+        over: p, the part of the training over which β moves.
+    """
+
+    def __init__(self, alpha: float, beta: float, beta_start: float = 0.0, over: float = 1.0) -> None:
+        super().__init__(alpha, beta)
+        self.beta_start, self.over = beta_start, over
+
+    def weigh(self, objective: Tensor, equivariance: Tensor, place: Place, learn: bool) -> Weighted:
+        passed = self.shape(place.passed(self.over, f"A {type(self).__name__.lower()} schedule of β"))
+        beta = self.beta_start + (self.beta - self.beta_start) * passed
+        return Weighted(self.alpha * objective + beta * equivariance, self.alpha, beta)
+
+    def shape(self, passed: float) -> float:
+        """How far β has gone from β₀ (0) to β₁ (1)."""
+        return passed
+
+
+class Cosine(Linear):
+    r"""β moves along half a cosine: as ``Linear``, with :math:`\tfrac12 (1 - \cos \pi u)` instead of u."""
+
+    def shape(self, passed: float) -> float:
+        return 0.5 * (1.0 - cos(pi * passed))

@@ -1,0 +1,56 @@
+"""How the two terms of an objective are weighed: constant weights, and what every weighting can do."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from geoequiv.objectives.place import Place
+
+
+class Weighted(NamedTuple):
+    """Two terms made one: the sum to differentiate, and the weights that it was made with."""
+
+    total: Tensor
+    alpha: float | Tensor
+    beta: float | Tensor
+
+
+class Weighting(ABC):
+    """Adds the task's loss and the equivariance term up, and may learn the weights while it does so.
+
+    Args:
+        alpha: weight of the task, or where it starts.
+        beta: weight of the equivariance term, or where it starts or ends.
+    """
+
+    def __init__(self, alpha: float, beta: float) -> None:
+        self.alpha, self.beta = alpha, beta
+
+    @abstractmethod
+    def weigh(self, objective: Tensor, equivariance: Tensor, place: Place, learn: bool) -> Weighted:
+        """The weighted sum at one step; with ``learn``, learned weights take one step as well, for the next call."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What is learned, as tensors by name."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Put it back.
+
+        Raises:
+            ValueError: it is the state of another weighting.
+        """
+        if set(state) != set(self.state_dict()):
+            raise ValueError(f"the weighting's state is {sorted(state)}, expected {sorted(self.state_dict())}")
+        for name, value in state.items():
+            setattr(self, name, None if value is None else torch.as_tensor(value).clone())
+
+
+class Constant(Weighting):
+    """``α·objective + β·equivariance``."""
+
+    def weigh(self, objective: Tensor, equivariance: Tensor, place: Place, learn: bool) -> Weighted:
+        return Weighted(self.alpha * objective + self.beta * equivariance, self.alpha, self.beta)

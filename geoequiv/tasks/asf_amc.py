@@ -1,0 +1,228 @@
+"""Acclaim motion capture files: the skeleton in an .asf, its motion in an .amc."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+from geoequiv.errors import DataError
+from geoequiv.tasks.skeleton import Skeleton
+
+INCH = 0.0254  # metres; an .asf gives its lengths in inches times its `length` unit
+CHANNELS = ("tx", "ty", "tz", "rx", "ry", "rz")
+
+
+class Reader:
+    """Lines of a text file with their numbers, so that every complaint can name one."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        try:
+            text = self.path.read_text(encoding="utf-8", errors="strict")
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"{self.path} cannot be read as text ({type(error).__name__}: {error}).") from error
+        self.lines = text.splitlines()
+        self.number = 0
+
+    def __iter__(self) -> Iterator[list[str]]:
+        """Words of the lines that say something: neither blank nor a comment."""
+        for number, line in enumerate(self.lines, start=1):
+            self.number = number
+            words = line.split("#")[0].split()
+            if words:
+                yield words
+
+    def fail(self, message: str) -> NoReturn:
+        """Raise DataError with file and line."""
+        raise DataError(f"{self.path}, line {self.number}: {message}")
+
+    def floats(self, words: list[str], count: int, what: str) -> list[float]:
+        """The numbers of a line."""
+        try:
+            values = [float(word) for word in words]
+        except ValueError:
+            self.fail(f"{what} must be numbers, got '{' '.join(words)}'.")
+        if len(values) != count or not np.isfinite(values).all():
+            self.fail(f"{what}: expected {count} finite numbers, got '{' '.join(words)}'.")
+        return values
+
+
+def read_asf(path: str | os.PathLike[str]) -> Skeleton:
+    """The skeleton of an Acclaim .asf file: 31 joints with the root for those of the CMU database.
+
+    Joints are in the order of the file's bones, root first (the order of the public GMN and EGNO files).
+
+    Args:
+        path: the file.
+
+    Returns:
+        The skeleton, in the file's units of length; ``unit`` tells metres per unit.
+
+    Raises:
+        DataError: with file and line, where it does not follow the format.
+
+    Reference:
+        http://graphics.cs.cmu.edu/nsp/course/15-464/Fall05/assignments/asfamc.html (description of the format).
+    """
+    reader = Reader(path)
+    section, degrees, length = "", True, 1.0
+    root: dict[str, list[str]] = {}
+    bones: list[dict[str, list[str]]] = []
+    parents: dict[str, str] = {}
+    for words in reader:
+        if words[0].startswith(":"):
+            section = words[0][1:].lower()
+        elif section == "units" and words[0] == "angle":
+            degrees = checked_unit(reader, words[1:])
+        elif section == "units" and words[0] == "length":
+            (length,) = reader.floats(words[1:], 1, "The unit of length")
+        elif section == "root":
+            root[words[0].lower()] = words[1:]
+        elif section == "bonedata" and words[0] == "begin":
+            bones.append({})
+        elif section == "bonedata" and words[0] != "end":
+            if not bones:
+                reader.fail("a bone must start with 'begin'.")
+            read_bone_line(reader, words, bones[-1])
+        elif section == "hierarchy" and words[0] not in ("begin", "end"):
+            parents.update(dict.fromkeys(words[1:], words[0]))
+    return assemble(reader, root, bones, parents, degrees, length)
+
+
+def checked_unit(reader: Reader, words: list[str]) -> bool:
+    """Whether angles are in degrees."""
+    if words not in (["deg"], ["rad"]):
+        reader.fail(f"the unit of angles must be 'deg' or 'rad', got '{' '.join(words)}'.")
+    return words == ["deg"]
+
+
+def read_bone_line(reader: Reader, words: list[str], bone: dict[str, list[str]]) -> None:
+    """Keep one line of a bone, checked."""
+    key, rest = words[0].lower(), words[1:]
+    if key == "direction":
+        reader.floats(rest, 3, "A direction")
+    elif key == "length":
+        reader.floats(rest, 1, "A length")
+    elif key == "axis":
+        reader.floats(rest[:3], 3, "An axis")
+        checked_order(reader, rest[3:])
+    elif key == "dof":
+        rest = [word.lower() for word in rest]
+        unknown = [word for word in rest if word not in CHANNELS]
+        if unknown:
+            reader.fail(f"a degree of freedom is one of {', '.join(CHANNELS)}; got '{unknown[0]}'.")
+    elif key not in ("id", "name", "limits", "bodymass", "cofmass") and not key.startswith("("):
+        reader.fail(f"'{words[0]}' is not a property of a bone.")
+    bone[key] = rest
+
+
+def checked_order(reader: Reader, words: list[str]) -> str:
+    """Order of the rotations of an axis, "xyz"."""
+    order = "".join(words).lower()
+    if sorted(order) != ["x", "y", "z"]:
+        reader.fail(f"an axis ends with the order of its rotations, such as XYZ; got '{' '.join(words)}'.")
+    return order
+
+
+def assemble(
+    reader: Reader,
+    root: dict[str, list[str]],
+    bones: list[dict[str, list[str]]],
+    parents: dict[str, str],
+    degrees: bool,
+    length: float,
+) -> Skeleton:
+    """Put the parts of a file together."""
+    needed = {"name", "direction", "length"}
+    for bone in bones:
+        if not needed <= set(bone):
+            reader.fail(f"the bone '{' '.join(bone.get('name', ['?']))}' has no {', '.join(needed - set(bone))}.")
+    names = ["root", *(bone["name"][0] for bone in bones)]
+    if len(set(names)) < len(names) or len(names) == 1:
+        reader.fail(f"expected bones of different names, got {names[1:]}.")
+    for name in names[1:]:
+        if parents.get(name) not in names:
+            reader.fail(f"the hierarchy gives the bone '{name}' no known parent: '{parents.get(name)}'.")
+    order = [word.lower() for word in root.get("order", [])]
+    if sorted(order) != sorted(CHANNELS):
+        reader.fail(f"the root's order must name {', '.join(CHANNELS)}; got '{' '.join(order)}'.")
+    turned = reader.floats(root.get("orientation", ["0", "0", "0"]), 3, "The root's orientation")
+    frames = [axes_of(turned, checked_order(reader, root.get("axis", ["XYZ"])), degrees)]
+    offsets = [np.zeros(3)]
+    for bone in bones:
+        axis = bone.get("axis", ["0", "0", "0", "XYZ"])
+        frames.append(axes_of([float(word) for word in axis[:3]], "".join(axis[3:]).lower(), degrees))
+        offsets.append(np.array([float(word) for word in bone["direction"]]) * float(bone["length"][0]))
+    place = {name: joint for joint, name in enumerate(names)}
+    return Skeleton(
+        names=tuple(names),
+        parents=(-1, *(place[parents[name]] for name in names[1:])),
+        offsets=np.stack(offsets),
+        axes=np.stack(frames),
+        dofs=(tuple(order), *(tuple(bone.get("dof", ())) for bone in bones)),
+        position=np.array(reader.floats(root.get("position", ["0", "0", "0"]), 3, "The root's position")),
+        unit=INCH / length,
+    )
+
+
+def axes_of(angles: list[float], order: str, degrees: bool) -> NDArray[np.float64]:
+    """A bone's axes: rotations about the world's axes, in the order named."""
+    ordered = [angles["xyz".index(letter)] for letter in order]
+    matrix: NDArray[np.float64] = Rotation.from_euler(order, ordered, degrees=degrees).as_matrix()
+    return matrix
+
+
+def read_amc(path: str | os.PathLike[str], skeleton: Skeleton) -> dict[str, NDArray[np.float64]]:
+    """The motion of an Acclaim .amc file: joint name → ``[T, channels]``, angles in radians.
+
+    Args:
+        path: the file.
+        skeleton: whose joints it moves.
+
+    Raises:
+        DataError: with file and line: an unknown joint, a joint missing in a frame or given twice, a wrong number of
+            values, frames that do not count up by one, or no frame at all.
+    """
+    reader = Reader(path)
+    degrees = False
+    counts = {name: len(dofs) for name, dofs in zip(skeleton.names, skeleton.dofs, strict=True) if dofs}
+    frames: list[dict[str, list[float]]] = []
+    last: int | None = None
+    for words in reader:
+        if words[0].startswith(":"):
+            degrees = degrees or words[0].upper() == ":DEGREES"
+        elif len(words) == 1 and words[0].isdigit():
+            check_whole(reader, frames, counts)
+            if last is not None and int(words[0]) != last + 1:
+                reader.fail(f"frame {words[0]} follows frame {last}: frames must count up by one.")
+            last = int(words[0])
+            frames.append({})
+        else:
+            if not frames:
+                reader.fail(f"expected a frame number, got '{' '.join(words)}'.")
+            name = words[0]
+            if name not in counts:
+                reader.fail(f"'{name}' is not a moving joint of this skeleton.")
+            if name in frames[-1]:
+                reader.fail(f"'{name}' stands twice in frame {last}.")
+            frames[-1][name] = reader.floats(words[1:], counts[name], f"The channels of '{name}'")
+    check_whole(reader, frames, counts)
+    if not frames:
+        reader.fail("the file has no frames.")
+    motion = {name: np.array([frame[name] for frame in frames]) for name in counts}
+    if degrees:
+        for name, channels in motion.items():
+            angular = [dof.startswith("r") for dof in skeleton.dofs[skeleton.names.index(name)]]
+            channels[:, angular] = np.deg2rad(channels[:, angular])
+    return motion
+
+
+def check_whole(reader: Reader, frames: list[dict[str, list[float]]], counts: dict[str, int]) -> None:
+    """Fail if the last frame lacks a joint."""
+    if frames and len(frames[-1]) < len(counts):
+        missing = [name for name in counts if name not in frames[-1]]
+        reader.fail(f"the frame before this line lacks {', '.join(missing)}.")

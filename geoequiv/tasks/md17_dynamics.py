@@ -1,0 +1,253 @@
+"""Molecular dynamics: where the heavy atoms are 3000 frames later (tasks ``md17/dynamics``, ``md17-xtb/dynamics``)."""
+
+import os
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from geoequiv.errors import ConfigError, DataError
+from geoequiv.fields import Signature
+from geoequiv.tasks.cache import checksum, data_directory
+from geoequiv.tasks.mean_squared_error import MSE
+from geoequiv.tasks.official import OfficialFile, find, obtain
+from geoequiv.tasks.options import checked_choice, checked_dtype, checked_seed, checked_size
+from geoequiv.tasks.relations import one_and_two_hops
+from geoequiv.tasks.task import Reference, Split, Task
+from geoequiv.tasks.trajectory import Trajectory, bonds_within, read_trajectory, species
+
+SOURCE = "http://www.quantum-machine.org/gdml/data/npz/"
+LICENCE = "free for research; cite Chmiela et al. 2017 (sgdml.org)."
+#: molecule → official file
+FILES = {
+    "aspirin": "md17_aspirin.npz",
+    "benzene": "md17_benzene2017.npz",
+    "ethanol": "md17_ethanol.npz",
+    "malonaldehyde": "md17_malonaldehyde.npz",
+    "naphthalene": "md17_naphthalene.npz",
+    "salicylic": "md17_salicylic.npz",
+    "toluene": "md17_toluene.npz",
+    "uracil": "md17_uracil.npz",
+}
+HORIZON = 3000  # frames; the GMN paper prints 5000, which its authors correct
+MARGIN = 10_000  # frames at either end that are not used
+REACH = 1.6  # Å, longest bond
+LARGEST = 100_000
+_GMN = "Huang et al. 2022 (GMN)"
+_EGNO = "Xu et al. 2024 (EGNO)"
+_REMUL = "Elhag et al. 2024 (REMUL)"
+_FRAMES = "its own random frames"
+#: MSE in Å², in the order of FILES
+_PUBLISHED = {
+    ("Radial Field", _GMN): (0.1094, 1.0372, 0.0464, 0.1393, 0.0050, 0.0123, 0.1093, 0.0064),
+    ("TFN", _GMN): (0.1237, 0.5848, 0.0481, 0.1362, 0.0049, 0.0103, 0.1089, 0.0084),
+    ("SE(3)-Transformer", _GMN): (0.1112, 0.6811, 0.0474, 0.1389, 0.0052, 0.0113, 0.1088, 0.0079),
+    ("EGNN", _GMN): (0.1441, 0.6240, 0.0464, 0.1364, 0.0047, 0.0102, 0.1178, 0.0064),
+    ("GMN", _GMN): (0.1014, 0.4812, 0.0483, 0.1311, 0.0040, 0.0091, 0.1022, 0.0059),
+    ("EGNO", _EGNO): (0.0918, 0.4885, 0.0462, 0.1280, 0.0037, 0.0086, 0.1021, 0.0052),
+}
+_BUILT_IN = {"SE(3)-Transformer": "built-in SE(3)"}
+REFERENCES = {
+    f"md17/dynamics/{molecule}/Δ3000/500-2000-2000/mse": tuple(
+        Reference(model, values[k], source, "M", _BUILT_IN.get(model, "built-in E(3)"), _FRAMES)
+        for (model, source), values in _PUBLISHED.items()
+    )
+    for k, molecule in enumerate(FILES)
+}
+REFERENCES["md17/dynamics/aspirin/Δ3000/500-2000-2000/mse"] += (
+    Reference("GNN", 0.0926, _REMUL, "S", "none", _FRAMES),
+    Reference("GNN", 0.0928, _REMUL, "S", "REMUL", _FRAMES),
+)
+CITATION = """@article{chmiela2017machine,
+  title={Machine learning of accurate energy-conserving molecular force fields},
+  author={Chmiela, Stefan and Tkatchenko, Alexandre and Sauceda, Huziel E. and Poltavsky, Igor and Sch{\\"u}tt, Kristof
+    T. and M{\\"u}ller, Klaus-Robert},
+  journal={Science Advances},
+  volume={3},
+  number={5},
+  year={2017}
+}"""
+
+
+def dynamics(
+    data_dir: str | os.PathLike[str] | None = None,
+    *,
+    molecule: str = "aspirin",
+    horizon: int = HORIZON,
+    margin: int = MARGIN,
+    train: int = 500,
+    val: int = 2000,
+    test: int = 2000,
+    seed: int = 0,
+    dtype: torch.dtype | str = torch.float32,
+) -> Task:
+    """MD17 dynamics: positions of the heavy atoms ``horizon`` frames ahead (0.5 fs a frame).
+
+    Inputs pos [n, N, 3] (Å); vel [n, N, 3], the step to the next frame (Å); species [n, N, kinds], one-hot; bond
+    [n, N, N, 2], 1 for atoms one bond (closer than 1.6 Å in the first frame) and two bonds apart. Target pos [n, N, 3].
+    Hydrogens are left out. Frames are drawn without replacement, equally likely, at least ``margin`` from either end.
+
+    Args:
+        data_dir: searched, with its folders ``md17`` and ``md17/original``, for the official file; else $GEOEQUIV_DATA,
+            else ~/.cache/geoequiv. It is downloaded into ``md17`` if it is nowhere.
+        molecule: aspirin, benzene, ethanol, malonaldehyde, naphthalene, salicylic, toluene or uracil.
+        horizon: frames ahead.
+        margin: frames at either end that are not used.
+        train: items of the training set.
+        val: items of the validation set.
+        test: items of the test set.
+        seed: of the draw of frames.
+        dtype: of the task's tensors.
+
+    Raises:
+        ConfigError: unknown molecule, or a trajectory too short for horizon, margin and sizes.
+        DataError: the file is missing and cannot be fetched, or cannot be read.
+
+    Reference:
+        Chmiela et al. 2017 for the data; Huang et al., GMN, ICLR 2022, for the task.
+    """
+    molecule = checked_choice("molecule", molecule, tuple(FILES))
+    folder = data_directory(data_dir)
+    places = [folder / "md17", folder / "md17" / "original", folder]
+    path = find(FILES[molecule], places)
+    official = OfficialFile(FILES[molecule], SOURCE + FILES[molecule], None, LICENCE)
+    return windows_of(
+        "md17/dynamics",
+        read_trajectory(obtain(official, path.parent if path else places[0])),
+        molecule,
+        f"MD17 (DFT, 500 K), {molecule} without hydrogens",
+        horizon,
+        margin,
+        {"train": train, "val": val, "test": test},
+        seed,
+        dtype,
+    )
+
+
+def twin(
+    data_dir: str | os.PathLike[str] | None = None,
+    *,
+    molecule: str = "aspirin",
+    horizon: int = HORIZON,
+    margin: int = MARGIN,
+    train: int = 500,
+    val: int = 2000,
+    test: int = 2000,
+    seed: int = 0,
+    dtype: torch.dtype | str = torch.float32,
+) -> Task:
+    """The same task on a simulated twin of MD17: GFN2-xTB at 500 K, made by ``geoequiv data make md17-xtb``.
+
+    Its numbers compare with each other, never with MD17's. Fields and options are those of ``md17/dynamics``.
+    """
+    molecule = checked_choice("molecule", molecule, tuple(FILES))
+    folder = data_directory(data_dir)
+    path = find(f"md17_xtb_{molecule}.npz", [folder / "md17-xtb", folder])
+    if path is None:
+        raise DataError(
+            f"There is no md17_xtb_{molecule}.npz in {folder / 'md17-xtb'}. Simulate it: geoequiv data make md17-xtb "
+            f"--molecule {molecule} --frames 100000 (needs geoequiv[sim])."
+        )
+    return windows_of(
+        "md17-xtb/dynamics",
+        read_trajectory(path),
+        molecule,
+        f"Simulated twin of MD17 (GFN2-xTB, 500 K), {molecule} without hydrogens",
+        horizon,
+        margin,
+        {"train": train, "val": val, "test": test},
+        seed,
+        dtype,
+    )
+
+
+def windows_of(
+    name: str,
+    trajectory: Trajectory,
+    molecule: str,
+    what: str,
+    horizon: int,
+    margin: int,
+    sizes: Mapping[str, int],
+    seed: int,
+    dtype: torch.dtype | str,
+) -> Task:
+    """The task on one trajectory."""
+    seed, dtype = checked_seed(seed), checked_dtype(dtype)
+    sizes = {split: checked_size(split, size, LARGEST, "the length of a trajectory") for split, size in sizes.items()}
+    horizon = checked_size("horizon", horizon, LARGEST, "the length of a trajectory")
+    heavy = trajectory.only(trajectory.charges > 1)
+    starts = drawn_frames(len(heavy.positions), horizon, margin, sizes, seed, str(heavy.path))
+    kinds, symbols = species(heavy.charges)
+    bond = one_and_two_hops(bonds_within(heavy.positions[0], REACH))
+    arrays = {
+        f"{split}_{field}": heavy.positions[frames + ahead]
+        for split, frames in starts.items()
+        for field, ahead in (("pos", 0), ("next", 1), ("target", horizon))
+    }
+    identity = protocol_id(name, molecule, horizon, margin, sizes, seed)
+    return Task(
+        name=name,
+        protocol=identity,
+        description=f"{what} ({', '.join(symbols)}): positions {horizon} frames ahead, in Å.",
+        signature=Signature.parse(
+            f"pos: point, vel: vector, species: scalar*{len(symbols)}, bond: adjacency*2 -> pos: point"
+        ),
+        symmetry="E(3)",
+        splits={split: split_of(arrays, split, kinds, bond, dtype) for split in sizes},
+        loss=torch.nn.functional.mse_loss,
+        metric=MSE,
+        references=REFERENCES.get(identity, ()),
+        checksum=checksum(arrays),
+        citation=CITATION,
+    )
+
+
+def protocol_id(name: str, molecule: str, horizon: int, margin: int, sizes: Mapping[str, int], seed: int) -> str:
+    """md17/dynamics/aspirin/Δ3000/500-2000-2000/mse; what departs from the published protocol is named."""
+    cut = "" if margin == MARGIN else f"/margin{margin}"
+    drawn = "" if seed == 0 else f"/seed{seed}"
+    return f"{name}/{molecule}/Δ{horizon}/{'-'.join(str(size) for size in sizes.values())}{cut}/mse{drawn}"
+
+
+def drawn_frames(
+    frames: int, horizon: int, margin: int, sizes: Mapping[str, int], seed: int, where: str
+) -> dict[str, NDArray[np.int64]]:
+    """Start frames of each split, in [margin, frames − margin − horizon), no frame twice.
+
+    Raises:
+        ConfigError: there are fewer than the splits ask for.
+    """
+    if isinstance(margin, bool) or not isinstance(margin, int) or margin < 0:
+        raise ConfigError(f"margin must be a number of frames, 0 or more; got {margin!r}.")
+    room = frames - 2 * margin - max(horizon, 1)
+    total = sum(sizes.values())
+    if room < total:
+        raise ConfigError(
+            f"{where} has {frames} frames: a horizon of {horizon} and a margin of {margin} at either end leave "
+            f"{max(room, 0)} to start from, and the splits {dict(sizes)} need {total}."
+        )
+    order = margin + np.random.default_rng(seed).permutation(room)[:total]
+    cuts = np.cumsum(list(sizes.values()))[:-1]
+    return dict(zip(sizes, np.split(order, cuts), strict=True))
+
+
+def split_of(
+    arrays: Mapping[str, NDArray[np.float64]],
+    split: str,
+    kinds: NDArray[np.float64],
+    bond: NDArray[np.float64],
+    dtype: torch.dtype,
+) -> Split:
+    """Tensors of one split."""
+    pos, following, target = (torch.from_numpy(arrays[f"{split}_{field}"]) for field in ("pos", "next", "target"))
+    return Split(
+        inputs={
+            "pos": pos.to(dtype),
+            "vel": (following - pos).to(dtype),
+            "species": torch.from_numpy(kinds).to(dtype).expand(len(pos), *kinds.shape),
+            "bond": torch.from_numpy(bond).to(dtype).expand(len(pos), *bond.shape),
+        },
+        targets={"pos": target.to(dtype)},
+    )

@@ -1,0 +1,337 @@
+"""CMU motion capture: where each joint is 30 frames later, from positions and velocities (tasks `mocap/…`)."""
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from geoequiv.errors import ConfigError, DataError
+from geoequiv.fields import Signature
+from geoequiv.tasks.asf_amc import read_amc, read_asf
+from geoequiv.tasks.cache import UNREADABLE, checksum, data_directory
+from geoequiv.tasks.mean_squared_error import MSE
+from geoequiv.tasks.official import OfficialFile, find, obtain
+from geoequiv.tasks.options import checked_dtype, checked_seed, checked_size
+from geoequiv.tasks.relations import one_and_two_hops
+from geoequiv.tasks.skeleton import forward_kinematics
+from geoequiv.tasks.task import Reference, Split, Task
+
+JOINTS = 31
+HORIZON = 30
+SOURCE = "http://mocap.cs.cmu.edu/subjects/"
+LICENCE = "CMU Graphics Lab Motion Capture Database, free for all uses; say that the data came from mocap.cs.cmu.edu."
+#: subject and trials; walk: the 23 walking trials of subject 35 that GMN uses
+TRIALS = {"walk": ("35", (*range(1, 17), *range(28, 35))), "run": ("09", tuple(range(1, 12)))}
+SIZES = {"walk": (200, 600, 600), "run": (200, 240, 240)}
+#: joints that a left–right mirror exchanges: 1–5 with 6–10, 17–23 with 24–30
+MIRRORED = (0, *range(6, 11), *range(1, 6), *range(11, 17), *range(24, 31), *range(17, 24))
+_GMN = "Huang et al. 2022 (GMN)"
+_EGNO = "Xu et al. 2024 (EGNO)"
+_REMUL = "Elhag et al. 2024 (REMUL)"
+REFERENCES = {
+    "mocap/walk/Δ30/200-600-600/mse": (
+        Reference("Transformer", 0.0495, _REMUL, "S", "REMUL", "trial split not published"),
+        Reference("Transformer", 0.0521, _REMUL, "S", "none", "trial split not published"),
+        Reference("EGNO", 0.081, _EGNO, "S", "built-in E(3)", "trial split not published"),
+        Reference("GATr", 0.1006, _REMUL, "S", "built-in E(3)", "trial split not published"),
+        Reference("SE(3)-Transformer", 0.1085, _REMUL, "S", "built-in SE(3)", "trial split not published"),
+        Reference("GMN", 0.216, _GMN, "M", "built-in E(3)", "trial split not published"),
+        Reference("EGNN", 0.287, _EGNO, "S", "built-in E(3)", "trial split not published"),
+    ),
+    "mocap/run/Δ30/200-240-240/mse": (
+        Reference("Transformer", 0.185, _REMUL, "S", "REMUL"),
+        Reference("Transformer", 0.2078, _REMUL, "S", "none"),
+        Reference("EGNO", 0.339, _EGNO, "S", "built-in E(3)"),
+        Reference("GMN", 0.441, _GMN, "M", "built-in E(3)"),
+        Reference("EGNN", 0.509, _EGNO, "S", "built-in E(3)"),
+    ),
+}
+CITATION = """@misc{cmu2003motion,
+  title={Carnegie-Mellon Motion Capture Database},
+  author={{CMU}},
+  year={2003},
+  url={http://mocap.cs.cmu.edu}
+}"""
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """Trials of one subject: name → joint positions ``[T, 31, 3]``; bones ``[30, 2]``; y is up.
+
+    ``starts`` holds a published split, if the source has one: split → trial → start frames.
+    """
+
+    trials: Mapping[str, NDArray[np.float64]]
+    edges: NDArray[np.int64]
+    starts: Mapping[str, Mapping[str, NDArray[np.int64]]] | None = None
+
+
+def walk(
+    data_dir: str | os.PathLike[str] | None = None,
+    *,
+    train: int | None = None,
+    val: int | None = None,
+    test: int | None = None,
+    horizon: int = HORIZON,
+    seed: int = 0,
+    dtype: torch.dtype | str = torch.float32,
+) -> Task:
+    """Walking, subject 35: see `motion_task` for fields and options."""
+    return motion_task("walk", data_dir, train, val, test, horizon, seed, dtype)
+
+
+def run(
+    data_dir: str | os.PathLike[str] | None = None,
+    *,
+    train: int | None = None,
+    val: int | None = None,
+    test: int | None = None,
+    horizon: int = HORIZON,
+    seed: int = 0,
+    dtype: torch.dtype | str = torch.float32,
+) -> Task:
+    """Running, subject 9, with the public split where the file ``run.npz`` is: see `motion_task`."""
+    return motion_task("run", data_dir, train, val, test, horizon, seed, dtype)
+
+
+def motion_task(
+    kind: str,
+    data_dir: str | os.PathLike[str] | None = None,
+    train: int | None = None,
+    val: int | None = None,
+    test: int | None = None,
+    horizon: int = HORIZON,
+    seed: int = 0,
+    dtype: torch.dtype | str = torch.float32,
+) -> Task:
+    """Motion capture: positions of 31 joints ``horizon`` frames ahead (120 frames are a second).
+
+    Inputs pos [n, 31, 3]; vel [n, 31, 3], the step to the next frame; joint [n, 31, 31], which joint it is (one-hot);
+    bond [n, 31, 31, 2], 1 for joints that share a bone, and for joints two bones apart. Target pos [n, 31, 3]. Lengths
+    are the database's: 0.45 to the inch, so that 1 is 5.6 cm; y is up, against gravity.
+
+    Splits are by trial. "run" takes trials and start frames from ``run.npz`` (EGNO's public split: 80 starts a trial,
+    of which training uses the first ``train / trials``). Elsewhere trials are shuffled by the seed and dealt to train,
+    val and test in the proportion of their sizes, at least one to each, and start frames are drawn without replacement,
+    equally many from each trial as far as they last.
+
+    Args:
+        kind: "walk" or "run".
+        data_dir: searched, with its folders ``mocap/cmu_NN`` and ``cmu_NN``, for ``run.npz`` or for ``NN.asf`` and
+            ``NN_*.amc``; else $GEOEQUIV_DATA, else ~/.cache/geoequiv. What is missing is downloaded from the official
+            source into ``mocap/cmu_NN``.
+        train: items of the training set; None is the published number.
+        val: items of the validation set.
+        test: items of the test set.
+        horizon: frames ahead.
+        seed: of the split and of the start frames.
+        dtype: of the task's tensors.
+
+    Raises:
+        ConfigError: a size or horizon that the trials cannot give.
+        DataError: files that are missing and cannot be fetched, or that cannot be read (with path and line).
+
+    Reference:
+        CMU Graphics Lab; Huang et al., GMN, ICLR 2022, and Xu et al., EGNO, ICML 2024, for task and sizes.
+    """
+    seed, dtype = checked_seed(seed), checked_dtype(dtype)
+    names = ("train", "val", "test")
+    sizes = {
+        name: checked_size(name, default if given is None else given, 100_000, "more than the recordings hold")
+        for name, given, default in zip(names, (train, val, test), SIZES[kind], strict=True)
+    }
+    horizon = checked_size("horizon", horizon, 1000, "longer than any trial")
+    recording = load_recording(kind, data_directory(data_dir))
+    starts = dealt(recording, sizes, horizon, seed)
+    arrays = {
+        f"{name}_{field}": array
+        for name in names
+        for field, array in windows(recording.trials, starts[name], horizon).items()
+    }
+    bond = bonds(recording.edges)
+    identity = protocol_id(kind, recording, sizes, horizon, seed)
+    return Task(
+        name=f"mocap/{kind}",
+        protocol=identity,
+        description=(
+            f"CMU motion capture, subject {TRIALS[kind][0]} ({kind}), {len(recording.trials)} trials: 31 joints, "
+            f"positions {horizon} frames ahead. Gravity points along −y: rotations about y and translations are the "
+            "symmetry of the data."
+        ),
+        signature=Signature.parse("pos: point, vel: vector, joint: scalar*31, bond: adjacency*2 -> pos: point"),
+        symmetry="SO(2)@y",
+        splits={name: split_of(arrays, name, bond, dtype) for name in names},
+        loss=torch.nn.functional.mse_loss,
+        metric=MSE,
+        references=REFERENCES.get(identity, ()),
+        checksum=checksum(arrays),
+        citation=CITATION,
+    )
+
+
+def protocol_id(kind: str, recording: Recording, sizes: Mapping[str, int], horizon: int, seed: int) -> str:
+    """mocap/walk|run/Δ30/train-val-test[/trials…]/mse[/seed…]; the published trials and split go unnamed."""
+    usable = sum(len(trial) > horizon + 1 for trial in recording.trials.values())
+    whole = len(recording.trials) == len(TRIALS[kind][1]) and usable == len(recording.trials)
+    trials = "" if whole and (kind == "walk" or recording.starts) else f"/{usable}-trials"
+    trials = "/drawn-split" if whole and kind == "run" and not recording.starts else trials
+    drawn = "" if seed == 0 else f"/seed{seed}"
+    return f"mocap/{kind}/Δ{horizon}/{'-'.join(str(size) for size in sizes.values())}{trials}/mse{drawn}"
+
+
+def load_recording(kind: str, folder: Path) -> Recording:
+    """The trials of a subject, from ``run.npz`` or Acclaim files in the folder, or else from the official source."""
+    subject, trials = TRIALS[kind]
+    places = [folder / "mocap" / f"cmu_{subject}", folder / f"cmu_{subject}", folder / "mocap", folder]
+    packed = find("run.npz", places) if kind == "run" else None
+    if packed is not None:
+        return read_packed(packed)
+    skeleton_file = find(f"{subject}.asf", places)
+    if skeleton_file is None:
+        home = places[0]
+        skeleton_file = obtain(official(subject, f"{subject}.asf"), home)
+        motion_files = [obtain(official(subject, f"{subject}_{trial:02d}.amc"), home) for trial in trials]
+    else:  # what the user's folder holds
+        wanted = {f"{subject}_{trial:02d}.amc" for trial in trials}
+        motion_files = sorted(path for path in skeleton_file.parent.glob(f"{subject}_*.amc") if path.name in wanted)
+    if not motion_files:
+        raise DataError(
+            f"{skeleton_file.parent} holds {skeleton_file.name} but none of the trials {subject}_NN.amc: put them "
+            f"there, from {SOURCE}{subject}/."
+        )
+    skeleton = read_asf(skeleton_file)
+    if len(skeleton.names) != JOINTS:
+        raise DataError(f"{skeleton_file} has {len(skeleton.names)} joints, expected {JOINTS}.")
+    motions = {path.stem: forward_kinematics(skeleton, read_amc(path, skeleton)) for path in motion_files}
+    return Recording(motions, skeleton.edges)
+
+
+def official(subject: str, name: str) -> OfficialFile:
+    """A file of the CMU database, which publishes no checksums."""
+    return OfficialFile(name, f"{SOURCE}{subject}/{name}", None, LICENCE)
+
+
+def read_packed(path: Path) -> Recording:
+    """A recording as one npz file.
+
+    It holds ``trial_NN`` [T, 31, 3], ``edges`` [30, 2], ``split_<name>_trials`` and ``split_<name>_<trial>_starts``.
+
+    Raises:
+        DataError: it cannot be read, holds pickled objects, lacks an array, or has one of another shape.
+    """
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except UNREADABLE as error:
+        raise DataError(f"{path} cannot be read ({type(error).__name__}: {error}).") from error
+    trials = {name: array for name, array in arrays.items() if re.fullmatch(r"trial_\d+", name)}
+    if not trials or "edges" not in arrays:
+        raise DataError(f"{path} must hold trial_NN [T, 31, 3] and edges [30, 2]; it holds {sorted(arrays)}.")
+    for name, array in trials.items():
+        if array.ndim != 3 or array.shape[1:] != (JOINTS, 3) or not np.isfinite(array).all():
+            raise DataError(f"{path}: {name} must be finite and of shape [T, {JOINTS}, 3], got {list(array.shape)}.")
+    starts: dict[str, dict[str, NDArray[np.int64]]] = {}
+    for split in ("train", "val", "test"):
+        try:
+            starts[split] = {
+                f"trial_{trial:02d}": arrays[f"split_{split}_{trial}_starts"]
+                for trial in arrays[f"split_{split}_trials"]
+            }
+        except KeyError as error:
+            raise DataError(f"{path} lacks {error} of its split.") from error
+    return Recording(trials, arrays["edges"], starts)
+
+
+def dealt(
+    recording: Recording, sizes: Mapping[str, int], horizon: int, seed: int
+) -> dict[str, dict[str, NDArray[np.int64]]]:
+    """Split → trial → start frames: the published ones, or drawn by the seed."""
+    room = {name: len(trial) - max(horizon, 1) for name, trial in recording.trials.items()}
+    if recording.starts is not None and horizon == HORIZON:
+        return {name: shared_out(recording.starts[name], sizes[name], name) for name in sizes}
+    usable = sorted(name for name, frames in room.items() if frames > 0)
+    if len(usable) < len(sizes):
+        longest = max(len(trial) for trial in recording.trials.values())
+        raise ConfigError(
+            f"A horizon of {horizon} frames leaves {len(usable)} trials, and each of {', '.join(sizes)} needs one; the "
+            f"longest trial has {longest} frames."
+        )
+    rng = np.random.default_rng([seed, 0])
+    order = [usable[i] for i in rng.permutation(len(usable))]
+    dealt_out: dict[str, dict[str, NDArray[np.int64]]] = {}
+    cuts = cut_points(list(sizes.values()), len(order))
+    for name, first, last in zip(sizes, [0, *cuts[:-1]], cuts, strict=True):
+        starts = {trial: rng.permutation(room[trial]) for trial in sorted(order[first:last])}
+        dealt_out[name] = shared_out(starts, sizes[name], name)
+    return dealt_out
+
+
+def cut_points(sizes: Sequence[int], trials: int) -> list[int]:
+    """Where to cut a row of trials so that each split gets its share, and at least one."""
+    shares = [1] * len(sizes)
+    for _ in range(trials - len(sizes)):
+        hungry = max(range(len(sizes)), key=lambda k: sizes[k] / shares[k])
+        shares[hungry] += 1
+    return [int(cut) for cut in np.cumsum(shares)]
+
+
+def shared_out(starts: Mapping[str, NDArray[np.int64]], size: int, split: str) -> dict[str, NDArray[np.int64]]:
+    """The first start frames of each trial, equally many as far as they last, ``size`` together.
+
+    Raises:
+        ConfigError: there are fewer than that.
+    """
+    total = sum(len(frames) for frames in starts.values())
+    if total < size:
+        raise ConfigError(f"Split '{split}' can have at most {total} items from its {len(starts)} trials, got {size}.")
+    taken = dict.fromkeys(starts, 0)
+    while (missing := size - sum(taken.values())) > 0:
+        open_trials = [trial for trial in starts if taken[trial] < len(starts[trial])]
+        for place, trial in enumerate(open_trials):
+            share = missing // len(open_trials) + (place < missing % len(open_trials))
+            taken[trial] = min(taken[trial] + share, len(starts[trial]))
+    return {trial: starts[trial][: taken[trial]] for trial in starts}
+
+
+def windows(
+    trials: Mapping[str, NDArray[np.float64]], starts: Mapping[str, NDArray[np.int64]], horizon: int
+) -> dict[str, NDArray[np.float64]]:
+    """pos, vel and target at the start frames of each trial: ``[n, 31, 3]`` each."""
+    parts: dict[str, list[NDArray[np.float64]]] = {"pos": [], "vel": [], "target": []}
+    for name, frames in starts.items():
+        motion = trials[name]
+        if len(frames) and (frames.min() < 0 or frames.max() + horizon >= len(motion)):
+            raise DataError(f"A window of {name} reaches beyond its {len(motion)} frames.")
+        parts["pos"].append(motion[frames])
+        parts["vel"].append(motion[frames + 1] - motion[frames])
+        parts["target"].append(motion[frames + horizon])
+    return {field: np.concatenate(arrays) for field, arrays in parts.items()}
+
+
+def bonds(edges: NDArray[np.int64], joints: int = JOINTS) -> NDArray[np.float64]:
+    """Which joints share a bone, and which are two bones apart: ``[joints, joints, 2]``, symmetric, zero diagonal."""
+    bonded = np.zeros((joints, joints), dtype=bool)
+    bonded[edges[:, 0], edges[:, 1]] = bonded[edges[:, 1], edges[:, 0]] = True
+    return one_and_two_hops(bonded)
+
+
+def split_of(
+    arrays: Mapping[str, NDArray[np.float64]], name: str, bond: NDArray[np.float64], dtype: torch.dtype
+) -> Split:
+    """Tensors of one split."""
+    pos, vel, target = (torch.from_numpy(arrays[f"{name}_{field}"]).to(dtype) for field in ("pos", "vel", "target"))
+    items, joints = pos.shape[:2]
+    return Split(
+        inputs={
+            "pos": pos,
+            "vel": vel,
+            "joint": torch.eye(joints, dtype=dtype).expand(items, joints, joints),
+            "bond": torch.from_numpy(bond).to(dtype).expand(items, *bond.shape),
+        },
+        targets={"pos": target},
+    )

@@ -1,0 +1,143 @@
+"""Files from their official source: found in a folder the user names, or downloaded, resumed and checked.
+
+Nothing is downloaded twice: a complete file stays where it is. A download under way is kept as ``NAME.part`` and goes
+on where it stopped. A file whose checksum is not the expected one is kept aside as ``NAME.mismatch``.
+"""
+
+import hashlib
+import os
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from geoequiv.errors import DataError
+
+BLOCK = 1 << 20
+TIMEOUT = 30.0  # seconds without a byte
+
+
+@dataclass(frozen=True)
+class OfficialFile:
+    """A file as its authors publish it.
+
+    Args:
+        name: file name.
+        url: where it is published.
+        sha256: of the whole file, or None where the source states none: then the sum of the first download is kept
+            beside it as ``NAME.sha256`` and every later read is held against that.
+        licence: what a user must know before using it.
+    """
+
+    name: str
+    url: str
+    sha256: str | None
+    licence: str
+
+
+def find(name: str, folders: Iterable[str | os.PathLike[str]]) -> Path | None:
+    """The first folder's file by this name, or None."""
+    for folder in folders:
+        path = Path(folder) / name
+        if path.is_file():
+            return path
+    return None
+
+
+def obtain(file: OfficialFile, folder: str | os.PathLike[str], *, progress: bool = True) -> Path:
+    """The file in `folder`, downloaded first if it is not there, and verified.
+
+    Args:
+        file: what to get.
+        folder: where it is, or is to be put.
+        progress: show a bar on standard error while downloading.
+
+    Returns:
+        Its path.
+
+    Raises:
+        DataError: no network (says which file to put where), the folder cannot be written, the disk is full, or the
+            checksum does not match (both sums; the file is kept aside).
+    """
+    path = Path(folder) / file.name
+    if not path.exists():
+        part = path.with_name(path.name + ".part")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            download(file, part, progress)
+        except urllib.error.URLError as error:
+            raise DataError(
+                f"Cannot download {file.url} ({getattr(error, 'reason', error)}). Where there is no network, put the "
+                f"file '{file.name}' into {path.parent} by hand, or name another folder with data_dir=…, --data-dir or "
+                "GEOEQUIV_DATA."
+            ) from error
+        except OSError as error:
+            raise DataError(
+                f"Downloading {file.url} to {part} stopped: {error.strerror or error}. What has come so far is kept: "
+                "free space or name another folder (data_dir=…), and run again to go on."
+            ) from error
+        check(part, file.sha256, keep_as=path.with_name(path.name + ".mismatch"))
+        part.replace(path)
+        if file.sha256 is None:
+            path.with_name(path.name + ".sha256").write_text(sha256(path) + "\n", encoding="ascii")
+        return path
+    noted = path.with_name(path.name + ".sha256")
+    expected = file.sha256 or (noted.read_text(encoding="ascii").split()[0] if noted.is_file() else None)
+    check(path, expected, keep_as=path.with_name(path.name + ".mismatch"))
+    return path
+
+
+def download(file: OfficialFile, part: Path, progress: bool) -> None:
+    """Fetch the file into `part`, from where that stops if the server allows it."""
+    have = part.stat().st_size if part.exists() else 0
+    request = urllib.request.Request(file.url, headers={"Range": f"bytes={have}-"} if have else {})  # noqa: S310
+    if not file.url.startswith(("https://", "http://")):
+        raise DataError(f"Official files come by http or https; got {file.url}.")
+    print(f"{file.name} from {file.url}. Licence: {file.licence}", file=sys.stderr)
+    try:
+        response = urllib.request.urlopen(request, timeout=TIMEOUT)  # noqa: S310
+    except urllib.error.HTTPError as error:
+        if error.code == 416 and have:  # nothing is left to send: the part is whole
+            return
+        raise
+    with response, open(part, "ab") as out:
+        if have and response.status != 206:  # the server starts over
+            out.truncate(0)
+            have = 0
+        length = response.headers.get("Content-Length")
+        total = have + int(length) if length else None
+        with tqdm(total=total, initial=have, unit="B", unit_scale=True, desc=file.name, disable=not progress) as bar:
+            while block := response.read(BLOCK):
+                out.write(block)
+                bar.update(len(block))
+    if total is not None and part.stat().st_size < total:
+        raise DataError(
+            f"The download of {file.url} broke off after {part.stat().st_size} of {total} bytes. They are kept in "
+            f"{part}: run again to go on."
+        )
+
+
+def check(path: Path, expected: str | None, keep_as: Path) -> None:
+    """Raise DataError, and set the file aside, unless its sha256 is the expected one (None: not known)."""
+    if expected is None:
+        return
+    found = sha256(path)
+    if found != expected:
+        path.replace(keep_as)
+        raise DataError(
+            f"{path} is not the expected file: its sha256 is {found}, expected {expected}. It is kept as {keep_as}; "
+            "run again to fetch it anew, or put the right file there."
+        )
+
+
+def sha256(path: Path) -> str:
+    """Checksum of a file, read block by block."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(BLOCK):
+            digest.update(block)
+    return digest.hexdigest()

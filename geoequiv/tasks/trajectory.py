@@ -1,0 +1,102 @@
+"""Molecular trajectories in the npz layout of MD17: positions, charges, energies, forces."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geoequiv.errors import DataError
+from geoequiv.tasks.cache import UNREADABLE
+
+SYMBOLS = {1: "H", 6: "C", 7: "N", 8: "O", 9: "F", 15: "P", 16: "S", 17: "Cl"}
+
+
+@dataclass(frozen=True, eq=False)
+class Trajectory:
+    """Frames of one molecule.
+
+    Args:
+        positions: ``[T, N, 3]``, Å.
+        charges: ``[N]``, nuclear charges (1 hydrogen, 6 carbon …).
+        energies: ``[T]``, kcal/mol, or None.
+        forces: ``[T, N, 3]``, kcal/mol/Å, or None.
+        path: the file.
+    """
+
+    positions: NDArray[np.float64]
+    charges: NDArray[np.int64]
+    energies: NDArray[np.float64] | None
+    forces: NDArray[np.float64] | None
+    path: Path
+
+    def only(self, kept: NDArray[np.bool_]) -> "Trajectory":
+        """The same without some atoms, ``kept`` ``[N]`` bool; energies stay those of the whole molecule."""
+        forces = None if self.forces is None else self.forces[:, kept]
+        return Trajectory(self.positions[:, kept], self.charges[kept], self.energies, forces, self.path)
+
+
+def read_trajectory(path: str | os.PathLike[str]) -> Trajectory:
+    """A trajectory in MD17's layout (``R``, ``z``, ``E``, ``F``) or revised MD17's (``coords``, ``nuclear_charges`` …).
+
+    Raises:
+        DataError: it cannot be read, holds pickled objects, lacks positions or charges, or shapes do not fit.
+    """
+    path = Path(path)
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+            names = archive.files
+            read = {
+                key: archive[name]
+                for key, aliases in (
+                    ("positions", ("R", "coords")),
+                    ("charges", ("z", "nuclear_charges")),
+                    ("energies", ("E", "energies")),
+                    ("forces", ("F", "forces")),
+                )
+                for name in aliases
+                if name in names
+            }
+    except UNREADABLE as error:
+        raise DataError(f"{path} cannot be read ({type(error).__name__}: {error}).") from error
+    if "positions" not in read or "charges" not in read:
+        raise DataError(
+            f"{path} must hold R [T, N, 3] and z [N] (or coords and nuclear_charges); it holds {sorted(names)}."
+        )
+    positions, charges = read["positions"], read["charges"]
+    if positions.ndim != 3 or positions.shape[-1] != 3 or charges.shape != positions.shape[1:2] or not positions.size:
+        raise DataError(
+            f"{path}: positions of shape {list(positions.shape)} and charges of shape {list(charges.shape)} do not "
+            "fit: expected [T, N, 3] and [N]."
+        )
+    energies = read.get("energies")
+    if energies is not None and energies.size != len(positions):
+        raise DataError(f"{path} has {energies.size} energies for {len(positions)} frames.")
+    forces = read.get("forces")
+    if forces is not None and forces.shape != positions.shape:
+        raise DataError(f"{path}: forces of shape {list(forces.shape)}, positions of shape {list(positions.shape)}.")
+    if not np.isfinite(positions).all():
+        frame = int(np.flatnonzero(~np.isfinite(positions).all(axis=(1, 2)))[0])
+        raise DataError(f"{path}: positions are not finite, first in frame {frame}.")
+    return Trajectory(
+        positions.astype(np.float64),
+        charges.astype(np.int64),
+        None if energies is None else energies.reshape(-1).astype(np.float64),
+        None if forces is None else forces.astype(np.float64),
+        path,
+    )
+
+
+def species(charges: NDArray[np.int64]) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+    """Which element each atom is, one-hot ``[N, kinds]`` in the order of nuclear charge, and the elements' symbols."""
+    kinds = np.unique(charges)
+    names = tuple(SYMBOLS.get(int(kind), f"Z{kind}") for kind in kinds)
+    return (charges[:, None] == kinds).astype(np.float64), names
+
+
+def bonds_within(positions: NDArray[np.float64], reach: float) -> NDArray[np.bool_]:
+    """Which atoms of one frame ``[N, 3]`` are closer than ``reach`` (Å): ``[N, N]``, zero diagonal."""
+    distance = np.linalg.norm(positions[:, None] - positions[None], axis=-1)
+    close: NDArray[np.bool_] = (distance < reach) & ~np.eye(len(positions), dtype=bool)
+    return close

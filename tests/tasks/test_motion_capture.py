@@ -1,0 +1,194 @@
+"""Motion capture: windows, splits by trial, and what is said where they cannot be cut."""
+
+import os
+
+import numpy as np
+import pytest
+import torch
+
+from geoequiv.errors import ConfigError, DataError
+from geoequiv.fields import act
+from geoequiv.groups import group
+from geoequiv.tasks.motion_capture import (
+    MIRRORED,
+    REFERENCES,
+    Recording,
+    bonds,
+    cut_points,
+    dealt,
+    motion_task,
+    run,
+    shared_out,
+    walk,
+    windows,
+)
+from geoequiv.tasks.skeleton import Skeleton
+
+PARENTS = [-1, 0, 1, 2, 3, 4, 0, 6, 7, 8, 9, 0, 11, 12, 13, 14, 15, 13, 17, 18, 19, 20, 21, 20, 13, 24, 25, 26, 27, 28]
+PARENTS += [27]
+EDGES = np.array([(joint, parent) for joint, parent in enumerate(PARENTS) if parent >= 0])
+
+
+def trial(frames, seed):
+    return np.random.default_rng(seed).normal(size=(frames, 31, 3)).cumsum(0)
+
+
+def packed(tmp_path, **changes):
+    """A run.npz of six trials."""
+    arrays = {f"trial_{k:02d}": trial(60, k) for k in range(6)} | {"edges": EDGES}
+    for split, members in {"train": [1, 4], "val": [0, 5], "test": [2, 3]}.items():
+        arrays[f"split_{split}_trials"] = np.array(members)
+        for member in members:
+            arrays[f"split_{split}_{member}_starts"] = np.random.default_rng(member).permutation(29)[:20]
+    np.savez(tmp_path / "run.npz", **{k: v for k, v in (arrays | changes).items() if v is not None})
+    return arrays
+
+
+def test_run_follows_the_public_split(tmp_path):
+    arrays = packed(tmp_path)
+    task = run(tmp_path, train=10, val=30, test=40, dtype="float64")
+    assert task.protocol == "mocap/run/Δ30/10-30-40/6-trials/mse"
+    first, second = arrays["split_train_1_starts"][:5], arrays["split_train_4_starts"][:5]
+    pos = np.concatenate([arrays["trial_01"][first], arrays["trial_04"][second]])
+    target = np.concatenate([arrays["trial_01"][first + 30], arrays["trial_04"][second + 30]])
+    following = np.concatenate([arrays["trial_01"][first + 1], arrays["trial_04"][second + 1]])
+    split = task.splits["train"]
+    np.testing.assert_array_equal(split.inputs["pos"].numpy(), pos)
+    np.testing.assert_array_equal(split.inputs["vel"].numpy(), following - pos)
+    np.testing.assert_array_equal(split.targets["pos"].numpy(), target)
+    assert split.inputs["joint"].shape == (10, 31, 31)
+    assert split.inputs["bond"].shape == (10, 31, 31, 2)
+    assert len(task.splits["test"]) == 40
+
+
+def test_the_signature_moves_a_batch(tmp_path):
+    packed(tmp_path)
+    task = run(tmp_path, train=6, val=6, test=6, dtype="float64")
+    turn = group("SO(2)@y").sample(6, generator=torch.Generator().manual_seed(0))
+    inputs = task.splits["test"].inputs
+    moved = act(turn, inputs, task.signature.inputs)
+    torch.testing.assert_close(moved["pos"][..., 1], inputs["pos"][..., 1])
+    assert torch.equal(moved["bond"], inputs["bond"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"edges": None}, "must hold trial_NN"),
+        ({"trial_02": np.zeros((50, 30, 3))}, r"trial_02 must be finite and of shape \[T, 31, 3\]"),
+        ({"trial_02": np.full((50, 31, 3), np.nan)}, "trial_02 must be finite"),
+        ({"split_val_5_starts": None}, "lacks 'split_val_5_starts' of its split"),
+        ({"split_train_1_starts": np.array([29, 30, *range(18)])}, "reaches beyond its 60 frames"),
+        ({"edges": np.array([{}])}, r"run\.npz cannot be read .*allow_pickle"),
+    ],
+)
+def test_a_broken_recording_is_named(tmp_path, changes, message):
+    packed(tmp_path, **changes)
+    with pytest.raises(DataError, match=message):
+        run(tmp_path, train=40, val=6, test=6)
+
+
+def test_a_truncated_recording_is_named(tmp_path):
+    packed(tmp_path)
+    path = tmp_path / "run.npz"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(DataError, match=r"run\.npz cannot be read"):
+        run(tmp_path)
+
+
+def test_without_files_and_network_it_says_what_to_put_where(tmp_path, monkeypatch):
+    monkeypatch.setattr("geoequiv.tasks.motion_capture.SOURCE", "http://127.0.0.1:9/")
+    with pytest.raises(DataError, match=r"put the file '35\.asf' into .*mocap/cmu_35 by hand"):
+        walk(tmp_path)
+
+
+def test_trials_are_dealt_whole_and_by_size():
+    recording = Recording({f"t{k:02d}": trial(40 + k, k) for k in range(9)}, EDGES)
+    starts = dealt(recording, {"train": 20, "val": 30, "test": 40}, 30, seed=3)
+    assert {name: len(trials) for name, trials in starts.items()} == {"train": 2, "val": 3, "test": 4}
+    members = [name for trials in starts.values() for name in trials]
+    assert sorted(members) == sorted(recording.trials)
+    for name, size in {"train": 20, "val": 30, "test": 40}.items():
+        assert sum(len(frames) for frames in starts[name].values()) == size
+        for member, frames in starts[name].items():
+            assert len(set(frames.tolist())) == len(frames)
+            assert frames.max() + 30 < len(recording.trials[member])
+    again = dealt(recording, {"train": 20, "val": 30, "test": 40}, 30, seed=3)
+    other = dealt(recording, {"train": 20, "val": 30, "test": 40}, 30, seed=4)
+    assert all((again[s][t] == starts[s][t]).all() for s in starts for t in starts[s])
+    assert [sorted(each) for each in other.values()] != [sorted(each) for each in starts.values()]
+
+
+def test_shares_by_hand():
+    assert cut_points([200, 600, 600], 7) == [1, 4, 7]
+    assert cut_points([1, 1000, 1000], 3) == [1, 2, 3]
+    starts = {"a": np.arange(3), "b": np.arange(10), "c": np.arange(10)}
+    assert {k: len(v) for k, v in shared_out(starts, 14, "train").items()} == {"a": 3, "b": 6, "c": 5}
+    with pytest.raises(ConfigError, match="at most 23 items from its 3 trials, got 24"):
+        shared_out(starts, 24, "train")
+
+
+def test_a_horizon_longer_than_the_trials_is_refused():
+    recording = Recording({f"t{k}": trial(40, k) for k in range(5)} | {"long": trial(99, 9)}, EDGES)
+    with pytest.raises(ConfigError, match=r"A horizon of 50 frames leaves 1 trials.*longest trial has 99"):
+        dealt(recording, {"train": 1, "val": 1, "test": 1}, 50, 0)
+    with pytest.raises(ConfigError, match="horizon must lie between 1"):
+        motion_task("walk", horizon=0)
+
+
+def test_windows_at_the_last_frame():
+    motion = {"a": trial(32, 0)}
+    cut = windows(motion, {"a": np.array([1])}, 30)
+    np.testing.assert_array_equal(cut["target"][0], motion["a"][31])
+
+
+def test_bonds_by_hand():
+    """The root has three bones; the hip's foot is two bones away from the shin."""
+    bond = bonds(EDGES)
+    assert bond.shape == (31, 31, 2)
+    assert np.array_equal(bond, bond.swapaxes(0, 1))
+    assert bond[..., 0].sum() == 60
+    assert np.flatnonzero(bond[0, :, 0]).tolist() == [1, 6, 11]
+    assert np.flatnonzero(bond[0, :, 1]).tolist() == [2, 7, 12]
+    assert np.flatnonzero(bond[1, :, 1]).tolist() == [3, 6, 11]
+    assert not bond[np.arange(31), np.arange(31)].any()
+
+
+def test_the_mirror_keeps_the_skeleton():
+    """Exchanging left and right maps bones to bones, and is its own inverse."""
+    swap = np.array(MIRRORED)
+    assert np.array_equal(swap[swap], np.arange(31))
+    bond = bonds(EDGES)
+    assert np.array_equal(bond[swap][:, swap], bond)
+    assert [int(i) for i in np.flatnonzero(swap == np.arange(31))] == [0, *range(11, 17)]
+
+
+def test_published_numbers_belong_to_published_ids():
+    assert set(REFERENCES) == {"mocap/walk/Δ30/200-600-600/mse", "mocap/run/Δ30/200-240-240/mse"}
+
+
+def test_real_recordings():
+    """The public run split, and walking where its files are: bones keep their lengths, moving beats standing still."""
+    folder = os.environ.get("GEOEQUIV_DATA", "")
+    try:
+        tasks = [run(folder), walk(folder)] if folder else []
+    except DataError:
+        tasks = []
+    if not tasks:
+        pytest.skip("needs GEOEQUIV_DATA with mocap/cmu_09/run.npz and mocap/cmu_35/*.amc")
+    assert tasks[0].protocol == "mocap/run/Δ30/200-240-240/mse"
+    assert tasks[0].references
+    for task in tasks:
+        split = task.splits["test"]
+        pos, vel, target = split.inputs["pos"], split.inputs["vel"], split.targets["pos"]
+        assert (pos + 30 * vel - target).square().mean() < 0.5 * (pos - target).square().mean()
+        lengths = (pos[:, EDGES[:, 0]] - pos[:, EDGES[:, 1]]).norm(dim=-1)
+        assert lengths.std(0).max() < 1e-4
+
+
+def test_the_tree_is_the_public_one():
+    skeleton = Skeleton(
+        tuple("abcdefghijklmnopqrstuvwxyzABCDE"), tuple(PARENTS), np.zeros((31, 3)), np.zeros((31, 3, 3)),
+        ((),) * 31, np.zeros(3),
+    )  # fmt: skip
+    assert np.array_equal(skeleton.edges, EDGES)

@@ -1,0 +1,124 @@
+"""Official files: fetched once, resumed, checked; every trouble names file and remedy."""
+
+import hashlib
+import re
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from geoequiv.errors import DataError
+from geoequiv.tasks.official import OfficialFile, find, obtain
+
+CONTENT = bytes(range(256)) * 40
+SUM = hashlib.sha256(CONTENT).hexdigest()
+
+
+class Server(BaseHTTPRequestHandler):
+    """Serves CONTENT at any address; `/short` breaks off half way, `/whole` ignores ranges, `/gone` is a 404."""
+
+    asked: list[str | None] = []  # noqa: RUF012  (reset by the fixture)
+
+    def do_GET(self):
+        self.asked.append(self.headers["Range"])
+        first = int(re.fullmatch(r"bytes=(\d+)-", self.headers["Range"] or "bytes=0-")[1])
+        if "whole" in self.path:
+            first = 0
+        if "gone" in self.path or first >= len(CONTENT):
+            self.send_error(404 if "gone" in self.path else 416)
+            return
+        self.send_response(206 if first else 200)
+        self.send_header("Content-Length", str(len(CONTENT) - first))
+        self.end_headers()
+        body = CONTENT[first:]
+        self.wfile.write(body[: len(body) // 2] if "short" in self.path else body)
+
+    def log_message(self, *args):
+        """Quiet."""
+
+
+@pytest.fixture
+def url():
+    Server.asked = []
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def official(url, sha256=SUM):
+    return OfficialFile("data.bin", url, sha256, "CC0")
+
+
+def test_a_file_is_fetched_once(url, tmp_path, capsys):
+    path = obtain(official(f"{url}/a"), tmp_path / "deep" / "folder")
+    assert path.read_bytes() == CONTENT
+    assert "Licence: CC0" in capsys.readouterr().err
+    assert obtain(official(f"{url}/a"), tmp_path / "deep" / "folder") == path
+    assert Server.asked == [None]
+    assert [each.name for each in path.parent.iterdir()] == ["data.bin"]
+
+
+@pytest.mark.parametrize("where", ["resumes", "whole"])
+def test_a_download_goes_on_where_it_stopped(url, tmp_path, where):
+    with pytest.raises(DataError, match=rf"broke off after {len(CONTENT) // 2} of {len(CONTENT)} bytes.*run again"):
+        obtain(official(f"{url}/short"), tmp_path)
+    assert not (tmp_path / "data.bin").exists()
+    path = obtain(official(f"{url}/{where}"), tmp_path)
+    assert path.read_bytes() == CONTENT
+    assert Server.asked == [None, f"bytes={len(CONTENT) // 2}-"]
+
+
+def test_a_whole_part_is_taken_as_it_is(url, tmp_path):
+    (tmp_path / "data.bin.part").write_bytes(CONTENT)
+    assert obtain(official(f"{url}/a"), tmp_path).read_bytes() == CONTENT
+
+
+def test_a_wrong_checksum_shows_both_sums_and_keeps_the_file(url, tmp_path):
+    wrong = "0" * 64
+    with pytest.raises(DataError, match=rf"sha256 is {SUM}, expected {wrong}.*mismatch"):
+        obtain(official(f"{url}/a", wrong), tmp_path)
+    assert (tmp_path / "data.bin.mismatch").read_bytes() == CONTENT
+    assert not (tmp_path / "data.bin").exists()
+
+
+def test_a_sum_nobody_published_is_kept_from_the_first_download(url, tmp_path):
+    path = obtain(official(f"{url}/a", None), tmp_path)
+    assert (tmp_path / "data.bin.sha256").read_text().split() == [SUM]
+    path.write_bytes(CONTENT[:-1])
+    with pytest.raises(DataError, match="is not the expected file"):
+        obtain(official(f"{url}/a", None), tmp_path)
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:9/x", "gone"])
+def test_without_network_it_says_which_file_to_put_where(url, tmp_path, address):
+    target = address if address.startswith("http") else f"{url}/gone"
+    with pytest.raises(DataError, match=rf"put the file 'data\.bin' into {tmp_path} by hand"):
+        obtain(official(target), tmp_path)
+
+
+def test_only_the_web_is_a_source(tmp_path):
+    with pytest.raises(DataError, match="come by http"):
+        obtain(official("file:///etc/hostname"), tmp_path)
+
+
+def test_a_full_disk_keeps_what_came(url, tmp_path, monkeypatch):
+    def full(file, part, progress):
+        part.write_bytes(CONTENT[:10])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("geoequiv.tasks.official.download", full)
+    with pytest.raises(DataError, match=r"No space left on device.*run again to go on"):
+        obtain(official(f"{url}/a"), tmp_path)
+    assert (tmp_path / "data.bin.part").read_bytes() == CONTENT[:10]
+
+
+def test_the_first_folder_wins(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "b" / "x").touch()
+    assert find("x", [tmp_path / "a", tmp_path / "b"]) == tmp_path / "b" / "x"
+    assert find("y", [tmp_path / "a"]) is None
