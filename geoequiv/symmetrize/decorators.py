@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeVar
 
 import torch
@@ -49,18 +49,22 @@ def frame_averaging(
     chunk: int | None = None,
     degenerate: Literal["enlarge", "error", "ignore"] = "enlarge",
     tolerance: float | None = None,
+    frame_from: Sequence[str] | None = None,
 ) -> Callable[[Target], Target]:
     """Decorate a module class, a module, a function or a method with frame averaging.
 
     Args: as for ``FrameAveraging``. Returns: as for ``group_averaging``.
     """
-    options = {"degenerate": degenerate, "tolerance": tolerance}
+    options: dict[str, Any] = {"degenerate": degenerate, "tolerance": tolerance}
+    if frame_from is not None:
+        options["frame_from"] = frame_from
     return decorator(Signature.parse(signature), frame_by_name(frame, group_by_name(group), **options), chunk)
 
 
 def decorator(signature: Signature, frame: Frame, chunk: int | None) -> Callable[[Any], Any]:
     """The decorator that averages over a frame."""
     signature.check_group(frame.group)
+    frame.check_inputs(signature.inputs)
     frame.check_outputs(signature.outputs)
 
     def decorate(target: Any) -> Any:

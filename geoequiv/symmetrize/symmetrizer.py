@@ -1,7 +1,7 @@
 """The one operator: a weighted average of a model over a set of group elements that moves with the input."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any, Literal
 
@@ -206,6 +206,7 @@ class Symmetrizer(nn.Module):
         self.model = model
         self.signature = Signature.parse(signature)
         self.signature.check_group(frame.group)
+        frame.check_inputs(self.signature.inputs)
         frame.check_outputs(self.signature.outputs)
         self.frame = frame
         self.chunk = chunk
@@ -299,6 +300,9 @@ class FrameAveraging(Symmetrizer):
             a line or at one place): ``"enlarge"`` the frame to the orbit that exactness takes, raise an ``"error"``,
             or ``"ignore"`` it.
         tolerance: relative; what counts as equal there (see ``PCAFrame``). ``None``: √(round-off).
+        frame_from: names of the inputs that the frame is built from, such as ``["pos", "vel", "charge"]``: the first
+            gives it, the others and scalars as labels decide between what it leaves open (see ``PCAFrame``). ``None``:
+            the first point input.
 
     Exactness: round-off, for every cloud; with ``degenerate="ignore"`` only where eigenvalues are distinct;
     ``stochastic`` in training: in expectation. Discontinuous in x where eigenvalues cross.
@@ -315,8 +319,11 @@ class FrameAveraging(Symmetrizer):
         chunk: int | None = None,
         degenerate: Literal["enlarge", "error", "ignore"] = "enlarge",
         tolerance: float | None = None,
+        frame_from: Sequence[str] | None = None,
     ) -> None:
-        options = {"degenerate": degenerate, "tolerance": tolerance}
+        options: dict[str, Any] = {"degenerate": degenerate, "tolerance": tolerance}
+        if frame_from is not None:
+            options["frame_from"] = frame_from
         super().__init__(model, signature, frame_by_name(frame, as_group(group), **options), chunk)
 
 

@@ -94,3 +94,27 @@ CLOUDS = {
     "coincident": (torch.ones(4, 3).double(), 120, 60),
     "one point": (torch.ones(1, 3).double(), 120, 60),
 }
+
+
+def near_tie(gap, n=9):
+    """A generic cloud but for two eigenvalues a relative gap apart."""
+    points = random(n, 11)
+    points = points - points.mean(0)
+    values, axes = torch.linalg.eigh(points.mT @ points)
+    wanted = torch.tensor([0.3, 1 - gap, 1.0]).double()
+    return points @ axes * (wanted / values).sqrt() @ axes.mT
+
+
+#: clouds near a tie, which counts as none within the default tolerance or just about
+NEAR = {
+    "benzene off by 1e-3": benzene() + 1e-3 * random(12, 9),
+    "methane off by 1e-3": methane() + 1e-3 * random(5, 8),
+    "methane off by 1e-6": methane() + 1e-6 * random(5, 8),
+    "line off by 1e-3": collinear() + 1e-3 * random(3, 4),
+    "line off by 1e-5": collinear() + 1e-5 * random(3, 4),
+    "long line off by 3e-3": 2 * torch.arange(8).double()[:, None] * torch.ones(3).double() + 3e-3 * random(8, 6),
+    "gap of 1e-2": near_tie(1e-2),
+    "gap of 1e-3": near_tie(1e-3),
+    "gap of 1e-5": near_tie(1e-5),
+    "gap of 1e-7": near_tie(1e-7),
+}

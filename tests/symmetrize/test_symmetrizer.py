@@ -198,63 +198,6 @@ def test_points_get_their_centroid_back_and_vectors_do_not():
     assert torch.allclose(shift, x - x.mean(1, keepdim=True), atol=1e-4)
 
 
-@pytest.mark.parametrize("name", FRAMED)
-def test_frame_law(name):
-    """frame(gx) = g frame(x) as sets, with the stated size and handedness."""
-    G = ge.group(name)
-    frame = PCAFrame(G)
-    side = SIGNATURE.inputs
-    x, g = clouds(7, 5), G.sample(7)
-    moved = act(g, x, side)
-    a = ge.compose(g, frame(x, side, Layout.of(x, side))[0])
-    b = frame(moved, side, Layout.of(moved, side))[0]
-    assert a.shape == ((4 if G.is_proper else 8), 7)
-    gap = (a.linear.unsqueeze(1) - b.linear.unsqueeze(0)).abs().amax((-1, -2))  # [F, F, items]
-    assert (gap.amin(0) < 1e-9).all()
-    if G.is_proper:
-        assert (a.det > 0).all()
-    if G.translates:
-        assert torch.allclose(a.translation, b.translation)
-
-
-def test_frames_in_the_plane():
-    signature = "x: point -> y: vector"
-    model = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 2)).double()
-    x = torch.randn(5, 4, 2, dtype=torch.float64)
-    for name, size in (("SE(2)", 2), ("E(2)", 4), ("SO(2)", 2), ("O(2)", 4)):
-        wrapped = ge.FrameAveraging(model, signature, name)
-        assert_equivariant(wrapped, {"x": x}, signature, name, 1e-9)
-        assert (
-            len(wrapped.frame({"x": x}, wrapped.signature.inputs, Layout.of({"x": x}, wrapped.signature.inputs, 2))[0])
-            == size
-        )
-    assert_equivariant(
-        ge.GroupAveraging(model, signature, ge.group("D4", dim=2)), {"x": x}, signature, ge.group("D4", dim=2)
-    )
-
-
-def test_stochastic_frames_draw_one_and_average_out():
-    """One call of the backbone per step while training; its mean over draws is the full average, within 5 σ."""
-    calls = []
-
-    class Spy(Net):
-        def forward(self, pos, vel, charge):
-            calls.append(len(pos))
-            return super().forward(pos, vel, charge)
-
-    torch.manual_seed(0)
-    spy = Spy().double()
-    wrapped = ge.FrameAveraging(spy, SIGNATURE, "SE(3)", "stochastic")
-    x = clouds(3, 5)
-    full = wrapped.eval()(**x)["forces"]
-    assert calls == [12]
-    wrapped.train()
-    draws = torch.stack([wrapped(**x)["forces"] for _ in range(400)])
-    assert calls[1:] == [3] * 400
-    sigma = draws.std(0) / 400**0.5
-    assert ((draws.mean(0) - full).abs() <= 5 * sigma + 1e-12).all()
-
-
 def test_monte_carlo_is_unbiased_and_draws_anew():
     model, x = net(), clouds(2, 5)
     exact = ge.GroupAveraging(model, SIGNATURE, "O")(**x)["forces"]
@@ -265,42 +208,6 @@ def test_monte_carlo_is_unbiased_and_draws_anew():
     assert not torch.equal(draws[0], draws[1])
     assert sampled.claims is None
     assert ge.GroupAveraging(model, SIGNATURE, "SE(3)", num_samples=2)(**x)["pos"].shape == (2, 5, 3)
-
-
-@pytest.mark.parametrize("name", ["SE(3)", "E(3)"])
-def test_gradient_equals_finite_differences(name):
-    wrapped = ge.FrameAveraging(net(), SIGNATURE, name)
-    x = clouds(2, 4)
-
-    def energy(pos):
-        return wrapped(pos, x["vel"], x["charge"])["energy"]
-
-    assert torch.autograd.gradcheck(energy, x["pos"].requires_grad_(), atol=1e-6)
-    assert torch.autograd.gradgradcheck(energy, x["pos"], atol=1e-5)
-
-
-def test_forces_of_a_framed_energy_are_equivariant():
-    wrapped = ge.FrameAveraging(net(), SIGNATURE, "SE(3)")
-
-    def forces(pos, vel, charge):
-        with torch.enable_grad():
-            pos = pos.detach().requires_grad_()
-            energy = wrapped(pos, vel, charge)["energy"].sum()
-            return -torch.autograd.grad(energy, pos)[0]
-
-    assert_equivariant(forces, clouds(4, 5), "pos: point, vel: vector, charge: scalar -> forces: vector", "SE(3)", 1e-8)
-
-
-@pytest.mark.parametrize(
-    "pos",
-    [torch.zeros(1, 4, 3), torch.eye(3)[None], torch.tensor([[[1.0, 0, 0], [-1, 0, 0]]]), torch.ones(1, 1, 3)],
-    ids=["coincident", "regular triangle", "collinear", "one point"],
-)
-def test_gradients_stay_finite_where_eigenvalues_coincide(pos):
-    pos = pos.double().requires_grad_()
-    wrapped = ge.FrameAveraging(lambda pos: pos.tanh().cumsum(-1), "pos: point -> y: vector", "E(3)")
-    wrapped(pos).square().sum().backward()
-    assert torch.isfinite(pos.grad).all()
 
 
 def test_pyg_objects():
@@ -323,51 +230,6 @@ def test_pyg_objects():
         assert_equivariant(wrapped, batch, signature, name, 1e-9)
     with pytest.raises(AssertionError, match="not equivariant"):
         assert_equivariant(Graph(), batch, signature, "SE(3)")
-
-
-# decorators
-
-
-@ge.frame_averaging(SIGNATURE, "SE(3)")
-class Decorated(Net):
-    """A decorated class keeps its name, its signature and its checkpoint keys."""
-
-
-class Host:
-    @ge.group_averaging("pos: point -> y: vector", "O")
-    def method(self, pos, power=3):
-        return pos**power * pos.new_tensor([1.0, 2.0, 3.0])
-
-
-@ge.group_averaging("pos: point -> y: vector", "O")
-def function(pos, *, power=3):
-    return pos**power * pos.new_tensor([1.0, 2.0, 3.0])
-
-
-def test_decorated_class():
-    torch.manual_seed(0)
-    decorated, plain = Decorated().double(), net()
-    assert decorated.state_dict().keys() == plain.state_dict().keys()
-    assert torch.equal(
-        decorated(**clouds(2, 4))["pos"], ge.FrameAveraging(plain, SIGNATURE, "SE(3)")(**clouds(2, 4))["pos"]
-    )
-    again = pickle.loads(pickle.dumps(copy.deepcopy(decorated)))
-    assert torch.equal(again(**clouds(2, 4))["pos"], decorated(**clouds(2, 4))["pos"])
-    assert not torch.equal(plain(**clouds(2, 4))["pos"], decorated(**clouds(2, 4))["pos"])
-
-
-def test_decorated_instance_function_and_method():
-    x = {"pos": torch.randn(3, 4, 3).double()}
-    signature = "pos: point -> y: vector"
-    instance = ge.frame_averaging(SIGNATURE, "E(3)")(net())
-    assert_equivariant(instance, clouds(3, 4), SIGNATURE, "E(3)", 1e-8)
-    assert_equivariant(function, x, signature, "O")
-    assert_equivariant(Host().method, x, signature, "O")
-    assert function.__name__ == "function"
-    assert torch.allclose(function(x["pos"], power=1), Host().method(x["pos"], power=1))
-    assert not torch.allclose(function(x["pos"], power=1), function(x["pos"]))
-    with pytest.raises(TypeError, match=r"Only nn\.Module classes"):
-        ge.group_averaging(signature, "O")(Host)
 
 
 def test_wrapped_model_pickles_and_copies():

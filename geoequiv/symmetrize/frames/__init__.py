@@ -13,9 +13,10 @@ from geoequiv.symmetrize.frames.frame import Frame
 from geoequiv.symmetrize.frames.group import GroupFrame
 from geoequiv.symmetrize.frames.learned import LearnedFrame
 from geoequiv.symmetrize.frames.minimal import MinimalFrame
-from geoequiv.symmetrize.frames.pca import PCAFrame, StochasticFrame
+from geoequiv.symmetrize.frames.pca import PCAFrame
 from geoequiv.symmetrize.frames.product import ProductFrame, product_frame
 from geoequiv.symmetrize.frames.sorting import SortingFrame
+from geoequiv.symmetrize.frames.stochastic import StochasticFrame
 from geoequiv.symmetrize.frames.weighted import WeightedFrame
 
 FRAMES: dict[str, Callable[..., Frame]] = {
@@ -35,6 +36,8 @@ def frame_by_name(frame: str | Frame, group: Group, **options: Any) -> Frame:
     averaged over.
     """
     if isinstance(frame, Frame):
+        if options.get("frame_from") is not None:
+            raise GroupError("frame_from goes to the frame itself where one is given: PCAFrame(group, frame_from=…).")
         if frame.group != group:
             raise GroupError(f"The frame is one of {frame.group}, the averaging asks for {group}.")
         return frame

@@ -62,6 +62,9 @@ class AxialFrame(Frame):
     def is_exact(self) -> bool:
         return self.planar.is_exact
 
+    def check_inputs(self, side: Side) -> None:
+        self.planar.check_inputs(side)
+
     def check_outputs(self, side: Side) -> None:
         self.planar.check_outputs(side)
 

@@ -1,7 +1,7 @@
 """All directions that a batch shows: its points and vectors, gathered item by item."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -9,6 +9,8 @@ from torch import Tensor
 
 from geoequiv.fields import Layout, Side
 from geoequiv.symmetrize.frames.frame import per_node
+from geoequiv.symmetrize.frames.labels import node_labels
+from geoequiv.symmetrize.frames.source import Source
 from geoequiv.symmetrize.frames.spectrum import Spectrum
 
 
@@ -19,92 +21,118 @@ class Directions:
     Args:
         vectors: ``[D, K, 3]`` float64 (those of the plane have z = 0), each level scaled to a longest one of length 1.
         level: ``[D, K]``, 0 for the cloud itself, 1, 2, … for the other fields in order, -1 for padding.
+        label: ``[D, K]``, what the labels of its node say, in [-1, 1]; 0 without.
+        turned: ``[D, K]``, which are pseudovectors: mirrored frames see them with the other sign.
+        back: ``[D, K]``, which are the other end of a pseudovector, whose sign is a matter of handedness: as a leg of
+            a frame either end will do.
     """
 
     vectors: Tensor
     level: Tensor
+    label: Tensor
+    turned: Tensor
+    back: Tensor
 
     @classmethod
     def of(
-        cls, fields: Mapping[str, Any], side: Side, layout: Layout, name: str, spectrum: Spectrum, chosen: Tensor
+        cls, fields: Mapping[str, Any], side: Side, layout: Layout, source: Source, spectrum: Spectrum, chosen: Tensor
     ) -> "Directions":
-        """Those of the chosen items.
-
-        Args:
-            name: field of the cloud; points, vectors and pseudovectors besides it follow as further levels.
-            chosen: ``[*shape]`` bool.
-        """
+        """Those of the chosen items ``[*shape]`` bool: the cloud, what else is named, the rest."""
         dim = spectrum.axes.shape[-1]
-        levels = [(*rows_of(spectrum.points, dim, layout, name), True)]
-        for other, kind in side.items():
-            if other == name or kind.kind not in ("point", "vector", "pseudovector"):
-                continue
-            values = fields[other].to(spectrum.points)
-            if kind.translates and spectrum.centre is not None:
-                values = about(values, spectrum.centre, dim, layout, other)
-            rows, item, real = rows_of(values, dim, layout, other)
-            if kind.kind == "pseudovector":  # both ends: its sign is a matter of handedness
-                rows, item, real = torch.cat([rows, -rows]), item.repeat(2), real.repeat(2)
-            levels.append((rows, item, real, kind.translates))
+        of_node = node_labels(fields, source, layout)
         number = chosen.flatten().cumsum(0) - 1
         size = int(chosen.sum())
+        single = spectrum.coincident.flatten()[chosen.flatten()]
         found = []
-        for level, (rows, item, real, is_place) in enumerate(levels):
-            keep = real & chosen.flatten()[item]
-            rows, item = rows[keep].double(), number[item[keep]]
+        for level, name in enumerate((source.cloud, *source.further, *source.rest)):
+            kind = side[name]
+            values = spectrum.points if level == 0 else fields[name].double()
+            if level and kind.translates and spectrum.centre is not None:
+                values = about(values, spectrum.centre, dim, layout, name, kind.per_graph)
+            rows, item, node = rows_of(values, dim, layout, name, kind.per_graph)
+            keep = chosen.flatten()[item] & (node >= -1)
+            rows, item, node = rows[keep], number[item[keep]], node[keep]
             length = rows.detach().norm(dim=-1)
             longest = length.new_zeros(size).scatter_reduce(0, item, length, "amax")
-            scale = longest.clamp_min(torch.finfo(longest.dtype).tiny)
-            lost = spectrum.coincident.flatten()[chosen.flatten()] if is_place and level == 0 else longest <= 0
+            lost = longest <= 0
+            if kind.translates and spectrum.centre is not None:
+                far_off = spectrum.centre.detach().abs().amax(-1).flatten()[chosen.flatten()]
+                lost = single if level == 0 else longest <= 32 * torch.finfo(fields[name].dtype).eps * far_off
+            elif level == 0:
+                lost = single
+            rows = rows / longest.clamp_min(torch.finfo(longest.dtype).tiny)[item].unsqueeze(-1)
             far = ~lost[item]
-            rows = rows / scale[item].unsqueeze(-1)
-            found.append((rows[far], item[far], torch.full_like(item[far], level)))
-        rows, item, level_of = (torch.cat(parts) for parts in zip(*found, strict=True))
-        return cls(*padded(rows, item, level_of, size))
+            rows, item, node = rows[far], item[far], node[far]
+            label = (
+                rows.new_zeros(len(rows)) if of_node is None else torch.where(node < 0, 0, of_node[node.clamp_min(0)])
+            )
+            turned = torch.full_like(item, kind.kind == "pseudovector", dtype=torch.bool)
+            back = torch.zeros_like(turned)
+            if kind.kind == "pseudovector":
+                rows, item, label, turned = (
+                    torch.cat([rows, -rows]),
+                    *(part.repeat(2) for part in (item, label, turned)),
+                )
+                back = torch.cat([back, ~back])
+            found.append((rows, item, torch.full_like(item, level), label, turned, back))
+        rows, item, *marks = (torch.cat(parts) for parts in zip(*found, strict=True))
+        return cls(*padded(rows, item, marks, (-1, 0, False, False), size))
 
     def only(self, keep: Tensor) -> "Directions":
         """The same with other directions than ``keep`` ``[D, K]`` marked as padding."""
-        return Directions(self.vectors, torch.where(keep, self.level, -1))
+        return replace(self, level=torch.where(keep, self.level, -1))
+
+    @property
+    def seen(self) -> Tensor:
+        """Which tell frames apart, ``[D, K]``."""
+        return (self.level >= 0) & ~self.back
 
 
-def rows_of(values: Tensor, dim: int, layout: Layout, name: str) -> tuple[Tensor, Tensor, Tensor]:
-    """All vectors of a field in one list ``[R, dim]``, the item of each ``[R]``, and whether it is real ``[R]``."""
+def rows_of(values: Tensor, dim: int, layout: Layout, name: str, per_graph: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """All vectors of a field in one list ``[R, dim]``, and the item and node of each ``[R]``.
+
+    Nodes are numbered through the batch; -1 stands for a vector of the whole item, -2 for one that is masked out.
+    """
     if layout.batch is not None:
-        index = layout.rows(values, 0, name)
-        index = torch.arange(layout.shape[0], device=values.device) if index is None else index
+        index = layout.rows(values, 0, name, per_graph)
+        item = torch.arange(layout.shape[0], device=values.device) if index is None else index
+        node = torch.arange(len(item), device=values.device) if index is layout.batch else torch.full_like(item, -1)
         copies = values[0].numel() // dim
-        rows, item = values.reshape(-1, dim), index.repeat_interleave(copies)
-        return rows, item, torch.ones_like(item, dtype=torch.bool)
-    items = 1
-    for length in layout.shape:
-        items *= length
+        return values.reshape(-1, dim), item.repeat_interleave(copies), node.repeat_interleave(copies)
+    items = torch.Size(layout.shape).numel()
     rows = values.reshape(items, -1, dim)
-    real = torch.ones(rows.shape[:2], dtype=torch.bool, device=values.device)
-    if layout.mask is not None and values.shape[: layout.mask.ndim] == layout.mask.shape:
-        real = layout.mask.reshape(items, -1).repeat_interleave(rows.shape[1] // layout.mask.shape[-1], 1)
+    node = torch.full(rows.shape[:2], -1, device=values.device)
+    lead = len(layout.shape)
+    if not per_graph and values.ndim > lead + 1 and values.shape[lead] == layout.nodes:
+        copies = rows.shape[1] // layout.nodes
+        node = torch.arange(items * layout.nodes, device=values.device).reshape(items, -1).repeat_interleave(copies, 1)
+        if layout.mask is not None:
+            node = torch.where(layout.mask.reshape(items, -1).repeat_interleave(copies, 1), node, -2)
     item = torch.arange(items, device=values.device).unsqueeze(1).expand(rows.shape[:2])
-    return rows.flatten(0, 1), item.flatten(), real.flatten()
+    return rows.flatten(0, 1), item.flatten(), node.flatten()
 
 
-def about(values: Tensor, centre: Tensor, dim: int, layout: Layout, name: str) -> Tensor:
+def about(values: Tensor, centre: Tensor, dim: int, layout: Layout, name: str, per_graph: bool) -> Tensor:
     """Positions about the centre of their item."""
+    here = centre
     if layout.batch is not None:
-        index = layout.rows(values, 0, name)
+        index = layout.rows(values, 0, name, per_graph)
         here = centre if index is None else per_node(centre, layout)
-    else:
-        here = centre
     flat = values.reshape(*values.shape[: here.ndim - 1], -1, dim)
     return (flat - here.unsqueeze(-2)).reshape(values.shape)
 
 
-def padded(rows: Tensor, item: Tensor, level: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """Rows with their item ``[R]`` to ``[size, K, 3]`` and levels ``[size, K]``, -1 where there is no row."""
+def padded(rows: Tensor, item: Tensor, marks: list[Tensor], fill: tuple, size: int) -> tuple[Tensor, ...]:
+    """Rows with their item ``[R]`` to ``[size, K, 3]``, and their marks to ``[size, K]``, filled up."""
     order = torch.argsort(item, stable=True)
-    rows, item, level = rows[order], item[order], level[order]
+    item = item[order]
     counts = torch.bincount(item, minlength=size)
     place = torch.arange(len(item), device=item.device) - (counts.cumsum(0) - counts)[item]
     longest = max(int(counts.max()), 1) if len(item) else 1
-    vectors = rows.new_zeros(size, longest, 3)
-    rows = torch.nn.functional.pad(rows, (0, 3 - rows.shape[-1]))
-    levels = torch.full((size, longest), -1, device=item.device)
-    return vectors.index_put((item, place), rows), levels.index_put((item, place), level)
+    rows = torch.nn.functional.pad(rows[order], (0, 3 - rows.shape[-1]))
+    vectors = rows.new_zeros(size, longest, 3).index_put((item, place), rows)
+    columns = (
+        torch.full((size, longest), value, dtype=mark.dtype, device=mark.device).index_put((item, place), mark[order])
+        for mark, value in zip(marks, fill, strict=True)
+    )
+    return (vectors, *columns)

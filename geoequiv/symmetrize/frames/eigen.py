@@ -5,7 +5,7 @@ from torch import Tensor
 
 
 class _PrincipalAxes(torch.autograd.Function):
-    """Eigenvectors by ``torch.linalg.eigh``, with a backward that leaves out coinciding pairs."""
+    """Eigenvectors by ``torch.linalg.eigh``, with derivatives that leave out coinciding pairs."""
 
     generate_vmap_rule = True
 
@@ -20,25 +20,37 @@ class _PrincipalAxes(torch.autograd.Function):
     ) -> None:
         values, vectors = output
         ctx.save_for_backward(inputs[0], vectors)
+        ctx.save_for_forward(inputs[0], vectors)
         ctx.mark_non_differentiable(values)
 
     @staticmethod
     def backward(ctx: torch.autograd.function.FunctionCtx, _: Tensor, grad: Tensor) -> Tensor:
         matrix, vectors = ctx.saved_tensors
-        values = ((vectors.mT @ matrix) * vectors.mT).sum(-1)  # not saved: so that double backward goes through them
-        gap = values.unsqueeze(-2) - values.unsqueeze(-1)  # gap[i, j] = λ_j - λ_i
-        scale = values.detach().abs().amax(-1, keepdim=True).unsqueeze(-1)
-        apart = gap.detach().abs() > torch.finfo(values.dtype).eps * matrix.shape[-1] * scale
-        weight = torch.where(apart, 1 / torch.where(apart, gap, 1), 0)
-        inner = weight * (vectors.mT @ grad)
+        inner = inverse_gaps(matrix, vectors) * (vectors.mT @ grad)
         gradient = vectors @ inner @ vectors.mT
         return 0.5 * (gradient + gradient.mT)
+
+    @staticmethod
+    def jvp(ctx: torch.autograd.function.FunctionCtx, tangent: Tensor) -> tuple[None, Tensor]:
+        matrix, vectors = ctx.saved_tensors
+        symmetric = 0.5 * (tangent + tangent.mT)
+        return None, vectors @ (inverse_gaps(matrix, vectors) * (vectors.mT @ symmetric @ vectors))
+
+
+def inverse_gaps(matrix: Tensor, vectors: Tensor) -> Tensor:
+    """1 / (λ_j - λ_i), and 0 for a pair that coincides to round-off; differentiable in matrix and vectors."""
+    values = ((vectors.mT @ matrix) * vectors.mT).sum(-1)  # not saved: so that double backward goes through them
+    gap = values.unsqueeze(-2) - values.unsqueeze(-1)
+    scale = values.detach().abs().amax(-1, keepdim=True).unsqueeze(-1)
+    apart = gap.detach().abs() > torch.finfo(values.dtype).eps * matrix.shape[-1] * scale
+    return torch.where(apart, 1 / torch.where(apart, gap, 1), 0)
 
 
 def principal_axes(matrix: Tensor) -> tuple[Tensor, Tensor]:
     r"""Orthonormal eigenvectors of symmetric matrices, as columns, eigenvalues ascending.
 
-    .. math:: \bar A = V \big( K \circ (V^\top \bar V) \big) V^\top, \qquad K_{ij} = 1 / (\lambda_j - \lambda_i)
+    .. math:: \bar A = V \big( K \circ (V^\top \bar V) \big) V^\top, \qquad \dot V = V (K \circ V^\top \dot A V),
+              \qquad K_{ij} = 1 / (\lambda_j - \lambda_i)
 
     Args:
         matrix: ``[..., d, d]`` symmetric.
@@ -47,7 +59,7 @@ def principal_axes(matrix: Tensor) -> tuple[Tensor, Tensor]:
         Eigenvalues ``[..., d]`` (without gradient) and eigenvectors ``[..., d, d]``. Signs, and bases of eigenspaces of
         dimension above one, are LAPACK's choice.
 
-    Exactness: the gradient is exact for distinct eigenvalues; the terms of a pair that coincides to round-off are
-    left out, where the true derivative does not exist. Twice differentiable.
+    Exactness: the derivative is exact for distinct eigenvalues; the terms of a pair that coincides to round-off are
+    left out, where the true derivative does not exist. Twice differentiable; in forward mode as well.
     """
     return _PrincipalAxes.apply(matrix)

@@ -11,10 +11,20 @@ from geoequiv.symmetrize.frames.directions import Directions
 
 #: outputs of a higher degree (spherical-harmonic l) are not averaged exactly over a continuous stabilizer
 EXACT_DEGREE = 5
+#: what a pair of legs too short to be trusted loses against those that can be
+POOR = 1000.0
 
 
 def orbit(
-    directions: Directions, axis: Tensor, has_axis: Tensor, tolerance: Tensor, proper: bool, plane: bool
+    directions: Directions,
+    legs: Tensor,
+    axis: Tensor,
+    has_axis: Tensor,
+    tolerance: Tensor,
+    trust: Tensor,
+    noise: Tensor,
+    proper: bool,
+    plane: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     r"""Frames from extremal pairs of directions, thinned out to one orbit of the cloud's own symmetry.
 
@@ -24,14 +34,18 @@ def orbit(
     for every first leg a_i (plus and minus the simple principal axis where there is one; else the longest directions)
     and every u_j farthest from its line, ties kept; of these frames those in which a fixed generic function of the
     cloud is largest, ties kept. Every choice is by an invariant, symmetric in the points: the set moves with the
-    cloud and knows no order of points. Where no pair spans a plane, the cloud has a continuous stabilizer and looks
-    the same from all frames that differ by it; C_6 (C_6v) about the line, or I (I_h) about a single place, stand for
-    it.
+    cloud and knows no order of points.
+
+    Where no pair spans a plane, the cloud has a continuous stabilizer and looks the same from all frames that differ
+    by it; C_6 (C_6v) about the line, or I (I_h) about a single place, stand for it. Where the best w is shorter than
+    ``trust``, C_6 turns the frames as well: round-off of relative size ε turns them by ε/|w| about the first leg, the
+    average over C_6 leaves of that an effect of |w|, and the product is round-off again, however short w is.
 
     Args:
         directions: of D items.
+        legs: which of them may span frames, ``[D, K]``.
         axis: ``[D, 3]`` the simple principal axis, where ``has_axis`` ``[D]``.
-        tolerance: relative, ``[D]``.
+        tolerance, trust, noise: relative, ``[D]`` (see ``Spectrum``).
         proper: leave out the mirrored frames.
         plane: clouds of the plane, in the first two components; ``axis`` is then z.
 
@@ -42,34 +56,37 @@ def orbit(
     Exactness: round-off; over a continuous stabilizer for outputs up to l = 5: the mean of a degree-l representation
     over C_n (n > l) is that over SO(2), over I (l ≤ 5) that over SO(3).
     """
-    first, first_real = first_legs(directions, axis, has_axis, tolerance, plane)
+    level = torch.where(legs, directions.level, -1)
+    first, first_real = first_legs(directions.vectors, level, axis, has_axis, tolerance, plane)
     with torch.no_grad():
         across = first.unsqueeze(2).cross(directions.vectors.unsqueeze(1).expand(-1, first.shape[1], -1, -1), dim=-1)
-        score = rank(across.norm(dim=-1), directions.level.unsqueeze(1), tolerance[:, None, None])
-        score = torch.where(first_real.unsqueeze(-1), score, -math.inf)
-        best = score.amax((1, 2), keepdim=True)
-        pairs, real = compact(((score >= best - tolerance[:, None, None]) & score.isfinite()).flatten(1))
-        i, j = pairs // score.shape[2], pairs % score.shape[2]
+        size = across.norm(dim=-1)
+        score = rank(size, level.unsqueeze(1), noise[:, None, None])
+        score = torch.where(size > trust[:, None, None], score, score - POOR)
+        score = torch.where(first_real.unsqueeze(-1), score, -math.inf).flatten(1)
+        best, place = score.max(1)
+        length = size.flatten(1).gather(1, place.unsqueeze(1)).squeeze(1)
+        poor, none = best <= -POOR / 2, ~best.isfinite()
+        near = torch.where(poor, tolerance * length + noise, tolerance)
+        pairs, real = compact((score >= (best - near).unsqueeze(1)) & score.isfinite())
+        i, j = pairs // size.shape[2], pairs % size.shape[2]
     a, u = take(first, i), take(directions.vectors, j)
     w = u - (u * a).sum(-1, keepdim=True) * a
-    w = w / torch.where(real.unsqueeze(-1), w, 1).norm(dim=-1, keepdim=True)
-    frames = torch.stack([w, a.cross(w, dim=-1), a], -1)
+    frames = frames_about(a, torch.where(real.unsqueeze(-1), w, 1))
+    if bool(none.any()):  # any direction across stands for all; none is needed at a single place
+        arbitrary = torch.nn.functional.one_hot(first.detach().abs().argmin(-1), 3).to(first)
+        arbitrary = arbitrary - (arbitrary * first).sum(-1, keepdim=True) * first
+        frames = torch.cat([frames, frames_about(first, arbitrary)], 1)
+        real = torch.cat([real, first_real & none.unsqueeze(1)], 1)
     if not proper:
-        frames, real = torch.cat([frames, frames * frames.new_tensor([1.0, -1.0, 1.0])], 1), real.repeat(1, 2)
-    continuous = ~real.any(1)
-    if bool(continuous.any()):
-        about, about_real = around(first, first_real, proper)
-        everywhere = group("I" if proper else "Ih").elements().linear.to(frames)
-        point = continuous & ~first_real.any(1)
-        frames = torch.cat([frames, about, everywhere.expand(len(frames), -1, -1, -1)], 1)
-        real = torch.cat(
-            [real, about_real & continuous.unsqueeze(1), point.unsqueeze(1).expand(-1, len(everywhere))], 1
-        )
+        frames, real = torch.cat([frames, mirrored(frames)], 1), real.repeat(1, 2)
     with torch.no_grad():
-        kept, real = compact(one_orbit(frames, real, directions, tolerance))
+        kept, real = one_orbit(frames, real, directions, tolerance)
     eye = torch.eye(3, dtype=frames.dtype, device=frames.device)
-    chosen = take(frames.flatten(-2), kept).unflatten(-1, (3, 3))
-    return torch.where(real[..., None, None], chosen, eye), real, continuous
+    frames = torch.where(real[..., None, None], take(frames.flatten(-2), kept).unflatten(-1, (3, 3)), eye)
+    frames, real = turned_about(frames, real, poor)
+    frames, real = everywhere(frames, real, none & ~first_real.any(1), proper)
+    return frames, real, none | (poor & (length <= tolerance))
 
 
 def rank(size: Tensor, level: Tensor, tolerance: Tensor) -> Tensor:
@@ -78,7 +95,7 @@ def rank(size: Tensor, level: Tensor, tolerance: Tensor) -> Tensor:
 
 
 def first_legs(
-    directions: Directions, axis: Tensor, has_axis: Tensor, tolerance: Tensor, plane: bool
+    vectors: Tensor, level: Tensor, axis: Tensor, has_axis: Tensor, tolerance: Tensor, plane: bool
 ) -> tuple[Tensor, Tensor]:
     """Unit first legs ``[D, A, 3]`` and which are real ``[D, A]``."""
     ends = torch.stack([axis, -axis], 1)
@@ -86,42 +103,76 @@ def first_legs(
     if bool(has_axis.all()):
         return ends, given
     with torch.no_grad():
-        score = rank(directions.vectors.norm(dim=-1), directions.level, tolerance.unsqueeze(1))
+        score = rank(vectors.norm(dim=-1), level, tolerance.unsqueeze(1))
         best = score.amax(1, keepdim=True)
         longest, real = compact((score >= best - tolerance.unsqueeze(1)) & score.isfinite() & ~has_axis.unsqueeze(1))
-    legs = take(directions.vectors, longest)
+    legs = take(vectors, longest)
     legs = legs / torch.where(real.unsqueeze(-1), legs, 1).norm(dim=-1, keepdim=True)
     return torch.cat([torch.where(given.unsqueeze(-1), ends, 0), legs], 1), torch.cat([given, real], 1)
 
 
-def around(first: Tensor, first_real: Tensor, proper: bool) -> tuple[Tensor, Tensor]:
-    """Six frames about each first leg (twelve with the mirrored ones): ``[D, 12 A, 3, 3]`` and which are real."""
-    z = first.new_tensor([0.0, 0.0, 1.0])
-    turns = rotation_about(z, torch.arange(EXACT_DEGREE + 1, dtype=first.dtype) * 2 * math.pi / (EXACT_DEGREE + 1))
-    if not proper:
-        turns = torch.cat([turns, turns * turns.new_tensor([1.0, -1.0, 1.0])])
-    seed = torch.nn.functional.one_hot(first.detach().abs().argmin(-1), 3).to(first)
-    w = seed - (seed * first).sum(-1, keepdim=True) * first
-    w = w / w.norm(dim=-1, keepdim=True)
-    base = torch.stack([w, first.cross(w, dim=-1), first], -1)
-    frames = (base.unsqueeze(2) @ turns.to(first)).flatten(1, 2)
-    return frames, first_real.repeat_interleave(len(turns), 1)
+def frames_about(first: Tensor, across: Tensor) -> Tensor:
+    """Right-handed frames ``[..., 3, 3]`` from unit first legs and what stands across them, of any length."""
+    across = across / across.norm(dim=-1, keepdim=True)
+    return torch.stack([across, first.cross(across, dim=-1), first], -1)
+
+
+def mirrored(frames: Tensor) -> Tensor:
+    """The same frames with their second axis the other way."""
+    return frames * frames.new_tensor([1.0, -1.0, 1.0])
+
+
+def turned_about(frames: Tensor, real: Tensor, which: Tensor) -> tuple[Tensor, Tensor]:
+    """Six turns about the first leg in the place of every frame of the items ``which`` ``[D]``."""
+    if not bool(which.any()):
+        return frames, real
+    count = EXACT_DEGREE + 1
+    angles = torch.arange(count, dtype=frames.dtype, device=frames.device) * 2 * math.pi / count
+    turns = rotation_about(frames.new_tensor([0.0, 0.0, 1.0]), angles)
+    is_one = which.unsqueeze(1) | (torch.arange(count, device=frames.device) == 0)
+    return (frames.unsqueeze(2) @ turns).flatten(1, 2), (real.unsqueeze(2) & is_one.unsqueeze(1)).flatten(1, 2)
+
+
+def everywhere(frames: Tensor, real: Tensor, which: Tensor, proper: bool) -> tuple[Tensor, Tensor]:
+    """I or I_h as the frames of the items ``which`` ``[D]``, where all is at a single place."""
+    if not bool(which.any()):
+        return frames, real
+    elements = group("I" if proper else "Ih").elements().linear.to(frames)
+    frames = torch.cat([frames, elements.expand(len(frames), -1, -1, -1)], 1)
+    real = torch.cat([real & ~which.unsqueeze(1), which.unsqueeze(1).expand(-1, len(elements))], 1)
+    kept, real = compact(real)
+    return take(frames.flatten(-2), kept).unflatten(-1, (3, 3)), real
 
 
 #: wave vectors and phases of the generic functions; any others would do
 WAVES = [((2.1, 3.7, 4.3), 0.4), ((-5.9, 2.3, 1.7), 0.9), ((1.8, -5.1, 3.9), 1.3), ((3.2, 1.6, -6.1), 0.2)]
+#: how much a label turns the phase
+LABEL = 2.3
 
 
-def one_orbit(frames: Tensor, real: Tensor, directions: Directions, tolerance: Tensor) -> Tensor:
-    """The frames ``[D, M]`` from which the directions look best by generic functions; one orbit of their symmetry."""
-    seen = directions.level >= 0
+def one_orbit(frames: Tensor, real: Tensor, directions: Directions, tolerance: Tensor) -> tuple[Tensor, Tensor]:
+    """The frames (of ``[D, M, 3, 3]``) from which the directions look best by generic functions of them.
+
+    Returns:
+        Their indices ``[D, P]``, and which of these are real ``[D, P]``: one orbit of the symmetry of the directions.
+    """
+    seen = directions.seen
     share = torch.where(seen, 1.0 / (1 + directions.level), 0).to(frames) / seen.sum(1, keepdim=True).clamp_min(1)
+    hand = torch.linalg.det(frames) if bool(directions.turned.any()) else None
+    kept, real = compact(real)
     for wave, phase in WAVES:
-        waves = directions.vectors @ (frames @ frames.new_tensor(wave)).mT  # [D, K, M]
-        score = ((waves + phase).sin() * share.unsqueeze(-1)).sum(1)
+        if kept.shape[1] == 1:
+            break
+        along = take(frames @ frames.new_tensor(wave), kept)
+        waves = directions.vectors @ along.mT  # [D, K, P]
+        if hand is not None:
+            waves = torch.where(directions.turned.unsqueeze(-1), waves * hand.gather(1, kept).unsqueeze(1), waves)
+        waves = waves + (phase + LABEL * directions.label).unsqueeze(-1)
+        score = (waves.sin_() * share.unsqueeze(-1)).sum(1)
         best = torch.where(real, score, -math.inf).amax(1, keepdim=True)
-        real = real & (score >= best - 16 * tolerance.unsqueeze(1))
-    return real
+        chosen, real = compact(real & (score >= best - 16 * tolerance.unsqueeze(1)))
+        kept = kept.gather(1, chosen)
+    return kept, real
 
 
 def compact(chosen: Tensor) -> tuple[Tensor, Tensor]:

@@ -28,6 +28,9 @@ class Frame(ABC):
         """Whether evaluation is equivariant up to round-off."""
         return True
 
+    def check_inputs(self, side: Side) -> None:  # noqa: B027
+        """Raise SignatureError for inputs that the frame cannot be computed from."""
+
     def check_outputs(self, side: Side) -> None:  # noqa: B027
         """Raise SignatureError for outputs that the frame cannot average exactly."""
 

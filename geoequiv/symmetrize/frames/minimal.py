@@ -1,14 +1,17 @@
 """As few frames as the cloud has symmetries: signs of principal axes by odd moments."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from geoequiv.fields import Layout
-from geoequiv.symmetrize.frames.enlarge import compact
+from geoequiv.fields import Layout, Side
+from geoequiv.symmetrize.frames.diagnosis import first_order
+from geoequiv.symmetrize.frames.directions import Directions
+from geoequiv.symmetrize.frames.enlarge import compact, one_orbit
 from geoequiv.symmetrize.frames.frame import node_count, node_sum
 from geoequiv.symmetrize.frames.pca import PCAFrame
 from geoequiv.symmetrize.frames.spectrum import Spectrum
@@ -37,11 +40,12 @@ class MinimalFrame(PCAFrame):
     ===== ======================= ==================================================================
 
     What is left at the end are the symmetries of the cloud: 2 for a planar one under O(3), 4 for water, 1 for nearly
-    all others; proper groups look at right-handed axes alone. Where eigenvalues coincide: as ``PCAFrame``.
+    all others; proper groups look at right-handed axes alone. Inputs besides the cloud that ``frame_from`` names then
+    break what ties they can. Where eigenvalues (nearly) coincide: as ``PCAFrame``.
 
     Args: as for ``PCAFrame``; the tolerance decides which moments are zero, too.
 
-    Exactness: round-off. Discontinuous where eigenvalues cross, and also where a moment that decides a sign passes
+    Exactness: round-off. Discontinuous where ``PCAFrame`` is, and also where a moment that decides a sign passes
     through zero: that happens along generic paths, where eigenvalues rather avoid each other.
 
     Reference: for sizes, Lin et al., "Equivariance via minimal frame averaging for more symmetries and efficiency"
@@ -49,21 +53,65 @@ class MinimalFrame(PCAFrame):
     (NeurIPS 2024).
     """
 
-    def generic(self, spectrum: Spectrum, layout: Layout) -> tuple[Tensor, Tensor | None]:
-        vectors = self.axes(spectrum)
-        signs, dim = self.signs(vectors), self.group.dim
+    def generic(
+        self, spectrum: Spectrum, fields: Mapping[str, Any], side: Side, layout: Layout
+    ) -> tuple[Tensor, Tensor | None]:
+        vectors, dim = self.axes(spectrum), self.group.dim
         with torch.no_grad():
-            alive = signs.new_ones(len(signs), *layout.shape).bool()
-            for pattern, moment in self.moments(vectors, spectrum, layout):
-                side = signs[:, pattern].prod(1).reshape(-1, *(1,) * len(layout.shape)) * moment
-                ahead = alive & (side > spectrum.tolerance)
-                alive = torch.where(ahead.any(0), ahead, alive)
-                if bool((alive.sum(0) == 1).all()):
+            alive = torch.ones(len(self.signs(vectors)), *layout.shape, dtype=torch.bool, device=vectors.device)
+            told = spectrum.degenerate & (self.degenerate != "ignore")  # others than signs tell these
+            for alive, _, _ in self.chain(vectors, spectrum, layout):
+                if bool((told | (alive.sum(0) == 1)).all()):
                     break
-            kept, real = compact(alive.reshape(len(signs), -1).mT)
-        linear = vectors.reshape(-1, 1, dim, dim) * signs[kept].unsqueeze(-2)
+            alive = torch.where(told, (alive.cumsum(0) == 1) & alive, alive)
+            alive = self.tie_breaks(alive, vectors, spectrum, fields, side, layout)
+            kept, real = compact(alive.reshape(len(alive), -1).mT)
+        linear = vectors.reshape(-1, 1, dim, dim) * self.signs(vectors)[kept].unsqueeze(-2)
         linear = linear.movedim(1, 0).reshape(-1, *vectors.shape)
         return linear, None if len(linear) == 1 else real.mT.reshape(-1, *layout.shape)
+
+    def chain(self, vectors: Tensor, spectrum: Spectrum, layout: Layout) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """After each step: which signs are left ``[F, *shape]``; its moment and where it decided ``[*shape]``."""
+        signs = self.signs(vectors)
+        alive = torch.ones(len(signs), *layout.shape, dtype=torch.bool, device=vectors.device)
+        for pattern, moment in self.moments(vectors, spectrum, layout):
+            side = signs[:, pattern].prod(1).reshape(-1, *(1,) * len(layout.shape)) * moment.detach()
+            ahead = alive & (side > spectrum.tolerance)
+            decided = ahead.any(0) & (alive & ~ahead).any(0)
+            alive = torch.where(ahead.any(0), ahead, alive)
+            yield alive, moment, decided
+
+    def tie_breaks(
+        self, alive: Tensor, vectors: Tensor, spectrum: Spectrum, fields: Mapping[str, Any], side: Side, layout: Layout
+    ) -> Tensor:
+        """What further inputs and labels leave of the signs ``[F, *shape]`` that the moments have left."""
+        source, several = self.source(side), alive.sum(0) > 1
+        if not source.breaks_ties or not bool(several.any()):
+            return alive
+        dim, chosen = self.group.dim, several.flatten()
+        directions = Directions.of(fields, side, layout, source, spectrum, several)
+        directions = directions.only(directions.level <= len(source.further))
+        signs = self.signs(vectors)
+        frames = torch.eye(3, dtype=vectors.dtype, device=vectors.device).repeat(int(chosen.sum()), len(signs), 1, 1)
+        frames[..., :dim, :dim] = vectors.reshape(-1, 1, dim, dim)[chosen] * signs.unsqueeze(-2)
+        flat = alive.reshape(len(signs), -1).mT.clone()
+        tolerance = spectrum.tolerance.flatten()[chosen]
+        kept, real = one_orbit(frames, flat[chosen], directions, tolerance)
+        flat[chosen] = torch.zeros_like(flat[chosen]).scatter(1, kept, real)
+        return flat.mT.reshape(alive.shape)
+
+    def distance(self, spectrum: Spectrum, fields: Mapping[str, Any], side: Side, layout: Layout) -> Tensor:
+        cloud = self.source(side).cloud
+        with torch.enable_grad():
+            moved = fields[cloud].detach().double().requires_grad_()
+            exact = self.spectrum({**fields, cloud: moved}, side, layout)
+            near = torch.full(layout.shape, torch.inf, dtype=moved.dtype, device=moved.device)
+            left = torch.ones(layout.shape, device=moved.device)
+            for alive, moment, decided in self.chain(self.axes(exact), exact, layout):
+                left = alive.sum(0)
+                reach = first_order(moment, moment.abs() - exact.tolerance, moved, layout)
+                near = torch.where(decided, near.minimum(reach), near)
+        return torch.where(left > 1, 0, super().distance(spectrum, fields, side, layout).minimum(near))
 
     def moments(self, vectors: Tensor, spectrum: Spectrum, layout: Layout) -> Iterator[tuple[tuple[int, ...], Tensor]]:
         """The chain: which signs multiply each moment, and the moment ``[*shape]``, computed when asked for."""

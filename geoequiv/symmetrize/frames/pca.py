@@ -9,14 +9,17 @@ import torch
 from torch import Tensor
 
 from geoequiv.errors import BatchError, GroupError, SignatureError, unknown
-from geoequiv.fields import Layout, Side, act
-from geoequiv.groups import Element, group
-from geoequiv.groups.orthogonal import OrthogonalGroup, rotation_about
-from geoequiv.symmetrize.frames.diagnosis import FrameReport
+from geoequiv.fields import Layout, Side
+from geoequiv.groups import Element
+from geoequiv.groups.orthogonal import OrthogonalGroup
+from geoequiv.symmetrize.frames.diagnosis import FrameReport, crossing_distance, read_fields
 from geoequiv.symmetrize.frames.directions import Directions
 from geoequiv.symmetrize.frames.enlarge import EXACT_DEGREE, orbit
-from geoequiv.symmetrize.frames.frame import Frame, cloud_name
+from geoequiv.symmetrize.frames.frame import Frame, centroid
+from geoequiv.symmetrize.frames.mapped import is_mapped, mapped_frames
+from geoequiv.symmetrize.frames.source import Source
 from geoequiv.symmetrize.frames.spectrum import Spectrum
+from geoequiv.symmetrize.frames.stabilizer import check_fixed
 
 DEGENERATE = ("enlarge", "error", "ignore")
 
@@ -32,27 +35,35 @@ class PCAFrame(Frame):
     cloud is not centred.
 
     Where eigenvalues coincide, V is not determined, and the points themselves give the frames (see ``enlarge.orbit``):
-    as many as the cloud has symmetries, 24 for methane under O(3), 12 for benzene under SO(3). Where the symmetries are
-    continuous (points on a line, all at one place), further vector inputs are asked; if they leave them continuous, a
-    finite group stands for them, 6 to 24 elements for a line, 60 or 120 for one place (in the plane 6 or 12).
+    as many as the cloud has symmetries, 24 for methane under O(3), 12 for benzene under SO(3). Where they nearly do, V
+    is determined badly, and the points give the frames as well: where a gap is below ``Spectrum.trust`` of the largest
+    eigenvalue, 2e-2 in float32 and 1e-4 in float64. Where the symmetries are continuous (points on a line, all at one
+    place), further vector inputs are asked; if they leave them continuous, a finite group stands for them, 6 to 24
+    elements for a line, 60 or 120 for one place (in the plane 6 or 12).
 
     Args:
-        degenerate: what to do about clouds whose eigenvalues coincide: ``"enlarge"`` the frame as above, raise an
-            ``"error"``, or ``"ignore"`` it and take LAPACK's eigenvectors, which is not equivariant.
+        degenerate: what to do about clouds whose eigenvalues (nearly) coincide: ``"enlarge"`` the frame as above, raise
+            an ``"error"``, or ``"ignore"`` it and take LAPACK's eigenvectors, which is not equivariant.
         tolerance: what counts as equal: eigenvalues relative to the largest, lengths relative to the longest.
             ``None`` is the square root of the round-off: 1.5e-8 in float64, 3.5e-4 in float32. Measured structures
             are symmetric to fewer digits than that; give the digits they have.
+        frame_from: names of the inputs that the frame is built from, in order of precedence. The first point or vector
+            gives the axes; further points, vectors and pseudovectors, and scalars as labels of nodes, are asked where
+            these leave a choice between several frames of a symmetric cloud. Only directions, lengths relative to the
+            longest and scalars relative to the largest of a cloud count, so units do not matter; vectors count as a
+            set, whichever node has which. ``None`` stands for the first point input alone.
 
     Exactness: equivariant up to round-off, for outputs of any degree if the cloud spans a plane, up to l = 5 if it
-    is a line or a single place. Gradients are those of the eigenvectors, or of the pairs of points that stand for
-    them; finite everywhere, exact away from ties. Discontinuous where eigenvalues cross. Half precision is computed
-    in float32.
+    is a line or a single place. Frames are computed in float64. Gradients are those of the eigenvectors, or of the
+    pairs of points that stand for them; finite everywhere, exact away from ties. Discontinuous where eigenvalues come
+    as near as said above.
 
     Reference: Puny et al. (ICLR 2022), §3.1, Proposition 1.
     """
 
     degenerate: str = "enlarge"
     tolerance: float | None = None
+    frame_from: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.group.linear_part, OrthogonalGroup):
@@ -61,6 +72,13 @@ class PCAFrame(Frame):
             raise GroupError(unknown("value of degenerate", self.degenerate, DEGENERATE))
         if self.tolerance is not None and not 0 <= self.tolerance < 1:
             raise GroupError(f"tolerance is relative and lies in [0, 1); got {self.tolerance}.")
+        if isinstance(self.frame_from, str):
+            raise SignatureError(f"frame_from is a list of input names, such as ['{self.frame_from}'].")
+        if self.frame_from is not None:
+            object.__setattr__(self, "frame_from", tuple(self.frame_from))
+
+    def check_inputs(self, side: Side) -> None:
+        self.source(side)
 
     def check_outputs(self, side: Side) -> None:
         for name, kind in side.items():
@@ -74,9 +92,13 @@ class PCAFrame(Frame):
                     f"{EXACT_DEGREE}. Give degenerate='error' to refuse such clouds, or 'ignore'."
                 )
 
+    def source(self, side: Side) -> Source:
+        """Which inputs the frame is built from."""
+        return Source.of(side, self.group, self.frame_from)
+
     def spectrum(self, fields: Mapping[str, Any], side: Side, layout: Layout) -> Spectrum:
         """Covariance eigenvalues and axes of a batch."""
-        return Spectrum.of(fields, side, self.group, layout, self.tolerance)
+        return Spectrum.of(fields, side, self.source(side), layout, self.tolerance)
 
     def signs(self, like: Tensor) -> Tensor:
         """All sign choices ``[F, d]``; for proper groups those whose product is +1."""
@@ -92,7 +114,9 @@ class PCAFrame(Frame):
         hand = torch.linalg.det(spectrum.axes.detach()).sign()
         return torch.cat([spectrum.axes[..., :-1], spectrum.axes[..., -1:] * hand[..., None, None]], dim=-1)
 
-    def generic(self, spectrum: Spectrum, layout: Layout) -> tuple[Tensor, Tensor | None]:
+    def generic(
+        self, spectrum: Spectrum, fields: Mapping[str, Any], side: Side, layout: Layout
+    ) -> tuple[Tensor, Tensor | None]:
         """Frames ``[F, *shape, d, d]`` of clouds without ties, and which are real ``[F, *shape]``; ``None``: all."""
         vectors = self.axes(spectrum)
         signs = self.signs(vectors)
@@ -101,16 +125,32 @@ class PCAFrame(Frame):
     def __call__(
         self, fields: Mapping[str, Any], side: Side, layout: Layout, *, training: bool = False
     ) -> tuple[Element, Tensor | None]:
+        named = {name: fields[name] for name in side}
+        if not is_mapped(named):
+            return self.elements(fields, side, layout)
+
+        def frames(fields: Mapping[str, Tensor], layout: Layout) -> tuple[Tensor, Tensor | None]:
+            elements, weights = self.elements(fields, side, layout)
+            return elements.linear, weights
+
+        linear, weights = mapped_frames(frames, named, tuple(side), layout)
+        centre = self.source(side).centre
+        return framed(linear, None if centre is None else centroid(fields[centre], layout), linear), weights
+
+    @torch._disable_dynamo  # sizes depend on values: torch.compile breaks its graph here and loses nothing
+    def elements(self, fields: Mapping[str, Any], side: Side, layout: Layout) -> tuple[Element, Tensor | None]:
+        """What the frame is, where the values of the fields can be looked at."""
         spectrum = self.spectrum(fields, side, layout)
-        linear, real = self.generic(spectrum, layout)
+        linear, real = self.generic(spectrum, fields, side, layout)
         if self.degenerate != "ignore":
-            tied = spectrum.ties.any(-1) | spectrum.coincident
+            tied = spectrum.degenerate
             if bool(tied.any()):
                 if self.degenerate == "error":
                     raise BatchError(tie_message(tied, spectrum))
                 linear, real = self.enlarged(linear, real, tied, spectrum, fields, side, layout)
-        weights = None if real is None else real.to(linear) / real.sum(0, keepdim=True)
-        return framed(linear, spectrum.centre), weights
+        cloud = fields[self.source(side).cloud]
+        weights = None if real is None else real.to(cloud) / real.sum(0, keepdim=True)
+        return framed(linear, spectrum.centre, cloud), weights
 
     def enlarged(
         self,
@@ -131,7 +171,7 @@ class PCAFrame(Frame):
         size = max(orbits.shape[1], 0 if bool(chosen.all()) else items.shape[1])
         eye = torch.eye(dim, dtype=linear.dtype, device=linear.device)
         where = chosen.nonzero().squeeze(1)
-        items = longer(items, size, eye).index_put((where,), longer(orbits.to(linear), size, eye))
+        items = longer(items, size, eye).index_put((where,), longer(orbits, size, eye))
         no = torch.zeros((), dtype=torch.bool, device=linear.device)
         items_real = longer(items_real, size, no).index_put((where,), longer(orbit_real, size, no))
         return items.movedim(0, 1).reshape(size, *layout.shape, dim, dim), items_real.mT.reshape(size, *layout.shape)
@@ -140,12 +180,12 @@ class PCAFrame(Frame):
         self, tied: Tensor, spectrum: Spectrum, fields: Mapping[str, Any], side: Side, layout: Layout
     ) -> tuple[Tensor, Tensor]:
         """Frames ``[D, M, d, d]`` of the ``tied`` items ``[*shape]`` alone, and which are real ``[D, M]``."""
-        dim = self.group.dim
+        dim, source = self.group.dim, self.source(side)
         chosen = tied.flatten()
-        directions = Directions.of(fields, side, layout, cloud_name(side, self.group), spectrum, tied)
-        tolerance = spectrum.tolerance.flatten()[chosen].double()
+        directions = Directions.of(fields, side, layout, source, spectrum, tied)
+        tolerance, trust, noise = (v.flatten()[chosen] for v in (spectrum.tolerance, spectrum.trust, spectrum.noise))
         coincident = spectrum.coincident.flatten()[chosen]
-        axes = spectrum.axes.reshape(-1, dim, dim)[chosen].double()
+        axes = spectrum.axes.reshape(-1, dim, dim)[chosen]
         if dim == 2:
             axis = axes.new_tensor([0.0, 0.0, 1.0]).expand(len(axes), 3)
             has_axis = torch.ones_like(coincident)
@@ -155,15 +195,22 @@ class PCAFrame(Frame):
             axis = torch.where(ties[:, :1], axes[..., 2], axes[..., 0])
             has_axis = ~ties.all(1) & ~coincident
             off = directions.vectors.detach().cross(axis.detach().unsqueeze(1).expand_as(directions.vectors), dim=-1)
-            flat = (off.norm(dim=-1) <= tolerance.unsqueeze(1)) | (directions.level != 0)
+            flat = (off.norm(dim=-1) <= trust.unsqueeze(1)) | (directions.level != 0)
             is_round = coincident | (has_axis & flat.all(1))
-        directions = directions.only((directions.level == 0) | is_round.unsqueeze(1))
-        frames, real, continuous = orbit(directions, axis, has_axis, tolerance, self.group.is_proper, plane=dim == 2)
+        legs = (directions.level == 0) | is_round.unsqueeze(1)
+        directions = directions.only((directions.level <= len(source.further)) | is_round.unsqueeze(1))
+        frames, real, continuous = orbit(
+            directions, legs, axis, has_axis, tolerance, trust, noise, self.group.is_proper, plane=dim == 2
+        )
         if bool(continuous.any()):
             where = chosen.nonzero().squeeze(1)[continuous]
             line = has_axis[continuous] | (directions.level[continuous] >= 0).any(1)
             check_fixed(frames[continuous, 0, :dim, :dim].detach(), where, line, fields, side, layout)
         return frames[..., :dim, :dim], real
+
+    def distance(self, spectrum: Spectrum, fields: Mapping[str, Any], side: Side, layout: Layout) -> Tensor:
+        """How far each item is from a jump of the frame, ``[*shape]`` (see ``FrameReport``)."""
+        return crossing_distance(spectrum)
 
     def diagnose(self, fields: Any, side: str | Side = "pos: point", layout: Layout | None = None) -> FrameReport:
         """Spectral gaps, frame size and distance to the next jump, for each item.
@@ -172,19 +219,21 @@ class PCAFrame(Frame):
             fields: a dict of tensors, or the positions alone.
             side: types of the inputs, or their string.
         """
-        side = Side.parse(side) if isinstance(side, str) else side
-        fields = fields if isinstance(fields, Mapping) else {next(iter(side)): fields}
-        layout = layout or Layout.of(fields, side, self.group.dim)
+        fields, side, layout = read_fields(fields, side, self.group.dim, layout)
         with torch.no_grad():
             spectrum = self.spectrum(fields, side, layout)
             elements, weights = self(fields, side, layout)
         size = torch.full(layout.shape, len(elements)) if weights is None else (weights > 0).sum(0)
-        return FrameReport.of(spectrum, size)
+        distance = self.distance(spectrum, fields, side, layout)
+        return FrameReport(
+            spectrum.gaps, size, spectrum.degenerate, spectrum.tolerance, spectrum.trust, distance.detach()
+        )
 
 
-def framed(linear: Tensor, centre: Tensor | None) -> Element:
-    """Elements ``[F, *shape]`` from their axes and the centre that all frames of an item share."""
-    return Element(linear, None if centre is None else centre.expand(linear.shape[:-1]))
+def framed(linear: Tensor, centre: Tensor | None, like: Tensor) -> Element:
+    """Elements ``[F, *shape]`` from their axes and the centre of each item, in the dtype of ``like`` or float32."""
+    dtype = torch.promote_types(like.dtype, torch.float32)
+    return Element(linear.to(dtype), None if centre is None else centre.to(dtype).expand(linear.shape[:-1]))
 
 
 def longer(values: Tensor, size: int, fill: Tensor) -> Tensor:
@@ -200,81 +249,6 @@ def tie_message(tied: Tensor, spectrum: Spectrum) -> str:
     item = tied.nonzero()[0].tolist()
     values = ", ".join(f"{value:.6g}" for value in spectrum.values[tuple(item)].tolist())
     return (
-        f"The cloud of item {item[0] if len(item) == 1 else item} has covariance eigenvalues {values}, which coincide "
-        "within the tolerance: its principal axes are not determined. degenerate='enlarge' averages it exactly."
+        f"The cloud of item {item[0] if len(item) == 1 else item} has covariance eigenvalues {values}, which (nearly) "
+        "coincide: its principal axes are not determined. degenerate='enlarge' averages it exactly."
     )
-
-
-def check_fixed(
-    frames: Tensor, where: Tensor, line: Tensor, fields: Mapping[str, Any], side: Side, layout: Layout
-) -> None:
-    """Raise BatchError if an input breaks the continuous symmetry of the cloud but gives no directions.
-
-    Args:
-        frames: one frame ``[D, d, d]`` of each of the items ``where`` ``[D]``; ``line``: whether it is about a line.
-    """
-    broken = Side(tuple((name, kind) for name, kind in side.items() if kind.kind in ("tensor", "irreps")))
-    if not broken:
-        return
-    dim = frames.shape[-1]
-    turn = rotation_about(frames.new_tensor([0.0, 0.0, 1.0]), frames.new_tensor(torch.pi / 3))[:dim, :dim]
-    for generator in group("I").elements().linear[1:3].to(frames):
-        local = torch.where(line[:, None, None] | (dim == 2), turn, generator[:dim, :dim])
-        linear = torch.eye(dim, dtype=frames.dtype, device=frames.device).repeat(max(1, layout_items(layout)), 1, 1)
-        linear[where] = frames @ local @ frames.mT
-        moved = act(Element(linear.reshape(*layout.shape, dim, dim)), fields, broken, layout)
-        for name in broken:
-            scale = fields[name].abs().max()
-            if bool(((moved[name] - fields[name]).abs() > 1e-4 * scale).any()):
-                raise BatchError(
-                    f"All points of item {int(where[0])} lie on a line or at one place, but its input '{name}' "
-                    f"({broken[name]}) is not symmetric about it: such a cloud cannot be framed by directions alone. "
-                    "Give a vector input as well, or degenerate='ignore'."
-                )
-
-
-def layout_items(layout: Layout) -> int:
-    """Number of items of a batch."""
-    items = 1
-    for length in layout.shape:
-        items *= length
-    return items
-
-
-@dataclass(frozen=True)
-class StochasticFrame(PCAFrame):
-    """One PCA frame per item at random while training; all of them in evaluation.
-
-    Args:
-        full_at_evaluation: whether evaluation averages over the whole frame (exact) or draws one here too.
-        generator: source of the draws; ``None`` is torch's global one.
-
-    Exactness: in expectation while training; as ``PCAFrame`` in evaluation (unless told otherwise).
-
-    Reference: Duval et al., "FAENet" (ICML 2023), §3.2.
-    """
-
-    full_at_evaluation: bool = True
-    generator: torch.Generator | None = None
-
-    @property
-    def is_exact(self) -> bool:
-        return self.full_at_evaluation and super().is_exact
-
-    def __call__(
-        self, fields: Mapping[str, Any], side: Side, layout: Layout, *, training: bool = False
-    ) -> tuple[Element, Tensor | None]:
-        elements, weights = super().__call__(fields, side, layout, training=training)
-        if not training and self.full_at_evaluation:
-            return elements, weights
-        if weights is None:
-            drawn = torch.randint(0, len(elements), layout.shape, generator=self.generator)
-        else:
-            chances = weights.detach().reshape(len(weights), -1).mT.cpu()
-            drawn = torch.multinomial(chances, 1, generator=self.generator).reshape(layout.shape)
-        index = drawn.to(elements.linear.device)[None, ..., None, None].expand(
-            1, *elements.shape[1:], *(self.group.dim,) * 2
-        )
-        return Element(
-            elements.linear.gather(0, index), None if elements.translation is None else elements.translation[:1]
-        ), None

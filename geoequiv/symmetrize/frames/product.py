@@ -65,6 +65,10 @@ class ProductFrame(Frame):
     def is_exact(self) -> bool:
         return self.outer.is_exact and self.inner.is_exact
 
+    def check_inputs(self, side: Side) -> None:
+        self.outer.check_inputs(side)
+        self.inner.check_inputs(side)
+
     def check_outputs(self, side: Side) -> None:
         self.outer.check_outputs(side)
         self.inner.check_outputs(side)

@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 from geoequiv.fields import Layout, Side
-from geoequiv.groups import Group
 from geoequiv.symmetrize.frames.eigen import principal_axes
-from geoequiv.symmetrize.frames.frame import centroid, cloud_name, node_count, node_sum, per_node
+from geoequiv.symmetrize.frames.frame import centroid, node_count, node_sum, per_node
+from geoequiv.symmetrize.frames.source import Source
 
 
 @dataclass(frozen=True, eq=False)
 class Spectrum:
-    """Covariance eigenvalues and axes of the clouds of a batch.
+    """Covariance eigenvalues and axes of the clouds of a batch, in float64 whatever the dtype of the positions.
 
     Args:
         points: the cloud, centred if the group translates; dense ``[*shape, N, d]`` or ragged ``[n, d]``; masked-out
@@ -23,7 +23,11 @@ class Spectrum:
         centre: ``[*shape, d]``, or ``None``.
         values: eigenvalues of the sum of outer products, ascending, ``[*shape, d]``, without gradient.
         axes: their eigenvectors as columns, ``[*shape, d, d]``.
-        tolerance: relative tolerance ``[*shape]``; never below 32 round-offs of the coordinates the cloud came with.
+        tolerance: what counts as equal, relative ``[*shape]``; never below 32 round-offs of the coordinates.
+        trust: smallest relative gap, and smallest relative length, whose directions are taken from it ``[*shape]``:
+            the fourth root of the round-off (1.9e-2 in float32, 1.2e-4 in float64), as round-off is magnified by one
+            over it; at least ``tolerance``.
+        noise: 32 round-offs of the coordinates, relative to the size of the cloud ``[*shape]``.
         coincident: whether all points of a cloud are one, ``[*shape]``.
     """
 
@@ -32,41 +36,43 @@ class Spectrum:
     values: Tensor
     axes: Tensor
     tolerance: Tensor
+    trust: Tensor
+    noise: Tensor
     coincident: Tensor
 
     @classmethod
     def of(
-        cls, fields: Mapping[str, Any], side: Side, group: Group, layout: Layout, tolerance: float | None
+        cls, fields: Mapping[str, Any], side: Side, source: Source, layout: Layout, tolerance: float | None
     ) -> "Spectrum":
-        """Read it off a batch. Half precision is computed in float32.
+        """Read it off a batch.
 
         Args:
             tolerance: ``None`` takes the square root of the round-off of the positions' dtype.
         """
-        given = fields[cloud_name(side, group)]
+        given = fields[source.cloud]
         eps = torch.finfo(given.dtype).eps
-        cloud = given.float() if eps > torch.finfo(torch.float32).eps else given
-        if layout.mask is not None:
-            cloud = torch.where(layout.mask.unsqueeze(-1), cloud, 0)
+        cloud = real_nodes(given.double(), layout)
         largest = item_max(cloud.detach().abs().amax(-1), layout)
-        centre = centroid(cloud, layout) if group.translates else None
-        if centre is not None:
-            cloud = cloud - per_node(centre, layout)
-            if layout.mask is not None:
-                cloud = torch.where(layout.mask.unsqueeze(-1), cloud, 0)
+        centre = None
+        if source.centre is not None:
+            points = cloud if source.centre == source.cloud else real_nodes(fields[source.centre].double(), layout)
+            centre = centroid(points, layout)
+            if side[source.cloud].translates:
+                cloud = real_nodes(cloud - per_node(centre, layout), layout)
         if layout.is_ragged:
             outer = (cloud.unsqueeze(-1) * cloud.unsqueeze(-2)).flatten(-2)
-            covariance = node_sum(outer, layout).unflatten(-1, (group.dim, group.dim))
+            covariance = node_sum(outer, layout).unflatten(-1, (cloud.shape[-1],) * 2)
         else:
             covariance = cloud.mT @ cloud
         values, axes = principal_axes(covariance)
         values = values.clamp_min(0)
         spread = (values[..., -1] / node_count(cloud, layout).squeeze(-1)).sqrt()
-        noise = 32 * eps * largest
-        relative = noise / spread.clamp_min(torch.finfo(values.dtype).tiny)
+        noise = 32 * eps * largest / spread.clamp_min(torch.finfo(values.dtype).tiny)
+        coincident = (noise >= 1) | (spread <= 0)
         base = tolerance if tolerance is not None else eps**0.5
-        coincident = (relative >= 1) | (spread <= 0)
-        return cls(cloud, centre, values, axes, torch.where(coincident, base, relative.clamp_min(base)), coincident)
+        equal = torch.where(coincident, base, noise.clamp_min(base))
+        noise = torch.where(coincident, 32 * eps, noise)
+        return cls(cloud, centre, values, axes, equal, equal.clamp_min(eps**0.25), noise, coincident)
 
     @property
     def gaps(self) -> Tensor:
@@ -77,8 +83,18 @@ class Spectrum:
 
     @property
     def ties(self) -> Tensor:
-        """Which neighbouring eigenvalues count as equal, ``[*shape, d-1]``."""
-        return self.gaps <= self.tolerance.unsqueeze(-1)
+        """Which neighbouring eigenvalues are too near to tell their axes, ``[*shape, d-1]``."""
+        return self.gaps <= self.trust.unsqueeze(-1)
+
+    @property
+    def degenerate(self) -> Tensor:
+        """Whether any are, or all points are one, ``[*shape]``."""
+        return self.ties.any(-1) | self.coincident
+
+
+def real_nodes(values: Tensor, layout: Layout) -> Tensor:
+    """Values of the nodes with zeros where they are masked out."""
+    return values if layout.mask is None else torch.where(layout.mask.unsqueeze(-1), values, 0)
 
 
 def item_max(values: Tensor, layout: Layout) -> Tensor:

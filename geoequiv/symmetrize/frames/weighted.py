@@ -1,7 +1,7 @@
 """A weighted frame that moves continuously with the cloud where frames of one orbit jump."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -10,9 +10,9 @@ from torch import Tensor
 from geoequiv.errors import GroupError
 from geoequiv.fields import Layout, Side
 from geoequiv.groups import Element
+from geoequiv.symmetrize.frames.diagnosis import FrameReport
 from geoequiv.symmetrize.frames.directions import Directions
 from geoequiv.symmetrize.frames.enlarge import compact, take
-from geoequiv.symmetrize.frames.frame import cloud_name
 from geoequiv.symmetrize.frames.pca import PCAFrame, framed
 from geoequiv.symmetrize.frames.spectrum import Spectrum
 
@@ -31,14 +31,16 @@ class WeightedFrame(PCAFrame):
     under O(3); hundreds for a symmetric cloud, up to all n(n-1). The batch is filled up to its largest frame. A c
     nearer to one makes them fewer and the change with x steeper; c = 0 takes all pairs. n² memory.
 
-    Where all points lie on one line, no pair spans anything: as ``PCAFrame`` there.
+    Where all points lie on one line, no pair spans anything: as ``PCAFrame`` there, and where they nearly do.
 
     Args:
         threshold: c, between 0 and 1.
         degenerate, tolerance: as for ``PCAFrame``, for clouds on one line.
+        frame_from: as for ``PCAFrame``, but all that is named gives pairs on equal terms: directions, each field's
+            longest as long as the others', times (3 + label)/4.
 
     Exactness: round-off. Continuous in x, once differentiable but where the largest pairs change, except at clouds on
-    one line.
+    one line (nearer than ``Spectrum.trust``) and where all of a further field vanish.
 
     Reference: weighted frames: Dym, Lawrence & Siegel, "Equivariant frames and the impossibility of continuous
     canonicalization" (ICML 2024), whose weights of pairs have c = 0.
@@ -51,38 +53,39 @@ class WeightedFrame(PCAFrame):
         if not 0 <= self.threshold < 1:
             raise GroupError(f"threshold lies in [0, 1); got {self.threshold}.")
 
-    def __call__(
-        self, fields: Mapping[str, Any], side: Side, layout: Layout, *, training: bool = False
-    ) -> tuple[Element, Tensor | None]:
+    @torch._disable_dynamo  # sizes depend on values: torch.compile breaks its graph here and loses nothing
+    def elements(self, fields: Mapping[str, Any], side: Side, layout: Layout) -> tuple[Element, Tensor | None]:
         spectrum = self.spectrum(fields, side, layout)
+        cloud = fields[self.source(side).cloud]
         frames, weights, flat = self.pairs(spectrum, fields, side, layout)
         dim = self.group.dim
-        linear = frames[..., :dim, :dim].to(spectrum.points).movedim(1, 0).reshape(-1, *layout.shape, dim, dim)
-        weights = weights.to(linear).mT.reshape(-1, *layout.shape)
+        linear = frames[..., :dim, :dim].movedim(1, 0).reshape(-1, *layout.shape, dim, dim)
+        weights = weights.to(cloud).mT.reshape(-1, *layout.shape)
         if self.degenerate == "ignore" or not bool(flat.any()):
-            return framed(linear, spectrum.centre), weights
+            return framed(linear, spectrum.centre, cloud), weights
         flat = flat.reshape(layout.shape)
-        other, other_weights = super().__call__(fields, side, layout, training=training)
+        other, other_weights = super().elements(fields, side, layout)
         if other_weights is None:
             other_weights = weights.new_full(other.shape, 1 / len(other))
         size = max(len(linear), len(other))
         linear = torch.where(flat[..., None, None], filled(other.linear, size), filled(linear, size))
         weights = torch.where(flat, filled(other_weights, size, 0), filled(weights, size, 0))
-        return framed(linear, spectrum.centre), weights
+        return framed(linear, spectrum.centre, cloud), weights
 
     def pairs(
         self, spectrum: Spectrum, fields: Mapping[str, Any], side: Side, layout: Layout
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Frames ``[B, M, 3, 3]``, weights ``[B, M]`` (zero for padding), and which items span nothing ``[B]``."""
         every = torch.ones(layout.shape, dtype=torch.bool, device=spectrum.points.device)
-        cloud = cloud_name(side, self.group)
-        directions = Directions.of(fields, Side(((cloud, side[cloud]),)), layout, cloud, spectrum, every)
-        x = directions.vectors
+        source = self.source(side)
+        directions = Directions.of(fields, side, layout, source, spectrum, every)
+        taken = (directions.level >= 0) & (directions.level <= len(source.further))
+        x = directions.vectors * (taken * (3 + directions.label) / 4).unsqueeze(-1)
         legs = x if self.group.dim == 3 else x.new_tensor([0.0, 0.0, 1.0]).expand(len(x), 1, 3)
         spans = legs.unsqueeze(2).cross(x.unsqueeze(1).expand(-1, legs.shape[1], -1, -1), dim=-1).square().sum(-1)
         spans = spans.flatten(1)
         most = spans.amax(1, keepdim=True)
-        flat = most.squeeze(1) <= spectrum.tolerance.flatten().double() ** 2
+        flat = most.squeeze(1) <= spectrum.trust.flatten() ** 2
         weights = (spans - self.threshold * most).clamp_min(0).square()
         weights = torch.where(flat.unsqueeze(1), 0, weights)
         kept, real = compact(weights > 1e-16 * most.square())  # less is round-off
@@ -96,6 +99,17 @@ class WeightedFrame(PCAFrame):
             frames, weights = torch.cat([frames, mirrored], 1), weights.repeat(1, 2)
         total = weights.sum(1, keepdim=True)
         return frames, weights / torch.where(flat.unsqueeze(1), 1, total), flat
+
+    def distance(self, spectrum: Spectrum, fields: Mapping[str, Any], side: Side, layout: Layout) -> Tensor:
+        """How far each item is from one line (in the plane from a single place), ``[*shape]``; 0 where it is there."""
+        off = spectrum.values[..., :-1] if self.group.dim == 3 else spectrum.values
+        with torch.no_grad():
+            _, _, flat = self.pairs(spectrum, fields, side, layout)
+        return torch.where(flat.reshape(layout.shape), 0, off.sum(-1).sqrt())
+
+    def diagnose(self, fields: Any, side: str | Side = "pos: point", layout: Layout | None = None) -> FrameReport:
+        report = super().diagnose(fields, side, layout)
+        return replace(report, degenerate=report.distance == 0)
 
 
 def unit(vectors: Tensor, real: Tensor, axis: int) -> Tensor:
