@@ -27,6 +27,7 @@ TABLES: dict[str, dict[str, str]] = {
         "nbody/charged": "geoequiv.tasks.nbody_charged:charged",
         "nbody/gravity": "geoequiv.tasks.nbody_gravity:gravity",
         "md17/dynamics": "geoequiv.tasks.md17_dynamics:dynamics",
+        "md17/forces": "geoequiv.tasks.md17_forces:forces",
         "md17-xtb/dynamics": "geoequiv.tasks.md17_dynamics:twin",
         "mocap/walk": "geoequiv.tasks.motion_capture:walk",
         "mocap/run": "geoequiv.tasks.motion_capture:run",

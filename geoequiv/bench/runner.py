@@ -92,17 +92,19 @@ def failed_record(spec: RunSpec, error: str, started: str | None = None) -> dict
 
 
 def build(spec: RunSpec, task: Task) -> tuple[nn.Module, Callable[..., Any]]:
-    """The model as it is trained (wrapped, if its symmetry is a wrapper), and its objective.
+    """The model as it is trained (wrapped, if its symmetry is a wrapper, and with the task's head), and its objective.
 
-    A symmetry of the catalog that takes a `loss` is an objective; any other is a wrapper around the model.
+    A symmetry of the catalog that takes a `loss` is an objective; any other is a wrapper around the model, inside the
+    head: an energy is averaged, and its average differentiated.
     """
     name, options = spec.part("model")
-    model = _call(catalog.load("model", name), options, signature=task.signature)
+    model = _call(catalog.load("model", name), options, signature=task.model_signature)
     name, options = spec.part("symmetry")
     symmetry = catalog.load("symmetry", name)
     if "loss" in inspect.signature(symmetry).parameters:
+        model = task.finished(model)
         return model, _call(symmetry, options, model=model, signature=task.signature, loss=task.loss)
-    wrapped = _call(symmetry, options, model=model, signature=task.signature)
+    wrapped = task.finished(_call(symmetry, options, model=model, signature=task.model_signature))
     objective = catalog.load("symmetry", "none")
     return wrapped, objective(model=wrapped, signature=task.signature, loss=task.loss)
 

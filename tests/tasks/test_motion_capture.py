@@ -11,7 +11,6 @@ from geoequiv.fields import act
 from geoequiv.groups import group
 from geoequiv.tasks.motion_capture import (
     MIRRORED,
-    REFERENCES,
     Recording,
     bonds,
     cut_points,
@@ -22,6 +21,7 @@ from geoequiv.tasks.motion_capture import (
     walk,
     windows,
 )
+from geoequiv.tasks.protocols import PROTOCOLS
 from geoequiv.tasks.skeleton import Skeleton
 
 PARENTS = [-1, 0, 1, 2, 3, 4, 0, 6, 7, 8, 9, 0, 11, 12, 13, 14, 15, 13, 17, 18, 19, 20, 21, 20, 13, 24, 25, 26, 27, 28]
@@ -164,7 +164,8 @@ def test_the_mirror_keeps_the_skeleton():
 
 
 def test_published_numbers_belong_to_published_ids():
-    assert set(REFERENCES) == {"mocap/walk/Δ30/200-600-600/mse", "mocap/run/Δ30/200-240-240/mse"}
+    published = {each.id for each in PROTOCOLS.values() if each.task.startswith("mocap") and each.references}
+    assert published == {"mocap/walk/Δ30/200-600-600/mse", "mocap/run/Δ30/200-240-240/mse"}
 
 
 def test_real_recordings():
