@@ -22,6 +22,12 @@ TABLES: dict[str, dict[str, str]] = {
         "transformer": "geoequiv.models.transformer:Transformer",
         "radial_field": "geoequiv.models.radial_field:RadialField",
         "egnn": "geoequiv.models.egnn:EGNN",
+        "gatr": "geoequiv.models.gatr:GATr",
+        "nequip": "geoequiv.models.nequip:NequIP",
+        "painn": "geoequiv.models.painn:PaiNN",
+        "se3_transformer": "geoequiv.models.se3_transformer:SE3Transformer",
+        "segnn": "geoequiv.models.segnn:SEGNN",
+        "tfn": "geoequiv.models.tfn:TFN",
     },
     "task": {
         "nbody/charged": "geoequiv.tasks.nbody_charged:charged",

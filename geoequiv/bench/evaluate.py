@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from geoequiv.bench.cost import cost
 from geoequiv.bench.spec import EvaluateConfig
 from geoequiv.errors import ModelOutputError
 from geoequiv.fields import call_model
@@ -93,6 +94,16 @@ def inference_seconds(model: nn.Module, task: Task, config: EvaluateConfig) -> d
         "batch_size": size,
         "threads": torch.get_num_threads(),
     }
+
+
+def operations(model: nn.Module, task: Task, config: EvaluateConfig) -> dict[str, float]:
+    """Floating-point operations of one test item, as a record has them: forward, and backward to the parameters."""
+    was_training = model.training
+    model.eval()
+    batch = _first(task.splits["test"], 2)
+    counted = cost(model, task.signature, batch, min(2, len(task.splits["test"])))
+    model.train(was_training)
+    return {"forward": counted.forward, "backward": counted.backward}
 
 
 def parameters(model: nn.Module) -> int:

@@ -14,7 +14,7 @@ from torch import nn
 
 from geoequiv import catalog
 from geoequiv.bench.environment import environment
-from geoequiv.bench.evaluate import inference_seconds, parameters, symmetry_error, task_metric
+from geoequiv.bench.evaluate import inference_seconds, operations, parameters, symmetry_error, task_metric
 from geoequiv.bench.spec import EvaluateConfig, RunSpec, symmetry_label
 from geoequiv.bench.store import RunLocked, Store
 from geoequiv.errors import GeoequivError
@@ -83,6 +83,7 @@ def failed_record(spec: RunSpec, error: str, started: str | None = None) -> dict
         "equivariance_own": None,
         "equivariance_before": None,
         "params": None,
+        "flops": None,
         "seconds": None,
         "task_card": None,
         "environment": environment(),
@@ -152,6 +153,7 @@ def _measured(spec: RunSpec, directory: Path, data_dir: Path | None, progress: b
         "equivariance_own": own,
         "equivariance_before": before,
         "params": parameters(model),
+        "flops": operations(model, task, evaluate),
         "seconds": {"train": result.train_seconds, **inference_seconds(model, task, evaluate)},
         "task_card": task_card(task),
         "finished": _now(),

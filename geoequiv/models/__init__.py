@@ -2,10 +2,32 @@
 
 from geoequiv.models.deepsets import DeepSets
 from geoequiv.models.egnn import EGNN
+from geoequiv.models.gatr import GATr
 from geoequiv.models.gnn import GNN
 from geoequiv.models.linear import Linear
 from geoequiv.models.mlp import MLP
+from geoequiv.models.neighbours import radius_graph
+from geoequiv.models.nequip import NequIP
+from geoequiv.models.painn import PaiNN
 from geoequiv.models.radial_field import RadialField
+from geoequiv.models.se3_transformer import SE3Transformer
+from geoequiv.models.segnn import SEGNN
+from geoequiv.models.tfn import TFN
 from geoequiv.models.transformer import Transformer
 
-__all__ = ["EGNN", "GNN", "MLP", "DeepSets", "Linear", "RadialField", "Transformer"]
+__all__ = [
+    "EGNN",
+    "GNN",
+    "MLP",
+    "SEGNN",
+    "TFN",
+    "DeepSets",
+    "GATr",
+    "Linear",
+    "NequIP",
+    "PaiNN",
+    "RadialField",
+    "SE3Transformer",
+    "Transformer",
+    "radius_graph",
+]

@@ -34,8 +34,7 @@ class EGNN(nn.Module):
             products only, which makes it symmetric under the change of all charges' sign.
         velocity: whether positions also move along the vectors of a node (equation 7). Without, vectors enter by their
             norms alone (and by the first combination above, where an output asks for it).
-        attention: whether messages are gated, :math:`m_{ij} \leftarrow \sigma(w \cdot m_{ij} + b)\, m_{ij}` (section
-            3.3).
+        attention: whether messages are gated, :math:`m_{ij} \leftarrow \sigma(w m_{ij} + b)\, m_{ij}` (section 3.3).
         tanh: whether :math:`\phi_x` ends in a tanh, which bounds a step by the distance.
         normalize: whether differences are divided by :math:`\|x_i - x_j\| + 1`, as in the published ``norm_diff``.
         max_step: longest mean step of one layer along the differences. The published code clamps each component to

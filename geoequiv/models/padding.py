@@ -38,10 +38,10 @@ class Padding:
         return taken.index_fill(0, self.slot, True).unflatten(0, (self.clouds, self.longest))
 
     def fill(self, values: Tensor) -> Tensor:
-        """``[n, F]`` → ``[clouds, longest, F]``, 0 at free slots."""
-        dense = values.new_zeros(self.clouds * self.longest, values.shape[-1]).index_copy(0, self.slot, values)
+        """``[n, ...]`` → ``[clouds, longest, ...]``, 0 at free slots."""
+        dense = values.new_zeros(self.clouds * self.longest, *values.shape[1:]).index_copy(0, self.slot, values)
         return dense.unflatten(0, (self.clouds, self.longest))
 
     def strip(self, values: Tensor) -> Tensor:
-        """``[clouds, longest, F]`` → ``[n, F]``."""
+        """``[clouds, longest, ...]`` → ``[n, ...]``."""
         return values.flatten(0, 1).index_select(0, self.slot)

@@ -28,6 +28,8 @@ class AllPairs:
     @classmethod
     def of(cls, nodes: int, mask: Tensor | None, device: torch.device) -> "AllPairs":
         """The pairs of clouds of ``nodes`` nodes."""
+        if torch.compiler.is_compiling():  # a compiled graph holds the index by itself, and warns of caches
+            return cls(nodes, senders_of.__wrapped__(nodes, device), mask)
         return cls(nodes, senders_of(nodes, device), mask)
 
     def receiver(self, values: Tensor) -> Tensor:

@@ -6,11 +6,14 @@ from typing import Any
 import torch
 
 from geoequiv.fields import Signature
-from geoequiv.groups import Group
-from geoequiv.metrics import EquivarianceReport, equivariance_error
+from geoequiv.groups import Element, Group
+from geoequiv.groups import group as group_by_name
+from geoequiv.metrics import EquivarianceReport, equivariance_error, in_words
+from geoequiv.metrics.equivariance import elements_to_try
+from geoequiv.metrics.measure import measure
+from geoequiv.metrics.tolerances import TOLERANCES, tolerance_of
 
-#: Largest relative error that counts as round-off.
-TOLERANCES = {"float64": 1e-10, "float32": 1e-5, "bfloat16": 5e-2, "float16": 5e-3}
+__all__ = ["TOLERANCES", "assert_equivariant"]
 
 
 def assert_equivariant(
@@ -24,6 +27,8 @@ def assert_equivariant(
 ) -> EquivarianceReport:
     """Raise AssertionError unless a model is equivariant to a group on the given inputs.
 
+    The message names the outputs that are off and by how much, the group element in words, and the item.
+
     Args:
         tolerance: largest relative error, over all items and group elements; ``None`` takes that of the dtype
             (``TOLERANCES``). The other arguments are those of ``equivariance_error``.
@@ -31,13 +36,38 @@ def assert_equivariant(
     Returns:
         The report, for further checks.
     """
+    state = None if generator is None else generator.get_state()
     report = equivariance_error(model, inputs, signature, group, num_samples, generator)
-    limit = TOLERANCES[report.dtype] if tolerance is None else tolerance
+    limit = tolerance_of(report.dtype, tolerance)
     if not report.worst <= limit:
-        element = max(range(report.num_samples), key=lambda i: report.per_element[i])
-        raise AssertionError(
-            f"not equivariant to {report.group}: worst relative error {report.worst:.2e} > {limit:.0e} "
-            f"(mean {report.relative:.2e} over {report.num_items} items × {report.num_samples} elements "
-            f"in {report.dtype}; worst element: number {element}, mean error {report.per_element[element]:.2e})"
-        )
+        if generator is not None and state is not None:
+            generator.set_state(state)  # to draw the same elements again
+        elements = elements_to_try(group_by_name(group), num_samples, generator)
+        raise AssertionError(message(model, inputs, Signature.parse(signature), report, limit, elements))
     return report
+
+
+def message(
+    model: Callable[..., Any],
+    inputs: Any,
+    signature: Signature,
+    report: EquivarianceReport,
+    limit: float,
+    elements: Element,
+) -> str:
+    """What is off, where and by how much."""
+    worst = elements[report.worst_element]
+    lines = [
+        f"not equivariant to {report.group}: worst relative error {report.worst:.2e} > {limit:.0e} "
+        f"(mean {report.relative:.2e} over {report.num_items} items × {report.num_samples} elements in {report.dtype})",
+        f"  worst element: {in_words(worst)} (number {report.worst_element}), on item {report.worst_item}",
+    ]
+    for name, kind in signature.outputs.items():
+        one = measure(model, inputs, signature, elements[report.worst_element : report.worst_element + 1],
+                      outputs=[name])  # fmt: skip
+        off, relative = float(one.distance[0, report.worst_item]), float(one.relative[0, report.worst_item])
+        state = "is fine" if relative <= limit else "is off"
+        lines.append(
+            f"  output '{name}' ({kind}) {state}: ‖f(gx) − g f(x)‖ = {off:.2e} there, relative error {relative:.2e}"
+        )
+    return "\n".join(lines)

@@ -70,6 +70,7 @@ def test_every_way_of_getting_symmetry_ends_in_a_record(suite_file, data_dir):
         assert record["validation"]["epochs_run"] == 2
         assert record["equivariance"]["group"] == "E(3)"
         assert record["params"] > 0
+        assert record["flops"]["backward"] > record["flops"]["forward"] > 0
         assert record["seconds"]["inference"] > 0
         assert record["seconds"]["batch_size"] == 8
         assert len(record["task_card"]["checksum"]) == 64

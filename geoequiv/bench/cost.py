@@ -1,0 +1,78 @@
+"""What a model costs on any machine: parameters, floating-point operations, memory kept for the backward pass."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from geoequiv.fields import Signature, call_model
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one sample.
+
+    Args:
+        params: trainable parameters (of the model).
+        forward: operations of a forward pass.
+        backward: operations of the backward pass to the parameters.
+        saved_bytes: bytes that autograd keeps between the two, each piece of memory once, parameters not counted.
+    """
+
+    params: int
+    forward: float
+    backward: float
+    saved_bytes: float
+
+
+def multiply_add(into: Any, *_: Any, out_shape: Any = None, **__: Any) -> int:
+    """Operations of ``addcmul``: a multiplication and an addition an element."""
+    return 2 * torch.Size(into).numel()
+
+
+def cost(model: nn.Module, signature: Signature | str, inputs: Mapping[str, Tensor], samples: int) -> Cost:
+    """Count one forward and one backward pass.
+
+    Args:
+        model: a model; counted in the mode that it is in (a frame average may take fewer frames in training).
+        signature: of its inputs and outputs.
+        inputs: one batch.
+        samples: clouds in it; operations and bytes are divided by this.
+
+    Returns:
+        The cost of a sample.
+
+    Exactness: counts matrix products, and multiply-adds of slabs (``addcmul``, GATr's products on a CPU), as two
+    operations an element of the sum. Elementwise functions, gathers and norms are not counted, for no model. Attention
+    is counted as the matrix products it stands for, whatever kernel runs it otherwise.
+    """
+    signature = Signature.parse(signature)
+    kept: dict[int, int] = {}
+    own = {each.untyped_storage().data_ptr() for each in (*model.parameters(), *model.buffers(), *inputs.values())}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    mapping = {torch.ops.aten.addcmul_: multiply_add, torch.ops.aten.addcmul: multiply_add}
+    with sdpa_kernel(SDPBackend.MATH), torch.enable_grad():
+        call_model(model, signature, inputs)  # lazy parameters take their shapes, caches fill
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            outputs = call_model(model, signature, inputs)
+        total = sum(values.square().sum() for values in outputs.values())
+        with FlopCounterMode(display=False, custom_mapping=mapping) as counter:
+            call_model(model, signature, inputs)
+        forward = counter.get_total_flops()
+        parameters = [each for each in model.parameters() if each.requires_grad]
+        with FlopCounterMode(display=False, custom_mapping=mapping) as counter:
+            if parameters:
+                torch.autograd.grad(total, parameters, allow_unused=True)
+        backward = counter.get_total_flops()
+    params = sum(each.numel() for each in parameters)
+    return Cost(params, forward / samples, backward / samples, sum(kept.values()) / samples)

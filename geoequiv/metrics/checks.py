@@ -1,0 +1,238 @@
+"""Checks beside the symmetry: repeatability, round-off of the dtype, order of the nodes, parts of the group."""
+
+import copy
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from geoequiv.errors import GeoequivError
+from geoequiv.fields import FieldType, Side, Signature, call_model
+from geoequiv.fields.graphs import is_graph, with_fields
+from geoequiv.groups import Element, Group
+from geoequiv.groups import group as group_by_name
+from geoequiv.metrics.equivariance import equivariance_error
+from geoequiv.metrics.estimate import as_plain
+from geoequiv.metrics.invariance import as_scalar
+from geoequiv.metrics.measure import Model, evaluating, fields_of, item_norm, layout_of, measure, over
+from geoequiv.metrics.tolerances import tolerance_of
+
+MIRRORED = {"vector": "pseudovector", "pseudovector": "vector", "scalar": "pseudoscalar", "pseudoscalar": "scalar"}
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A part that was not measured, and why."""
+
+    reason: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON: ``{"skipped": reason}``."""
+        return {"skipped": self.reason}
+
+
+@dataclass(frozen=True)
+class Determinism:
+    """Whether the same input gives the same output twice.
+
+    Args:
+        evaluation: largest relative difference of two calls in evaluation mode.
+        mode: the mode that the model was given in, ``"training"``, ``"evaluation"`` or ``"function"``.
+        training: the same in training mode, on a copy; ``None`` where the model was not in it.
+        random_layers: submodules that draw random numbers in training, by name and class.
+    """
+
+    evaluation: float
+    mode: str
+    training: float | None
+    random_layers: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {name: as_plain(getattr(self, name)) for name in self.__dataclass_fields__}
+
+
+@dataclass(frozen=True)
+class Precision:
+    """The error in both dtypes, on the same few items and elements.
+
+    Args:
+        errors: by dtype: ``relative``, ``worst`` and the ``tolerance`` of the dtype; ``"skipped"`` says why one lacks.
+        lowest: the narrowest floating-point dtype that a call computed in.
+        settings: what the process is set to: ``float32_matmul_precision``, ``allow_tf32``, ``autocast``.
+    """
+
+    errors: dict[str, Any]
+    lowest: str
+    settings: dict[str, Any]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {name: as_plain(getattr(self, name)) for name in self.__dataclass_fields__}
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Mean relative errors under one kind of element at a time; ``None`` where the group has none.
+
+    Args:
+        translations, proper, improper, relabellings: pure translations; elements that fix the origin and keep, or
+            change, handedness; relabellings alone.
+        still: outputs under pure translations as if none were to move: near 0 if they stay where they are.
+        mirrored: the outputs under improper elements with vectors taken for pseudovectors, and so on: near 0 if they
+            are declared with the wrong parity.
+        worst: largest relative error by the same names.
+    """
+
+    translations: float | None
+    proper: float | None
+    improper: float | None
+    relabellings: float | None
+    still: float | None
+    mirrored: float | None
+    worst: dict[str, float]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {name: as_plain(getattr(self, name)) for name in self.__dataclass_fields__}
+
+
+def check_determinism(model: Model, inputs: Any, signature: Signature, dim: int) -> Determinism:
+    """Call a model twice with the same inputs, in evaluation mode and in the mode that it is in.
+
+    The training mode is tried on a copy, so that running statistics stay as they are; torch's global random state is
+    put back.
+    """
+    layout = layout_of(inputs, signature, dim)
+
+    def twice(called: Model) -> float:
+        with torch.no_grad():
+            a, b = call_model(called, signature, inputs), call_model(called, signature, inputs)
+        gap = item_norm({name: a[name] - b[name] for name in a}, layout)
+        return float(over(gap, item_norm(a, layout)).max())
+
+    with torch.random.fork_rng(devices=[]):
+        with evaluating(model):
+            still = twice(model)
+        if not isinstance(model, nn.Module):
+            return Determinism(still, "function", None, ())
+        mode = "training" if any(part.training for part in model.modules()) else "evaluation"
+        training = twice(copy.deepcopy(model)) if mode == "training" else None
+    layers = tuple(
+        f"{name or 'model'} ({type(part).__name__}, p = {part.p})"
+        for name, part in model.named_modules()
+        if isinstance(part, nn.modules.dropout._DropoutNd) and part.p > 0
+    )
+    return Determinism(still, mode, training, layers)
+
+
+class NarrowestDtype(TorchDispatchMode):
+    """Notes the narrowest floating-point dtype of all results."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: torch.dtype | None = None
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for leaf in tree_leaves(result):
+            if isinstance(leaf, Tensor) and leaf.is_floating_point():
+                here = torch.finfo(leaf.dtype).eps
+                if self.found is None or here > torch.finfo(self.found).eps:
+                    self.found = leaf.dtype
+        return result
+
+
+def check_precision(model: Model, inputs: Any, signature: Signature, elements: Element) -> Precision:
+    """Measure in the dtype given and in the other one of float32 and float64, on a copy of the model."""
+    here = next(iter(fields_of(inputs)[name].dtype for name in signature.inputs))
+    with evaluating(model), torch.no_grad(), NarrowestDtype() as watch:
+        call_model(model, signature, inputs)
+    errors: dict[str, Any] = {}
+    other = torch.float32 if here == torch.float64 else torch.float64
+    for dtype in (here, other):
+        name = str(dtype).removeprefix("torch.")
+        try:
+            called = model if dtype == here else recast(model, dtype)
+            found = measure(called, inputs if dtype == here else cast(inputs, dtype), signature, elements)
+            values = found.relative
+            limit = tolerance_of(found.dtype if dtype == here else name)
+            errors[name] = {"relative": float(values.mean()), "worst": float(values.max()), "tolerance": limit}
+        except (RuntimeError, TypeError, GeoequivError, NotImplementedError) as error:
+            if dtype == here:
+                raise
+            errors[name] = {"skipped": f"the model does not run in {name}: {str(error).strip().splitlines()[0]}"}
+    settings = {
+        "float32_matmul_precision": torch.get_float32_matmul_precision(),
+        "allow_tf32": torch.backends.cuda.matmul.allow_tf32,
+        "autocast": torch.is_autocast_enabled("cuda") or torch.is_autocast_enabled("cpu"),
+    }
+    return Precision(errors, str(watch.found or here).removeprefix("torch."), settings)
+
+
+def recast(model: Model, dtype: torch.dtype) -> Model:
+    """A copy of a module in another dtype; a function is itself."""
+    return copy.deepcopy(model).to(dtype) if isinstance(model, nn.Module) else model
+
+
+def cast(inputs: Any, dtype: torch.dtype) -> Any:
+    """All floating-point fields in another dtype."""
+    changed = {
+        name: value.to(dtype)
+        for name, value in fields_of(inputs).items()
+        if isinstance(value, Tensor) and value.is_floating_point()
+    }
+    return with_fields(inputs, changed) if is_graph(inputs) else {**inputs, **changed}
+
+
+def check_relabelling(model: Model, inputs: Any, signature: Signature, dim: int, num_samples: int = 4) -> Any:
+    """Relative error under relabellings of the nodes (``EquivarianceReport`` of S(n)), or ``Skipped``."""
+    layout = layout_of(inputs, signature, dim)
+    if layout.is_ragged:
+        return Skipped("the batch is ragged: relabelling works on dense batches only")
+    if layout.nodes < 2:
+        return Skipped("the items have no nodes to relabel")
+    acting = group_by_name(f"S({layout.nodes})", dim=dim)
+    try:
+        return equivariance_error(model, inputs, signature, acting, num_samples)
+    except GeoequivError as error:
+        return Skipped(str(error))
+
+
+def check_parts(model: Model, inputs: Any, signature: Signature, acting: Group, num_samples: int = 8) -> Parts:
+    """Measure the kinds of element that a group has one by one (see ``Parts``)."""
+    g = acting.sample(4 * num_samples, generator=torch.Generator().manual_seed(1))
+    eye = torch.eye(acting.dim, dtype=torch.float64)
+    turned = (g.linear - eye).abs().amax((-1, -2)) > 1e-9
+    kinds: dict[str, Element] = {}
+    if acting.translates and g.translation is not None:
+        kinds["translations"] = Element(eye.expand_as(g.linear), g.translation)[:num_samples]
+    for name, which in (("proper", turned & (g.det > 0)), ("improper", g.det < 0)):
+        if bool(which.any()):
+            kinds[name] = Element(g.linear[which])[:num_samples]
+    if g.permutation is not None:
+        kinds["relabellings"] = Element(eye.expand_as(g.linear), None, g.permutation)[:num_samples]
+    found = {name: measure(model, inputs, signature, elements).relative for name, elements in kinds.items()}
+    means: dict[str, float | None] = {name: float(values.mean()) for name, values in found.items()}
+    still = mirrored = None
+    outputs = signature.outputs
+    if "translations" in kinds and outputs.of_kind("point"):
+        names = outputs.of_kind("point")
+        flat = replace(signature, outputs=Side(tuple((n, as_scalar(k)) for n, k in outputs.items())))
+        still = float(measure(model, inputs, flat, kinds["translations"], outputs=names).relative.mean())
+    if "improper" in kinds and any(kind.kind in MIRRORED for kind in outputs.values()):
+        names = tuple(name for name, kind in outputs.items() if kind.kind in MIRRORED)
+        swapped = replace(signature, outputs=Side(tuple((n, swap(k)) for n, k in outputs.items())))
+        mirrored = float(measure(model, inputs, swapped, kinds["improper"], outputs=names).relative.mean())
+    names_of = ("translations", "proper", "improper", "relabellings")
+    return Parts(
+        *(means.get(name) for name in names_of), still, mirrored, {n: float(v.max()) for n, v in found.items()}
+    )
+
+
+def swap(kind: FieldType) -> FieldType:
+    """The type of the other parity, where there is one."""
+    return replace(kind, kind=MIRRORED[kind.kind]) if kind.kind in MIRRORED else kind

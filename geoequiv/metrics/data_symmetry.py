@@ -1,0 +1,173 @@
+"""Whether data itself is symmetric: by labelling moved inputs anew, or by matched neighbours where that cannot be."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from geoequiv.errors import BatchError
+from geoequiv.fields import Layout, Side, Signature, act
+from geoequiv.groups import Element, Group
+from geoequiv.groups import group as group_by_name
+from geoequiv.metrics.equivariance import elements_to_try, lists_all
+from geoequiv.metrics.estimate import Estimate, as_plain, estimate
+from geoequiv.metrics.measure import item_norm, layout_of, measure_labels
+
+Relabel = Callable[[Element, dict[str, Tensor]], Mapping[str, Tensor]]
+#: Standard errors above the noise floor at which a violation counts as seen.
+SEEN = 4.0
+#: Largest share of the spread of labels that the noise floor may take for the estimate to say anything.
+RESOLVED = 0.5
+
+
+@dataclass(frozen=True)
+class DataSymmetry:
+    """How far labels are from equivariant.
+
+    Args:
+        group: its name.
+        method: ``"relabelled"`` or ``"neighbours"``.
+        relative: relabelled: the relative error of ``equivariance_error`` with the labels in the place of a model;
+            neighbours: ``√(excess / spread)``, where ``excess`` is the mean square label gap beyond the noise floor
+            and ``spread`` the mean square gap of random pairs.
+        excess: neighbours only: mean of gap² − floor², in the unit of the labels squared.
+        floor: neighbours only: mean square gap of matched pairs that were not moved.
+        resolution: neighbours only: floor over spread; near 1, neighbours tell nothing about each other.
+        verdict: ``"respected"`` (relabelled: within the threshold; neighbours: nothing seen above the noise floor),
+            ``"broken"``, or ``"undecided"`` (neighbours are too far apart to tell).
+    """
+
+    group: str
+    method: Literal["relabelled", "neighbours"]
+    relative: Estimate
+    excess: Estimate | None
+    floor: float | None
+    resolution: float | None
+    verdict: Literal["respected", "broken", "undecided"]
+    num_items: int
+    num_samples: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {name: as_plain(getattr(self, name)) for name in self.__dataclass_fields__}
+
+
+def data_symmetry_error(
+    inputs: Mapping[str, Tensor],
+    targets: Mapping[str, Tensor],
+    signature: str | Signature,
+    group: str | Group,
+    relabel: Relabel | None = None,
+    *,
+    num_samples: int | None = None,
+    num_items: int = 256,
+    generator: torch.Generator | None = None,
+    threshold: float = 1e-4,
+) -> DataSymmetry:
+    r"""How far the labels of a data set are from equivariant under a group.
+
+    With ``relabel`` (a simulator, a formula) moved inputs are labelled anew and compared with the moved labels. Without
+    one, each moved input g x_i is matched with its nearest neighbour x_j of the data (j ≠ i), and the gap of their
+    labels with that of x_i and the x_k whose distance from x_i is nearest to the same:
+
+    .. math:: \text{excess} = \operatorname{mean}_{i, g} \big( \| \rho(g) y_i - y_j \|^2 - \| y_i - y_k \|^2 \big),
+              \qquad \| x_i - x_k \| \approx \| g x_i - x_j \|
+
+    Args:
+        inputs: dense fields ``[n, …]``.
+        targets: labels ``[n, …]``, the outputs of the signature.
+        relabel: ``(g, moved inputs) → targets``; g is one element, for forces that need to know it.
+        num_samples: elements; ``None``: all of a finite group, 16 draws of any other.
+        num_items: neighbours only: how many items are moved; neighbours are looked for among all.
+        threshold: with ``relabel``, the largest relative error that counts as respected.
+
+    Raises:
+        BatchError: for ragged batches, or fewer than 16 items without ``relabel``.
+
+    Exactness: with ``relabel`` a mean over the draws. Neighbours: an estimate with limits. It takes data whose moved
+    inputs have neighbours (data that were all taken in one orientation have none, and it says "undecided"), in few
+    enough dimensions; a violation smaller than the noise floor over √n is not seen; and it assumes that labels change
+    equally fast in all directions of the inputs. "respected" means that nothing was seen, not that nothing is there.
+    """
+    signature, acting = Signature.parse(signature), group_by_name(group)
+    signature.check_group(acting)
+    elements = elements_to_try(acting, num_samples, generator)
+    inputs = dict(inputs)
+    layout = layout_of(inputs, signature, acting.dim)
+    labels = {name: targets[name] for name in signature.outputs}
+    every = lists_all(acting, num_samples)
+    if relabel is not None:
+        found = measure_labels(
+            lambda g, moved: {name: relabel(g, moved)[name] for name in labels}, labels, inputs, signature, elements,
+            layout, at_once=False,
+        )  # fmt: skip
+        relative = estimate(found.relative, all_elements=every)
+        verdict: Any = "respected" if relative.value <= threshold else "broken"
+        shape = found.relative.shape
+        return DataSymmetry(acting.name, "relabelled", relative, None, None, None, verdict, shape[1], shape[0])
+    if layout.is_ragged or len(layout.shape) != 1 or layout.shape[0] < 16:
+        raise BatchError("Matched neighbours take a dense batch [n, …] of at least 16 items; give relabel= otherwise.")
+    return by_neighbours(inputs, labels, signature, acting, elements, layout, num_items, every)
+
+
+def by_neighbours(
+    inputs: dict[str, Tensor],
+    labels: dict[str, Tensor],
+    signature: Signature,
+    acting: Group,
+    elements: Element,
+    layout: Layout,
+    num_items: int,
+    every: bool,
+) -> DataSymmetry:
+    """``data_symmetry_error`` by matched neighbours."""
+    total = layout.shape[0]
+    count = min(num_items, total)
+    scales = {name: spread_of(inputs[name]) for name in signature.inputs}
+    points = flat(inputs, signature.inputs, scales)
+    own = torch.cdist(points[:count], points)
+    own[torch.arange(count), torch.arange(count)] = float("inf")
+    excess, floors = [], []
+    for i in range(len(elements)):
+        moved = act(elements[i], inputs, signature.inputs, layout)
+        turned = act(elements[i], labels, signature.outputs, layout)
+        away = torch.cdist(flat(moved, signature.inputs, scales)[:count], points)
+        away[torch.arange(count), torch.arange(count)] = float("inf")
+        distance, nearest = away.min(1)
+        match = (own - distance[:, None]).abs().argmin(1)
+        gap = squares({name: turned[name][:count] - labels[name][nearest] for name in labels}, count)
+        floor = squares({name: labels[name][:count] - labels[name][match] for name in labels}, count)
+        excess.append(gap - floor)
+        floors.append(floor)
+    shift = total // 2
+    spread = float(squares({name: value - value.roll(shift, 0) for name, value in labels.items()}, total).mean())
+    beyond = estimate(torch.stack(excess), all_elements=every)
+    floor_mean = float(torch.stack(floors).mean())
+    resolution = floor_mean / spread if spread else 1.0
+    seen = beyond.value > SEEN * (beyond.se or 0.0)
+    verdict: Any = "undecided" if resolution > RESOLVED else "broken" if seen else "respected"
+    scale = max(spread, 1e-300)
+    root = (max(beyond.value, 0.0) / scale) ** 0.5
+    slope = 0.5 / (max(root, 1e-6) * scale)  # of √(excess / spread)
+    errors = [None if se is None else min(se * slope, (se / scale) ** 0.5) for se in (beyond.items, beyond.elements)]
+    return DataSymmetry(
+        acting.name, "neighbours", Estimate(root, *errors), beyond, floor_mean, resolution, verdict, count,
+        len(elements),
+    )  # fmt: skip
+
+
+def spread_of(values: Tensor) -> float:
+    """Root mean square about the mean of all entries (one number a field, so that isometries keep distances)."""
+    return float(values.double().std(correction=0)) or 1.0
+
+
+def flat(fields: Mapping[str, Any], side: Side, scales: Mapping[str, float]) -> Tensor:
+    """All fields of an item in one row, each over its spread, ``[n, D]``."""
+    return torch.cat([fields[name].double().flatten(1) / scales[name] for name in side], 1)
+
+
+def squares(values: dict[str, Tensor], items: int) -> Tensor:
+    """‖·‖² of each item, ``[n]``."""
+    return item_norm(values, Layout((items,), 1)).square()

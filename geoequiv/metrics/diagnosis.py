@@ -1,0 +1,210 @@
+"""From what was measured to a likely fault, where the evidence is clear."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from geoequiv.metrics.checks import Determinism, Parts, Precision, Skipped
+from geoequiv.metrics.equivariance import EquivarianceReport
+from geoequiv.metrics.layers import LayerDerivative
+from geoequiv.metrics.lie_derivative import LieReport
+
+#: Smallest Lie derivative of a layer by itself that counts as a break, forward mode and finite differences.
+BREAK = {"forward-mode": 1e-4, "finite-difference": 2e-2}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A likely fault.
+
+    Args:
+        code: ``"not-deterministic"``, ``"precision"``, ``"forgotten-centroid"``, ``"absolute-coordinates"``,
+            ``"handedness"``, ``"preferred-direction"``, ``"permutation-leak"`` or ``"no-symmetry"``.
+        sentence: what was seen, and what it points to.
+    """
+
+    code: str
+    sentence: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+def diagnose(
+    tolerance: float,
+    worst: float,
+    parts: Parts | Skipped,
+    precision: Precision | Skipped,
+    determinism: Determinism | Skipped,
+    relabelling: EquivarianceReport | Skipped,
+    lie: LieReport | Skipped,
+    largest: tuple[str, ...],
+) -> tuple[Fault, ...]:
+    """Faults that the evidence points to, the most basic ones first.
+
+    Args:
+        tolerance: largest relative error that counts as round-off.
+        worst: the largest that was found.
+        largest: names of the largest groups that were found to be respected.
+    """
+    faults = []
+    if isinstance(determinism, Determinism):
+        faults += repeated(determinism)
+    lost = precision_fault(precision) if worst > tolerance and isinstance(precision, Precision) else []
+    faults += lost
+    if worst > tolerance and not lost and isinstance(parts, Parts):
+        faults += geometry(tolerance, parts, lie, largest)
+    if isinstance(relabelling, EquivarianceReport) and relabelling.worst > tolerance and not lost:
+        faults.append(
+            Fault(
+                "permutation-leak",
+                f"Relabelling the nodes changes more than their order (relative error {relabelling.relative:.1e}, "
+                f"worst {relabelling.worst:.1e} under {relabelling.group}): a permutation leak. Something reads the "
+                "place of a node in the list, such as a flattened cloud, a positional encoding or a first node.",
+            )
+        )
+    return tuple(faults)
+
+
+def repeated(found: Determinism) -> list[Fault]:
+    """Outputs that differ from call to call."""
+    named = f" Random layers: {', '.join(found.random_layers)}." if found.random_layers else ""
+    if found.evaluation > 0:
+        return [
+            Fault(
+                "not-deterministic",
+                f"The same inputs give different outputs twice in evaluation mode (relative difference "
+                f"{found.evaluation:.1e}): every error below holds that noise.{named}",
+            )
+        ]
+    if found.training:
+        return [
+            Fault(
+                "not-deterministic",
+                f"The model was given in training mode, where the same inputs give different outputs twice (relative "
+                f"difference {found.training:.1e}). It was measured in evaluation mode; call model.eval().{named}",
+            )
+        ]
+    return []
+
+
+def precision_fault(found: Precision) -> list[Fault]:
+    """Exact arithmetic is symmetric, the arithmetic used is not."""
+    single, double = found.errors.get("float32", {}), found.errors.get("float64", {})
+    on = [name for name in ("allow_tf32", "autocast") if found.settings[name]]
+    if found.settings["float32_matmul_precision"] != "highest":
+        on.append(f"float32_matmul_precision = {found.settings['float32_matmul_precision']}")
+    set_to = f" Set in this process: {', '.join(on)}." if on else ""
+    if "worst" in single and "worst" in double and double["worst"] <= double["tolerance"] < single["tolerance"]:
+        if single["worst"] <= single["tolerance"]:
+            return []
+        return [
+            Fault(
+                "precision",
+                f"Exact in float64 (worst {double['worst']:.1e}), but {single['worst']:.1e} in float32, where up to "
+                f"{single['tolerance']:.0e} is round-off: a loss of precision, not of symmetry. Look for TF32, "
+                f"autocast, or sums of numbers of very different size.{set_to}",
+            )
+        ]
+    if found.lowest in ("float16", "bfloat16"):
+        worst = max(entry.get("worst", 0.0) for entry in (single, double))
+        return (
+            [
+                Fault(
+                    "precision",
+                    f"The model computes in {found.lowest} inside, and its error ({worst:.1e}) is of the size of that "
+                    f"round-off: a loss of precision.{set_to}",
+                )
+            ]
+            if worst <= 50 * {"float16": 1e-3, "bfloat16": 8e-3}[found.lowest]
+            else []
+        )
+    return []
+
+
+def geometry(tolerance: float, parts: Parts, lie: LieReport | Skipped, largest: tuple[str, ...]) -> list[Fault]:
+    """Which kind of element breaks it, and where."""
+
+    def fine(name: str) -> bool:
+        return parts.worst.get(name, 0.0) <= tolerance
+
+    faults = []
+    where = culprit(lie) if isinstance(lie, LieReport) else None
+    if not fine("translations"):
+        rest = "" if fine("proper") else " Rotations are broken as well (about the origin)."
+        seen = f"Translations are broken (relative error {parts.translations:.1e})."
+        if parts.still is not None and parts.still <= tolerance:
+            faults.append(
+                Fault(
+                    "forgotten-centroid",
+                    f"{seen} An output declared a point stays where it is when the inputs are translated: a forgotten "
+                    f"centroid. Add the centre back that was taken off, or declare a vector.{rest}",
+                )
+            )
+        elif where:
+            faults.append(Fault("absolute-coordinates", f"{seen} {where}{rest}"))
+        else:
+            faults.append(
+                Fault(
+                    "absolute-coordinates",
+                    f"{seen} Something reads absolute coordinates: take differences, or the centroid off.{rest}",
+                )
+            )
+    if fine("proper") and not fine("improper"):
+        wrong = (
+            " With the outputs declared of the other parity (vector ↔ pseudovector, scalar ↔ pseudoscalar) it would "
+            "hold: the declaration, or a cross product too many."
+            if parts.mirrored is not None and parts.mirrored <= tolerance
+            else " Look for a cross product, a determinant, a triple product, or a frame of fixed handedness."
+        )
+        faults.append(
+            Fault(
+                "handedness",
+                f"Rotations are respected, but reflections are not (relative error {parts.improper:.1e}): a handedness "
+                f"bug.{wrong}",
+            )
+        )
+    if not fine("proper") and fine("translations"):
+        left = [name for name in largest if not name.startswith("T(")]
+        if left:
+            faults.append(
+                Fault(
+                    "preferred-direction",
+                    f"Rotations are broken (relative error {parts.proper:.1e}) down to {', '.join(left)}: something "
+                    f"points in a fixed direction, such as gravity or a coordinate axis. {where or ''}".strip(),
+                )
+            )
+        else:
+            faults.append(
+                Fault(
+                    "no-symmetry",
+                    f"Rotations are broken (relative error {parts.proper:.1e}) and none of the candidate groups is "
+                    f"respected. {where or ''}".strip(),
+                )
+            )
+    return faults
+
+
+def culprit(lie: LieReport) -> str | None:
+    """A sentence that names the layer that breaks the symmetry, where the evidence is clear."""
+    limit = BREAK[lie.method]
+    broken = [layer for layer in lie.layers if layer.fits and layer.largest_own > limit]
+    inner = [layer for layer in broken if not any(holds(layer, other) for other in broken)]
+    mixed = next((layer for layer in lie.layers if not layer.fits), None)
+    entry = (
+        f" The first layer to get features that move like no type is '{mixed.name}' ({mixed.kind})."
+        if mixed is not None
+        else ""
+    )
+    if inner:
+        first = max(inner, key=lambda layer: layer.largest_own) if len(inner) > 3 else inner[0]
+        return (
+            f"The layer '{first.name}' ({first.kind}) breaks it: it gets {', '.join(first.types_in) or 'nothing'} that "
+            f"move as they should, and its own Lie derivative is {first.largest_own:.1e}.{entry}"
+        )
+    return f"It breaks in the model's own forward, outside of its layers.{entry}" if entry else None
+
+
+def holds(layer: LayerDerivative, other: LayerDerivative) -> bool:
+    """Whether a layer holds another one."""
+    return other.name.partition("#")[0].startswith(layer.name.partition("#")[0] + ".")

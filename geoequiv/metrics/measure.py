@@ -1,0 +1,276 @@
+"""The one loop that moves a batch, calls a model and compares: every metric is a reading of it."""
+
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from geoequiv.errors import BatchError, ModelOutputError
+from geoequiv.fields import Layout, Signature, act, call_model, check_finite, fold, replicate, unfold
+from geoequiv.fields.graphs import graph_fields, is_graph
+from geoequiv.groups import Element, inverse
+
+Model = Callable[..., Any]
+#: Parts that the elements are dealt into for the jackknife of E.
+PARTS = 8
+#: Small batches are called with several copies at once, up to this many numbers in the input fields.
+NUMBERS_PER_CALL = 8192
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Errors of M group elements on n items, in float64 on the CPU.
+
+    Args:
+        distance: ``[M, n]``, ‖f(gx) − g f(x)‖.
+        relative: ``[M, n]``, the distance over the mean of the two norms.
+        to_average: ``[n]``, ‖f(x) − mean over g of g⁻¹ f(gx)‖.
+        without: ``[K, n]``, the same without the k-th part of the elements.
+        dtype: of the outputs, ``"float32"``.
+    """
+
+    distance: Tensor
+    relative: Tensor
+    to_average: Tensor
+    without: Tensor
+    dtype: str
+
+    @classmethod
+    def joined(cls, parts: "list[Measured]") -> "Measured":
+        """The same elements on several batches, as on one."""
+        names = ("distance", "relative", "to_average", "without")
+        return cls(*(torch.cat([getattr(p, name) for p in parts], dim=-1) for name in names), parts[0].dtype)
+
+    def worst_place(self) -> tuple[int, int]:
+        """Element and item of the largest relative error."""
+        element, item = divmod(int(self.relative.argmax()), self.relative.shape[1])
+        return element, item
+
+
+@contextmanager
+def evaluating(model: Model) -> Iterator[None]:
+    """Every module in evaluation mode, and back to its own mode afterwards."""
+    modes = [(part, part.training) for part in model.modules()] if isinstance(model, nn.Module) else []
+    if isinstance(model, nn.Module):
+        model.eval()
+    try:
+        yield
+    finally:
+        for part, mode in modes:
+            part.training = mode
+
+
+def fields_of(inputs: Any) -> dict[str, Any]:
+    """The named fields of a dict or a PyG object."""
+    return graph_fields(inputs) if is_graph(inputs) else inputs
+
+
+def layout_of(inputs: Any, signature: Signature, dim: int) -> Layout:
+    """How the items of the inputs are told apart."""
+    return Layout.of(fields_of(inputs), signature.inputs, dim)
+
+
+def measure(
+    model: Model,
+    inputs: Any,
+    signature: Signature,
+    elements: Element,
+    *,
+    batch_size: int | None = None,
+    outputs: Collection[str] | None = None,
+) -> Measured:
+    """Move the inputs by each of the elements, and compare what the model makes of them with its moved outputs.
+
+    Args:
+        model: called without gradients; a module is put in evaluation mode meanwhile.
+        inputs: a dict of tensors (dense, or ragged with ``batch``) or a PyG object.
+        elements: ``[M]``, shared by all items.
+        batch_size: dense batches only: items per call.
+        outputs: names of those that count; ``None`` counts all.
+
+    Raises:
+        BatchError: an input that is not finite (the item is named), or a batch that cannot be cut.
+    """
+    with evaluating(model), torch.no_grad():
+        parts = []
+        for part in batches(inputs, signature, elements.dim, batch_size):
+            layout = layout_of(part, signature, elements.dim)
+            check_finite(fields_of(part), signature.inputs, layout)
+            here = call_model(model, signature, part)
+            parts.append(measure_labels(lambda _, moved: call_model(model, signature, moved), here, part, signature,
+                                        elements, layout, outputs))  # fmt: skip
+    return Measured.joined(parts)
+
+
+def measure_labels(
+    label: Callable[[Element, Any], dict[str, Tensor]],
+    here: dict[str, Tensor],
+    inputs: Any,
+    signature: Signature,
+    elements: Element,
+    layout: Layout,
+    outputs: Collection[str] | None = None,
+    at_once: bool = True,
+) -> Measured:
+    """``measure`` for anything that gives outputs: ``label(g, moved inputs)``; ``here`` are those of the inputs.
+
+    Small batches are moved by several elements at once, as one larger batch; g then holds one element per item. With
+    ``at_once=False`` they are not, and g is one element.
+    """
+    count, parts = len(elements), min(PARTS, len(elements))
+    sums: list[dict[str, Tensor]] = [{} for _ in range(parts)]
+    distances, relatives = [], []
+    size = copies_per_call(inputs, signature, layout, count) if at_once else 1
+    for start in range(0, count, size):
+        some = elements[start : start + size]
+        moved, now, each, kept = several(some, inputs, here, signature, layout)
+        there = label(some[0] if len(some) == 1 else each, moved)
+        distance, scale = compare(each, kept, there, signature, now, now.mask, outputs)
+        distances.append(distance.reshape(len(some), -1))
+        relatives.append(over(distance, scale).reshape(len(some), -1))
+        for name, values in act(inverse(each), there, signature.outputs, now).items():
+            if name not in here:
+                continue
+            for i, value in enumerate(apart(name, values, here[name], len(some), layout)):
+                part = sums[(start + i) % parts]
+                part[name] = part[name] + value if name in part else value
+    total = {name: sum(part[name] for part in sums) for name in here}
+    sizes = [len(range(k, count, parts)) for k in range(parts)]
+
+    def off(sum_of: dict[str, Any], size: int) -> Tensor:
+        return item_norm({name: here[name] - sum_of[name] / size for name in here}, layout, outputs)
+
+    without = [
+        off({name: total[name] - part[name] for name in total}, count - size)
+        for part, size in zip(sums, sizes, strict=True)
+        if count > size
+    ]
+    average = off(total, count)
+    dtype = str(next(iter(here.values())).dtype).removeprefix("torch.")
+    return Measured(
+        torch.cat(distances).cpu(),
+        torch.cat(relatives).cpu(),
+        average.cpu(),
+        (torch.stack(without) if without else average.new_zeros(0, len(average))).cpu(),
+        dtype,
+    )
+
+
+def copies_per_call(inputs: Any, signature: Signature, layout: Layout, count: int) -> int:
+    """How many elements share a call of the model, as copies of the batch: as many as make up ``NUMBERS_PER_CALL``.
+
+    One for a single cloud (its model may know no batch axis) and for ragged batches without a batch vector (theirs may
+    know one graph only).
+    """
+    given = inputs.batch if is_graph(inputs) else inputs.get("batch")
+    if not layout.shape or (layout.is_ragged and given is None):
+        return 1
+    fields = fields_of(inputs)
+    numbers = sum(fields[name].numel() for name in signature.inputs)
+    return max(1, min(count, NUMBERS_PER_CALL // max(1, numbers)))
+
+
+def several(
+    some: Element, inputs: Any, here: dict[str, Tensor], signature: Signature, layout: Layout
+) -> tuple[Any, Layout, Element, dict[str, Tensor]]:
+    """Inputs moved by each of a few elements, as one batch: it, its layout, an element per item, and the outputs
+    before the move, copy by copy.
+    """
+    if len(some) == 1:
+        moved = act(some[0], inputs, signature.inputs, layout)
+        return moved, replace(layout, mask=mask_of(moved, layout)), some[0], here
+    copies, ones = len(some), (1,) * len(layout.shape)
+    moved = replicate(some.reshape(copies, *ones), inputs, signature.inputs, layout)
+    now = layout_of(moved, signature, some.dim)
+    each = some.reshape(copies, *ones).expand(copies, *layout.shape).reshape(*now.shape)
+    kept = {name: fold(value.expand(copies, *value.shape), layout) for name, value in here.items()}
+    return moved, now, each, kept
+
+
+def apart(name: str, values: Tensor, like: Tensor, copies: int, layout: Layout) -> list[Tensor]:
+    """One output of several copies, copy by copy.
+
+    Raises:
+        ModelOutputError: if the model does not keep the axis of the items first.
+    """
+    if copies == 1:
+        return [values]
+    stacked = unfold(values, copies, layout)
+    if stacked is None or stacked.shape[1:] != like.shape:
+        raise ModelOutputError(
+            f"Output '{name}' has shape {list(values.shape)} for {copies} copies of a batch that gives "
+            f"{list(like.shape)}: the axis of the items, nodes or edges has to come first."
+        )
+    return list(stacked)
+
+
+def compare(
+    g: Element,
+    here: dict[str, Tensor],
+    there: dict[str, Tensor],
+    signature: Signature,
+    layout: Layout,
+    mask: Tensor | None,
+    outputs: Collection[str] | None = None,
+) -> tuple[Tensor, Tensor]:
+    """‖f(gx) − g f(x)‖ and the mean of the two norms, each ``[n]``; g is one element or one per item."""
+    moved = act(g, here, signature.outputs, layout)
+    now = layout if layout.mask is None else replace(layout, mask=mask)
+    distance = item_norm({name: there[name] - moved[name] for name in there}, now, outputs)
+    return distance, 0.5 * (item_norm(there, now, outputs) + item_norm(moved, now, outputs))
+
+
+def over(distance: Tensor, scale: Tensor) -> Tensor:
+    """Relative error; 0 where both are 0."""
+    return distance / scale.clamp_min(torch.finfo(scale.dtype).tiny)
+
+
+def mask_of(moved: Any, layout: Layout) -> Tensor | None:
+    """The mask of a moved batch (relabelling moves it along)."""
+    return None if layout.mask is None else moved["mask"]
+
+
+def batches(inputs: Any, signature: Signature, dim: int, batch_size: int | None) -> Iterator[Any]:
+    """Cut a dense batch along its first axis."""
+    if batch_size is None:
+        yield inputs
+        return
+    layout = layout_of(inputs, signature, dim)
+    if layout.is_ragged or not layout.shape:
+        raise BatchError("batch_size cuts dense batches only; give ragged ones and single clouds whole.")
+    total = layout.shape[0]
+    for start in range(0, total, batch_size):
+        yield {
+            name: value[start : start + batch_size]
+            if isinstance(value, Tensor) and value.ndim and len(value) == total
+            else value
+            for name, value in inputs.items()
+        }
+
+
+def item_norm(outputs: dict[str, Tensor], layout: Layout, names: Collection[str] | None = None) -> Tensor:
+    """Euclidean norm of all (or the named) outputs of each item together, ``[n]``, in float64; masked-out nodes do not
+    count.
+    """
+    total: Tensor | float = 0.0
+    items = 1
+    for size in layout.shape:
+        items *= size
+    for name, value in outputs.items():
+        if names is not None and name not in names:
+            continue
+        squares = value.double().square()
+        if layout.batch is not None:
+            rows = squares.reshape(len(squares), -1).sum(-1)
+            index = layout.rows(value, 0, name)
+            total = total + (rows if index is None else rows.new_zeros(items).index_add(0, index, rows))
+            continue
+        lead = len(layout.shape)
+        if layout.mask is not None and squares.shape[: lead + 1] == layout.mask.shape:
+            squares = squares * layout.mask.reshape(*layout.mask.shape, *(1,) * (squares.ndim - lead - 1))
+        total = total + squares.reshape(items, -1).sum(-1)
+    assert isinstance(total, Tensor)
+    return total.sqrt()

@@ -1,0 +1,189 @@
+"""NequIP-like interatomic potential (Batzner et al. 2022)."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from geoequiv.errors import SignatureError
+from geoequiv.fields import Signature
+from geoequiv.models.clebsch_gordan import Couplings, Harmonics, smooth_direction
+from geoequiv.models.cloud import Cloud, Ports, smooth_norm
+from geoequiv.models.pairs import Pairs
+from geoequiv.models.perceptron import perceptron
+from geoequiv.models.radial_basis import bessel, envelope
+from geoequiv.models.steerable import (
+    SCALAR,
+    Activation,
+    Channels,
+    Steerable,
+    SteerableLinear,
+    natural,
+    plus,
+)
+from geoequiv.models.tensor_products import (
+    Kernels,
+    PairConvolution,
+    RadialWeights,
+    hidden_of,
+    kernels_of,
+    shares,
+    triples_of,
+)
+
+TINY = 1e-8  # squared, keeps distance and direction of coincident atoms differentiable
+
+
+class NequIP(nn.Module):
+    r"""An energy that is a sum over atoms, from convolutions within a cutoff; forces are its gradient.
+
+    .. math::
+        h_i \leftarrow \sigma\Bigl(\sum_s a_{is} W_s h_i
+            + \tfrac{1}{\sqrt{\bar n}} \sum_{j} u(r_{ij}) \sum_p W^p R^p(B(r_{ij})) \odot
+            (U h_j \otimes Y_{l_2}(\hat r_{ij}))^{l_3}\Bigr), \qquad
+        E = \sum_i E_i(h_i, a_i), \qquad F_i = -\partial E / \partial x_i
+
+    Atoms start from their species :math:`a_i` alone; B are Bessel functions, u is the envelope. Chosen over MACE
+    because its one product is the convolution of our TFN, already fast here, and each further layer raises the body
+    order by one; MACE's symmetrised powers of a node's density would be a second kernel for the same purpose.
+
+    Args:
+        signature: one point and scalars (the species) to scalars, such as ``energy: scalar per graph``, and at most one
+            vector, which is minus the gradient of the sum of the first scalar output: the forces.
+        width: channels of each degree (published for molecules: 32 or 64).
+        depth: interaction layers (published: 4 or 5).
+        l_max: highest degree of features and harmonics (published: 1 to 3).
+        cutoff: where messages end, in the unit of the positions (published: 4 to 5 Å for molecules).
+        species: values of the one scalar input, such as nuclear charges ``[1, 6, 8]``, to tell apart; None takes the
+            scalars as they are (one-hot).
+        neighbours: mean number of atoms within the cutoff, :math:`\bar n`, which normalises the sums.
+        radial: hidden features of the radial functions (published: 64).
+        bessels: number of Bessel functions (published: 8).
+        parity: True tells reflections apart (O(3)), False does not (SO(3)).
+        scale: factor on the energy of an atom, in the unit of the energy (such as the root mean square of the forces).
+
+    Raises:
+        SignatureError: for other fields, or none to make a prediction of.
+
+    Exactness: equivariant to E(3) (``parity=False``: SE(3)) and to permutations up to round-off; twice continuously
+    differentiable in the positions, at the cutoff too. Forces are conservative. ``torch.compile`` compiles models
+    without a force output; a gradient inside ``forward`` makes it fall back to eager execution.
+    Reference: Batzner, Musaelian, Sun, Geiger, Mailoa, Kornbluth, Molinari, Smidt & Kozinsky 2022, equations 1–7.
+    """
+
+    claims = "E(3)"
+
+    def __init__(
+        self,
+        signature: Signature | str,
+        width: int = 32,
+        depth: int = 4,
+        *,
+        l_max: int = 2,
+        cutoff: float = 5.0,
+        species: Sequence[int] | None = None,
+        neighbours: float = 10.0,
+        radial: int = 64,
+        bessels: int = 8,
+        parity: bool = True,
+        scale: float = 1.0,
+    ) -> None:
+        super().__init__()
+        if not parity:
+            self.claims = "SE(3)"
+        self.ports = ports = Ports(
+            signature, kinds=("point", "vector", "scalar"), architecture="NequIP", needs_point=True
+        )
+        if ports.points != 1 or ports.vectors or ports.out_points or ports.out_vectors > 1 or not ports.out_scalars:
+            raise SignatureError(
+                "NequIP reads one point and scalars, writes scalars and at most one vector (minus the gradient of the "
+                f"first scalar); '{ports.signature}' asks for something else."
+            )
+        if species is not None and ports.scalars != 1:
+            raise SignatureError(f"NequIP: species {list(species)} need one scalar input; '{signature}' is not so.")
+        self.species, self.cutoff, self.bessels = species, cutoff, bessels
+        self.scale, self.normalise = scale, neighbours**-0.5
+        kinds = len(species) if species is not None else max(ports.scalars, 1)
+        harmonic = [natural(degree, parity) for degree in range(l_max + 1)]
+        layers = [[SCALAR], *[harmonic] * (depth - 1), [SCALAR]]
+        self.embed = nn.Linear(kinds, width, bias=False)
+        self.layers = nn.ModuleList(
+            Interaction(*(hidden_of(each, width) for each in around), kinds, bessels, l_max, radial, parity)
+            for around in pairwise(layers)
+        )
+        self.energy = perceptron(width, max(width // 2, 1), ports.out_scalars)
+        self.own = nn.Linear(kinds, ports.out_scalars, bias=False)
+        self.harmonics = Harmonics(l_max)
+        self.couplings = Couplings(triples_of(*(layer.convolve.paths for layer in self.layers)), l_max)
+
+    def forward(self, **fields: Tensor) -> Tensor | dict[str, Tensor]:
+        """Fields of the signature → its outputs; forces also where gradients are switched off."""
+        if not self.ports.out_vectors:
+            cloud = self.ports.read(fields)
+            none = cloud.points[..., :0, :]
+            return self.ports.write(cloud, points=none, vectors=none, scalars=self.energies(cloud))
+        training, name = torch.is_grad_enabled(), self.ports.signature.inputs.of_kind("point")[0]
+        with torch.inference_mode(False), torch.enable_grad():
+            fields = {each: values.clone() if values.is_inference() else values for each, values in fields.items()}
+            if not fields[name].requires_grad:
+                fields[name] = fields[name].detach().requires_grad_()
+            cloud = self.ports.read(fields)
+            energies = self.energies(cloud)
+            first = energies[..., 0] if cloud.mask is None else energies[..., 0] * cloud.mask
+            (gradient,) = torch.autograd.grad(first.sum(), fields[name], create_graph=training)
+        if not training:
+            energies = energies.detach()
+        none = cloud.points[..., :0, :]
+        return self.ports.write(cloud, points=none, vectors=-gradient.unsqueeze(-2), scalars=energies)
+
+    def energies(self, cloud: Cloud) -> Tensor:
+        """The scalars of each atom: ``[..., N, out_scalars]``."""
+        pairs, position = cloud.pairs(), cloud.points[..., 0, :]
+        atoms = cloud.scalars
+        if self.species is not None:
+            atoms = (atoms == atoms.new_tensor(self.species)).to(atoms.dtype)
+        if not atoms.shape[-1]:
+            atoms = torch.ones_like(position[..., :1])
+        difference = pairs.receiver(position) - pairs.sender(position)
+        distance = smooth_norm(difference, TINY).unsqueeze(-1)
+        counts = shares(pairs, difference, mean=False) * self.normalise * envelope(distance, self.cutoff)
+        angular = self.harmonics(smooth_direction(difference, TINY)) * counts
+        kernels = kernels_of(pairs, self.couplings, angular)
+        radial = bessel(distance, self.bessels, self.cutoff)
+        nodes: Steerable = {SCALAR: self.embed(atoms).unsqueeze(-2)}
+        for layer in self.layers:
+            nodes = layer(pairs, kernels, nodes, atoms, radial)
+        return self.own(atoms) + self.scale * self.energy(nodes[SCALAR].squeeze(-2))
+
+
+class Interaction(nn.Module):
+    """One convolution, with a linear map of its own for each species beside it.
+
+    Args:
+        before: channels that come in, the same number of each kind.
+        after: channels that go out.
+        species: how many there are.
+        bessels: radial features of a pair.
+        l_max: highest degree of the harmonics.
+        radial: hidden features of the radial functions.
+        parity: whether reflections are told apart.
+    """
+
+    def __init__(
+        self, before: Channels, after: Channels, species: int, bessels: int, l_max: int, radial: int, parity: bool
+    ) -> None:
+        super().__init__()
+        self.activation = Activation("gate", after)
+        self.convolve = PairConvolution(before, self.activation.needs, l_max, parity)
+        self.send = SteerableLinear(before, {kind: before[kind] for kind in self.convolve.sources}, bias=False)
+        by_species = {kind: species * channels for kind, channels in before.items()}
+        self.keep = SteerableLinear(by_species, self.activation.needs)
+        self.radial = RadialWeights(bessels, radial, self.convolve.weights)
+
+    def forward(self, pairs: Pairs, kernels: Kernels, nodes: Steerable, atoms: Tensor, radial: Tensor) -> Steerable:
+        """Features of nodes, species ``[..., N, S]``, radial features of pairs → features of nodes."""
+        received = self.convolve(pairs, kernels, self.send(nodes), self.radial(radial))
+        each = atoms[..., None, None, :]
+        told = {kind: (values.unsqueeze(-1) * each).flatten(-2) for kind, values in nodes.items()}
+        return self.activation(plus(received, self.keep(told)))

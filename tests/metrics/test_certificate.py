@@ -1,0 +1,219 @@
+"""Certificates: planted faults are caught and named, exact models pass, every part is there and JSON-able."""
+
+import json
+import math
+
+import planted_faults as models
+import pytest
+import torch
+from planted_faults import SIGNATURE, clouds
+from torch import nn
+from torch_geometric.data import Batch, Data
+
+import geoequiv as ge
+from geoequiv.errors import SignatureError
+from geoequiv.metrics import Certificate, Skipped
+
+KEYS = [
+    "measured", "floor", "verdict", "thresholds", "faults", "errors", "before", "worst_optimised", "parts",
+    "angle_profile", "axis_profile", "translation_profile", "lie_derivative", "discovered", "relabelling",
+    "determinism", "precision", "diagnosis",
+]  # fmt: skip
+
+
+def certificate(model, group="E(3)", inputs=None, **options):
+    options = {"num_samples": 12, "steps": 3, "num_few": 4, **options}
+    return ge.certify(model, clouds() if inputs is None else inputs, SIGNATURE, group, **options)
+
+
+@pytest.fixture(scope="module")
+def exact():
+    return certificate(models.Exact(), before=models.Falls())
+
+
+def test_an_exact_model(exact):
+    assert exact.verdict == "exact"
+    assert exact.passed
+    assert exact.faults == ()
+    assert exact.worst < 1e-6
+    assert exact.discovered.largest == ("E(3)",)
+    assert exact.lie_derivative.largest < 1e-5
+    assert max(exact.angle_profile.values + exact.axis_profile.values) < 1e-6
+    assert exact.precision.errors["float64"]["worst"] < 1e-14
+    assert 1e-9 < exact.precision.errors["float32"]["worst"] < 1e-6
+    assert exact.worst_optimised.value >= exact.errors.worst
+    assert exact.before.relative > 0.05
+    assert "up to round-off" in exact.diagnosis
+
+
+def test_json_and_print_in_a_fixed_order(exact):
+    plain = json.loads(json.dumps(exact.as_dict(), allow_nan=False))
+    assert list(plain) == KEYS
+    assert plain["measured"]["signature"] == SIGNATURE
+    assert plain["measured"]["num_items"] == 24
+    assert plain["measured"]["num_samples"] == 12
+    assert plain["errors"]["standard_errors"]["relative"]["se_items"] > 0
+    assert plain["worst_optimised"]["element"]["words"]
+    heads = [line.partition(":")[0] for line in str(exact).splitlines()]
+    order = ["verdict", "diagnosis", "signature", "measured on", "round-off", "E", "E′", "relative", "worst of M",
+             "worst found", "before training", "parts", "by angle", "by axis", "by length", "Lie derivative",
+             "discovered", "relabelling", "determinism", "precision", "versions"]  # fmt: skip
+    assert [head for head in heads if head in order] == order
+    assert str(exact).startswith("Certificate: Exact under E(3)\nverdict:           EXACT")
+
+
+def test_it_can_be_repeated():
+    first, second = (certificate(models.Halved(), num_few=4).as_dict() for _ in range(2))
+    assert first == second
+
+
+@pytest.mark.parametrize(
+    ("model", "verdict", "code", "words"),
+    [
+        (models.ForgottenCentroid(), "broken", "forgotten-centroid", "stays where it is"),
+        (models.Handed(), "approximate", "handedness", "Rotations are respected, but reflections are not"),
+        (models.ReadsCoordinates(1), "approximate", "absolute-coordinates", "The layer 'layers.1.look' (Linear)"),
+        (models.ReadsCoordinates(0), "approximate", "absolute-coordinates", "The layer 'layers.0.look' (Linear)"),
+        (models.Truncated(), "approximate", "precision", "Exact in float64"),
+        (models.Halved(), "approximate", "precision", "computes in float16 inside"),
+        (models.Leaks(), "exact", "permutation-leak", "Relabelling the nodes"),
+        (models.Drops(), "exact", "not-deterministic", "noise (Dropout, p = 0.3)"),
+        (models.Noisy(), None, "not-deterministic", "twice in evaluation mode"),
+        (models.Falls(), "broken", "preferred-direction", "down to O(2)@z"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, nn.Module) else None,
+)
+def test_planted_faults_are_caught_and_named(model, verdict, code, words):
+    found = certificate(model)
+    assert verdict in (None, found.verdict)
+    assert found.faults[0].code == code
+    assert words in found.diagnosis
+    if code != "not-deterministic":
+        assert len(found.faults) == 1
+
+
+def test_the_healthy_twin_of_the_layered_model_is_exact():
+    found = certificate(models.ReadsCoordinates(None))
+    assert found.verdict == "exact"
+    assert found.faults == ()
+
+
+def test_a_model_without_symmetry_is_told_from_one_with_a_fault():
+    class Plain(nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(0)
+            self.layers = nn.Sequential(nn.Linear(7, 8), nn.Tanh(), nn.Linear(8, 3))
+
+        def forward(self, pos, vel, charge):
+            return self.layers(torch.cat([pos, vel, charge], -1))
+
+    found = certificate(Plain(), "SO(3)")
+    assert found.verdict == "broken"
+    assert [fault.code for fault in found.faults] == ["no-symmetry"]
+    assert "'layers.0' (Linear)" in found.diagnosis
+    assert found.discovered.largest == ()
+
+
+def test_wrong_parity_is_told_as_such():
+    found = ge.certify(
+        lambda pos, vel: torch.linalg.cross(pos, vel), {"pos": clouds()["pos"], "vel": clouds()["vel"]},
+        "pos: vector, vel: vector -> l: vector", "O(3)", num_samples=8,
+    )  # fmt: skip
+    assert [fault.code for fault in found.faults] == ["handedness"]
+    assert "declared of the other parity" in found.diagnosis
+    fixed = ge.certify(
+        lambda pos, vel: torch.linalg.cross(pos, vel), {"pos": clouds()["pos"], "vel": clouds()["vel"]},
+        "pos: vector, vel: vector -> l: pseudovector", "O(3)", num_samples=8,
+    )  # fmt: skip
+    assert fixed.passed
+
+
+def test_thresholds_decide():
+    assert certificate(models.Halved(), approximate=1e-9).verdict == "broken"
+    assert certificate(models.Halved(), tolerance=1.0).verdict == "exact"
+
+
+def ragged(x):
+    return {name: value.flatten(0, 1) for name, value in x.items()} | {"batch": torch.arange(6).repeat_interleave(5)}
+
+
+class Ragged(models.Exact):
+    def forward(self, pos, vel, charge, batch=None, mask=None):
+        return self.net(pos=pos, vel=vel, charge=charge, batch=batch, mask=mask)
+
+
+class Graph(Ragged):
+    def forward(self, data):
+        return super().forward(data.pos, data.vel, data.charge, data.batch)
+
+
+def test_dense_masked_ragged_and_graph_batches_agree():
+    x = clouds(6, dtype=torch.float64)
+    graphs = [Data(**{name: value[i] for name, value in x.items()}) for i in range(6)]
+    padded = {name: torch.cat([value, 9 * torch.ones(6, 2, value.shape[-1]).double()], 1) for name, value in x.items()}
+    padded["mask"] = (torch.arange(7) < 5).expand(6, 7)
+
+    class Broken(Ragged):
+        def forward(self, pos, vel, charge, batch=None, mask=None):
+            return super().forward(pos, vel, charge, batch, mask) * pos.new_tensor([1.0, 1.1, 1.0])
+
+    class BrokenGraph(Graph):
+        def forward(self, data):
+            return super().forward(data) * data.pos.new_tensor([1.0, 1.1, 1.0])
+
+    seen = [
+        certificate(model.double(), inputs=inputs, num_few=6)
+        for model, inputs in (
+            (Broken(), x), (Broken(), ragged(x)), (Broken(), padded), (BrokenGraph(), Batch.from_data_list(graphs)),
+        )
+    ]  # fmt: skip
+    first = seen[0]
+    for other in seen[1:]:
+        assert other.errors.E == pytest.approx(first.errors.E)
+        assert other.errors.relative == pytest.approx(first.errors.relative)
+        assert other.worst_optimised.value == pytest.approx(first.worst_optimised.value, rel=1e-6)
+        assert other.angle_profile.values == pytest.approx(first.angle_profile.values)
+        assert list(other.lie_derivative.relative) == list(first.lie_derivative.relative)
+        for name, value in first.lie_derivative.relative.items():
+            assert other.lie_derivative.relative[name].value == pytest.approx(value.value)
+    assert [found.verdict for found in seen] == ["broken"] * 4
+
+
+def test_other_groups_and_spaces():
+    image = ge.certify(
+        nn.Conv2d(1, 1, 3, padding=1), {"x": torch.randn(4, 1, 6, 6)}, "x: image -> y: image", "D4@plane"
+    )
+    assert image.verdict == "broken"
+    assert isinstance(image.angle_profile, Skipped)
+    assert image.worst_optimised.method == "enumeration"
+    plane = ge.certify(lambda x: x * x.norm(dim=-1, keepdim=True), {"x": torch.randn(8, 3, 2)},
+                       "x: vector -> y: vector", "SO(2)")  # fmt: skip
+    assert plane.verdict == "exact"
+    assert plane.discovered.largest == ("O(2)",)
+    sets = ge.certify(lambda x: x.mean(-2), {"x": torch.randn(4, 5, 2)}, "x: node -> y: scalar", "S(5)")
+    assert sets.verdict == "exact"
+    json.dumps([image.as_dict(), plane.as_dict(), sets.as_dict()], allow_nan=False)
+
+
+def test_a_model_keeps_its_mode_weights_and_random_state():
+    model = models.Drops().train()
+    model.net.eval()
+    before = torch.random.get_rng_state()
+    certificate(model, num_few=4)
+    assert model.training
+    assert not model.net.training
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert not any(part._forward_hooks or part._forward_pre_hooks for part in model.modules())
+
+
+def test_what_cannot_act_is_an_error():
+    with pytest.raises(SignatureError):
+        ge.certify(nn.Conv2d(1, 1, 3), {"x": torch.randn(4, 1, 6, 6)}, "x: image -> y: image", "SO(3)")
+
+
+def test_it_has_a_stated_type():
+    found = certificate(lambda pos, vel, charge: pos * 2, "SO(2)@z", num_few=4)
+    assert isinstance(found, Certificate)
+    assert found.angle_profile.at == pytest.approx([math.pi * k / 6 for k in range(1, 7)])
+    assert found.measured["parameters"] is None
