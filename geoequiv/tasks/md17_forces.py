@@ -101,6 +101,9 @@ def forces(
         "test": checked_size("test", test, TEST, "the official test frames"),
     }
     learn, held_out = load(data_directory(data_dir), molecule, split)
+    for (trajectory, rows), needed in ((learn, sizes["train"] + sizes["val"]), (held_out, sizes["test"])):
+        if len(rows) < needed:
+            raise DataError(f"The split of {trajectory.path} has {len(rows)} frames; {needed} are needed.")
     parts = {
         "train": (learn[0], learn[1][: sizes["train"]]),
         "val": (learn[0], learn[1][len(learn[1]) - sizes["val"] :]),
@@ -215,7 +218,9 @@ def read_index(path: Path, frames: int) -> NDArray[np.int64]:
         index = np.loadtxt(path, dtype=np.float64, ndmin=1).astype(np.int64)
     except (OSError, ValueError) as error:
         raise DataError(f"{path} must hold one frame number a line: {error}.") from error
-    if not len(index) or index.min() < 0 or index.max() >= frames:
+    if not len(index):
+        raise DataError(f"{path} names no frames.")
+    if index.min() < 0 or index.max() >= frames:
         raise DataError(f"{path} names frames {index.min()} to {index.max()}, and the trajectory has {frames}.")
     return index
 
