@@ -58,6 +58,8 @@ def task_metric(model: nn.Module, task: Task, config: EvaluateConfig) -> dict[st
 def symmetry_error(model: nn.Module, task: Task, config: EvaluateConfig, group: str | None = None) -> dict[str, Any]:
     """E, E′, the relative and the worst error over the first `num_items` test items, as a record has them.
 
+    `standard_errors` holds se, se_items and se_elements of E, E_prime and relative (see `Estimate`).
+
     Args:
         group: the group to measure over; None takes the suite's, or else the task's, so that rows compare.
     """
@@ -73,7 +75,11 @@ def symmetry_error(model: nn.Module, task: Task, config: EvaluateConfig, group: 
     )
     keys = ("E", "E_prime", "relative", "worst", "num_items", "num_samples", "dtype")
     measured = report.as_dict()
-    return {"group": group, **{key: measured[key] for key in keys}}
+    spread = {
+        name: {key: value for key, value in each.items() if key != "value"}
+        for name, each in measured["standard_errors"].items()
+    }
+    return {"group": group, **{key: measured[key] for key in keys}, "standard_errors": spread}
 
 
 def inference_seconds(model: nn.Module, task: Task, config: EvaluateConfig) -> dict[str, Any]:

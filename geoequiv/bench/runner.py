@@ -19,6 +19,7 @@ from geoequiv.bench.spec import EvaluateConfig, RunSpec, symmetry_label
 from geoequiv.bench.store import RunLocked, Store
 from geoequiv.errors import GeoequivError
 from geoequiv.tasks import Task
+from geoequiv.tasks.label_symmetry import estimated_label_symmetry
 from geoequiv.training import TrainConfig, fit
 
 SCHEMA = 1
@@ -96,7 +97,8 @@ def build(spec: RunSpec, task: Task) -> tuple[nn.Module, Callable[..., Any]]:
     """The model as it is trained (wrapped, if its symmetry is a wrapper, and with the task's head), and its objective.
 
     A symmetry of the catalog that takes a `loss` is an objective; any other is a wrapper around the model, inside the
-    head: an energy is averaged, and its average differentiated.
+    head (an energy is averaged, and its average differentiated), trained with the task's loss alone or with the
+    objective that it names as `trained_with`.
     """
     name, options = spec.part("model")
     model = _call(catalog.load("model", name), options, signature=task.model_signature)
@@ -105,9 +107,11 @@ def build(spec: RunSpec, task: Task) -> tuple[nn.Module, Callable[..., Any]]:
     if "loss" in inspect.signature(symmetry).parameters:
         model = task.finished(model)
         return model, _call(symmetry, options, model=model, signature=task.signature, loss=task.loss)
-    wrapped = task.finished(_call(symmetry, options, model=model, signature=task.model_signature))
-    objective = catalog.load("symmetry", "none")
-    return wrapped, objective(model=wrapped, signature=task.signature, loss=task.loss)
+    wrapped = _call(symmetry, options, model=model, signature=task.model_signature)
+    objective = catalog.load("symmetry", getattr(wrapped, "trained_with", "none"))
+    finished = task.finished(wrapped)
+    offered = {"group": getattr(wrapped, "group", None), "model": finished}
+    return finished, _call(objective, {}, signature=task.signature, loss=task.loss, **offered)
 
 
 def load_task(spec: RunSpec, data_dir: Path | None) -> Task:
@@ -167,7 +171,7 @@ def task_card(task: Task) -> dict[str, Any]:
         "signature": str(task.signature),
         "symmetry": task.symmetry,
         "metric": {"name": task.metric.name, "unit": task.metric.unit, "better": task.metric.better},
-        "symmetry_error": task.symmetry_error() if task.symmetry_error else None,
+        "symmetry_error": task.symmetry_error() if task.symmetry_error else estimated_label_symmetry(task),
         "checksum": task.checksum,
         "citation": task.citation,
         "references": [

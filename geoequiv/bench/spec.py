@@ -107,6 +107,19 @@ def symmetry_label(name: str, options: Mapping[str, Any], claims: str | None = N
         samples, subgroup, degree = (options.get(name) for name in ("num_samples", "subgroup", "quadrature"))
         how = f" ({samples} samples{f' × {subgroup}' if subgroup else ''})" if samples else ""
         return f"group averaging {group}" + (f" (quadrature {degree})" if degree is not None else how)
+    if name == "test_time_averaging":
+        samples = f"{options['num_samples']} samples" if options.get("num_samples") else ""
+        trained = options.get("training", "none")
+        notes = ", ".join(each for each in (samples, "" if trained == "none" else f"trained with {trained}") if each)
+        return f"test-time averaging {group}" + (f" ({notes})" if notes else "")
+    if name == "invariance_loss":
+        late = f"late ({options['start']:.0%}) " if options.get("start") else ""
+        return f"{late}invariance loss β={options.get('weight', 1):g} {group}"
+    if name == "latent_equivariance":
+        where = ", ".join(options[key] for key in ("layer", "type") if options.get(key))
+        return f"latent equivariance β={options.get('weight', 1):g} {group}" + (f" ({where})" if where else "")
+    if name == "augmentation" and options.get("num_samples", 1) != 1:
+        return f"augmentation {group} ({options['num_samples']} samples)"
     return f"{name} {group}".strip()
 
 

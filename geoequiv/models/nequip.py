@@ -33,6 +33,8 @@ from geoequiv.models.tensor_products import (
 )
 
 TINY = 1e-8  # squared, keeps distance and direction of coincident atoms differentiable
+#: keeps the variance of a linear map; layers without a residual would lose the signal
+UNIT = 3**0.5
 
 
 class NequIP(nn.Module):
@@ -108,6 +110,7 @@ class NequIP(nn.Module):
         harmonic = [natural(degree, parity) for degree in range(l_max + 1)]
         layers = [[SCALAR], *[harmonic] * (depth - 1), [SCALAR]]
         self.embed = nn.Linear(kinds, width, bias=False)
+        nn.init.normal_(self.embed.weight)
         self.layers = nn.ModuleList(
             Interaction(*(hidden_of(each, width) for each in around), kinds, bessels, l_max, radial, parity)
             for around in pairwise(layers)
@@ -150,7 +153,7 @@ class NequIP(nn.Module):
         counts = shares(pairs, difference, mean=False) * self.normalise * envelope(distance, self.cutoff)
         angular = self.harmonics(smooth_direction(difference, TINY)) * counts
         kernels = kernels_of(pairs, self.couplings, angular)
-        radial = bessel(distance, self.bessels, self.cutoff)
+        radial = bessel(distance, self.bessels, self.cutoff) * self.bessels**0.5  # of order 1 at a bond's length
         nodes: Steerable = {SCALAR: self.embed(atoms).unsqueeze(-2)}
         for layer in self.layers:
             nodes = layer(pairs, kernels, nodes, atoms, radial)
@@ -175,10 +178,12 @@ class Interaction(nn.Module):
     ) -> None:
         super().__init__()
         self.activation = Activation("gate", after)
-        self.convolve = PairConvolution(before, self.activation.needs, l_max, parity)
-        self.send = SteerableLinear(before, {kind: before[kind] for kind in self.convolve.sources}, bias=False)
+        self.convolve = PairConvolution(before, self.activation.needs, l_max, parity, scale=UNIT)
+        self.send = SteerableLinear(
+            before, {kind: before[kind] for kind in self.convolve.sources}, bias=False, scale=UNIT
+        )
         by_species = {kind: species * channels for kind, channels in before.items()}
-        self.keep = SteerableLinear(by_species, self.activation.needs)
+        self.keep = SteerableLinear(by_species, self.activation.needs, scale=UNIT * species**0.5)
         self.radial = RadialWeights(bessels, radial, self.convolve.weights)
 
     def forward(self, pairs: Pairs, kernels: Kernels, nodes: Steerable, atoms: Tensor, radial: Tensor) -> Steerable:

@@ -180,9 +180,10 @@ class PairConvolution(nn.Module):
         outputs: channels by kind; those that no path reaches are left out of the result.
         l_max: highest degree of the harmonics.
         parity: whether reflections are told apart.
+        scale: factor on the initial weights of the linear map, which are those of ``nn.Linear`` for the factor 1.
     """
 
-    def __init__(self, inputs: Channels, outputs: Channels, l_max: int, parity: bool) -> None:
+    def __init__(self, inputs: Channels, outputs: Channels, l_max: int, parity: bool, *, scale: float = 1.0) -> None:
         super().__init__()
         (width,) = set(inputs.values())
         self.width, self.paths = width, paths_between(inputs, outputs, l_max, parity)
@@ -190,7 +191,7 @@ class PairConvolution(nn.Module):
         self.weights = len(self.paths) * width
         into = {kind: sum(last == kind for _, _, last in self.paths) for kind in outputs}
         self.outputs = {kind: count for kind, count in outputs.items() if into[kind]}
-        self.mix = nn.ParameterList(mixing(into[kind] * width, count) for kind, count in self.outputs.items())
+        self.mix = nn.ParameterList(mixing(into[kind] * width, count, scale) for kind, count in self.outputs.items())
 
     def forward(self, pairs: Pairs, kernels: Kernels, nodes: Steerable, weights: Tensor) -> Steerable:
         """Features of nodes and ``[..., N, N−1, weights]`` (or ``[E, weights]``) → features of nodes."""

@@ -49,8 +49,8 @@ def columns_of(board: Leaderboard) -> list[Column]:
     errors = (
         ("relative", "relative", "‖f(gx) − gf(x)‖ / (½‖f(gx)‖ + ½‖gf(x)‖), mean over seeds"),
         ("worst", "worst", "The largest relative error over items, group elements and seeds"),
-        ("E_prime", "E′", "E′ of the REMUL paper, mean over seeds"),
-        ("E", "E", "E of the REMUL paper, mean over seeds"),
+        ("E_prime", "E′", "E′ of the REMUL paper, mean over seeds ± standard error of the measurement"),
+        ("E", "E", "E of the REMUL paper, mean over seeds ± standard error of the measurement"),
     )
     for key, title, hint in errors:
         error = error_of(key)

@@ -9,7 +9,8 @@ from geoequiv.report.rows import Row, Statistic
 
 _LEADING = ("kind", "task", "protocol", "rank", "model", "symmetry", "variant")
 _METRIC = ("metric", "unit", "better", "mean", "std", "n", "seeds", "failed_seeds")
-_ERROR = ("group", "E", "E_prime", "relative", "worst", "own_group", "own_relative")
+_STANDARD_ERRORS = {"E_se": "E", "E_prime_se": "E_prime", "relative_se": "relative"}
+_ERROR = ("group", "E", "E_prime", "relative", "worst", *_STANDARD_ERRORS, "own_group", "own_relative")
 _COST = ("params", "train_seconds", "inference_seconds", "batch_size", "threads")
 _TRAILING = (*_ERROR, *_COST, "source", "state", "note", "checksum", "commit")
 Cell = str | int | float | None
@@ -79,6 +80,7 @@ def _measured(row: Row) -> dict[str, Cell]:
         error = row.equivariance
         line |= {"group": error.group, "E": error.E, "E_prime": error.E_prime}
         line |= {"relative": error.relative, "worst": error.worst}
+        line |= {column: error.standard_errors.get(name) for column, name in _STANDARD_ERRORS.items()}
     if row.equivariance_own is not None:
         line |= {"own_group": row.equivariance_own.group, "own_relative": row.equivariance_own.relative}
     return line

@@ -3,6 +3,9 @@
 from geoequiv.report.leaderboard import Leaderboard
 from geoequiv.report.numbers import small, words
 
+#: floors below this come from the rounding of a simulation in float64
+ROUND_OFF = 1e-12
+
 
 def metric_label(board: Leaderboard) -> str:
     """The metric with its unit: "MSE" or "MAE (meV)"."""
@@ -25,7 +28,7 @@ def facts(board: Leaderboard) -> list[tuple[str, str]]:
         ("Metric", f"test {metric_label(board)}, {board.metric.better} is better"),
         ("Task symmetry", board.symmetry),
         ("Labels’ own symmetry error", ". ".join(filter(None, (symmetry_of_labels(board), floor_sentence(board))))),
-        ("Model symmetry error", _how_measured(board)),
+        ("Model symmetry error", ", ".join(filter(None, (_how_measured(board), _what_the_errors_are(board))))),
         ("Runs", runs + (f", {per_row} a row" if per_row else "")),
         ("Inference timed at", timing),
         ("Data checksum", ", ".join(_shortened(checksum, 16) for checksum in board.checksums)),
@@ -39,27 +42,58 @@ def facts(board: Leaderboard) -> list[tuple[str, str]]:
 
 
 def symmetry_of_labels(board: Leaderboard) -> str:
-    """The task's own symmetry error, as it measured it."""
-    if not board.symmetry_error:
+    """The task's own symmetry error, as it measured it: a number with its standard error, and how it was come by."""
+    known = {
+        name: float(value)
+        for name, value in (board.symmetry_error or {}).items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+    parts = [
+        words(name) + " " + with_error(value, known.get(f"{name}_se"))
+        for name, value in known.items()
+        if name not in (*_TOLD_APART, "floor") and not name.endswith("_se")
+    ]
+    if not parts:
         return ""
-    parts = []
-    for name, value in board.symmetry_error.items():
-        if name == "floor" or isinstance(value, bool) or value is None:
-            continue
-        if isinstance(value, float) and not value.is_integer():
-            parts.append(f"{words(name)} {small(value)}")
-        elif isinstance(value, int | float | str):
-            parts.append(f"{words(name)} {value:.0f}" if isinstance(value, float) else f"{words(name)} {value}")
-    return ", ".join(parts)
+    how = [_TOLD_APART[name].format(known[name]) for name in _TOLD_APART if name in known]
+    verdict = _VERDICTS.get(str((board.symmetry_error or {}).get("verdict")))
+    return "; ".join([", ".join(parts), *how, *([verdict] if verdict else [])])
+
+
+#: how many items or pairs the labels' error is over tells by which of two ways it was measured
+_TOLD_APART = {
+    "num_items": "labels of {:.0f} items simulated again for transformed inputs",
+    "num_pairs": "estimated from {:.0f} pairs of items that nearly match",
+}
+
+
+#: what an estimate from the data amounts to
+_VERDICTS = {
+    "respected": "no violation seen above the noise of neighbours",
+    "broken": "the labels break the symmetry",
+    "undecided": "undecided: neighbours are too far apart to tell",
+}
+
+
+def with_error(value: float | None, error: float | None) -> str:
+    """A number of any size with its standard error.
+
+    >>> with_error(0.0039, 0.00041), with_error(0.0039, None), with_error(2e-29, 0.0)
+    ('.0039 ± 4.1e-4', '.0039', '2.0e-29')
+    """
+    return small(value) if value is None or not error else f"{small(value)} ± {small(error)}"
 
 
 def floor_sentence(board: Leaderboard) -> str:
     """What the labels' own symmetry error means for a model."""
     if not board.floor:
         return ""
+    if board.floor < ROUND_OFF:
+        return f"The labels are {board.symmetry or 'equivariant'}-equivariant up to rounding"
+    error = (board.symmetry_error or {}).get("floor_se")
     return (
         f"The labels are not exactly {board.symmetry or 'equivariant'}: no exactly equivariant model "
-        f"can reach a test {metric_label(board)} below about {small(board.floor)}"
+        f"can reach a test {metric_label(board)} below about {with_error(board.floor, error)}"
     )
 
 
@@ -73,6 +107,11 @@ def _how_measured(board: Leaderboard) -> str:
         for part in measured
     }
     return "; ".join(sorted(described))
+
+
+def _what_the_errors_are(board: Leaderboard) -> str:
+    told = any(row.equivariance.standard_errors for row in board.rows if row.equivariance)
+    return "± one standard error over these items and elements" if told else ""
 
 
 def plural(number: int, noun: str) -> str:

@@ -31,6 +31,7 @@ _PREFIXES = (
     ("remul", "remul"),
     ("frame", "frame"),
     ("group", "group"),
+    ("test-time", "group"),
     ("built-in", "builtin"),
     ("builtin", "builtin"),
 )
@@ -72,6 +73,16 @@ _DARK = {
     "accent": "#8ab4ff",
     "bad": "#ff8f85",
 }
+
+
+def colour(name: str, scheme: str = "light") -> str:
+    """The hexadecimal colour of a family's key, or of a part of the page ("ink", "line", …).
+
+    >>> colour("remul")
+    '#be185d'
+    """
+    base = {"light": _LIGHT, "dark": _DARK}[scheme]
+    return base[name] if name in base else getattr(_BY_KEY[name], scheme)
 
 
 def colours(scheme: str) -> str:

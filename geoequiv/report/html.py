@@ -12,7 +12,7 @@ from geoequiv.report.columns import Column, columns_of, decimals_of, error_of
 from geoequiv.report.facts import facts, floor_sentence, metric_label, symmetry_of_labels
 from geoequiv.report.families import FAMILIES, colour_rules
 from geoequiv.report.leaderboard import STATES, Leaderboard, Reference
-from geoequiv.report.numbers import deviation, fixed
+from geoequiv.report.numbers import deviation, fixed, small
 from geoequiv.report.plots import (
     PLOT_STYLE,
     accuracy_against_inference_time,
@@ -118,6 +118,12 @@ def _lines(board: Leaderboard, columns: Sequence[Column]) -> list[dict[str, Any]
                 strip = _ours(strip_of(entry.metric.mean, entry.metric.std, values, entry.family.key))
             elif column.key == "relative" and value:
                 strip = _ours(strip_of(value, None, [*relatives, 1e-8, 1.0], entry.family.key, wide=30))
+            elif (
+                column.key in ("E", "E_prime")
+                and entry.equivariance
+                and column.key in entry.equivariance.standard_errors
+            ):
+                aside = f"± {small(entry.equivariance.standard_errors[column.key])}"
             elif column.key == "seeds" and entry.failed_seeds:
                 aside = f"{len(entry.failed_seeds)} failed"
             sort = "" if value is None else repr(value)

@@ -53,7 +53,7 @@ def document(board: Leaderboard) -> dict[str, Any]:
             "description": board.description,
             "signature": board.signature,
             "symmetry": board.symmetry,
-            "symmetry_error": _finite(board.symmetry_error),
+            "symmetry_error": finite(board.symmetry_error),
             "irreducible_error": board.floor,
             "checksums": list(board.checksums),
             "citation": board.citation,
@@ -99,7 +99,7 @@ def _row(board: Leaderboard, rank: int, row: Row) -> dict[str, Any]:
         "seeds": list(row.seeds),
         "failed_seeds": list(row.failed_seeds),
         "runs": list(row.runs),
-        "config": _finite(row.config),
+        "config": finite(row.config),
     }
 
 
@@ -119,14 +119,17 @@ def _symmetry_error(error: SymmetryError | None) -> dict[str, Any] | None:
         "num_items": error.num_items,
         "num_samples": error.num_samples,
         "dtype": error.dtype,
+        "standard_errors": dict(error.standard_errors),
+        "seeds": {name: _statistic(value) for name, value in error.seeds.items()},
     }
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """A value with None in the place of NaN and infinity, which JSON cannot write; tuples become lists."""
     if isinstance(value, float) and value - value != 0:
         return None
     if hasattr(value, "items"):
-        return {str(key): _finite(item) for key, item in value.items()}
+        return {str(key): finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
+        return [finite(item) for item in value]
     return value

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from geoequiv.report.facts import facts, metric_label
+from geoequiv.report.facts import facts, metric_label, with_error
 from geoequiv.report.leaderboard import STATES, Leaderboard, Reference
 from geoequiv.report.numbers import count, decimals_for, duration, plus_minus, small, words
 from geoequiv.report.rows import Row, Statistic
@@ -54,17 +54,20 @@ def _table(board: Leaderboard) -> str:
 
 def _measured(row: Row, extra: list[Statistic | None], decimals: int) -> list[str]:
     error = row.equivariance
-    relative = error.relative if error else None
-    errors = (error.worst, error.E_prime, error.E) if error else (None,) * 3
+    names = ("E_prime", "E")
+    shown = {
+        name: with_error(getattr(error, name), error.standard_errors.get(name)) if error else "–" for name in names
+    }
     failed = f" ({len(row.failed_seeds)} failed)" if row.failed_seeds else ""
     return [
         f"**{plain(row.model)}**" + (f" ({plain(row.variant)})" if row.variant else ""),
         plain(row.symmetry),
         plus_minus(row.metric.mean, row.metric.std, decimals),
         *("–" if value is None else plus_minus(value.mean, None, decimals) for value in extra),
-        small(relative),
+        small(error.relative if error else None),
         own_error(row),
-        *(small(value) for value in errors),
+        small(error.worst if error else None),
+        *shown.values(),
         count(row.params),
         duration(row.train_seconds),
         duration(row.inference_seconds),

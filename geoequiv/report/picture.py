@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from geoequiv.errors import DataError
-from geoequiv.report.facts import facts, metric_label
+from geoequiv.report.facts import ROUND_OFF, facts, metric_label
 from geoequiv.report.families import FAMILIES, colour_rules
 from geoequiv.report.leaderboard import Leaderboard, Reference
 from geoequiv.report.numbers import count, decimals_for, duration, fixed, plus_minus, small
@@ -74,7 +74,7 @@ def render_picture(boards: Sequence[Leaderboard]) -> str:
 def _heading(board: Leaderboard) -> tuple[list[str], float]:
     known = dict(facts(board))
     lines = [f"{known['Metric']} · {board.protocol}"]
-    if board.floor:
+    if board.floor and board.floor >= ROUND_OFF:
         lines.append(
             f"The labels are not exactly {board.symmetry or 'equivariant'}: "
             f"exact models cannot go below about {small(board.floor)}"

@@ -38,6 +38,14 @@ class MetricOfRun(_Part):
     splits: Mapping[str, Measured | None] = Field(default_factory=dict)
 
 
+class StandardErrorOfRun(_Part):
+    """Standard error of one number of a run: of both sources together, of the items seen, of the elements drawn."""
+
+    se: Number | None = None
+    se_items: Number | None = None
+    se_elements: Number | None = None
+
+
 class SymmetryErrorOfRun(_Part):
     """E, E′, the relative error and the worst case of one trained model."""
 
@@ -49,6 +57,7 @@ class SymmetryErrorOfRun(_Part):
     num_items: int | None = None
     num_samples: int | None = None
     dtype: str | None = None
+    standard_errors: Mapping[str, StandardErrorOfRun] = Field(default_factory=dict)
 
 
 class SecondsOfRun(_Part):
@@ -172,6 +181,13 @@ def read_store(directory: str | Path) -> Store:
     if not records:
         raise DataError(_nothing_to_show(directory, left_out, unfinished))
     return Store(tuple(records), tuple(left_out), tuple(unfinished))
+
+
+def read_run(directory: str | Path) -> Record | None:
+    """The record of one run; None where it has none yet, or one that cannot be used."""
+    path = Path(directory) / "record.json"
+    outcome = _read(path, f"{path.parent.name}/record.json") if path.exists() else None
+    return outcome if isinstance(outcome, Record) else None
 
 
 def _read(path: Path, name: str) -> Record | LeftOut:

@@ -37,7 +37,13 @@ class Statistic:
 
 @dataclass(frozen=True)
 class SymmetryError:
-    """E, E′ and the relative error averaged over seeds, and the worst case over all of them."""
+    """E, E′ and the relative error averaged over seeds, and the worst case over all of them.
+
+    Args:
+        seeds: "E", "E_prime", "relative" → the values of all seeds, with their sample standard deviation.
+        standard_errors: the same names → standard error of the measurement on one trained model (from the finite
+            numbers of items and group elements), averaged over seeds; a name is missing where no record states it.
+    """
 
     group: str
     E: float | None
@@ -47,6 +53,8 @@ class SymmetryError:
     num_items: int | None
     num_samples: int | None
     dtype: str | None
+    seeds: Mapping[str, Statistic]
+    standard_errors: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -183,21 +191,22 @@ def _symmetry_error(parts: list[SymmetryErrorOfRun | None]) -> SymmetryError | N
     if not present:
         return None
 
-    def mean(name: str) -> float | None:
-        summary = Statistic.of(getattr(part, name) for part in present)
-        return summary.mean if summary else None
-
+    seeds = {name: Statistic.of(getattr(part, name) for part in present) for name in ("E", "E_prime", "relative")}
+    stated = {
+        name: [part.standard_errors[name].se for part in present if name in part.standard_errors] for name in seeds
+    }
+    known = {name: Statistic.of(values) for name, values in stated.items()}
     worst = [part.worst for part in present if part.worst is not None]
     first = present[0]
     return SymmetryError(
         group=first.group,
-        E=mean("E"),
-        E_prime=mean("E_prime"),
-        relative=mean("relative"),
+        **{name: summary.mean if summary else None for name, summary in seeds.items()},
         worst=max(worst) if worst else None,
         num_items=first.num_items,
         num_samples=first.num_samples,
         dtype=first.dtype,
+        seeds={name: summary for name, summary in seeds.items() if summary},
+        standard_errors={name: summary.mean for name, summary in known.items() if summary},
     )
 
 

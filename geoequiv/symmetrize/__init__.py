@@ -1,6 +1,7 @@
 """One operator and many small frames: symmetry by averaging."""
 
 from geoequiv.symmetrize.decorators import frame_averaging, group_averaging
+from geoequiv.symmetrize.evaluation import TestTimeAveraging
 from geoequiv.symmetrize.frames import (
     FRAMES,
     Frame,
@@ -26,6 +27,7 @@ __all__ = [
     "SortingFrame",
     "StochasticFrame",
     "Symmetrizer",
+    "TestTimeAveraging",
     "WeightedFrame",
     "frame_averaging",
     "group_averaging",

@@ -1,14 +1,25 @@
-"""How far the labels of a simulated task are from equivariant: simulate rotated inputs, rotate back, compare."""
+"""How far the labels of a task are from equivariant: simulated again for rotated inputs, or estimated from the data."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from geoequiv.errors import GeoequivError
+from geoequiv.fields import Side, Signature
 from geoequiv.groups import group
+from geoequiv.metrics import data_symmetry_error
+from geoequiv.tasks.task import Split, Task
 
 Cloud = NDArray[np.float64]
+MEASUREMENT = 2  # raise when the numbers below change: those kept beside the data are then measured anew
+
+
+def measurement_key(checksum: str) -> str:
+    """Key under which the numbers of a data file are kept: its checksum, and what was measured."""
+    return f"{checksum}/{MEASUREMENT}"
 
 
 def label_symmetry_error(
@@ -38,8 +49,8 @@ def label_symmetry_error(
         seed: of the rotations.
 
     Returns:
-        mse, median, floor, fraction_above_1e-4 (of D_i), num_items; with_<mark> and without_<mark> where there
-        are such items.
+        mse, median, floor, fraction_above_1e-4 (of D_i), num_items; with_<mark> and without_<mark> where there are
+        such items; mse_se and floor_se, the standard errors over the items, unless there is but one.
 
     Exactness:
         Monte Carlo over one rotation per item; D_i is heavy-tailed where the dynamics are chaotic.
@@ -56,8 +67,68 @@ def label_symmetry_error(
         "fraction_above_1e-4": float((per_item > 1e-4).mean()),
         "num_items": float(len(per_item)),
     }
+    if len(per_item) > 1:
+        result["mse_se"] = float(per_item.std(ddof=1) / np.sqrt(len(per_item)))
+        result["floor_se"] = result["mse_se"] / 2
     if marked is not None:
         for name, kind in ((f"with_{mark}", marked), (f"without_{mark}", ~marked)):
             if kind.any():
                 result[name] = float(per_item[kind].mean())
     return result
+
+
+def estimated_label_symmetry(task: Task, num_samples: int = 8, seed: int = 0) -> dict[str, float | str] | None:
+    """How far the test labels seem to be from equivariance where there is no simulator: by matched neighbours.
+
+    Clouds are taken about their own centroids, and moved by the part of the task's symmetry that fixes it; each moved
+    input is matched with its nearest neighbour among the others (see ``data_symmetry_error``).
+
+    Args:
+        task: its test split is used.
+        num_samples: group elements, shared by all items.
+        seed: of their draw.
+
+    Returns:
+        `excess` and `excess_se`: mean square gap of matched labels beyond the noise floor, in the unit of the labels
+        squared, with its standard error; `resolution`: noise floor over the mean square gap of random pairs, near 1
+        where neighbours tell nothing; `num_pairs`; `verdict`: "respected", "broken" or "undecided". None where
+        matching cannot be done: without points, on padded clouds, under groups that fix everything, for fewer than 16
+        items.
+
+    Exactness: an estimate with limits, and no lower bound of anything; "respected" says that nothing was seen.
+    """
+    signature, split = task.signature, task.splits["test"]
+    acting = group(task.symmetry).linear_part
+    if not signature.inputs.of_kind("point") or "mask" in split.inputs or acting.order == 1 or len(split) < 16:
+        return None
+    inputs, targets = about_centroids(split, signature)
+    generator = torch.Generator().manual_seed(seed)
+    try:
+        found = data_symmetry_error(inputs, targets, signature, acting, num_samples=num_samples, generator=generator)
+    except GeoequivError:  # fields that neighbours cannot be told by, such as relations of pairs
+        return None
+    assert found.excess is not None
+    assert found.resolution is not None
+    told: dict[str, float | str] = {
+        "excess": found.excess.value,
+        "resolution": found.resolution,
+        "num_pairs": float(found.num_items * found.num_samples),
+        "verdict": found.verdict,
+    }
+    return told if found.excess.se is None else told | {"excess_se": found.excess.se}
+
+
+def about_centroids(split: Split, signature: Signature) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Inputs and targets in float64, with every point field relative to the centroid of the first of the inputs."""
+    points = split.inputs[signature.inputs.of_kind("point")[0]].double()
+    centre = points.mean(tuple(range(1, points.ndim - 1)))  # [n, d]
+
+    def shifted(side: Side, fields: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        moved = {}
+        for name, kind in side.items():
+            values = fields[name].double()
+            at = centre.reshape(len(centre), *(1,) * (values.ndim - 2), centre.shape[-1]) if kind.translates else 0.0
+            moved[name] = values - at
+        return moved
+
+    return shifted(signature.inputs, split.inputs), shifted(signature.outputs, split.targets)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from geoequiv.fields import Signature
 from geoequiv.tasks.cache import Arrays, Cached, load_or_build, load_or_compute
 from geoequiv.tasks.charged_system import INPUT_STEP, STREAM, TARGET_STEP, Clamp, States, advance, initial_states
-from geoequiv.tasks.label_symmetry import Cloud, label_symmetry_error
+from geoequiv.tasks.label_symmetry import Cloud, label_symmetry_error, measurement_key
 from geoequiv.tasks.mean_squared_error import MSE
 from geoequiv.tasks.options import checked_choice, checked_dtype, checked_seed, checked_size
 from geoequiv.tasks.protocols import CITATIONS, references_of
@@ -128,7 +128,7 @@ def _symmetry_error(data: Cached, clamp: Clamp) -> dict[str, float]:
 
     return load_or_compute(
         data.path.with_suffix(".symmetry.json"),
-        data.checksum,
+        measurement_key(data.checksum),
         lambda: label_symmetry_error(resimulate, pos, vel, target, marked=marked),
     )
 

@@ -1,10 +1,12 @@
 """Grouping, statistics, order and provenance of a leaderboard."""
 
+import json
 import math
 
 import pytest
 
-from geoequiv.report import Reference, Row, leaderboard
+from geoequiv.report import Reference, Row, leaderboard, picture, render
+from geoequiv.report.facts import floor_sentence, symmetry_of_labels
 
 
 def test_mean_and_sample_std_by_hand(results, record):
@@ -121,6 +123,52 @@ def test_floor_is_stated_or_half_the_labels_deviation(results, record):
     stated = record()
     stated["task_card"]["symmetry_error"] = {"mse": 3.7e-3, "floor": 1.5e-3}
     assert leaderboard(results([stated]))[0].floor == 1.5e-3
+
+
+def test_the_labels_own_error_is_told_with_its_standard_error(results, record):
+    measured = record()
+    card = measured["task_card"]
+    card["symmetry_error"] = {"mse": 4e-3, "mse_se": 4.1e-4, "floor": 2e-3, "floor_se": 2e-4, "num_items": 2000.0}
+    folder = results([measured])
+    (board,) = leaderboard(folder)
+    simulated = "labels of 2000 items simulated again for transformed inputs"
+    assert symmetry_of_labels(board) == f"mse .0040 ± 4.1e-4; {simulated}"
+    assert floor_sentence(board).endswith("below about .0020 ± 2.0e-4")
+    for form in ("html", "md"):
+        assert "± 4.1e-4" in render(folder, form)
+    assert json.loads(render(folder, "json"))["task_card"]["symmetry_error"]["mse_se"] == 4.1e-4
+
+
+def test_an_estimate_from_neighbours_says_so_and_gives_no_floor(results, record):
+    measured = record()
+    measured["task_card"]["symmetry_error"] = {
+        "excess": 0.21, "excess_se": 0.012, "resolution": 0.3, "num_pairs": 2048.0, "verdict": "broken"
+    }  # fmt: skip
+    (board,) = leaderboard(results([measured]))
+    assert symmetry_of_labels(board) == (
+        "excess .21 ± .012, resolution .30; estimated from 2048 pairs of items that nearly match; "
+        "the labels break the symmetry"
+    )
+    assert board.floor is None
+
+
+def test_the_standard_error_of_the_symmetry_error_is_shown_where_it_is_known(results, record):
+    told = record()
+    told["equivariance"]["standard_errors"] = {"E_prime": {"se": 3e-9, "se_items": 2e-9, "se_elements": 2e-9}}
+    folder = results([told, record(model="gnn", relative=0.1)])
+    row = next(row for row in leaderboard(folder)[0].rows if row.model == "egnn")
+    assert row.equivariance.standard_errors == {"E_prime": 3e-9}
+    for form, shown in (("html", "± 3.0e-9"), ("md", "± 3.0e-9"), ("csv", "3e-09"), ("json", '"E_prime": 3e-09')):
+        assert shown in render(folder, form)
+        assert "one standard error" in render(folder, "md")
+
+
+def test_labels_that_are_exact_up_to_rounding_are_called_so(results, record):
+    measured = record()
+    measured["task_card"]["symmetry_error"] = {"mse": 2e-26, "floor": 1e-26}
+    (board,) = leaderboard(results([measured]))
+    assert floor_sentence(board) == "The labels are E(3)-equivariant up to rounding"
+    assert "The labels" not in picture(board)
 
 
 def test_floor_from_the_mean(results, record):

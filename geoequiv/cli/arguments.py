@@ -1,0 +1,57 @@
+"""What several commands share: common options, and how texts on the command line become values."""
+
+import argparse
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from geoequiv.errors import GeoequivError
+
+RAW = argparse.RawDescriptionHelpFormatter
+Commands = argparse._SubParsersAction  # what `add_subparsers` returns; argparse has no public name for it
+
+
+def common() -> argparse.ArgumentParser:
+    """Options that every command takes."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument(
+        "--debug", action="store_true", default=argparse.SUPPRESS, help="show the Python traceback of an error"
+    )
+    return parser
+
+
+def data_folder() -> argparse.ArgumentParser:
+    """The option of every command that reads data."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument(
+        "--data-dir", type=Path, metavar="DIR", help="data cache (default: $GEOEQUIV_DATA, else ~/.cache/geoequiv)"
+    )
+    return parser
+
+
+def positive(text: str) -> int:
+    """A whole number from 1, as an argparse type."""
+    number = int(text) if text.isdecimal() else 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1, got '{text}'")
+    return number
+
+
+def chosen_options(texts: Iterable[str], example: str = "train=500") -> dict[str, Any]:
+    """``OPTION=VALUE`` texts as a mapping; values are read as YAML.
+
+    Raises:
+        GeoequivError: a text has no equals sign, or its value is not YAML.
+    """
+    import yaml
+
+    chosen = {}
+    for each in texts:
+        name, sign, value = each.partition("=")
+        if not sign:
+            raise GeoequivError(f"Expected OPTION=VALUE, such as {example}; got '{each}'.")
+        try:
+            chosen[name] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise GeoequivError(f"The value of '{each}' cannot be read: {error}.") from error
+    return chosen

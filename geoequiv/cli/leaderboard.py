@@ -1,0 +1,40 @@
+"""``geoequiv leaderboard``: render the records of a results folder."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from geoequiv.cli.arguments import RAW, Commands, common
+
+FORMATS = ("html", "md", "csv", "json", "svg")
+EXAMPLES = """\
+examples:
+  geoequiv leaderboard results/quickstart                      writes results/quickstart/leaderboard.html
+  geoequiv leaderboard results/quickstart --format md --output LEADERBOARD.md
+  geoequiv leaderboard results/quickstart --format svg --output board.svg       a picture for a README
+  geoequiv leaderboard results/quickstart --format json --output -      to the standard output
+"""
+
+
+def add(commands: Commands) -> None:
+    """Add the command."""
+    board = commands.add_parser(
+        "leaderboard", parents=[common()], help="render the records of a results folder",
+        description="Render the records of a results folder.", epilog=EXAMPLES, formatter_class=RAW,
+    )  # fmt: skip
+    board.add_argument("directory", type=Path, metavar="DIR", help="folder that `geoequiv run` wrote")
+    board.add_argument("--format", choices=FORMATS, help="by the ending of --output if not given, else html")
+    board.add_argument("--output", metavar="FILE", help="the file; - is the standard output (DIR/leaderboard.FORMAT)")
+    board.set_defaults(command=_leaderboard)
+
+
+def _leaderboard(options: argparse.Namespace) -> int:
+    from geoequiv import report
+
+    ending = Path(options.output or "").suffix.removeprefix(".")
+    form = options.format or (ending if ending in FORMATS else "html")
+    if options.output == "-":
+        sys.stdout.write(report.render(options.directory, form))
+    else:
+        print(f"Wrote {report.write(options.directory, form, options.output)}")
+    return 0

@@ -1,0 +1,75 @@
+"""``geoequiv run``: do every run of a suite and write its leaderboard."""
+
+import argparse
+import shlex
+from pathlib import Path
+
+from geoequiv.cli.arguments import RAW, Commands, common, data_folder, positive
+
+WRITTEN_AFTER_A_RUN = ("html", "md", "json")
+RUN = """\
+Do every run of a suite and write DIR/leaderboard.html, .md and .json.
+
+A run is named by a hash of its settings, so no run is ever done twice: those that have finished are skipped.
+Runs that were interrupted continue from their last checkpoint with --resume, and those that failed are done anew.
+A run that fails is recorded with its traceback; the others go on, and the exit status is 1.
+
+A suite can name your own Python objects (package.module:Class), which are imported from the current folder or the
+environment. That runs their code: run only suites you trust.
+"""
+EXAMPLES = """\
+examples:
+  geoequiv run configs/quickstart.yaml                         into results/quickstart, one run after the other
+  geoequiv run configs/quickstart.yaml --jobs 2                two at a time, the cores shared out
+  geoequiv run configs/quickstart.yaml --jobs 2 --resume       after Ctrl-C, a crash or a power cut
+  geoequiv run my_suite.yaml --output /data/results            somewhere else
+
+a suite:
+  name: mine
+  task: {name: nbody/charged, train: 500}
+  train: {epochs: 60, lr: 1e-3}
+  seeds: [0, 1]
+  entries:
+    - model: [gnn, {name: transformer, width: 32}, my_package.my_module:MyModel]
+      symmetry: [none, {remul: {group: SO(3), beta: [0.1, 10]}}, {frame_averaging: {group: SE(3)}}]
+    - model: egnn
+"""
+
+
+def add(commands: Commands) -> None:
+    """Add the command."""
+    run = commands.add_parser(
+        "run", parents=[common(), data_folder()], help="do every run of a suite and write its leaderboard",
+        description=RUN, epilog=EXAMPLES, formatter_class=RAW,
+    )  # fmt: skip
+    run.add_argument("suite", type=Path, metavar="SUITE.yaml", help="the suite file")
+    run.add_argument(
+        "--output", type=Path, metavar="DIR", help="folder of the results (default: results/<name of the suite>)"
+    )
+    run.add_argument("--resume", action="store_true", help="continue interrupted runs, do failed ones anew")
+    run.add_argument(
+        "--jobs", type=positive, default=1, metavar="N", help="runs at the same time, in processes of their own (1)"
+    )
+    run.set_defaults(command=_run, after_interrupt=_how_to_resume)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from geoequiv import report
+    from geoequiv.bench.suite import read_suite
+    from geoequiv.bench.suite_run import run_suite
+
+    suite = read_suite(options.suite)
+    output = options.output or Path("results") / suite.name
+    result = run_suite(suite, output, resume=options.resume, jobs=options.jobs, data_dir=options.data_dir)
+    if any(outcome.record for _, outcome in result.outcomes):
+        for form in WRITTEN_AFTER_A_RUN:
+            print(f"Wrote {report.write(output, form)}")
+    return 0 if result.complete else 1
+
+
+def _how_to_resume(options: argparse.Namespace) -> str:
+    words = ["geoequiv", "run", str(options.suite)]
+    words += ["--output", str(options.output)] if options.output else []
+    words += ["--jobs", str(options.jobs)] if options.jobs != 1 else []
+    words += ["--data-dir", str(options.data_dir)] if options.data_dir else []
+    return f" Resume with: {shlex.join([*words, '--resume'])}"

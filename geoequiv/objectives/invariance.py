@@ -1,0 +1,101 @@
+"""The invariance loss: ‖f(gx) − g f(x)‖ added to the task, from the start or late."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from geoequiv.errors import ConfigError
+from geoequiv.fields import Signature
+from geoequiv.groups import Group
+from geoequiv.groups import group as group_by_name
+from geoequiv.objectives.distance import item_distance
+from geoequiv.objectives.moving import layout_of, move_outputs, predict_copies
+from geoequiv.objectives.place import Place
+from geoequiv.objectives.pointwise import PointwiseLoss, as_named, compare
+from geoequiv.objectives.remul import RemulLoss
+
+
+class InvarianceLoss:
+    r"""The distance between what a model says of g x and what it should say after x.
+
+    .. math:: L = \ell(f(x), y) + \beta\, \frac1n \sum_x \big\| f(\rho_\text{in}(g) x) - \rho_\text{out}(g) f(x) \big\|,
+              \qquad g \sim \text{Haar}(G)
+
+    ‖·‖ is the Euclidean norm of all outputs of one item, in their unit, not squared. With invariant outputs this is
+    ‖f(gx) − f(x)‖. Before ``start`` the second term is measured but not trained.
+
+    Args:
+        model: called with named inputs.
+        signature: types of its inputs and outputs.
+        group: where g is drawn from; one draw per item and call.
+        loss: point-wise ℓ(prediction, target) → scalar, applied to each output and added up.
+        weight: β.
+        start: part of the training before the second term counts, in [0, 1): 0.2 is the published "late" one.
+        fused: whether x and g x go through the model as one batch.
+        generator: source of the draws (on the CPU); ``None`` is torch's global one.
+        total_steps: calls in the whole training, where ``start`` is not 0 and nobody calls ``at_step``.
+
+    Exactness: symmetry is learned; its degree is measured by ``equivariance_error``.
+
+    Reference: Bökman & Kahl, "Investigating how ReLU-networks encode symmetries" (NeurIPS 2023): invariance loss and
+    "late inv-loss" after 20 % of the epochs; the equivariant form is ours.
+    """
+
+    def __init__(
+        self,
+        model: Callable[..., Any],
+        signature: str | Signature,
+        group: str | Group,
+        loss: PointwiseLoss,
+        weight: float = 1.0,
+        start: float = 0.0,
+        *,
+        fused: bool = True,
+        generator: torch.Generator | None = None,
+        total_steps: int | None = None,
+    ) -> None:
+        if weight < 0 or not 0 <= start < 1:
+            raise ConfigError(f"The invariance loss needs weight ≥ 0 and 0 ≤ start < 1; got {weight} and {start}.")
+        self.model, self.loss, self.weight, self.start = model, loss, float(weight), start
+        self.signature, self.group = Signature.parse(signature), group_by_name(group)
+        self.signature.check_group(self.group)
+        self.fused, self.generator = fused, generator
+        self.place = Place(0, total_steps)
+
+    def __call__(self, inputs: Any, targets: Tensor | Mapping[str, Tensor]) -> RemulLoss:
+        """Loss of a batch: inputs as the model takes them, targets by name or the tensor of a single output."""
+        named = as_named(targets, self.signature)
+        layout = layout_of(inputs, self.signature, self.group.dim)
+        drawn = self.group.sample(1, *layout.shape, generator=self.generator)
+        started = self.start == 0 or self.place.passed(self.start, "The invariance loss with a late start") == 1
+        call = self.model, self.signature, inputs
+        if started:
+            here, there = predict_copies(*call, drawn, layout, fused=self.fused)
+        else:
+            (here,) = predict_copies(*call, drawn[:0], layout, fused=False)
+            with torch.no_grad():
+                (there,) = predict_copies(*call, drawn, layout, original=False, fused=False)
+        objective = compare(here, named, self.signature, self.loss)
+        (moved,) = move_outputs(drawn, here, self.signature, layout)
+        equivariance = item_distance(there, moved, drawn[0], layout).mean()
+        beta = self.weight if started else 0.0
+        total = objective + beta * equivariance if started else objective
+        if torch.is_grad_enabled():
+            self.place = replace(self.place, step=self.place.step + 1)
+        return RemulLoss(total, objective.detach(), equivariance.detach(), 1.0, beta)
+
+    def at_step(self, step: int, total: int) -> None:
+        """Tell how far the training is: ``step`` steps are done of ``total`` (unless ``total_steps`` was given)."""
+        known = self.place.total
+        self.place = Place(step, total if known is None else known)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The count of steps."""
+        return {"step": self.place.step}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Put it back."""
+        self.place = replace(self.place, step=state["step"])

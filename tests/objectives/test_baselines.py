@@ -1,0 +1,199 @@
+"""The relatives of REMUL: augmentation with several draws, the invariance loss and equivariance of hidden features."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import mse_loss
+
+import geoequiv as ge
+from geoequiv.errors import ConfigError, ModelOutputError
+from geoequiv.fields import FieldType, Signature, act
+from geoequiv.models import MLP, Transformer
+
+SIGNATURE = Signature.parse("pos: point, vel: vector -> pos: point")
+
+
+def batch(items=6):
+    generator = torch.Generator().manual_seed(0)
+    draw = lambda: torch.randn(items, 4, 3, generator=generator)  # noqa: E731
+    return {"pos": draw(), "vel": draw()}, {"pos": draw()}
+
+
+def bent(pos, vel):
+    return (pos * pos.new_tensor([1.0, 2.0, 3.0])).tanh() + vel
+
+
+def seeded():
+    return torch.Generator().manual_seed(3)
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_augmentation_with_k_draws_is_their_mean(fused):
+    x, y = batch()
+    value = ge.Augmentation(bent, SIGNATURE, "SE(3)", mse_loss, seeded(), num_samples=3, fused=fused)(x, y).total
+    g = ge.group("SE(3)").sample(3, 6, generator=seeded())
+    terms = [mse_loss(bent(**act(g[k], x, SIGNATURE.inputs)), act(g[k], y, SIGNATURE.outputs)["pos"]) for k in range(3)]
+    torch.testing.assert_close(value, torch.stack(terms).mean())
+    with pytest.raises(ConfigError, match="positive number of draws"):
+        ge.Augmentation(bent, SIGNATURE, "SO(3)", mse_loss, num_samples=0)
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_the_invariance_loss_is_the_mean_distance(fused):
+    x, y = batch()
+    value = ge.InvarianceLoss(bent, SIGNATURE, "SE(3)", mse_loss, weight=0.3, fused=fused, generator=seeded())(x, y)
+    g = ge.group("SE(3)").sample(6, generator=seeded())
+    moved = act(g, {"pos": bent(**x)}, SIGNATURE.outputs)["pos"]
+    distance = (bent(**act(g, x, SIGNATURE.inputs)) - moved).flatten(1).norm(dim=1).mean()
+    assert float(value.equivariance) == pytest.approx(float(distance))
+    assert float(value.total) == pytest.approx(float(mse_loss(bent(**x), y["pos"])) + 0.3 * float(distance))
+
+
+def test_the_invariance_loss_of_an_invariant_output():
+    """Bökman and Kahl's form, ‖f(x) − f(τx)‖, and nothing for an invariant model."""
+    signature = Signature.parse("pos: vector -> energy: scalar")
+    x = {"pos": torch.randn(5, 4, 3)}
+    y = {"energy": torch.zeros(5, 4, 1)}
+    model = lambda pos: pos[..., :1]  # noqa: E731
+    value = ge.InvarianceLoss(model, signature, "O", mse_loss, generator=seeded())(x, y)
+    turned = act(ge.group("O").sample(5, generator=seeded()), x, signature.inputs)["pos"]
+    assert float(value.equivariance) == pytest.approx(float((model(**x) - model(turned)).flatten(1).norm(dim=1).mean()))
+    symmetric = lambda pos: pos.norm(dim=-1, keepdim=True)  # noqa: E731
+    assert float(ge.InvarianceLoss(symmetric, signature, "O(3)", mse_loss)(x, y).equivariance) < 1e-5
+
+
+def test_the_invariance_loss_has_a_finite_gradient_where_it_vanishes():
+    x, y = batch()
+    scale = torch.ones(1, requires_grad=True)
+    model = lambda pos, vel: scale * vel + pos  # noqa: E731
+    ge.InvarianceLoss(model, SIGNATURE, "C1", mse_loss)(x, y).total.backward()
+    assert scale.grad.isfinite().all()
+
+
+def test_a_late_start():
+    x, y = batch()
+    torch.manual_seed(0)
+    net = nn.Linear(3, 3)
+    objective = ge.InvarianceLoss(lambda pos, vel: net(pos), SIGNATURE, "SO(3)", mse_loss, start=0.2, total_steps=10)
+    seen = []
+    for _ in range(4):
+        value = objective(x, y)
+        assert value.equivariance > 0, "measured before it counts"
+        seen.append(value.beta)
+        plain = mse_loss(net(x["pos"]), y["pos"])
+        same = torch.equal(value.total, plain)
+        assert same == (value.beta == 0)
+    assert seen == [0.0, 0.0, 1.0, 1.0]
+    assert objective.state_dict() == {"step": 4}
+    objective.load_state_dict({"step": 1})
+    assert objective(x, y).beta == 0.0
+    objective.at_step(5, 1000)  # the given length stays
+    assert objective(x, y).beta == 1.0
+    with pytest.raises(ConfigError, match="needs to know how long"):
+        ge.InvarianceLoss(bent, SIGNATURE, "SO(3)", mse_loss, start=0.2)(x, y)
+    with pytest.raises(ConfigError, match="start < 1"):
+        ge.InvarianceLoss(bent, SIGNATURE, "SO(3)", mse_loss, start=1.0)
+
+
+class Hidden(nn.Module):
+    """Two vectors and one invariant, hidden; ``broken`` adds a fixed direction to the vectors."""
+
+    def __init__(self, broken=0.0):
+        super().__init__()
+        self.broken = broken
+        self.features, self.head = nn.Identity(), nn.Linear(7, 3)
+
+    def forward(self, pos, vel):
+        away = pos - pos.mean(-2, keepdim=True)
+        hidden = torch.cat([away.square().sum(-1, keepdim=True), away, vel + self.broken], dim=-1)
+        return pos + self.head(self.features(hidden))
+
+
+@pytest.mark.parametrize(("layer", "kind"), [("features", "1x0e+2x1o"), (None, "1x0e+2x1o"), (None, None)])
+def test_hidden_features_that_transform_as_told_cost_nothing(layer, kind):
+    x, y = batch()
+    options = {"layer": layer, "type": kind, "generator": seeded()}
+    good = ge.LatentEquivariance(Hidden(), SIGNATURE, "SE(3)", mse_loss, **options)(x, y)
+    # the default for 7 features is one vector among four scalars, which this model has not
+    assert (float(good.equivariance) < 1e-9) == (kind is not None)
+    broken = ge.LatentEquivariance(Hidden(0.5), SIGNATURE, "SE(3)", mse_loss, **options)(x, y)
+    assert float(broken.equivariance) > 0.01
+
+
+def test_hidden_equivariance_by_hand_and_its_gradient_stays_below_the_layer():
+    x, y = batch()
+    torch.manual_seed(0)
+    model = Transformer(SIGNATURE, width=8, depth=1, heads=2)
+    objective = ge.LatentEquivariance(
+        model, SIGNATURE, "SO(3)", mse_loss, weight=2.0, layer="norm", type="2x0e+2x1o", generator=seeded()
+    )
+    value = objective(x, y)
+    seen = []
+    handle = model.norm.register_forward_hook(lambda module, args, output: seen.append(output))
+    g = ge.group("SO(3)").sample(6, generator=seeded())
+    prediction = model(**x)
+    model(**act(g, x, SIGNATURE.inputs))
+    handle.remove()
+    moved = FieldType.parse("2x0e+2x1o").act(g, seen[0])
+    penalty = (seen[1] - moved).square().mean()
+    torch.testing.assert_close(value.equivariance, penalty.detach(), rtol=1e-5, atol=1e-7)
+    expected = mse_loss(prediction, y["pos"]) + 2.0 * penalty
+    torch.testing.assert_close(value.total, expected, rtol=1e-5, atol=1e-6)
+    objective.weight = 0.0
+    head = torch.autograd.grad(value.total, model.head.weight)[0]
+    torch.testing.assert_close(head, torch.autograd.grad(objective(x, y).total, model.head.weight)[0])
+    assert not model.norm._forward_hooks, "no hook is left behind"
+
+
+def test_training_hidden_features_makes_them_invariant():
+    x, _ = batch(items=32)
+    torch.manual_seed(0)
+    model = nn.Sequential()
+    model.body, model.head = nn.Sequential(nn.Linear(3, 16), nn.Tanh(), nn.Linear(16, 4)), nn.Linear(4, 1)
+    function = type("Net", (nn.Module,), {"forward": lambda self, vel: self.net.head(self.net.body(vel))})()
+    function.net = model
+    signature = Signature.parse("vel: vector -> energy: scalar")
+    objective = ge.LatentEquivariance(function, signature, "SO(3)", mse_loss, weight=10.0)
+    optimizer = torch.optim.Adam(function.parameters(), lr=1e-2)
+    inputs, target = {"vel": x["vel"]}, {"energy": x["vel"].norm(dim=-1, keepdim=True)}
+    start = float(objective(inputs, target).equivariance)
+    for _ in range(60):
+        optimizer.zero_grad()
+        value = objective(inputs, target)
+        value.total.backward()
+        optimizer.step()
+    assert float(value.equivariance) < 0.1 * start
+    assert value._fields == ("total", "objective", "equivariance", "alpha", "beta")
+
+
+def test_items_of_hidden_features_without_nodes():
+    """An MLP on the whole cloud has one hidden vector an item."""
+    x, y = batch()
+    model = MLP(SIGNATURE, width=12, nodes=4)
+    value = ge.LatentEquivariance(model, SIGNATURE, "SO(3)", mse_loss)(x, y)
+    assert value.equivariance > 0
+
+
+def test_hidden_errors():
+    x, y = batch()
+    make = lambda model, **options: ge.LatentEquivariance(model, SIGNATURE, "SO(3)", mse_loss, **options)  # noqa: E731
+    with pytest.raises(ConfigError, match="Did you mean 'features'"):
+        make(Hidden(), layer="feature")
+    with pytest.raises(ConfigError, match=r"read from an nn\.Module"):
+        make(bent)
+    with pytest.raises(ConfigError, match=r"has no nn.Linear: name the layer"):
+        make(nn.Identity())
+    with pytest.raises(ge.GeoequivError, match="Unknown field type 'vectr'"):
+        make(Hidden(), type="vectr")
+    with pytest.raises(ConfigError, match="must not be negative"):
+        make(Hidden(), weight=-1.0)
+    idle = Hidden()
+    idle.unused = nn.Linear(2, 2)
+    with pytest.raises(ModelOutputError, match="did not run"):
+        make(idle)(x, y)
+    flat = Signature.parse("pos: vector -> pos: vector")
+    plane = type("Plane", (nn.Module,), {"forward": lambda self, pos: self.net(pos)})()
+    plane.net = nn.Linear(2, 2)
+    objective = ge.LatentEquivariance(plane, flat, "SO(2)", mse_loss)
+    with pytest.raises(ConfigError, match="no default type"):
+        objective({"pos": x["pos"][..., :2]}, {"pos": y["pos"][..., :2]})
