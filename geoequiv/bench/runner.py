@@ -20,6 +20,7 @@ from geoequiv.bench.store import RunLocked, Store
 from geoequiv.errors import GeoequivError
 from geoequiv.tasks import Task
 from geoequiv.tasks.label_symmetry import estimated_label_symmetry
+from geoequiv.tasks.protocols import checksum_of
 from geoequiv.training import TrainConfig, fit
 
 SCHEMA = 1
@@ -173,6 +174,7 @@ def task_card(task: Task) -> dict[str, Any]:
         "metric": {"name": task.metric.name, "unit": task.metric.unit, "better": task.metric.better},
         "symmetry_error": task.symmetry_error() if task.symmetry_error else estimated_label_symmetry(task),
         "checksum": task.checksum,
+        "registered_checksum": checksum_of(task.protocol),
         "citation": task.citation,
         "references": [
             {key: getattr(each, key) for key in ("model", "value", "source", "state", "symmetry", "note")}

@@ -127,8 +127,7 @@ def forces(
         description=(
             f"Revised MD17 (DFT, 500 K), {molecule} ({', '.join(symbols)}), official split {split}, the last "
             f"{sizes['val']} training frames for validation: mean absolute error of force components. Energies are "
-            f"relative to {zero:.4f} kcal/mol, the mean of the training frames. "
-            + ("Forces are the gradient of the energy." if mode == "gradient" else "Forces are predicted directly.")
+            f"relative to {zero:.4f} kcal/mol, the mean of the training frames."
         ),
         signature=signature,
         symmetry="E(3)",

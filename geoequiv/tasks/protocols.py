@@ -95,6 +95,11 @@ def references_of(identity: str) -> tuple[Reference, ...]:
     return PROTOCOLS[identity].references if identity in PROTOCOLS else ()
 
 
+def checksum_of(identity: str) -> str | None:
+    """Checksum of the data that the register has under an id, if it has one."""
+    return PROTOCOLS[identity].checksum if identity in PROTOCOLS else None
+
+
 def _splits(*sizes: int) -> dict[str, int]:
     return dict(zip(("train", "val", "test"), sizes, strict=True))
 
@@ -246,11 +251,12 @@ def _mocap() -> tuple[Protocol, ...]:
             "0.45 to the inch; that squared", "mocap", *rest,
         )  # fmt: skip
 
+    twenty = "b5df5578cdb70e873b2c22ea470988ec6b4f4ee23494d173dda640a3477d3593"
     public = "5fccc498814e100996863f4531f23dfbff11f843b85566acdb90a076f22713cd"
     drawn = "seed 0 deals trials and draws frames"
     return (
         entry("walk", (200, 600, 600), "", drawn, None, walk),
-        entry("walk", (200, 600, 600), "/20-trials", drawn, "b5df5578cdb70e873b2c22ea470988ec6b4f4ee23494d173dda640a3477d3593"),
+        entry("walk", (200, 600, 600), "/20-trials", drawn, twenty),
         entry("run", (200, 240, 240), "", "EGNO's public trials and frames", public, run),
         entry("run", (200, 240, 240), "/drawn-split", drawn),
     )

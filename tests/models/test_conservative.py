@@ -1,4 +1,4 @@
-"""Forces as a gradient: by hand, against finite differences, twice differentiable, around wrappers; changes of units."""
+"""Forces as a gradient: by hand, against finite differences, differentiated again, wrapped; changes of units."""
 
 import pytest
 import torch
