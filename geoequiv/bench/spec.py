@@ -10,8 +10,10 @@ from pydantic import Field
 
 from geoequiv.config import Section
 
-#: Parameters of a model, symmetry or task that the bench fills in; a suite cannot set them.
+#: Parameters of a model or symmetry that the bench fills in; a suite cannot set them.
 RESERVED = frozenset({"self", "signature", "model", "loss", "generator", "data_dir", "chunk"})
+#: The same of a task, which may ask for a signature.
+RESERVED_OF_TASKS = frozenset({"self", "data_dir"})
 #: Training settings that cannot change a result, and so are no part of a run's id.
 IMMATERIAL = ("checkpoint_seconds", "log_every")
 

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from geoequiv import catalog
 from geoequiv.bench.options import expand
-from geoequiv.bench.spec import RESERVED, EvaluateConfig, RunSpec
+from geoequiv.bench.spec import RESERVED, RESERVED_OF_TASKS, EvaluateConfig, RunSpec
 from geoequiv.config import KeyPath, Problems, Section, mismatch, read_yaml
 from geoequiv.errors import GeoequivError, GroupError, unknown
 from geoequiv.groups import group as named_group
@@ -190,7 +190,8 @@ def _named(
         options = {key: value for key, value in options.items() if key != "limit"}
         if message := mismatch(int, shortened["limit"]) or ("" if shortened["limit"] > 0 else "must be 1 or more."):
             problems.add((*inner, "limit"), message)
-    for combo in expand(f"{kind} '{name}'", target, options, RESERVED, problems, inner, sweep):
+    reserved = RESERVED_OF_TASKS if kind == "task" else RESERVED
+    for combo in expand(f"{kind} '{name}'", target, options, reserved, problems, inner, sweep):
         yield name, _checked_names(kind, combo | shortened, problems, inner)
 
 

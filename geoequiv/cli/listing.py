@@ -40,7 +40,7 @@ def _list(options: argparse.Namespace) -> int:
 def _listed(what: str) -> list[tuple[str, str]]:
     from geoequiv import catalog
     from geoequiv.bench.options import options_of
-    from geoequiv.bench.spec import RESERVED
+    from geoequiv.bench.spec import RESERVED, RESERVED_OF_TASKS
     from geoequiv.groups.names import EXAMPLES
     from geoequiv.tasks.protocols import PROTOCOLS
 
@@ -51,7 +51,7 @@ def _listed(what: str) -> list[tuple[str, str]]:
     kind = {"models": "model", "tasks": "task", "symmetries": "symmetry", "frames": "frame"}[what]
     rows = []
     for name in catalog.names(kind):
-        found = options_of(catalog.load(kind, name), RESERVED)
+        found = options_of(catalog.load(kind, name), RESERVED_OF_TASKS if kind == "task" else RESERVED)
         taken = ", ".join(f"{each}={found.defaults[each]}" if each in found.defaults else each for each in found.names)
         options = f"\nOptions: {taken}" if taken and kind != "frame" else ""
         rows.append((name, catalog.describe(kind, name) + options))

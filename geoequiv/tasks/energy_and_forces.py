@@ -1,12 +1,16 @@
-"""Loss and metrics of tasks that ask for energies and forces."""
+"""Loss, metrics and heads of tasks that ask for energies and forces."""
 
 from collections.abc import Callable, Mapping
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from geoequiv.errors import ConfigError
-from geoequiv.tasks.task import Metric, PointwiseLoss
+from geoequiv.fields import Signature
+from geoequiv.models.conservative import Conservative, energy_signature
+from geoequiv.models.scaled import Scaled
+from geoequiv.tasks.normalisation import root_mean_square
+from geoequiv.tasks.task import Head, Metric, PointwiseLoss, Split
 
 MEV = 43.364  # meV in one kcal/mol
 
@@ -50,3 +54,32 @@ FURTHER = (
     Metric("force_mae", "kcal/mol/Å", "lower", absolute_error("forces", 1.0)),
     Metric("energy_mae", "kcal/mol", "lower", absolute_error("energy", 1.0)),
 )
+
+
+def force_field_head(signature: Signature, train: Split, zero: float, *, gradient: bool) -> Head:
+    """Units of energies and forces, fitted on the training split, and the derivative.
+
+    With ``gradient`` the unit of energy is the root mean square of a force component, times one unit of length; else
+    energies and forces have units of their own.
+
+    Args:
+        signature: of energy and forces (see `Conservative`).
+        train: the training split.
+        zero: what has been taken off all energies.
+        gradient: whether forces are minus the gradient of the energy, or predicted as they are.
+    """
+    inner = energy_signature(signature)
+    (energy,), (forces,) = inner.outputs, signature.outputs.of_kind("vector")
+    force = root_mean_square(train.targets[forces]) or 1.0
+    if not gradient:
+        units = {energy: root_mean_square(train.targets[energy]) or 1.0, forces: force}
+
+        def direct(model: nn.Module) -> nn.Module:
+            return Scaled(model, signature, outputs=units, zeros={energy: zero})
+
+        return Head(signature, direct)
+
+    def conservative(model: nn.Module) -> nn.Module:
+        return Conservative(Scaled(model, inner, outputs={energy: force}, zeros={energy: zero}), signature)
+
+    return Head(inner, conservative)

@@ -3,27 +3,21 @@
 import bz2
 import os
 import tarfile
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from geoequiv.errors import DataError
 from geoequiv.fields import Signature
-from geoequiv.models.conservative import Conservative, energy_signature
-from geoequiv.models.scaled import Scaled
 from geoequiv.tasks.cache import checksum, data_directory
-from geoequiv.tasks.energy_and_forces import FORCE_MAE, FURTHER, energy_force_loss
-from geoequiv.tasks.normalisation import root_mean_square
+from geoequiv.tasks.energy_and_forces import FORCE_MAE, FURTHER, energy_force_loss, force_field_head
 from geoequiv.tasks.official import OfficialFile, find, obtain
 from geoequiv.tasks.options import checked_choice, checked_dtype, checked_size
 from geoequiv.tasks.protocols import CITATIONS, references_of
-from geoequiv.tasks.task import Head, Split, Task
+from geoequiv.tasks.task import Split, Task
 from geoequiv.tasks.trajectory import Trajectory, read_trajectory, species
 
 NAME = "md17/forces"
@@ -137,7 +131,7 @@ def forces(
         references=references_of(identity),
         checksum=checksum(arrays),
         citation=CITATIONS["rmd17"],
-        head=head_of(signature, splits["train"], mode, zero),
+        head=force_field_head(signature, splits["train"], zero, gradient=mode == "gradient"),
         further=FURTHER,
     )
 
@@ -145,19 +139,6 @@ def forces(
 def protocol_id(molecule: str, split: int, sizes: dict[str, int]) -> str:
     """md17/forces/aspirin/split1/950-50-1000/force_mae."""
     return f"{NAME}/{molecule}/split{split}/{'-'.join(str(size) for size in sizes.values())}/force_mae"
-
-
-def head_of(signature: Signature, train: Split, mode: str, zero: float) -> Head:
-    """Units of energies and forces, fitted on the training split, and the derivative."""
-    force = root_mean_square(train.targets["forces"])
-    if mode == "direct":
-        outputs = {"energy": root_mean_square(train.targets["energy"]) or 1.0, "forces": force}
-        return Head(signature, partial(Scaled, signature=signature, outputs=outputs, zeros={"energy": zero}))
-    inner = energy_signature(signature)
-    units: Callable[[nn.Module], nn.Module] = partial(
-        Scaled, signature=inner, outputs={"energy": force}, zeros={"energy": zero}
-    )
-    return Head(inner, lambda model: Conservative(units(model), signature))
 
 
 def fields_of(trajectory: Trajectory) -> dict[str, NDArray[np.float64]]:
