@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -98,7 +99,8 @@ def symmetry_label(name: str, options: Mapping[str, Any], claims: str | None = N
         options: its resolved options.
         claims: the group that the model claims to be equivariant to by construction.
     """
-    group = options.get("group", "")
+    options = {**options, "group": short_group(options.get("group", ""))}
+    group = options["group"]
     if name == "none":
         return f"built-in {claims}" if claims else "none"
     if name == "remul":
@@ -123,6 +125,15 @@ def symmetry_label(name: str, options: Mapping[str, Any], claims: str | None = N
     if name == "augmentation" and options.get("num_samples", 1) != 1:
         return f"augmentation {group} ({options['num_samples']} samples)"
     return f"{name} {group}".strip()
+
+
+def short_group(name: str) -> str:
+    """A group's name with its exchanges counted instead of listed.
+
+    >>> short_group("SO(2)@y*Cs@x&(0 1)(2 3)/5")
+    'SO(2)@y*Cs@x&(2 pairs)/5'
+    """
+    return re.sub(r"(\(\d+ \d+\))+/", lambda found: f"({found[0].count('(')} pairs)/", name or "")
 
 
 def remul_label(options: Mapping[str, Any]) -> str:

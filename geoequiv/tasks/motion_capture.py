@@ -32,6 +32,8 @@ TRIALS = {"walk": ("35", (*range(1, 17), *range(28, 35))), "run": ("09", tuple(r
 SIZES = {"walk": (200, 600, 600), "run": (200, 240, 240)}
 #: joints that a left–right mirror exchanges: 1–5 with 6–10, 17–23 with 24–30
 MIRRORED = (0, *range(6, 11), *range(1, 6), *range(11, 17), *range(24, 31), *range(17, 24))
+#: the group of that mirror: x ↦ −x, left and right exchanged; SO(2)@y*MIRROR has the mirrors of all upright planes
+MIRROR = "Cs@x&" + "".join(f"({joint} {other})" for joint, other in enumerate(MIRRORED) if joint < other) + "/31"
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,9 +91,11 @@ def motion_task(
 ) -> Task:
     """Motion capture: positions of 31 joints ``horizon`` frames ahead (120 frames are a second).
 
-    Inputs pos [n, 31, 3]; vel [n, 31, 3], the step to the next frame; joint [n, 31, 31], which joint it is (one-hot);
-    bond [n, 31, 31, 2], 1 for joints that share a bone, and for joints two bones apart. Target pos [n, 31, 3]. Lengths
-    are the database's: 0.45 to the inch, so that 1 is 5.6 cm; y is up, against gravity.
+    Inputs pos [n, 31, 3]; vel [n, 31, 3], the step to the next frame; joint [n, 31, 31], which joint it is (one-hot; a
+    label, which stays where a mirror exchanges left and right); bond [n, 31, 31, 2], 1 for joints that share a bone,
+    and for joints two bones apart. Target pos [n, 31, 3]. Lengths are the database's: 0.45 to the inch, so that 1 is
+    5.6 cm; y is up, against gravity. SO(2)@y, O(2)@y, SO(3) and ``MIRROR``, the exchange of left and right, are groups
+    to choose from.
 
     Splits are by trial. "run" takes trials and start frames from ``run.npz`` (EGNO's public split: 80 starts a trial,
     of which training uses the first ``train / trials``). Elsewhere trials are shuffled by the seed and dealt to train,
@@ -134,7 +138,7 @@ def motion_task(
     }
     bond = bonds(recording.edges)
     identity = protocol_id(kind, recording, sizes, horizon, seed)
-    signature = Signature.parse("pos: point, vel: vector, joint: scalar*31, bond: adjacency*2 -> pos: point")
+    signature = Signature.parse("pos: point, vel: vector, joint: label*31, bond: adjacency*2 -> pos: point")
     splits = {name: split_of(arrays, name, bond, dtype) for name in names}
     return Task(
         name=f"mocap/{kind}",

@@ -10,6 +10,7 @@ from geoequiv.errors import ConfigError, DataError
 from geoequiv.fields import act
 from geoequiv.groups import group
 from geoequiv.tasks.motion_capture import (
+    MIRROR,
     MIRRORED,
     Recording,
     bonds,
@@ -161,6 +162,19 @@ def test_the_mirror_keeps_the_skeleton():
     bond = bonds(EDGES)
     assert np.array_equal(bond[swap][:, swap], bond)
     assert [int(i) for i in np.flatnonzero(swap == np.arange(31))] == [0, *range(11, 17)]
+
+
+def test_the_mirror_is_a_group_to_choose(tmp_path):
+    """It exchanges left and right and reflects x; the skeleton and the names of the joints stay as they are."""
+    packed(tmp_path)
+    task = run(tmp_path, train=40, val=6, test=6, dtype="float64")
+    inputs = task.splits["test"].inputs
+    moved = act(group(MIRROR).elements()[1], inputs, task.signature.inputs)
+    assert torch.equal(moved["joint"], inputs["joint"])
+    assert torch.equal(moved["bond"], inputs["bond"])
+    expected = inputs["pos"][:, list(MIRRORED)] * torch.tensor([-1.0, 1, 1])
+    torch.testing.assert_close(moved["pos"], expected)
+    assert group("SO(2)@y*" + MIRROR).nodes == 31
 
 
 def test_published_numbers_belong_to_published_ids():
