@@ -209,7 +209,7 @@ def unpack(archive: Path, folder: Path, names: tuple[str, ...]) -> None:
     """Take single files out of the official archive into a folder, whatever folders they lie in there.
 
     Raises:
-        DataError: the archive cannot be read, or lacks one of them.
+        DataError: the archive cannot be read, or lacks one of them, or the folder cannot be written (disk full).
     """
     missing = set(names)
     try:
@@ -227,5 +227,10 @@ def unpack(archive: Path, folder: Path, names: tuple[str, ...]) -> None:
                 if not missing:
                     return
     except (OSError, EOFError, tarfile.TarError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise DataError(
+                f"Unpacking {archive} into {folder} stopped: {error.strerror}. Free space or name another folder "
+                "(data_dir=…), and run again."
+            ) from error
         raise DataError(f"{archive} cannot be unpacked ({type(error).__name__}: {error}): delete it.") from error
     raise DataError(f"{archive} does not hold {sorted(missing)}.")

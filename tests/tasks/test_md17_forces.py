@@ -1,5 +1,6 @@
 """Revised MD17: frames of official splits from both layouts, units, heads, and files that are broken or missing."""
 
+import errno
 import io
 import os
 import tarfile
@@ -15,7 +16,7 @@ from geoequiv.models import GNN
 from geoequiv.models.conservative import Conservative
 from geoequiv.objectives import TaskObjective
 from geoequiv.tasks.energy_and_forces import FORCE_MAE, FURTHER, energy_force_loss
-from geoequiv.tasks.md17_forces import ARCHIVE, forces
+from geoequiv.tasks.md17_forces import ARCHIVE, forces, unpack
 from geoequiv.tasks.official import OfficialFile
 from geoequiv.tasks.protocols import PROTOCOLS
 
@@ -92,6 +93,22 @@ def test_the_archive_s_layout_gives_the_same_frames(tmp_path):
     (tmp_path / "rmd17" / "index_test_03.csv").write_text("three\n")
     with pytest.raises(DataError, match="one frame number a line"):
         small(tmp_path, split=3)
+
+
+def test_a_full_disk_is_named(tmp_path, monkeypatch):
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays_of(80))
+    with tarfile.open(tmp_path / "rmd17.tar.bz2", "w:bz2") as archive:
+        member = tarfile.TarInfo("rmd17/npz_data/rmd17_ethanol.npz")
+        member.size = len(buffer.getvalue())
+        archive.addfile(member, io.BytesIO(buffer.getvalue()))
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(DataError, match=r"Unpacking .* stopped: No space left on device\. Free space"):
+        unpack(tmp_path / "rmd17.tar.bz2", tmp_path, ("rmd17_ethanol.npz",))
 
 
 def test_a_broken_archive_is_named(tmp_path):
