@@ -53,11 +53,12 @@ class Conservative(nn.Module):
                 name: values.clone() if isinstance(values, Tensor) and values.is_inference() else values
                 for name, values in fields.items()
             }
-            if not fields[self.point].requires_grad:
-                fields[self.point] = fields[self.point].detach().requires_grad_()
-            outputs = call_model(self.model, self.energy_signature, fields)
-            energy = outputs[self.energy]
-            (gradient,) = torch.autograd.grad(energy.sum(), fields[self.point], create_graph=training)
+            place = fields[self.point]
+            if not place.requires_grad:
+                place = place.detach().requires_grad_()
+            fields[self.point] = place.view_as(place)  # torch's counter of operations cannot hook a leaf under grad()
+            energy = call_model(self.model, self.energy_signature, fields)[self.energy]
+            (gradient,) = torch.autograd.grad(energy.sum(), place, create_graph=training)
         return {self.energy: energy if training else energy.detach(), self.forces: -gradient}
 
 

@@ -104,6 +104,14 @@ def test_positions_of_the_caller_stay_in_the_graph():
     assert row[0, 0, 0] == pytest.approx(-2.0 * 3)  # a column of the Hessian: −k (N − 1)
 
 
+def test_operations_can_be_counted_through_modules_that_see_positions():
+    from geoequiv.bench.cost import cost
+
+    energy = ge.FrameAveraging(GNN(ENERGY, width=4, depth=1).double(), ENERGY, "E(3)", frame="learned").double()
+    counted = cost(Conservative(energy, SIGNATURE), SIGNATURE, clouds(), 3)
+    assert counted.backward > counted.forward > 0
+
+
 def test_it_claims_what_the_energy_claims():
     assert Conservative(Scaled(Springs(), ENERGY), SIGNATURE).claims == "E(3)"
     assert Conservative(GNN(ENERGY, width=4, depth=1), SIGNATURE).claims is None
