@@ -61,3 +61,14 @@ def test_averaging_over_a_mirror_that_exchanges_is_exact():
     assert ge.equivariance_error(averaged, batch(), SIGNATURE, MIRROR).relative < 1e-6
     unexchanged = ge.equivariance_error(averaged, batch(), SIGNATURE, "Cs@x").relative
     assert unexchanged > 1e-3
+
+
+def test_sorting_nodes_leaves_labels_out():
+    """An order of nodes found by what stays would not move with the nodes: dense and ragged batches alike."""
+    model = GNN(SIGNATURE, width=4, depth=1)
+    averaged = ge.FrameAveraging(model, SIGNATURE, "S(5)", frame="sorting", degenerate="ignore")
+    inputs = batch() | {"kind": torch.randn(3, 5, 5, generator=torch.Generator().manual_seed(1))}
+    ragged = {name: values.flatten(0, 1) for name, values in inputs.items()}
+    ragged["batch"] = torch.arange(3).repeat_interleave(5)
+    for each in (inputs, ragged):
+        assert ge.equivariance_error(averaged, each, SIGNATURE, "S(5)", num_samples=4).relative < 1e-6

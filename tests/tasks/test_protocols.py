@@ -3,10 +3,12 @@
 import dataclasses
 import inspect
 
+import numpy as np
 import pytest
 import torch
 
 from geoequiv import catalog
+from geoequiv.cli import main
 from geoequiv.errors import ConfigError, GeoequivError
 from geoequiv.fields import Signature
 from geoequiv.tasks import Split, Task, md17_dynamics, md17_forces, motion_capture, nbody_charged, nbody_gravity
@@ -36,6 +38,25 @@ def made_id(entry):
 @pytest.mark.parametrize("identity", [i for i in PROTOCOLS if not i.startswith("mocap")])
 def test_tasks_make_these_ids_out_of_their_options(identity):
     assert made_id(PROTOCOLS[identity]) == identity
+
+
+@pytest.mark.parametrize(
+    ("kind", "trials", "starts", "number"),
+    [("walk", 23, None, 0), ("walk", 20, None, 1), ("run", 11, {"train": {}}, 2), ("run", 11, None, 3)],
+)
+def test_motion_capture_makes_these_ids_too(kind, trials, starts, number):
+    entry = [each for each in PROTOCOLS.values() if each.task.startswith("mocap")][number]
+    recording = motion_capture.Recording(
+        {f"t{k}": np.zeros((60, 31, 3)) for k in range(trials)}, np.zeros((30, 2), dtype=int), starts
+    )
+    assert motion_capture.protocol_id(kind, recording, entry.splits, 30, 0) == entry.id
+
+
+def test_the_register_is_listed(capsys):
+    assert main(["list", "protocols"]) == 0
+    printed = "".join(capsys.readouterr().out.split())
+    for identity in PROTOCOLS:
+        assert identity in printed
 
 
 def test_default_sizes_are_those_of_the_register():
