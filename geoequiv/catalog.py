@@ -33,9 +33,11 @@ TABLES: dict[str, dict[str, str]] = {
         "nbody/charged": "geoequiv.tasks.nbody_charged:charged",
         "nbody/gravity": "geoequiv.tasks.nbody_gravity:gravity",
         "md17/dynamics": "geoequiv.tasks.md17_dynamics:dynamics",
+        "md17/forces": "geoequiv.tasks.md17_forces:forces",
         "md17-xtb/dynamics": "geoequiv.tasks.md17_dynamics:twin",
         "mocap/walk": "geoequiv.tasks.motion_capture:walk",
         "mocap/run": "geoequiv.tasks.motion_capture:run",
+        "files": "geoequiv.tasks.files:files",
     },
     "symmetry": {
         "none": "geoequiv.objectives:TaskObjective",
@@ -103,12 +105,13 @@ def describe(kind: str, name: str) -> str:
     return documentation.strip().split("\n\n")[0].replace("\n", " ").replace("``", "")
 
 
-def task(name: str, data_dir: str | Path | None = None, **options: Any) -> Any:
+def task(name: str, data_dir: str | Path | None = None, *, limit: int | None = None, **options: Any) -> Any:
     """Build a task by name; simulated data is cached under `data_dir`.
 
     Args:
         name: a name of `geoequiv list tasks`, or "package.module:function" of your own.
         data_dir: the data cache; else $GEOEQUIV_DATA, else ~/.cache/geoequiv.
+        limit: for a quick look, at most so many items of each split, under a protocol id of its own.
         options: the task's own options, such as `train=500`.
 
     Returns:
@@ -122,9 +125,14 @@ def task(name: str, data_dir: str | Path | None = None, **options: Any) -> Any:
     if not any(each.kind is each.VAR_KEYWORD for each in accepted.values()):
         for option in options:
             if option not in accepted:
-                known = [each for each in accepted if each != "data_dir"]
+                known = [*(each for each in accepted if each != "data_dir"), "limit"]
                 raise GeoequivError(unknown(f"option of task '{name}'", option, known))
-    return build(data_dir=data_dir, **options)
+    built = build(data_dir=data_dir, **options)
+    if limit is None:
+        return built
+    from geoequiv.tasks.limit import limited  # loads torch: only when needed
+
+    return limited(built, limit)
 
 
 def _table(kind: str) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,7 +13,7 @@ from geoequiv.bench.spec import EvaluateConfig
 from geoequiv.errors import ModelOutputError
 from geoequiv.fields import call_model
 from geoequiv.metrics import equivariance_error
-from geoequiv.tasks import Split, Task
+from geoequiv.tasks import Metric, Split, Task
 from geoequiv.training import predict
 
 #: Seed of the group elements, the same for all runs: every model is measured under the same transformations.
@@ -21,7 +21,7 @@ ELEMENTS_SEED = 20_240_501
 
 
 def task_metric(model: nn.Module, task: Task, config: EvaluateConfig) -> dict[str, Any]:
-    """The task's metric on the test split, its parts by mark, and every further `test_…` split.
+    """The task's metric on the test split, its parts by mark, further metrics, and every further `test_…` split.
 
     Args:
         model: called with the task's inputs.
@@ -29,24 +29,29 @@ def task_metric(model: nn.Module, task: Task, config: EvaluateConfig) -> dict[st
         config: `batch_size` is used.
 
     Returns:
-        The "metric" of a record: name, unit, better, value, n, marks, splits.
+        The "metric" of a record: name, unit, better, value, n, marks, splits, and further if the task has such.
 
     Raises:
         ModelOutputError: the model's output does not fit the signature, or a value is not finite.
     """
-    values = _per_item(model, task, "test", config)
+    values, *more = _per_item(model, task, "test", config, (task.metric, *task.further))
     marks = {
         name: {"with": _mean(values[mark]), "without": _mean(values[~mark])}
         for name, mark in task.splits["test"].marks.items()
     }
     others = [name for name in task.splits if name.startswith("test_")]
+    further = [
+        {"name": each.name, "unit": each.unit, "better": each.better, **_mean(found)}
+        for each, found in zip(task.further, more, strict=True)
+    ]
     return {
         "name": task.metric.name,
         "unit": task.metric.unit,
         "better": task.metric.better,
         **_mean(values),
         "marks": marks,
-        "splits": {name: _mean(_per_item(model, task, name, config)) for name in others},
+        "splits": {name: _mean(_per_item(model, task, name, config, (task.metric,))[0]) for name in others},
+        **({"further": further} if further else {}),
     }
 
 
@@ -112,7 +117,10 @@ def parameters(model: nn.Module) -> int:
     return sum(each.numel() for each in model.parameters() if each.requires_grad)
 
 
-def _per_item(model: nn.Module, task: Task, split: str, config: EvaluateConfig) -> Tensor:
+def _per_item(
+    model: nn.Module, task: Task, split: str, config: EvaluateConfig, metrics: Sequence[Metric]
+) -> list[Tensor]:
+    """One value an item for each metric, from one pass over the split."""
     outputs = predict(model, task.signature, task.splits[split].inputs, config.batch_size)
     targets = task.splits[split].targets
     for name, target in targets.items():
@@ -121,13 +129,16 @@ def _per_item(model: nn.Module, task: Task, split: str, config: EvaluateConfig) 
                 f"On split '{split}' the model returned '{name}' of shape {tuple(outputs[name].shape)}, "
                 f"expected {tuple(target.shape)}."
             )
-    values: Tensor = task.metric.per_item(outputs, targets).double()
-    if not values.isfinite().all():
-        count = int((~values.isfinite()).sum())
-        raise ModelOutputError(
-            f"The model's output is not finite on {count} of {len(values)} items of split '{split}'."
-        )
-    return values
+    found = []
+    for metric in metrics:
+        values: Tensor = metric.per_item(outputs, targets).double()
+        if not values.isfinite().all():
+            count = int((~values.isfinite()).sum())
+            raise ModelOutputError(
+                f"The model's output is not finite on {count} of {len(values)} items of split '{split}'."
+            )
+        found.append(values)
+    return found
 
 
 def _mean(values: Tensor) -> dict[str, Any] | None:

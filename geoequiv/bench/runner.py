@@ -20,6 +20,7 @@ from geoequiv.bench.store import RunLocked, Store
 from geoequiv.errors import GeoequivError
 from geoequiv.tasks import Task
 from geoequiv.tasks.label_symmetry import estimated_label_symmetry
+from geoequiv.tasks.protocols import checksum_of
 from geoequiv.training import TrainConfig, fit
 
 SCHEMA = 1
@@ -94,21 +95,24 @@ def failed_record(spec: RunSpec, error: str, started: str | None = None) -> dict
 
 
 def build(spec: RunSpec, task: Task) -> tuple[nn.Module, Callable[..., Any]]:
-    """The model as it is trained (wrapped, if its symmetry is a wrapper), and its objective.
+    """The model as it is trained (wrapped, if its symmetry is a wrapper, and with the task's head), and its objective.
 
-    A symmetry of the catalog that takes a `loss` is an objective; any other is a wrapper around the model, trained with
-    the task's loss alone or with the objective that it names as `trained_with`.
+    A symmetry of the catalog that takes a `loss` is an objective; any other is a wrapper around the model, inside the
+    head (an energy is averaged, and its average differentiated), trained with the task's loss alone or with the
+    objective that it names as `trained_with`.
     """
     name, options = spec.part("model")
-    model = _call(catalog.load("model", name), options, signature=task.signature)
+    model = _call(catalog.load("model", name), options, signature=task.model_signature)
     name, options = spec.part("symmetry")
     symmetry = catalog.load("symmetry", name)
     if "loss" in inspect.signature(symmetry).parameters:
+        model = task.finished(model)
         return model, _call(symmetry, options, model=model, signature=task.signature, loss=task.loss)
-    wrapped = _call(symmetry, options, model=model, signature=task.signature)
+    wrapped = _call(symmetry, options, model=model, signature=task.model_signature)
     objective = catalog.load("symmetry", getattr(wrapped, "trained_with", "none"))
-    offered = {"group": getattr(wrapped, "group", None), "model": wrapped}
-    return wrapped, _call(objective, {}, signature=task.signature, loss=task.loss, **offered)
+    finished = task.finished(wrapped)
+    offered = {"group": getattr(wrapped, "group", None), "model": finished}
+    return finished, _call(objective, {}, signature=task.signature, loss=task.loss, **offered)
 
 
 def load_task(spec: RunSpec, data_dir: Path | None) -> Task:
@@ -170,6 +174,7 @@ def task_card(task: Task) -> dict[str, Any]:
         "metric": {"name": task.metric.name, "unit": task.metric.unit, "better": task.metric.better},
         "symmetry_error": task.symmetry_error() if task.symmetry_error else estimated_label_symmetry(task),
         "checksum": task.checksum,
+        "registered_checksum": checksum_of(task.protocol),
         "citation": task.citation,
         "references": [
             {key: getattr(each, key) for key in ("model", "value", "source", "state", "symmetry", "note")}

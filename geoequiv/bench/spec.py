@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,8 +11,10 @@ from pydantic import Field
 
 from geoequiv.config import Section
 
-#: Parameters of a model, symmetry or task that the bench fills in; a suite cannot set them.
+#: Parameters of a model or symmetry that the bench fills in; a suite cannot set them.
 RESERVED = frozenset({"self", "signature", "model", "loss", "generator", "data_dir", "chunk"})
+#: The same of a task, which may ask for a signature.
+RESERVED_OF_TASKS = frozenset({"self", "data_dir"})
 #: Training settings that cannot change a result, and so are no part of a run's id.
 IMMATERIAL = ("checkpoint_seconds", "log_every")
 
@@ -96,7 +99,8 @@ def symmetry_label(name: str, options: Mapping[str, Any], claims: str | None = N
         options: its resolved options.
         claims: the group that the model claims to be equivariant to by construction.
     """
-    group = options.get("group", "")
+    options = {**options, "group": short_group(options.get("group", ""))}
+    group = options["group"]
     if name == "none":
         return f"built-in {claims}" if claims else "none"
     if name == "remul":
@@ -121,6 +125,15 @@ def symmetry_label(name: str, options: Mapping[str, Any], claims: str | None = N
     if name == "augmentation" and options.get("num_samples", 1) != 1:
         return f"augmentation {group} ({options['num_samples']} samples)"
     return f"{name} {group}".strip()
+
+
+def short_group(name: str) -> str:
+    """A group's name with its exchanges counted instead of listed.
+
+    >>> short_group("SO(2)@y*Cs@x&(0 1)(2 3)/5")
+    'SO(2)@y*Cs@x&(2 pairs)/5'
+    """
+    return re.sub(r"(\(\d+ \d+\))+/", lambda found: f"({found[0].count('(')} pairs)/", name or "")
 
 
 def remul_label(options: Mapping[str, Any]) -> str:

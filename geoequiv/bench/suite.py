@@ -10,8 +10,8 @@ from pydantic import Field
 
 from geoequiv import catalog
 from geoequiv.bench.options import expand
-from geoequiv.bench.spec import RESERVED, EvaluateConfig, RunSpec
-from geoequiv.config import KeyPath, Problems, Section, read_yaml
+from geoequiv.bench.spec import RESERVED, RESERVED_OF_TASKS, EvaluateConfig, RunSpec
+from geoequiv.config import KeyPath, Problems, Section, mismatch, read_yaml
 from geoequiv.errors import GeoequivError, GroupError, unknown
 from geoequiv.groups import group as named_group
 from geoequiv.training import TrainConfig
@@ -50,11 +50,12 @@ class Suite:
     runs: tuple[RunSpec, ...]
 
 
-def read_suite(path: str | Path) -> Suite:
+def read_suite(path: str | Path, limit: int | None = None) -> Suite:
     """Read a suite file.
 
     Args:
         path: the YAML file.
+        limit: for a quick look, at most so many items of each split of the task; the same as its option `limit`.
 
     Returns:
         The suite; its runs are in the order of the file, a run that two entries ask for is there once.
@@ -72,7 +73,10 @@ def read_suite(path: str | Path) -> Suite:
     assert top is not None
     if not re.fullmatch(r"[\w.-]+", top.name) or top.name.startswith("."):
         problems.add(("name",), f"a suite's name may hold letters, digits, '-', '_' and '.'; got '{top.name}'.")
-    tasks = [{"name": name, **options} for name, options in _named("task", top.task, problems, ("task",), sweep=False)]
+    tasks = [
+        {"name": name, **options, **({"limit": limit} if limit else {})}
+        for name, options in _named("task", top.task, problems, ("task",), sweep=False)
+    ]
     configs = [
         config
         for index, entry in enumerate(top.entries)
@@ -180,8 +184,15 @@ def _named(
     except GeoequivError as error:
         problems.add((*at, "name") if isinstance(written, Mapping) and "name" in written else inner, str(error))
         return
-    for combo in expand(f"{kind} '{name}'", target, options, RESERVED, problems, inner, sweep):
-        yield name, _checked_names(kind, combo, problems, inner)
+    shortened = {}
+    if kind == "task" and "limit" in options:  # of every task, see `limited`
+        shortened = {"limit": options["limit"]}
+        options = {key: value for key, value in options.items() if key != "limit"}
+        if message := mismatch(int, shortened["limit"]) or ("" if shortened["limit"] > 0 else "must be 1 or more."):
+            problems.add((*inner, "limit"), message)
+    reserved = RESERVED_OF_TASKS if kind == "task" else RESERVED
+    for combo in expand(f"{kind} '{name}'", target, options, reserved, problems, inner, sweep):
+        yield name, _checked_names(kind, combo | shortened, problems, inner)
 
 
 def _checked_names(kind: str, options: dict[str, Any], problems: Problems, at: KeyPath) -> dict[str, Any]:

@@ -8,6 +8,7 @@ EXAMPLES = """\
 examples:
   geoequiv data list                                           files, sizes, whether they are sound
   geoequiv data make nbody/charged train=500 variant=isotropic
+  geoequiv data info md17/forces molecule=aspirin              the card of a task: fields, units, checksum
   geoequiv data verify                                         exit status 1 if a file is damaged
 
 Data is kept in --data-dir, else $GEOEQUIV_DATA, else ~/.cache/geoequiv. A damaged file is rebuilt when it is used.
@@ -27,6 +28,10 @@ def add(commands: Commands) -> None:
     action.add_argument("task", metavar="NAME", help="a task of `geoequiv list tasks`")
     action.add_argument("options", nargs="*", metavar="OPTION=VALUE", help="options of the task, such as train=500")
     action.set_defaults(command=_data_make)
+    action = actions.add_parser("info", parents=[common(), data_folder()], help="print the card of a task")
+    action.add_argument("task", metavar="NAME", help="a task of `geoequiv list tasks`")
+    action.add_argument("options", nargs="*", metavar="OPTION=VALUE", help="options of the task, such as train=500")
+    action.set_defaults(command=_data_info)
     action = actions.add_parser(
         "verify", parents=[common(), data_folder()], help="check every file against its checksum"
     )
@@ -40,6 +45,18 @@ def _data_list(options: argparse.Namespace) -> int:
     print(f"Data cache: {data_directory(options.data_dir)}")
     for entry in list_cached(options.data_dir):
         print(f"{entry.task:<20} {entry.bytes / 1e6:8.1f} MB  {entry.path.name}  {entry.status}")
+    return 0
+
+
+def _data_info(options: argparse.Namespace) -> int:
+    from geoequiv import catalog
+    from geoequiv.tasks.card import card
+
+    task = catalog.task(options.task, data_dir=options.data_dir, **chosen_options(options.options))
+    lines = card(task)
+    width = max(len(name) for name, _ in lines)
+    for name, text in lines:
+        print(f"{name:<{width}}  {text}")
     return 0
 
 

@@ -1,8 +1,12 @@
 """``geoequiv list``: what a suite can name."""
 
 import argparse
+from typing import TYPE_CHECKING
 
 from geoequiv.cli.arguments import RAW, Commands, common
+
+if TYPE_CHECKING:
+    from geoequiv.tasks.protocols import Protocol
 
 LIST = """\
 List what a suite can name, with one line about each and the options it takes.
@@ -13,10 +17,10 @@ Models, tasks and symmetries of your own are written package.module:object inste
 def add(commands: Commands) -> None:
     """Add the command."""
     listing = commands.add_parser(
-        "list", parents=[common()], help="list models, tasks, symmetries, groups or frames",
+        "list", parents=[common()], help="list models, tasks, symmetries, groups, frames or protocols",
         description=LIST, formatter_class=RAW,
     )  # fmt: skip
-    listing.add_argument("what", choices=("models", "tasks", "symmetries", "groups", "frames"))
+    listing.add_argument("what", choices=("models", "tasks", "symmetries", "groups", "frames", "protocols"))
     listing.set_defaults(command=_list)
 
 
@@ -36,16 +40,32 @@ def _list(options: argparse.Namespace) -> int:
 def _listed(what: str) -> list[tuple[str, str]]:
     from geoequiv import catalog
     from geoequiv.bench.options import options_of
-    from geoequiv.bench.spec import RESERVED
+    from geoequiv.bench.spec import RESERVED, RESERVED_OF_TASKS
     from geoequiv.groups.names import EXAMPLES
+    from geoequiv.tasks.protocols import PROTOCOLS
 
     if what == "groups":
         return list(EXAMPLES.items())
+    if what == "protocols":
+        return [(each.id, _about(each)) for each in PROTOCOLS.values()]
     kind = {"models": "model", "tasks": "task", "symmetries": "symmetry", "frames": "frame"}[what]
     rows = []
     for name in catalog.names(kind):
-        found = options_of(catalog.load(kind, name), RESERVED)
+        found = options_of(catalog.load(kind, name), RESERVED_OF_TASKS if kind == "task" else RESERVED)
         taken = ", ".join(f"{each}={found.defaults[each]}" if each in found.defaults else each for each in found.names)
         options = f"\nOptions: {taken}" if taken and kind != "frame" else ""
         rows.append((name, catalog.describe(kind, name) + options))
     return rows
+
+
+def _about(protocol: "Protocol") -> str:
+    """Task with its options, splits, seeds, metric and published numbers of one protocol."""
+    options = ", ".join(f"{name}={value}" for name, value in protocol.options.items())
+    splits = ", ".join(f"{name} {size}" for name, size in protocol.splits.items())
+    ahead = f", {protocol.horizon} steps ahead" if protocol.horizon else ""
+    published = f"{len(protocol.references)} published numbers" if protocol.references else "no published numbers"
+    known = f"checksum {protocol.checksum[:12]}" if protocol.checksum else "checksum not known"
+    return (
+        f"{protocol.task}{f' ({options})' if options else ''}{ahead}; {splits}; {protocol.seeds}; {protocol.metric}; "
+        f"units: {protocol.unit}; {known}; {published}"
+    )

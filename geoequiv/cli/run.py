@@ -50,6 +50,9 @@ def add(commands: Commands) -> None:
     run.add_argument(
         "--jobs", type=positive, default=1, metavar="N", help="runs at the same time, in processes of their own (1)"
     )
+    run.add_argument(
+        "--limit", type=positive, metavar="N", help="for a quick look: at most N items of each split, own protocol ids"
+    )
     run.set_defaults(command=_run, after_interrupt=_how_to_resume)
 
 
@@ -58,7 +61,7 @@ def _run(options: argparse.Namespace) -> int:
     from geoequiv.bench.suite import read_suite
     from geoequiv.bench.suite_run import run_suite
 
-    suite = read_suite(options.suite)
+    suite = read_suite(options.suite, options.limit)
     output = options.output or Path("results") / suite.name
     result = run_suite(suite, output, resume=options.resume, jobs=options.jobs, data_dir=options.data_dir)
     if any(outcome.record for _, outcome in result.outcomes):
@@ -71,5 +74,6 @@ def _how_to_resume(options: argparse.Namespace) -> str:
     words = ["geoequiv", "run", str(options.suite)]
     words += ["--output", str(options.output)] if options.output else []
     words += ["--jobs", str(options.jobs)] if options.jobs != 1 else []
+    words += ["--limit", str(options.limit)] if options.limit else []
     words += ["--data-dir", str(options.data_dir)] if options.data_dir else []
     return f" Resume with: {shlex.join([*words, '--resume'])}"

@@ -76,7 +76,7 @@ def turn(kind: FieldType, element: Element, values: Tensor, name: str, layout: L
     items = lead + len(layout.shape)
     if element.permutation is not None and layout.is_ragged:
         n = element.permutation.shape[-1]
-        if layout.on_nodes(values, lead, name, kind.per_graph):
+        if kind.kind != "label" and layout.on_nodes(values, lead, name, kind.per_graph):
             rows = layout.across(element.permutation, lead)
             for axis in (lead, lead + 1) if kind.kind == "adjacency" else (lead,):
                 values = relabel(values, rows, axis)

@@ -15,7 +15,7 @@ from geoequiv.groups.representations import irreps_matrix
 #: kind → number of space indices
 RANKS = {
     "scalar": 0, "pseudoscalar": 0, "vector": 1, "pseudovector": 1, "point": 1, "tensor": 2, "irreps": 1,
-    "node": 0, "adjacency": 0, "image": 0,
+    "label": 0, "node": 0, "adjacency": 0, "image": 0,
 }  # fmt: skip
 NAMES = [kind for kind in RANKS if kind != "irreps"]
 PER_GRAPH = re.compile(r"\s+per\s+graph\s*$")
@@ -36,18 +36,20 @@ class FieldType:
     point          ``[d]``           :math:`R x + t`
     tensor         ``[d, d]``        :math:`R T R^\top`
     irreps         ``[dim]``         :math:`D(R)\, f` (e3nn's basis; d = 3)
+    label          ``[k]``           stays: it names a place, as "left hand"
     node           ``[n, k]``        :math:`y_{p(i)} = x_i`
     adjacency      ``[n, n]``        :math:`Y_{p(i)p(j)} = X_{ij}`
     image          ``[C, H, W]``     pixels move; flips and quarter turns only
     ============== ================= =========================================
 
-    **Relabelling.** The types above ``node`` live on nodes or on items: a field with an axis between the batch axes
+    **Relabelling.** The types above ``label`` live on nodes or on items: a field with an axis between the batch axes
     and its trailing shape has one value per node and is relabelled along that axis, any other belongs to the item and
     stays. A scalar has a free channel axis, so that ``[*batch, n]`` could be either: it is one number per node, unless
     n is the declared multiplicity (``scalar*5`` under S(5)). ``energy: scalar per graph`` says it: such a field has one
     value per cloud, whatever its shape, and models sum over nodes to give it. Isometries leave ``node`` and
-    ``adjacency`` alone, relabellings leave ``image`` alone. In ragged batches the rows
-    are relabelled within each graph.
+    ``adjacency`` alone, relabellings leave ``image`` and ``label`` alone: where left and right are exchanged, what was
+    the left hand comes to the place that is called the right hand. To a network, labels are scalars. In ragged batches
+    the rows are relabelled within each graph.
 
     Args:
         kind: one of the above.
@@ -101,7 +103,7 @@ class FieldType:
     @property
     def is_scalar(self) -> bool:
         """Whether no rotation changes it (a pseudoscalar changes sign under improper elements)."""
-        return self.kind in ("scalar", "pseudoscalar")
+        return self.kind in ("scalar", "pseudoscalar", "label")
 
     def size(self, dim: int = 3) -> int:
         """Number of components per node (per pair, per pixel) in d-space."""
@@ -162,7 +164,7 @@ class FieldType:
         """
         after = values.ndim - items
         axes: tuple[int, ...]
-        if self.kind == "image" or self.per_graph or after <= 0:
+        if self.kind in ("image", "label") or self.per_graph or after <= 0:
             axes = ()
         elif self.is_scalar:
             alone = after == 1 and (values.shape[items] != nodes or self.multiplicity == nodes)
@@ -205,7 +207,7 @@ class FieldType:
             items = len(element.shape) if items is None else items
             for axis in self.node_axes(values, items, element.permutation.shape[-1], element.dim, name):
                 values = relabel(values, element.permutation, axis)
-        if self.kind == "scalar":
+        if self.kind in ("scalar", "label"):
             return values
         trailing = self.trailing(values, element.dim, name)
         lead = len(element.shape)

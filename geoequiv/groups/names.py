@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from geoequiv.errors import GroupError, unknown
+from geoequiv.groups.coupled import coupled
 from geoequiv.groups.euclidean import EuclideanGroup
 from geoequiv.groups.finite import FiniteGroup
 from geoequiv.groups.flips import FlipGroup
@@ -32,6 +33,7 @@ EXAMPLES = {
     "I": "rotations of the icosahedron (60); Ih with reflections (120)",
     "flip": "the mirror x ↦ −x of the plane; left–right flip of images",
     "S(5)": "relabellings of 5 nodes",
+    "Cs@x&(0 1)(2 3)/5": "1 and one mirror (C2@y&…: half turn) that exchanges nodes 0 and 1, 2 and 3 of 5",
     "SO(3)*S(5)": "products: both at once; C2*SO(2)@y: of isometries whose products are a group",
 }
 CONTINUOUS = re.compile(r"(SO|O|SE|E|T)\(([23])\)")
@@ -72,6 +74,7 @@ def group(name: str | Group, *, dim: int | None = None, axis: str | Sequence[flo
 
 def written_space(name: str) -> int | None:
     """Dimension of space, where a name tells it."""
+    name = name.partition("&")[0].strip()
     symbol, _, axis = name.partition("@")
     if axis or symbol == "flip":
         return 2 if axis in ("", "plane") else 3
@@ -81,6 +84,9 @@ def written_space(name: str) -> int | None:
 
 def single(name: str, dim: int | None, axis: str | Sequence[float] | None) -> Group:
     """``group`` for a name that is no product."""
+    if "&" in name:
+        isometry, _, exchange = name.partition("&")
+        return coupled(single(isometry, dim, axis), exchange, name)
     symbol, _, written_axis = name.strip().partition("@")
     if written_axis == "plane" and not CONTINUOUS.fullmatch(symbol):
         if dim not in (None, 2):

@@ -27,7 +27,7 @@ class ProductGroup(Group):
 
     Args:
         first: H, a group of isometries.
-        second: K, a group of isometries or of relabellings.
+        second: K, a group of isometries, of relabellings, or of both (see ``CoupledGroup``).
     """
 
     first: Group
@@ -84,12 +84,13 @@ class ProductGroup(Group):
 
     def _holds(self, g: Element, tolerance: float) -> Tensor:
         isometry = Element(g.linear, g.translation)
-        if self.nodes is not None:
-            return self.first.contains(isometry, tolerance) & relabels(g, self.nodes)
+        if isinstance(self.second, PermutationGroup):
+            return self.first.contains(isometry, tolerance) & relabels(g, self.second.size)
         # HK = KH, so that g is in it if some element of the finite factor brings it back into the other one
         finite, other = (self.first, self.second) if self.first.is_finite else (self.second, self.first)
         back = inverse(finite.elements().to(g.linear))
-        return other.contains(compose(back, isometry.reshape(*g.shape, 1)), tolerance).any(-1)
+        whole = isometry if self.nodes is None else g
+        return other.contains(compose(back, whole.reshape(*g.shape, 1)), tolerance).any(-1)
 
 
 def product_of(factors: Sequence[Group]) -> Group:

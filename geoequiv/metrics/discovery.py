@@ -203,7 +203,7 @@ def default_candidates(signature: Signature, dim: int) -> list[Group]:
 
 def turns(signature: Signature) -> bool:
     """Whether isometries change any field."""
-    still = ("scalar", "node", "adjacency")
+    still = ("scalar", "label", "node", "adjacency")
     return any(kind.kind not in still for side in (signature.inputs, signature.outputs) for kind in side.values())
 
 

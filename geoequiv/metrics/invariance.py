@@ -56,4 +56,4 @@ def invariance_error(
 
 def as_scalar(kind: FieldType) -> FieldType:
     """The same field as one that no isometry changes; nodes and pairs of nodes stay what they are."""
-    return kind if kind.kind in ("scalar", "node", "adjacency") else replace(kind, kind="scalar", irreps=None)
+    return kind if kind.kind in ("scalar", "label", "node", "adjacency") else replace(kind, kind="scalar", irreps=None)

@@ -232,7 +232,7 @@ def best_type(values: Tensor, moving: list[Tensor], algebra: Generators, stated:
 
 def along_type(kind: FieldType, values: Tensor, algebra: Generators, index: int) -> Tensor:
     """``ρ'(ξ) h``: how features of a type move along a generator."""
-    if kind.kind == "scalar":
+    if kind.kind in ("scalar", "label"):
         return torch.zeros_like(values)
     if kind.kind in ("vector", "point"):  # (R, t) ↦ R h + t is affine: at (A, b) it is the derivative
         return kind.act(Element(algebra.linear[index], algebra.translation[index]), values)

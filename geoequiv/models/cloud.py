@@ -1,13 +1,13 @@
 """How named fields become the cloud that an architecture reads, and its channels become named outputs again."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from geoequiv.errors import BatchError, SignatureError
-from geoequiv.fields import FieldType, Signature
+from geoequiv.fields import FieldType, Side, Signature
 from geoequiv.models.pairs import AllPairs, EdgeList, Pairs, within_clouds
 
 #: what E(3)-equivariant architectures built from distances and differences can read and write
@@ -89,7 +89,7 @@ class Ports:
         architecture: str = "This model",
         needs_point: bool = False,
     ) -> None:
-        self.signature = signature = Signature.parse(signature)
+        self.signature = signature = as_networks_see(Signature.parse(signature))
         inputs, outputs = self.signature.inputs, self.signature.outputs
         for name, field in [*inputs.items(), *outputs.items()]:
             if kinds is not None and field.kind not in kinds:
@@ -262,6 +262,16 @@ class Ports:
             return values
         copies = (field.multiplicity,) if field.multiplicity > 1 else ()
         return values.unflatten(-1, (*copies, *(3,) * field.rank)) if copies or field.rank > 1 else values
+
+
+def as_networks_see(signature: Signature) -> Signature:
+    """A signature whose labels are scalars, which they are to a network."""
+
+    def told(side: Side) -> Side:
+        kinds = ((name, replace(kind, kind="scalar") if kind.kind == "label" else kind) for name, kind in side.items())
+        return Side(tuple(kinds))
+
+    return Signature(told(signature.inputs), told(signature.outputs))
 
 
 def smooth_norm(vectors: Tensor, tiny: float = 1e-12) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 from geoequiv.errors import ModelOutputError
 from geoequiv.fields import Signature, call_model
 
-PointwiseLoss = Callable[[Tensor, Tensor], Tensor]
+PointwiseLoss = Callable[[Tensor, Tensor], Tensor] | Mapping[str, Callable[[Tensor, Tensor], Tensor]]
 
 
 def as_named(targets: Tensor | Mapping[str, Tensor], signature: Signature) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def as_named(targets: Tensor | Mapping[str, Tensor], signature: Signature) -> di
 def compare(
     predictions: Mapping[str, Tensor], targets: Mapping[str, Any], signature: Signature, loss: PointwiseLoss
 ) -> Tensor:
-    """Sum of the loss over the outputs that the signature names.
+    """Sum of the loss over the outputs that the signature names; a mapping gives each output its own.
 
     Raises:
         ModelOutputError: if a target is missing or a prediction has another shape (so that nothing broadcasts unseen).
@@ -37,7 +37,8 @@ def compare(
             raise ModelOutputError(
                 f"Output '{name}' has shape {list(predictions[name].shape)}, its target {list(targets[name].shape)}."
             )
-        parts.append(loss(predictions[name], targets[name]))
+        each = loss[name] if isinstance(loss, Mapping) else loss
+        parts.append(each(predictions[name], targets[name]))
     return torch.stack(parts).sum() if len(parts) > 1 else parts[0]
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from geoequiv.report.facts import metric_label
+from geoequiv.report.facts import labelled, metric_label
 from geoequiv.report.leaderboard import Leaderboard
 from geoequiv.report.numbers import count, decimals_for, duration, fixed, small, words
 from geoequiv.report.rows import Row, Statistic
@@ -46,6 +46,10 @@ def columns_of(board: Leaderboard) -> list[Column]:
     for name in dict.fromkeys(name for row in board.rows for name in row.splits):
         hint = f"{metric} on the split {words(name)}"
         columns.append(_statistic_column(f"split:{name}", words(name), hint, _split(name), decimals, first))
+    for name in dict.fromkeys(name for row in board.rows for name in row.further):
+        title, values = labelled(*name), [row.further[name].mean for row in board.rows if name in row.further]
+        places = decimals_for(values)
+        columns.append(_statistic_column(f"further:{title}", title, f"Test {title}", _further(name), places, first))
     errors = (
         ("relative", "relative", "‖f(gx) − gf(x)‖ / (½‖f(gx)‖ + ½‖gf(x)‖), mean over seeds"),
         ("worst", "worst", "The largest relative error over items, group elements and seeds"),
@@ -100,6 +104,10 @@ def _mark(name: str, side: str) -> Callable[[Row], Statistic | None]:
 
 def _split(name: str) -> Callable[[Row], Statistic | None]:
     return lambda row: row.splits.get(name)
+
+
+def _further(name: tuple[str, str]) -> Callable[[Row], Statistic | None]:
+    return lambda row: row.further.get(name)
 
 
 def error_of(name: str) -> Callable[[Row], float | None]:

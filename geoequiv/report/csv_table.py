@@ -76,6 +76,8 @@ def _measured(row: Row) -> dict[str, Cell]:
             line |= _pair(f"{side}:{name}", value)
     for name, value in row.splits.items():
         line |= _pair(f"split:{name}", value)
+    for (name, unit), value in row.further.items():
+        line |= _pair(f"{name} [{unit}]", value)
     if row.equivariance is not None:
         error = row.equivariance
         line |= {"group": error.group, "E": error.E, "E_prime": error.E_prime}

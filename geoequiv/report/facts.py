@@ -9,8 +9,17 @@ ROUND_OFF = 1e-12
 
 def metric_label(board: Leaderboard) -> str:
     """The metric with its unit: "MSE" or "MAE (meV)"."""
-    name = board.metric.name.upper() if len(board.metric.name) <= 4 else words(board.metric.name)
-    return f"{name} ({board.metric.unit})" if board.metric.unit else name
+    return labelled(board.metric.name, board.metric.unit)
+
+
+def labelled(metric: str, unit: str) -> str:
+    """A metric's name with its unit.
+
+    >>> labelled("mse", ""), labelled("energy_mae", "meV")
+    ('MSE', 'energy MAE (meV)')
+    """
+    name = metric.upper() if len(metric) <= 4 else words(metric).replace("mae", "MAE")
+    return f"{name} ({unit})" if unit else name
 
 
 def facts(board: Leaderboard) -> list[tuple[str, str]]:

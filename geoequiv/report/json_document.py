@@ -84,6 +84,9 @@ def _row(board: Leaderboard, rank: int, row: Row) -> dict[str, Any]:
                 name: {side: _statistic(value) for side, value in sides.items()} for name, sides in row.marks.items()
             },
             "splits": {name: _statistic(value) for name, value in row.splits.items()},
+            "further": [
+                {"name": name, "unit": unit, **_statistic(value)} for (name, unit), value in row.further.items()
+            ],
         },
         "equivariance": _symmetry_error(row.equivariance),
         "equivariance_own": _symmetry_error(row.equivariance_own),

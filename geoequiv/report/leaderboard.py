@@ -138,6 +138,11 @@ def _board(task: str, protocol: str, records: list[Record]) -> Leaderboard:
     checksums = _distinct(c.checksum for c in cards)
     if len(checksums) > 1:
         notices.append("These runs saw different data: their checksums differ, so compare the rows with care.")
+    if any(c.registered_checksum not in (None, c.checksum) for c in cards):
+        notices.append(
+            "The register of protocols has another checksum for the data of this protocol: these runs saw other files, "
+            "or a simulation that differs in the last digits. Compare with published numbers with care."
+        )
     groups = _distinct(row.equivariance.group for row in rows if row.equivariance)
     if len(groups) > 1:
         notices.append(f"The symmetry error is measured over different groups: {', '.join(groups)}.")

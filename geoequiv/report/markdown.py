@@ -3,10 +3,10 @@
 import re
 from collections.abc import Sequence
 
-from geoequiv.report.facts import facts, metric_label, with_error
+from geoequiv.report.facts import facts, labelled, metric_label, with_error
 from geoequiv.report.leaderboard import STATES, Leaderboard, Reference
 from geoequiv.report.numbers import count, decimals_for, duration, plus_minus, small, words
-from geoequiv.report.rows import Row, Statistic
+from geoequiv.report.rows import Row
 
 
 def render_markdown(boards: Sequence[Leaderboard]) -> str:
@@ -39,6 +39,8 @@ def _table(board: Leaderboard) -> str:
     decimals = decimals_for([row.metric.mean for row in board.rows] + [r.value for r in board.references])
     heads = ["#", "model", "symmetry", f"test {metric_label(board)}"]
     heads += [f"{side} {words(name)}" for name, side in sides] + [words(name) for name in splits]
+    others = {name: [r.further[name].mean for r in board.rows if name in r.further] for name in named_further(board)}
+    heads += [labelled(*name) for name in others]
     heads += ["relative", "own group", "worst", "E′", "E", "params", "training", "inference", "seeds"]
     table = [heads, [":--" if name in ("model", "symmetry") else "--:" for name in heads]]
     ranks = {id(row): rank for rank, row in enumerate(board.rows, 1)}
@@ -48,11 +50,20 @@ def _table(board: Leaderboard) -> str:
             continue
         extra = [entry.marks.get(name, {}).get(side) for name, side in sides]
         extra += [entry.splits.get(name) for name in splits]
-        table.append([str(ranks[id(entry)]), *_measured(entry, extra, decimals)])
+        cells = ["–" if each is None else plus_minus(each.mean, None, decimals) for each in extra]
+        for name, values in others.items():
+            found = entry.further.get(name)
+            cells.append(plus_minus(found.mean, found.std, decimals_for(values)) if found else "–")
+        table.append([str(ranks[id(entry)]), *_measured(entry, cells, decimals)])
     return "\n".join("| " + " | ".join(line) + " |" for line in table)
 
 
-def _measured(row: Row, extra: list[Statistic | None], decimals: int) -> list[str]:
+def named_further(board: Leaderboard) -> list[tuple[str, str]]:
+    """Names and units of the further metrics of a board."""
+    return list(dict.fromkeys(name for row in board.rows for name in row.further))
+
+
+def _measured(row: Row, extra: list[str], decimals: int) -> list[str]:
     error = row.equivariance
     names = ("E_prime", "E")
     shown = {
@@ -63,7 +74,7 @@ def _measured(row: Row, extra: list[Statistic | None], decimals: int) -> list[st
         f"**{plain(row.model)}**" + (f" ({plain(row.variant)})" if row.variant else ""),
         plain(row.symmetry),
         plus_minus(row.metric.mean, row.metric.std, decimals),
-        *("–" if value is None else plus_minus(value.mean, None, decimals) for value in extra),
+        *extra,
         small(error.relative if error else None),
         own_error(row),
         small(error.worst if error else None),

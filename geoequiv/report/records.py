@@ -26,8 +26,15 @@ class Measured(_Part):
     n: int | None = None
 
 
+class FurtherMetricOfRun(Measured):
+    """A number that is measured besides the one that ranks."""
+
+    name: str
+    unit: str = ""
+
+
 class MetricOfRun(_Part):
-    """The task's metric on the test split, on named groups of its items, and on further splits."""
+    """The task's metric on the test split, on named groups of its items, and on further splits; further metrics."""
 
     name: str
     unit: str = ""
@@ -36,6 +43,7 @@ class MetricOfRun(_Part):
     n: int | None = None
     marks: Mapping[str, Mapping[str, Measured | None]] = Field(default_factory=dict)
     splits: Mapping[str, Measured | None] = Field(default_factory=dict)
+    further: tuple[FurtherMetricOfRun, ...] = ()
 
 
 class StandardErrorOfRun(_Part):
@@ -89,6 +97,7 @@ class TaskCard(_Part):
     metric: Mapping[str, Any] = Field(default_factory=dict)
     symmetry_error: Mapping[str, Any] | None = None
     checksum: str = ""
+    registered_checksum: str | None = None
     citation: str = ""
     references: tuple[ReferenceOfTask, ...] = ()
 

@@ -68,6 +68,7 @@ class Row:
     metric: Statistic
     marks: Mapping[str, Mapping[str, Statistic]]
     splits: Mapping[str, Statistic]
+    further: Mapping[tuple[str, str], Statistic]
     equivariance: SymmetryError | None
     equivariance_own: SymmetryError | None
     equivariance_before: SymmetryError | None
@@ -156,6 +157,8 @@ def _row(finished: list[Record], failed: list[Record], variant: str) -> Row:
         for name in mark_names
     }
     splits = {name: _over(m.splits.get(name) for m in metrics) for name in split_names}
+    others = [{(each.name, each.unit): each for each in m.further} for m in metrics]
+    further = {name: _over(each.get(name) for each in others) for name in dict.fromkeys(n for o in others for n in o)}
     train = Statistic.of(s.train for s in seconds)
     inference = Statistic.of(s.inference for s in seconds)
     epochs = Statistic.of((record.validation or {}).get("best_epoch") for record in finished)
@@ -167,6 +170,7 @@ def _row(finished: list[Record], failed: list[Record], variant: str) -> Row:
         metric=metric,
         marks={name: {s: v for s, v in both.items() if v} for name, both in sides.items() if any(both.values())},
         splits={name: value for name, value in splits.items() if value},
+        further={name: value for name, value in further.items() if value},
         equivariance=_symmetry_error([r.equivariance for r in finished]),
         equivariance_own=_symmetry_error([r.equivariance_own for r in finished]),
         equivariance_before=_symmetry_error([r.equivariance_before for r in finished]),

@@ -11,10 +11,12 @@ from geoequiv.errors import ConfigError, DataError
 from geoequiv.fields import Signature
 from geoequiv.tasks.cache import checksum, data_directory
 from geoequiv.tasks.mean_squared_error import MSE
+from geoequiv.tasks.normalisation import normalising_head
 from geoequiv.tasks.official import OfficialFile, find, obtain
 from geoequiv.tasks.options import checked_choice, checked_dtype, checked_seed, checked_size
+from geoequiv.tasks.protocols import CITATIONS, references_of
 from geoequiv.tasks.relations import one_and_two_hops
-from geoequiv.tasks.task import Reference, Split, Task
+from geoequiv.tasks.task import Split, Task
 from geoequiv.tasks.trajectory import Trajectory, bonds_within, read_trajectory, species
 
 SOURCE = "http://www.quantum-machine.org/gdml/data/npz/"
@@ -34,40 +36,6 @@ HORIZON = 3000  # frames; the GMN paper prints 5000, which its authors correct
 MARGIN = 10_000  # frames at either end that are not used
 REACH = 1.6  # Å, longest bond
 LARGEST = 100_000
-_GMN = "Huang et al. 2022 (GMN)"
-_EGNO = "Xu et al. 2024 (EGNO)"
-_REMUL = "Elhag et al. 2024 (REMUL)"
-_FRAMES = "its own random frames"
-#: MSE in Å², in the order of FILES
-_PUBLISHED = {
-    ("Radial Field", _GMN): (0.1094, 1.0372, 0.0464, 0.1393, 0.0050, 0.0123, 0.1093, 0.0064),
-    ("TFN", _GMN): (0.1237, 0.5848, 0.0481, 0.1362, 0.0049, 0.0103, 0.1089, 0.0084),
-    ("SE(3)-Transformer", _GMN): (0.1112, 0.6811, 0.0474, 0.1389, 0.0052, 0.0113, 0.1088, 0.0079),
-    ("EGNN", _GMN): (0.1441, 0.6240, 0.0464, 0.1364, 0.0047, 0.0102, 0.1178, 0.0064),
-    ("GMN", _GMN): (0.1014, 0.4812, 0.0483, 0.1311, 0.0040, 0.0091, 0.1022, 0.0059),
-    ("EGNO", _EGNO): (0.0918, 0.4885, 0.0462, 0.1280, 0.0037, 0.0086, 0.1021, 0.0052),
-}
-_BUILT_IN = {"SE(3)-Transformer": "built-in SE(3)"}
-REFERENCES = {
-    f"md17/dynamics/{molecule}/Δ3000/500-2000-2000/mse": tuple(
-        Reference(model, values[k], source, "M", _BUILT_IN.get(model, "built-in E(3)"), _FRAMES)
-        for (model, source), values in _PUBLISHED.items()
-    )
-    for k, molecule in enumerate(FILES)
-}
-REFERENCES["md17/dynamics/aspirin/Δ3000/500-2000-2000/mse"] += (
-    Reference("GNN", 0.0926, _REMUL, "S", "none", _FRAMES),
-    Reference("GNN", 0.0928, _REMUL, "S", "REMUL", _FRAMES),
-)
-CITATION = """@article{chmiela2017machine,
-  title={Machine learning of accurate energy-conserving molecular force fields},
-  author={Chmiela, Stefan and Tkatchenko, Alexandre and Sauceda, Huziel E. and Poltavsky, Igor and Sch{\\"u}tt, Kristof
-    T. and M{\\"u}ller, Klaus-Robert},
-  journal={Science Advances},
-  volume={3},
-  number={5},
-  year={2017}
-}"""
 
 
 def dynamics(
@@ -80,6 +48,7 @@ def dynamics(
     val: int = 2000,
     test: int = 2000,
     seed: int = 0,
+    normalise: bool = True,
     dtype: torch.dtype | str = torch.float32,
 ) -> Task:
     """MD17 dynamics: positions of the heavy atoms ``horizon`` frames ahead (0.5 fs a frame).
@@ -98,6 +67,8 @@ def dynamics(
         val: items of the validation set.
         test: items of the test set.
         seed: of the draw of frames.
+        normalise: whether models work in units fitted on the training frames (see `scales_of`): a step of one frame is
+            a hundredth of an Å.
         dtype: of the task's tensors.
 
     Raises:
@@ -121,6 +92,7 @@ def dynamics(
         margin,
         {"train": train, "val": val, "test": test},
         seed,
+        normalise,
         dtype,
     )
 
@@ -135,6 +107,7 @@ def twin(
     val: int = 2000,
     test: int = 2000,
     seed: int = 0,
+    normalise: bool = True,
     dtype: torch.dtype | str = torch.float32,
 ) -> Task:
     """The same task on a simulated twin of MD17: GFN2-xTB at 500 K, made by ``geoequiv data make md17-xtb``.
@@ -158,6 +131,7 @@ def twin(
         margin,
         {"train": train, "val": val, "test": test},
         seed,
+        normalise,
         dtype,
     )
 
@@ -171,6 +145,7 @@ def windows_of(
     margin: int,
     sizes: Mapping[str, int],
     seed: int,
+    normalise: bool,
     dtype: torch.dtype | str,
 ) -> Task:
     """The task on one trajectory."""
@@ -187,20 +162,23 @@ def windows_of(
         for field, ahead in (("pos", 0), ("next", 1), ("target", horizon))
     }
     identity = protocol_id(name, molecule, horizon, margin, sizes, seed)
+    signature = Signature.parse(
+        f"pos: point, vel: vector, species: scalar*{len(symbols)}, bond: adjacency*2 -> pos: point"
+    )
+    splits = {split: split_of(arrays, split, kinds, bond, dtype) for split in sizes}
     return Task(
         name=name,
         protocol=identity,
         description=f"{what} ({', '.join(symbols)}): positions {horizon} frames ahead, in Å.",
-        signature=Signature.parse(
-            f"pos: point, vel: vector, species: scalar*{len(symbols)}, bond: adjacency*2 -> pos: point"
-        ),
+        signature=signature,
         symmetry="E(3)",
-        splits={split: split_of(arrays, split, kinds, bond, dtype) for split in sizes},
+        splits=splits,
         loss=torch.nn.functional.mse_loss,
         metric=MSE,
-        references=REFERENCES.get(identity, ()),
+        references=references_of(identity),
         checksum=checksum(arrays),
-        citation=CITATION,
+        citation=CITATIONS["md17"],
+        head=normalising_head(signature, splits["train"]) if normalise else None,
     )
 
 

@@ -1,4 +1,4 @@
-"""The metric of the n-body tasks."""
+"""Errors averaged over all coordinates: the metrics of tasks with one kind of target."""
 
 from collections.abc import Mapping
 
@@ -25,3 +25,12 @@ def mean_squared_error(predictions: Mapping[str, Tensor], targets: Mapping[str, 
 
 
 MSE = Metric("mse", "", "lower", mean_squared_error)
+
+
+def mean_absolute_error(predictions: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
+    """Absolute error of each item, averaged over all its coordinates (see `mean_squared_error`): [n], float64."""
+    errors = [(predictions[name].double() - target.double()).abs().flatten(1) for name, target in targets.items()]
+    return torch.cat(errors, dim=1).mean(dim=1)
+
+
+MAE = Metric("mae", "", "lower", mean_absolute_error)

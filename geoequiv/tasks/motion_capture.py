@@ -15,11 +15,13 @@ from geoequiv.fields import Signature
 from geoequiv.tasks.asf_amc import read_amc, read_asf
 from geoequiv.tasks.cache import UNREADABLE, checksum, data_directory
 from geoequiv.tasks.mean_squared_error import MSE
+from geoequiv.tasks.normalisation import normalising_head
 from geoequiv.tasks.official import OfficialFile, find, obtain
 from geoequiv.tasks.options import checked_dtype, checked_seed, checked_size
+from geoequiv.tasks.protocols import CITATIONS, references_of
 from geoequiv.tasks.relations import one_and_two_hops
 from geoequiv.tasks.skeleton import forward_kinematics
-from geoequiv.tasks.task import Reference, Split, Task
+from geoequiv.tasks.task import Split, Task
 
 JOINTS = 31
 HORIZON = 30
@@ -30,33 +32,8 @@ TRIALS = {"walk": ("35", (*range(1, 17), *range(28, 35))), "run": ("09", tuple(r
 SIZES = {"walk": (200, 600, 600), "run": (200, 240, 240)}
 #: joints that a left–right mirror exchanges: 1–5 with 6–10, 17–23 with 24–30
 MIRRORED = (0, *range(6, 11), *range(1, 6), *range(11, 17), *range(24, 31), *range(17, 24))
-_GMN = "Huang et al. 2022 (GMN)"
-_EGNO = "Xu et al. 2024 (EGNO)"
-_REMUL = "Elhag et al. 2024 (REMUL)"
-REFERENCES = {
-    "mocap/walk/Δ30/200-600-600/mse": (
-        Reference("Transformer", 0.0495, _REMUL, "S", "REMUL", "trial split not published"),
-        Reference("Transformer", 0.0521, _REMUL, "S", "none", "trial split not published"),
-        Reference("EGNO", 0.081, _EGNO, "S", "built-in E(3)", "trial split not published"),
-        Reference("GATr", 0.1006, _REMUL, "S", "built-in E(3)", "trial split not published"),
-        Reference("SE(3)-Transformer", 0.1085, _REMUL, "S", "built-in SE(3)", "trial split not published"),
-        Reference("GMN", 0.216, _GMN, "M", "built-in E(3)", "trial split not published"),
-        Reference("EGNN", 0.287, _EGNO, "S", "built-in E(3)", "trial split not published"),
-    ),
-    "mocap/run/Δ30/200-240-240/mse": (
-        Reference("Transformer", 0.185, _REMUL, "S", "REMUL"),
-        Reference("Transformer", 0.2078, _REMUL, "S", "none"),
-        Reference("EGNO", 0.339, _EGNO, "S", "built-in E(3)"),
-        Reference("GMN", 0.441, _GMN, "M", "built-in E(3)"),
-        Reference("EGNN", 0.509, _EGNO, "S", "built-in E(3)"),
-    ),
-}
-CITATION = """@misc{cmu2003motion,
-  title={Carnegie-Mellon Motion Capture Database},
-  author={{CMU}},
-  year={2003},
-  url={http://mocap.cs.cmu.edu}
-}"""
+#: the group of that mirror: x ↦ −x, left and right exchanged; SO(2)@y*MIRROR has the mirrors of all upright planes
+MIRROR = "Cs@x&" + "".join(f"({joint} {other})" for joint, other in enumerate(MIRRORED) if joint < other) + "/31"
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,10 +56,11 @@ def walk(
     test: int | None = None,
     horizon: int = HORIZON,
     seed: int = 0,
+    normalise: bool = True,
     dtype: torch.dtype | str = torch.float32,
 ) -> Task:
     """Walking, subject 35: see `motion_task` for fields and options."""
-    return motion_task("walk", data_dir, train, val, test, horizon, seed, dtype)
+    return motion_task("walk", data_dir, train, val, test, horizon, seed, normalise, dtype)
 
 
 def run(
@@ -93,10 +71,11 @@ def run(
     test: int | None = None,
     horizon: int = HORIZON,
     seed: int = 0,
+    normalise: bool = True,
     dtype: torch.dtype | str = torch.float32,
 ) -> Task:
     """Running, subject 9, with the public split where the file ``run.npz`` is: see `motion_task`."""
-    return motion_task("run", data_dir, train, val, test, horizon, seed, dtype)
+    return motion_task("run", data_dir, train, val, test, horizon, seed, normalise, dtype)
 
 
 def motion_task(
@@ -107,13 +86,16 @@ def motion_task(
     test: int | None = None,
     horizon: int = HORIZON,
     seed: int = 0,
+    normalise: bool = True,
     dtype: torch.dtype | str = torch.float32,
 ) -> Task:
     """Motion capture: positions of 31 joints ``horizon`` frames ahead (120 frames are a second).
 
-    Inputs pos [n, 31, 3]; vel [n, 31, 3], the step to the next frame; joint [n, 31, 31], which joint it is (one-hot);
-    bond [n, 31, 31, 2], 1 for joints that share a bone, and for joints two bones apart. Target pos [n, 31, 3]. Lengths
-    are the database's: 0.45 to the inch, so that 1 is 5.6 cm; y is up, against gravity.
+    Inputs pos [n, 31, 3]; vel [n, 31, 3], the step to the next frame; joint [n, 31, 31], which joint it is (one-hot; a
+    label, which stays where a mirror exchanges left and right); bond [n, 31, 31, 2], 1 for joints that share a bone,
+    and for joints two bones apart. Target pos [n, 31, 3]. Lengths are the database's: 0.45 to the inch, so that 1 is
+    5.6 cm; y is up, against gravity. SO(2)@y, O(2)@y, SO(3) and ``MIRROR``, the exchange of left and right, are groups
+    to choose from.
 
     Splits are by trial. "run" takes trials and start frames from ``run.npz`` (EGNO's public split: 80 starts a trial,
     of which training uses the first ``train / trials``). Elsewhere trials are shuffled by the seed and dealt to train,
@@ -130,6 +112,7 @@ def motion_task(
         test: items of the test set.
         horizon: frames ahead.
         seed: of the split and of the start frames.
+        normalise: whether models work in units fitted on the training frames (see `scales_of`).
         dtype: of the task's tensors.
 
     Raises:
@@ -155,6 +138,8 @@ def motion_task(
     }
     bond = bonds(recording.edges)
     identity = protocol_id(kind, recording, sizes, horizon, seed)
+    signature = Signature.parse("pos: point, vel: vector, joint: label*31, bond: adjacency*2 -> pos: point")
+    splits = {name: split_of(arrays, name, bond, dtype) for name in names}
     return Task(
         name=f"mocap/{kind}",
         protocol=identity,
@@ -163,14 +148,15 @@ def motion_task(
             f"positions {horizon} frames ahead. Gravity points along −y: rotations about y and translations are the "
             "symmetry of the data."
         ),
-        signature=Signature.parse("pos: point, vel: vector, joint: scalar*31, bond: adjacency*2 -> pos: point"),
+        signature=signature,
         symmetry="SO(2)@y",
-        splits={name: split_of(arrays, name, bond, dtype) for name in names},
+        splits=splits,
         loss=torch.nn.functional.mse_loss,
         metric=MSE,
-        references=REFERENCES.get(identity, ()),
+        references=references_of(identity),
         checksum=checksum(arrays),
-        citation=CITATION,
+        citation=CITATIONS["mocap"],
+        head=normalising_head(signature, splits["train"]) if normalise else None,
     )
 
 

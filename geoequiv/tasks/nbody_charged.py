@@ -15,8 +15,9 @@ from geoequiv.tasks.charged_system import INPUT_STEP, STREAM, TARGET_STEP, Clamp
 from geoequiv.tasks.label_symmetry import Cloud, label_symmetry_error, measurement_key
 from geoequiv.tasks.mean_squared_error import MSE
 from geoequiv.tasks.options import checked_choice, checked_dtype, checked_seed, checked_size
+from geoequiv.tasks.protocols import CITATIONS, references_of
 from geoequiv.tasks.stored_split import stored_split
-from geoequiv.tasks.task import Reference, Task
+from geoequiv.tasks.task import Task
 
 NAME = "nbody/charged"
 INPUTS = ("pos", "vel", "charge")
@@ -27,32 +28,6 @@ VARIANTS = {
     "component": "Each component of a force is clamped to ±100, as in the public data; this breaks rotation symmetry.",
     "isotropic": "The norm of a force is clamped to 100, so the labels are rotation equivariant up to round-off.",
 }
-PUBLISHED = "nbody/charged/Δ1000/3000-2000-2000/mse"
-_EGNN = "Satorras et al. 2021 (EGNN)"
-REFERENCES = (
-    Reference("Linear", 0.0819, _EGNN, "P", "built-in E(3)"),
-    Reference("SE(3)-Transformer", 0.0244, _EGNN, "P", "built-in SE(3)", "Fuchs et al. 2020"),
-    Reference("TFN", 0.0155, _EGNN, "P", "built-in SE(3)", "Thomas et al. 2018"),
-    Reference("GNN", 0.0107, _EGNN, "P", "none"),
-    Reference("Radial Field", 0.0104, _EGNN, "P", "built-in E(3)", "Köhler et al. 2019"),
-    Reference("EGNN", 0.0071, _EGNN, "P", "built-in E(3)"),
-    Reference("FA-GNN", 0.0057, "Puny et al. 2022", "P", "frame averaging E(3)", "frames per layer in latent space"),
-    Reference("SEGNN", 0.0043, "Brandstetter et al. 2022", "P", "built-in E(3)"),
-    Reference("PONITA", 0.0043, "Bekkers et al. 2024", "P", "built-in SE(3)"),
-    Reference(
-        "MFA-GNN", 0.00362, "Lin et al. 2024, the code's own log", "P", "minimal frame averaging",
-        "one seed; L1 loss over 6 random re-orientations per step, up to 10 000 epochs; not exactly equivariant",
-    ),
-    Reference("CEGNN", 0.0039, "Ruhe et al. 2023", "M", "built-in E(3)"),
-    Reference("Canonicalization", 0.0043, "Kaba et al. 2023", "M", "learned canonicalization"),
-    Reference("EGNO", 0.0054, "Xu et al. 2024", "M", "built-in SE(3)"),
-)  # fmt: skip
-CITATION = """@inproceedings{satorras2021en,
-  title={E(n) Equivariant Graph Neural Networks},
-  author={Satorras, V{\\'i}ctor Garcia and Hoogeboom, Emiel and Welling, Max},
-  booktitle={International Conference on Machine Learning},
-  year={2021}
-}"""
 
 
 def charged(
@@ -108,9 +83,9 @@ def charged(
         splits={name: stored_split(data.arrays, name, INPUTS, dtype, marks=MARKS) for name in sizes},
         loss=torch.nn.functional.mse_loss,
         metric=MSE,
-        references=REFERENCES if protocol == PUBLISHED else (),
+        references=references_of(protocol),
         checksum=data.checksum,
-        citation=CITATION,
+        citation=CITATIONS["charged"],
         symmetry_error=partial(_symmetry_error, data, clamp),
     )
 

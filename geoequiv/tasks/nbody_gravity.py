@@ -16,8 +16,9 @@ from geoequiv.tasks.gravity_system import STEPS, Systems, accepted_systems, evol
 from geoequiv.tasks.label_symmetry import Cloud, label_symmetry_error, measurement_key
 from geoequiv.tasks.mean_squared_error import MSE
 from geoequiv.tasks.options import checked_choice, checked_dtype, checked_seed, checked_size
+from geoequiv.tasks.protocols import CITATIONS, references_of
 from geoequiv.tasks.stored_split import stored_split
-from geoequiv.tasks.task import Reference, Task
+from geoequiv.tasks.task import Task
 
 NAME = "nbody/gravity"
 INPUTS = ("pos", "vel", "mass")
@@ -29,30 +30,6 @@ LARGE = (90.0, 180.0)  # degrees of rotation of "test_rotated"
 TRAIN = {"remul": 100, "gatr": 1000}
 LARGEST = 100_000
 STREAMS = {"train": 0, "val": 1, "test": 2, "test_rotated": 2, "test_shifted": 2}  # equal number, equal systems
-_REMUL = "Elhag et al. 2024 (REMUL)"
-_GATR = "README of the GATr repository"
-REFERENCES = {
-    "nbody/gravity/remul/Δ100/100-5000-5000/mse": (
-        Reference("GATr", 1.49e-3, _REMUL, "S", "built-in E(3)", "rotated by 90–180°: 1.41e-3"),
-        Reference("Transformer", 1.94e-3, _REMUL, "S", "REMUL SO(3)", "rotated by 90–180°: 1.83e-3"),
-        Reference("Transformer", 4.20e-3, _REMUL, "S", "augmentation SO(3)", "rotated by 90–180°: 4.21e-3"),
-        Reference("SE(3)-Transformer", 5.16e-3, _REMUL, "S", "built-in SE(3)", "rotated by 90–180°: 4.85e-3"),
-        Reference("Transformer", 8.99e-3, _REMUL, "S", "none", "rotated by 90–180°: 27.06e-3"),
-    ),
-    "nbody/gravity/gatr/Δ100/1000-5000-5000/mse": (
-        Reference("GATr", 0.0005, _GATR, "P", "built-in E(3)"),
-        Reference("SEGNN", 0.0006, _GATR, "P", "built-in E(3)"),
-        Reference("SE(3)-Transformer", 0.0025, _GATR, "P", "built-in SE(3)"),
-        Reference("Transformer", 0.0050, _GATR, "P", "none"),
-        Reference("MLP", 0.0776, _GATR, "P", "none"),
-    ),
-}
-CITATION = """@inproceedings{brehmer2023geometric,
-  title={Geometric Algebra Transformer},
-  author={Brehmer, Johann and de Haan, Pim and Behrends, S{\\"o}nke and Cohen, Taco},
-  booktitle={Advances in Neural Information Processing Systems},
-  year={2023}
-}"""
 
 
 def gravity(
@@ -124,9 +101,9 @@ def gravity(
         splits={name: stored_split(data.arrays, name, INPUTS, dtype) for name in sizes},
         loss=torch.nn.functional.mse_loss,
         metric=MSE,
-        references=REFERENCES.get(identity, ()),
+        references=references_of(identity),
         checksum=data.checksum,
-        citation=CITATION,
+        citation=CITATIONS["gravity"],
         symmetry_error=partial(_symmetry_error, data),
     )
 

@@ -5,12 +5,13 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from geoequiv.errors import BatchError, DataError, SignatureError
 from geoequiv.fields import Signature
 
 REQUIRED_SPLITS = ("train", "val", "test")
+PointwiseLoss = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,19 @@ class Reference:
 
 
 @dataclass(frozen=True)
+class Head:
+    """What a task puts around a model: a change of units, or the derivative that makes forces of an energy.
+
+    Args:
+        signature: of the model inside, which is also what a symmetrization of it sees.
+        wrap: model → module that fits the task's signature.
+    """
+
+    signature: Signature
+    wrap: Callable[[nn.Module], nn.Module]
+
+
+@dataclass(frozen=True)
 class Task:
     """A benchmark: data, signature, loss, metric and the protocol under which numbers may be compared.
 
@@ -98,17 +112,20 @@ class Task:
         signature: how inputs and targets transform.
         symmetry: name of the group under which the labels are meant to be equivariant, "E(3)".
         splits: "train", "val", "test" and out-of-distribution ones such as "test_rotated".
-        loss: point-wise ℓ(prediction, target) → scalar, used in training.
-        metric: the reported number.
+        loss: point-wise ℓ(prediction, target) → scalar, used in training, applied to each output and added up; or one
+            for each output, by name.
+        metric: the reported number, which ranks models and chooses the best epoch.
         references: published numbers under this very protocol.
         checksum: sha256 of the data as stored, in float64.
         citation: BibTeX of the paper that defined the task.
         symmetry_error: measures how far the labels themselves are from equivariant, or None if it cannot be known;
             lazy, and cached on disk beside the data.
+        head: what stands around every model, or None.
+        further: metrics that are recorded and shown besides.
 
     Raises:
         DataError: a split is missing.
-        SignatureError: a split lacks a field of the signature.
+        SignatureError: a split lacks a field of the signature, or an output has no loss.
         BatchError: a field holds NaN or infinite values; names split, field and first item.
     """
 
@@ -118,14 +135,29 @@ class Task:
     signature: Signature
     symmetry: str
     splits: Mapping[str, Split]
-    loss: Callable[[Tensor, Tensor], Tensor]
+    loss: PointwiseLoss | Mapping[str, PointwiseLoss]
     metric: Metric
     references: tuple[Reference, ...]
     checksum: str
     citation: str
     symmetry_error: Callable[[], dict[str, float]] | None = None
+    head: Head | None = None
+    further: tuple[Metric, ...] = ()
+
+    @property
+    def model_signature(self) -> Signature:
+        """Signature of the model inside the task's head; the task's own where there is none."""
+        return self.head.signature if self.head else self.signature
+
+    def finished(self, model: nn.Module) -> nn.Module:
+        """A model with the task's head around it: what is trained and measured."""
+        return self.head.wrap(model) if self.head else model
 
     def __post_init__(self) -> None:
+        if isinstance(self.loss, Mapping) and set(self.loss) != set(self.signature.outputs):
+            raise SignatureError(
+                f"Task '{self.name}' has losses for {list(self.loss)}; its outputs are ({self.signature.outputs})."
+            )
         missing = [name for name in REQUIRED_SPLITS if name not in self.splits]
         if missing:
             raise DataError(f"Task '{self.name}' lacks the split {missing[0]!r}; it has {list(self.splits)}.")

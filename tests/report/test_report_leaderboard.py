@@ -188,3 +188,20 @@ def test_provenance(results, suite):
     assert (board.num_runs, board.suites, board.commits) == (54, ("nbody_charged",), ("0647eec",))
     assert board.versions["torch"] == ("2.13.0",)
     assert board.hardware == ("Imaginary CPU @ 2.00GHz, 2 cores, run on cpu, Linux-6.1-x86_64",)
+
+
+def test_published_numbers_stay_with_their_protocol(results, record):
+    other = record(seed=1, protocol="other")
+    other["task_card"] = {**other["task_card"], "references": []}
+    first, second = leaderboard(results([record(), other]))
+    assert first.references
+    assert second.references == ()
+
+
+def test_data_that_the_register_does_not_know_give_a_notice(results, record):
+    known, odd = record(), record(seed=1, protocol="other")
+    known["task_card"] = {**known["task_card"], "registered_checksum": known["task_card"]["checksum"]}
+    odd["task_card"] = {**odd["task_card"], "registered_checksum": "another"}
+    first, second = leaderboard(results([known, odd]))
+    assert first.notices == ()
+    assert any("register of protocols" in notice for notice in second.notices)

@@ -8,7 +8,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from geoequiv.errors import DataError
-from geoequiv.tasks.asf_amc import read_amc, read_asf
+from geoequiv.tasks.asf_amc import Reader, frames_at_once, frames_by_line, read_amc, read_asf
 from geoequiv.tasks.skeleton import Skeleton, forward_kinematics
 
 ASF = """# a comment
@@ -111,6 +111,18 @@ def test_all_frames_at_once_are_the_frames_one_by_one(skeleton):
         np.testing.assert_allclose(together[t, 1:3], [knee, foot], atol=1e-12)
     bones = np.linalg.norm(together[:, skeleton.edges[:, 0]] - together[:, skeleton.edges[:, 1]], axis=-1)
     np.testing.assert_allclose(bones, np.broadcast_to(skeleton.lengths, bones.shape), atol=1e-12)
+
+
+def test_both_ways_of_reading_give_the_same(tmp_path, skeleton):
+    counts = {name: len(dofs) for name, dofs in zip(skeleton.names, skeleton.dofs, strict=True) if dofs}
+    reader = Reader(write(tmp_path / "one.amc", AMC))
+    (fast, degrees), (slow, too) = frames_at_once(reader.lines, counts), frames_by_line(reader, counts)
+    assert degrees is too is True
+    assert list(fast) == list(slow)
+    assert all((fast[name] == slow[name]).all() for name in slow)
+    commented = AMC.replace("thigh 90 0 0", "thigh 90 0 0  # bent")
+    assert frames_at_once(commented.splitlines(), counts) is None
+    assert read_amc(write(tmp_path / "two.amc", commented), skeleton)["thigh"].shape == (2, 3)
 
 
 def test_angles_may_be_radians(tmp_path, skeleton):

@@ -10,8 +10,8 @@ from geoequiv.errors import ConfigError, DataError
 from geoequiv.fields import act
 from geoequiv.groups import group
 from geoequiv.tasks.motion_capture import (
+    MIRROR,
     MIRRORED,
-    REFERENCES,
     Recording,
     bonds,
     cut_points,
@@ -22,6 +22,7 @@ from geoequiv.tasks.motion_capture import (
     walk,
     windows,
 )
+from geoequiv.tasks.protocols import PROTOCOLS
 from geoequiv.tasks.skeleton import Skeleton
 
 PARENTS = [-1, 0, 1, 2, 3, 4, 0, 6, 7, 8, 9, 0, 11, 12, 13, 14, 15, 13, 17, 18, 19, 20, 21, 20, 13, 24, 25, 26, 27, 28]
@@ -163,8 +164,22 @@ def test_the_mirror_keeps_the_skeleton():
     assert [int(i) for i in np.flatnonzero(swap == np.arange(31))] == [0, *range(11, 17)]
 
 
+def test_the_mirror_is_a_group_to_choose(tmp_path):
+    """It exchanges left and right and reflects x; the skeleton and the names of the joints stay as they are."""
+    packed(tmp_path)
+    task = run(tmp_path, train=40, val=6, test=6, dtype="float64")
+    inputs = task.splits["test"].inputs
+    moved = act(group(MIRROR).elements()[1], inputs, task.signature.inputs)
+    assert torch.equal(moved["joint"], inputs["joint"])
+    assert torch.equal(moved["bond"], inputs["bond"])
+    expected = inputs["pos"][:, list(MIRRORED)] * torch.tensor([-1.0, 1, 1])
+    torch.testing.assert_close(moved["pos"], expected)
+    assert group("SO(2)@y*" + MIRROR).nodes == 31
+
+
 def test_published_numbers_belong_to_published_ids():
-    assert set(REFERENCES) == {"mocap/walk/Δ30/200-600-600/mse", "mocap/run/Δ30/200-240-240/mse"}
+    published = {each.id for each in PROTOCOLS.values() if each.task.startswith("mocap") and each.references}
+    assert published == {"mocap/walk/Δ30/200-600-600/mse", "mocap/run/Δ30/200-240-240/mse"}
 
 
 def test_real_recordings():

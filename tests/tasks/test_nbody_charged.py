@@ -9,7 +9,8 @@ import torch
 from geoequiv.errors import ConfigError, DataError
 from geoequiv.tasks import charged_system
 from geoequiv.tasks.charged_system import DT, INPUT_STEP, TARGET_STEP, PairForces, advance, initial_states
-from geoequiv.tasks.nbody_charged import PUBLISHED, REFERENCES, charged, protocol_id, simulate
+from geoequiv.tasks.nbody_charged import charged, protocol_id, simulate
+from geoequiv.tasks.protocols import references_of
 
 SIZES = {"train": 60, "val": 1, "test": 1}
 
@@ -191,20 +192,21 @@ def test_single_precision_by_default(data_dir):
 
 def test_protocol_ids():
     sizes = {"train": 3000, "val": 2000, "test": 2000}
-    assert protocol_id("component", sizes, 43) == PUBLISHED == "nbody/charged/Δ1000/3000-2000-2000/mse"
+    assert protocol_id("component", sizes, 43) == "nbody/charged/Δ1000/3000-2000-2000/mse"
     assert protocol_id("isotropic", sizes, 43) == "nbody/charged-isotropic/Δ1000/3000-2000-2000/mse"
     assert protocol_id("component", {**sizes, "train": 500}, 43) == "nbody/charged/Δ1000/500-2000-2000/mse"
-    assert protocol_id("component", sizes, 7) == PUBLISHED + "/seed7"
+    assert protocol_id("component", sizes, 7) == "nbody/charged/Δ1000/3000-2000-2000/mse/seed7"
 
 
 def test_published_numbers_belong_to_the_published_protocol_only(component, isotropic):
     assert component.references == isotropic.references == ()
-    by_model = {reference.model: reference for reference in REFERENCES}
+    published = references_of("nbody/charged/Δ1000/3000-2000-2000/mse")
+    by_model = {reference.model: reference for reference in published}
     assert (by_model["EGNN"].value, by_model["EGNN"].state) == (0.0071, "P")
-    assert {reference.model for reference in REFERENCES if reference.state == "M"} == {
+    assert {reference.model for reference in published if reference.state == "M"} == {
         "CEGNN", "Canonicalization", "EGNO",
     }  # fmt: skip
-    assert all(reference.source for reference in REFERENCES)
+    assert all(reference.source for reference in published)
 
 
 def test_labels_of_the_component_variant_are_not_equivariant(component):

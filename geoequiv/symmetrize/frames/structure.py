@@ -73,6 +73,8 @@ def columns_of(
     for name, kind in side.items():
         values = fields[name].detach().double()
         items = len(layout.shape)
+        if kind.kind == "label":  # stays where nodes move: it tells places apart, and not nodes
+            continue
         if layout.is_ragged:
             if layout.on_nodes(values, 0, name, kind.per_graph):
                 whole = values.unsqueeze(0) if kind.kind == "adjacency" else values[layout.members(n)]

@@ -1,0 +1,88 @@
+"""Two elements: the identity, and one isometry of order two that exchanges nodes in pairs, such as left and right."""
+
+import re
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from geoequiv.errors import GroupError
+from geoequiv.groups.element import Element
+from geoequiv.groups.group import Group, fixes_origin
+
+EXCHANGE = re.compile(r"((?:\(\d+ \d+\))+)/(\d+)")
+
+
+@dataclass(frozen=True)
+class CoupledGroup(Group):
+    r"""A group {1, (R, p)}: space is moved and nodes are exchanged at once, never one without the other.
+
+    .. math:: (g x)_{p(i)} = R\, x_i, \qquad R^2 = 1, \quad p^2 = 1
+
+    The left–right symmetry of a body is one: mirrored, its left hand is a right hand.
+
+    Args:
+        isometry: the group of two elements {1, R}, such as Cs@x (the mirror x ↦ −x).
+        pairs: nodes that change places.
+        size: n, number of nodes.
+    """
+
+    isometry: Group
+    pairs: tuple[tuple[int, int], ...]
+    size: int
+
+    @property
+    def order(self) -> int:
+        return 2
+
+    @property
+    def nodes(self) -> int:
+        return self.size
+
+    @property
+    def is_proper(self) -> bool:
+        return self.isometry.is_proper
+
+    def elements(self) -> Element:
+        listed = self.isometry.elements()
+        permutation = torch.arange(self.size).repeat(2, 1)
+        for first, second in self.pairs:
+            permutation[1, first], permutation[1, second] = second, first
+        return Element(listed.linear, None, permutation)
+
+    def _draw(self, shape: tuple[int, ...], generator: torch.Generator | None) -> Element:
+        return self.elements()[torch.randint(0, 2, shape, generator=generator)]
+
+    def _holds(self, g: Element, tolerance: float) -> Tensor:
+        inside = torch.zeros(g.shape, dtype=torch.bool, device=g.linear.device)
+        listed = self.elements().to(g.linear)
+        assert listed.permutation is not None
+        for k in range(2):
+            near = (g.linear - listed.linear[k]).abs().amax((-1, -2)) <= tolerance
+            if g.permutation is not None and g.nodes != self.size:
+                continue
+            same = torch.arange(self.size).to(near.device) if g.permutation is None else g.permutation
+            inside = inside | (near & (same == listed.permutation[k]).all(-1))
+        return inside & fixes_origin(g, tolerance)
+
+
+def coupled(isometry: Group, exchange: str, name: str) -> CoupledGroup:
+    """The group of a name such as ``"Cs@x&(0 1)(2 3)/5"``, whose part behind the ``&`` is ``exchange``.
+
+    Raises:
+        GroupError: the isometries are not two, or the exchange cannot be read or names a node twice or one too many.
+    """
+    written = " ".join(exchange.split()).replace(") (", ")(").replace(" /", "/").replace("/ ", "/")
+    match = EXCHANGE.fullmatch(written)
+    if match is None:
+        raise GroupError(
+            f"'{name}': behind the & stand the pairs of nodes that change places, and the number of nodes, as in "
+            f"'Cs@x&(0 1)(2 3)/5'; got '{exchange}'."
+        )
+    if isometry.order != 2 or isometry.nodes is not None:
+        raise GroupError(f"'{name}': an exchange goes with a group of two isometries, such as Cs@x, not {isometry}.")
+    pairs = tuple((int(a), int(b)) for a, b in re.findall(r"\((\d+) (\d+)\)", match[1]))
+    size, used = int(match[2]), [node for pair in pairs for node in pair]
+    if len(set(used)) < len(used) or max(used) >= size:
+        raise GroupError(f"'{name}': each of the nodes 0 to {size - 1} may stand in one pair.")
+    return CoupledGroup(f"{isometry.name}&{written}", isometry.dim, isometry, pairs, size)

@@ -1,0 +1,83 @@
+"""Forces as minus the gradient of an energy."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from geoequiv.errors import SignatureError
+from geoequiv.fields import Side, Signature, call_model
+
+
+class Conservative(nn.Module):
+    r"""An energy model that gives forces as well.
+
+    .. math:: F_i = -\partial E / \partial x_i
+
+    The model sees the signature without the forces. While gradients are enabled, forces can be differentiated once more
+    (training on forces is a double backward pass); where they are switched off, as in evaluation, they are switched on
+    for the derivative alone.
+
+    Args:
+        model: predicts the energy; called with named inputs.
+        signature: with one input point and two outputs: one ``scalar per graph``, the energy, and one ``vector``, the
+            forces.
+
+    Raises:
+        SignatureError: for another signature.
+
+    Exactness: round-off; the field is conservative. Where the energy is invariant to a group of isometries, the forces
+    are equivariant to it: Φ claims what the model claims.
+    Reference: Chmiela et al. 2017; Schütt et al., SchNet, 2017, eq. 4.
+    """
+
+    def __init__(self, model: nn.Module, signature: Signature | str) -> None:
+        super().__init__()
+        self.model = model
+        self.signature = signature = Signature.parse(signature)
+        self.energy_signature = energy_signature(signature)
+        (self.energy,) = self.energy_signature.outputs
+        (self.forces,) = signature.outputs.of_kind("vector")
+        (self.point,) = signature.inputs.of_kind("point")
+
+    @property
+    def claims(self) -> str | None:
+        """The group that the model inside claims."""
+        return getattr(self.model, "claims", None)
+
+    def forward(self, **fields: Any) -> dict[str, Tensor]:
+        """Fields of the signature → energy and forces, by name."""
+        training = torch.is_grad_enabled()
+        with torch.inference_mode(False), torch.enable_grad():
+            fields = {
+                name: values.clone() if isinstance(values, Tensor) and values.is_inference() else values
+                for name, values in fields.items()
+            }
+            place = fields[self.point]
+            if not place.requires_grad:
+                place = place.detach().requires_grad_()
+            fields[self.point] = place.view_as(place)  # torch's counter of operations cannot hook a leaf under grad()
+            energy = call_model(self.model, self.energy_signature, fields)[self.energy]
+            (gradient,) = torch.autograd.grad(energy.sum(), place, create_graph=training)
+        return {self.energy: energy if training else energy.detach(), self.forces: -gradient}
+
+
+def energy_signature(signature: Signature | str) -> Signature:
+    """The signature of energy and forces without the forces.
+
+    Raises:
+        SignatureError: it is not one of an energy and forces.
+    """
+    signature = Signature.parse(signature)
+    outputs = signature.outputs
+    energies = [name for name in outputs.of_kind("scalar") if outputs[name].per_graph]
+    forces = outputs.of_kind("vector")
+    points = signature.inputs.of_kind("point")
+    ones = [signature.inputs[name].multiplicity for name in points]
+    ones += [outputs[name].multiplicity for name in (*energies, *forces)]
+    if (len(points), len(energies), len(forces), len(outputs)) != (1, 1, 1, 2) or set(ones) != {1}:
+        raise SignatureError(
+            "Forces as a gradient need one input point, an energy that is a scalar per graph, and forces that are a "
+            f"vector, such as 'pos: point -> energy: scalar per graph, forces: vector'; got '{signature}'."
+        )
+    return Signature(signature.inputs, Side(((energies[0], outputs[energies[0]]),)))

@@ -1,0 +1,242 @@
+"""Your own data as a task: arrays in an ``.npz`` file, or molecules in ``.xyz`` files (task ``files``)."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from geoequiv.errors import BatchError, ConfigError, DataError, unknown
+from geoequiv.fields import FieldType, Signature
+from geoequiv.groups import group
+from geoequiv.tasks.cache import checksum
+from geoequiv.tasks.energy_and_forces import force_field_head
+from geoequiv.tasks.mean_squared_error import MAE, MSE
+from geoequiv.tasks.normalisation import normalising_head
+from geoequiv.tasks.options import checked_choice, checked_dtype, checked_seed, checked_size
+from geoequiv.tasks.sources import Source, elements, located, part_of, read
+from geoequiv.tasks.task import Head, Split, Task
+from geoequiv.tasks.trajectory import species
+
+PARTS = ("train", "val", "test")
+METRICS = {"mse": MSE, "mae": MAE}
+LOSSES = {"mse": torch.nn.functional.mse_loss, "mae": torch.nn.functional.l1_loss}
+Array = NDArray[np.float64]
+Fields = dict[str, Array]
+
+
+def files(
+    data_dir: str | os.PathLike[str] | None = None,
+    *,
+    path: str,
+    signature: str,
+    train: int | None = None,
+    val: int | None = None,
+    test: int | None = None,
+    seed: int = 0,
+    symmetry: str = "E(3)",
+    metric: Literal["mse", "mae"] = "mse",
+    unit: str = "",
+    normalise: bool = True,
+    conservative: bool = False,
+    description: str = "",
+    dtype: torch.dtype | str = torch.float32,
+) -> Task:
+    """Your own point clouds: an .npz file of named arrays, an .xyz or .extxyz file, or a folder of these.
+
+    Every field of the signature is an array by its name, items first: points and vectors [n, N, 3], scalars [n, N, k]
+    or [n, N], scalars per graph [n, k] or [n]. A target is looked up as ``target_<name>`` first, so that inputs and
+    outputs can share a name. An input ``species: scalar*k`` that the file does not have is made of the elements
+    (``numbers``, ``z`` or ``nuclear_charges``, [N] or [n, N]), one-hot in the order of nuclear charge. Clouds of
+    different sizes are padded (``mask`` [n, N] in an .npz; .xyz by themselves), where all outputs are per graph.
+
+    A folder with ``train``, ``val`` and ``test`` (.npz, .xyz or .extxyz) has its splits; else items are shuffled by the
+    seed and dealt out.
+
+    Args:
+        data_dir: where a relative path is looked for if it is not in the current folder.
+        path: the file or folder.
+        signature: such as "pos: point, species: scalar*3 -> energy: scalar per graph, forces: vector".
+        train: items of the training set; None is all that the others leave.
+        val: items of the validation set; None is a tenth.
+        test: items of the test set; None is a tenth.
+        seed: of the shuffle.
+        symmetry: the group under which the labels are meant to be equivariant.
+        metric: mean squared or mean absolute error, over all components of all targets; the loss is the same.
+        unit: of the metric, for the leaderboard.
+        normalise: whether models work in units fitted on the training split: points, vectors (see `scales_of`), and
+            scalar outputs, which are then relative to their training mean.
+        conservative: whether the vector output is minus the gradient of the scalar per graph (see `Conservative`).
+        description: for the leaderboard's header.
+        dtype: of the task's tensors.
+
+    Raises:
+        ConfigError: an option that cannot be, or more items than there are.
+        DataError: files that are missing, cannot be read, or lack a field (what they have is listed).
+        SignatureError: a signature that cannot be read, or that `symmetry` cannot act on.
+    """
+    parsed = Signature.parse(signature)
+    parsed.check_group(group(symmetry))
+    kind, dtype, seed = checked_choice("metric", metric, tuple(LOSSES)), checked_dtype(dtype), checked_seed(seed)
+    place = located(path, data_dir)
+    given = {part: found for part in PARTS if (found := part_of(place, part))}
+    if given and len(given) < len(PARTS):
+        raise DataError(f"{place} holds {[file.name for file in given.values()]}: give all of {', '.join(PARTS)}.")
+    sizes = dict(zip(PARTS, (train, val, test), strict=True))
+    if given:
+        sources = {part: read(file) for part, file in given.items()}
+        kinds = elements(sources.values())
+        fields = {part: fields_of(source, parsed, kinds) for part, source in sources.items()}
+        rows = {part: np.arange(cut(part, sizes[part], len_of(fields[part]))) for part in PARTS}
+    else:
+        source = read(place)
+        whole = fields_of(source, parsed, elements([source]))
+        fields, rows = dict.fromkeys(PARTS, whole), drawn(sizes, len_of(whole), seed)
+    arrays = {f"{part}_{name}": array[rows[part]] for part in PARTS for name, array in fields[part].items()}
+    if "mask" in fields["train"] and not all(each.per_graph for each in parsed.outputs.values()):
+        raise DataError(
+            f"{place} has clouds of different sizes. Padding would count in the loss of outputs that live on nodes: "
+            "give clouds of one size, or outputs per graph."
+        )
+    scalars = [name for name, each in parsed.outputs.items() if each.is_scalar] if normalise else []
+    zeros = {name: float(arrays[f"train_target {name}"].mean()) for name in scalars}
+    splits = {part: split_of(arrays, part, parsed, zeros, dtype) for part in PARTS}
+    sum_of_all = checksum({**arrays, "signature": np.array(str(parsed))})
+    counts = "-".join(str(len(rows[part])) for part in PARTS)
+    shuffled = f"/seed{seed}" if seed and not given else ""
+    return Task(
+        name="files",
+        protocol=f"files/{place.stem}/{sum_of_all[:8]}/{counts}/{kind}{shuffled}",
+        description=description or f"{place.name}: {len(arrays)} arrays, the data of a user.",
+        signature=parsed,
+        symmetry=group(symmetry).name,
+        splits=splits,
+        loss=LOSSES[kind],
+        metric=replace(METRICS[kind], unit=unit),
+        references=(),
+        checksum=sum_of_all,
+        citation="",
+        head=head_of(parsed, splits["train"], zeros, normalise, conservative),
+    )
+
+
+def fields_of(source: Source, signature: Signature, kinds: NDArray[np.int64]) -> Fields:
+    """Inputs by name, targets as "target <name>", and "mask" where clouds are padded; items first.
+
+    Raises:
+        DataError: a field is missing, has another shape than its type, or another number of items than the first.
+    """
+    found: Fields = {}
+    masks: list[NDArray[np.bool_]] = []
+
+    def take(key: str, name: str, kind: FieldType) -> None:
+        array, real = source.get(name)
+        masks.extend([real] if real is not None else [])
+        found[key] = shaped(array, kind, name, source.path)
+
+    for name, kind in signature.inputs.items():
+        if name in source.names:
+            take(name, name, kind)
+    items = max((len(array) for array in found.values()), default=0)
+    for name, kind in signature.inputs.items():
+        if name not in found:
+            found[name] = one_hot(source, name, kind, kinds, items)
+    for name, kind in signature.outputs.items():
+        stored = f"target_{name}" if f"target_{name}" in source.names else name
+        if stored not in source.names or (stored == name and name in signature.inputs):
+            wanted = f"target_{name}" if name in signature.inputs else name
+            raise DataError(f"{source.path}: {unknown('array', wanted, source.names)}")
+        take(f"target {name}", stored, kind)
+    lengths = {name: len(array) for name, array in found.items()}
+    if len(set(lengths.values())) > 1:
+        raise DataError(f"{source.path}: all fields need equally many items, got {lengths}.")
+    bad = [name for name, array in found.items() if not np.isfinite(array).all()]
+    if bad:
+        item = int(np.flatnonzero(~np.isfinite(found[bad[0]]).reshape(items, -1).all(1))[0])
+        raise DataError(f"{source.path}: '{bad[0]}' is not finite, first in item {item}.")
+    if masks:
+        found["mask"] = masks[0]  # type: ignore[assignment]
+    return found
+
+
+def one_hot(source: Source, name: str, kind: FieldType, kinds: NDArray[np.int64], items: int) -> Array:
+    """The field ``species`` out of the elements: ``[items, N, kinds]``; DataError for any other missing field."""
+    charges = source.charges()
+    if name != "species" or kind.kind != "scalar" or charges is None:
+        raise DataError(f"{source.path}: {unknown('array', name, source.names)}")
+    if kind.multiplicity != len(kinds):
+        symbols = species(kinds)[1]
+        raise DataError(
+            f"{source.path} has {len(kinds)} elements ({', '.join(symbols)}): write species: scalar*{len(kinds)}."
+        )
+    hot = (charges[..., None] == kinds).astype(np.float64)
+    return np.broadcast_to(hot, (items, *hot.shape[-2:])) if charges.ndim == 1 else hot
+
+
+def shaped(array: Array, kind: FieldType, name: str, where: Path) -> Array:
+    """An array with the trailing axes of its type; numbers per node or graph may come without theirs."""
+    if kind.is_scalar:
+        axes = 2 if kind.per_graph else 3
+        array = array[..., None] if array.ndim == axes - 1 and kind.multiplicity == 1 else array
+        if array.ndim != axes or array.shape[-1] != kind.multiplicity:
+            wanted = f"[n, {kind.multiplicity}]" if kind.per_graph else f"[n, N, {kind.multiplicity}]"
+            raise DataError(f"{where}: '{name}' is a {kind}: expected shape {wanted}, got {list(array.shape)}.")
+        return array
+    try:
+        trailing = kind.trailing(torch.from_numpy(np.ascontiguousarray(array)), 3, name)
+    except BatchError as error:
+        raise DataError(f"{where}: {error}") from error
+    if array.ndim - trailing != (1 if kind.per_graph else 2):
+        wanted = "[n, …]" if kind.per_graph else "[n, N, …]"
+        raise DataError(f"{where}: '{name}' is a {kind}: expected shape {wanted}, got {list(array.shape)}.")
+    return array
+
+
+def len_of(fields: Fields) -> int:
+    """Number of items."""
+    return len(next(iter(fields.values())))
+
+
+def cut(part: str, size: int | None, there: int) -> int:
+    """Size of a split that the files give."""
+    return there if size is None else checked_size(part, size, there, "what the file of this split holds")
+
+
+def drawn(sizes: Mapping[str, int | None], items: int, seed: int) -> dict[str, NDArray[np.int64]]:
+    """Items of each split, shuffled; ConfigError if there are fewer than the splits ask for."""
+    if items < len(PARTS):
+        raise ConfigError(f"There are {items} items, and each of {', '.join(PARTS)} needs one.")
+    tenth = max(items // 10, 1)
+    counts = {part: tenth if sizes[part] is None else sizes[part] for part in ("val", "test")}
+    counts = {part: checked_size(part, size, items, "the number of items") for part, size in counts.items()}
+    left = items - sum(counts.values())
+    counts["train"] = max(left, 0) if sizes["train"] is None else checked_size("train", sizes["train"], items, "items")
+    if sum(counts.values()) > items or counts["train"] == 0:
+        raise ConfigError(f"The splits {counts} need more than the {items} items that there are.")
+    order = np.random.default_rng(seed).permutation(items)
+    ends = np.cumsum([counts[part] for part in PARTS])
+    return {part: order[end - counts[part] : end] for part, end in zip(PARTS, ends, strict=True)}
+
+
+def split_of(
+    arrays: Mapping[str, Array], part: str, signature: Signature, zeros: Mapping[str, float], dtype: torch.dtype
+) -> Split:
+    """Tensors of one split."""
+    inputs = {name: torch.from_numpy(arrays[f"{part}_{name}"].copy()).to(dtype) for name in signature.inputs}
+    if f"{part}_mask" in arrays:
+        inputs["mask"] = torch.from_numpy(arrays[f"{part}_mask"])
+    targets = {name: arrays[f"{part}_target {name}"] - zeros.get(name, 0.0) for name in signature.outputs}
+    return Split(inputs, {name: torch.from_numpy(target).to(dtype) for name, target in targets.items()})
+
+
+def head_of(
+    signature: Signature, train: Split, zeros: Mapping[str, float], normalise: bool, conservative: bool
+) -> Head | None:
+    """Units of the model, and the derivative."""
+    if conservative:
+        return force_field_head(signature, train, next(iter(zeros.values()), 0.0), gradient=True)
+    return normalising_head(signature, train, zeros) if normalise else None

@@ -1,0 +1,236 @@
+"""Energies and forces of revised MD17 (task ``md17/forces``)."""
+
+import bz2
+import os
+import tarfile
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from geoequiv.errors import DataError
+from geoequiv.fields import Signature
+from geoequiv.tasks.cache import checksum, data_directory
+from geoequiv.tasks.energy_and_forces import FORCE_MAE, FURTHER, energy_force_loss, force_field_head
+from geoequiv.tasks.official import OfficialFile, find, obtain
+from geoequiv.tasks.options import checked_choice, checked_dtype, checked_size
+from geoequiv.tasks.protocols import CITATIONS, references_of
+from geoequiv.tasks.task import Split, Task
+from geoequiv.tasks.trajectory import Trajectory, read_trajectory, species
+
+NAME = "md17/forces"
+MOLECULES = (
+    "aspirin", "azobenzene", "benzene", "ethanol", "malonaldehyde", "naphthalene", "paracetamol", "salicylic",
+    "toluene", "uracil",
+)  # fmt: skip
+SPLITS = 5
+TRAIN, TEST = 1000, 1000  # frames of each official split
+VALIDATION = 50  # of the training frames, the last ones
+ARCHIVE = OfficialFile(
+    "rmd17.tar.bz2",
+    "https://archive.materialscloud.org/record/file?filename=rmd17.tar.bz2&record_id=466",
+    None,
+    "CC0; cite Christensen & von Lilienfeld 2020.",
+)
+Frames = tuple[Trajectory, NDArray[np.int64]]  # of one molecule, and which of them
+
+
+def forces(
+    data_dir: str | os.PathLike[str] | None = None,
+    *,
+    molecule: str = "ethanol",
+    split: int = 1,
+    forces: Literal["gradient", "direct"] = "gradient",
+    train: int = TRAIN - VALIDATION,
+    val: int = VALIDATION,
+    test: int = TEST,
+    energy_weight: float = 0.01,
+    force_weight: float = 1.0,
+    dtype: torch.dtype | str = torch.float32,
+) -> Task:
+    """Revised MD17: energies and forces of one molecule at DFT, from 1000 frames of a long trajectory at 500 K.
+
+    Inputs pos [n, N, 3] (Å) and species [n, N, kinds], one-hot; targets energy [n, 1], in kcal/mol, relative to the
+    mean of the training frames (so that float32 resolves it: totals are of the order of −10⁵), and forces [n, N, 3], in
+    kcal/mol/Å. The five splits are the official ones; the last ``val`` of their training frames validate, the first
+    ``train`` train.
+
+    With ``forces="gradient"`` the model (symmetrized or not) predicts energies, and forces are their gradient; with
+    ``"direct"`` it predicts both. Energies are in units of the root mean square of a force component times 1 Å inside
+    the model; with direct forces, in units of their own standard deviation.
+
+    Args:
+        data_dir: searched, with its folder ``rmd17`` and those of the archive inside, for ``rmd17_<molecule>.npz`` with
+            ``index_train_0K.csv`` and ``index_test_0K.csv``, or for ``rmd17_<molecule>_train_0K.npz`` and
+            ``…_test_0K.npz``; else $GEOEQUIV_DATA, else ~/.cache/geoequiv. The official archive is downloaded into
+            ``rmd17`` if they are nowhere.
+        molecule: aspirin, azobenzene, benzene, ethanol, malonaldehyde, naphthalene, paracetamol, salicylic, toluene or
+            uracil.
+        split: 1 … 5.
+        forces: how a model gives forces; no part of the protocol.
+        train: items of the training set, of the first 950.
+        val: items of the validation set.
+        test: items of the test set.
+        energy_weight: of the squared error of the energy, (kcal/mol)², in the loss; SchNet's.
+        force_weight: of the squared error of the force on an atom, (kcal/mol/Å)², in the loss.
+        dtype: of the task's tensors.
+
+    Raises:
+        ConfigError: unknown molecule or option, a size that the split cannot give.
+        DataError: files that are missing and cannot be fetched, or that cannot be read.
+
+    Reference:
+        Christensen & von Lilienfeld, "On the role of gradients for machine learning of molecular energies and forces",
+        2020, for data and splits; Schütt et al., SchNet, 2017, for the loss; Batzner et al., NequIP, 2022, for 950/50.
+    """
+    molecule = checked_choice("molecule", molecule, MOLECULES)
+    split = checked_size("split", split, SPLITS, "there are five official splits")
+    mode = checked_choice("way of giving forces", forces, ("gradient", "direct"))
+    dtype = checked_dtype(dtype)
+    sizes = {
+        "train": checked_size("train", train, TRAIN - 1, "the official training frames, less those that validate"),
+        "val": checked_size("val", val, TRAIN - train, "the official training frames that do not train"),
+        "test": checked_size("test", test, TEST, "the official test frames"),
+    }
+    learn, held_out = load(data_directory(data_dir), molecule, split)
+    for (trajectory, rows), needed in ((learn, sizes["train"] + sizes["val"]), (held_out, sizes["test"])):
+        if len(rows) < needed:
+            raise DataError(f"The split of {trajectory.path} has {len(rows)} frames; {needed} are needed.")
+    parts = {
+        "train": (learn[0], learn[1][: sizes["train"]]),
+        "val": (learn[0], learn[1][len(learn[1]) - sizes["val"] :]),
+        "test": (held_out[0], held_out[1][: sizes["test"]]),
+    }
+    arrays = {
+        f"{name}_{field}": array[rows]
+        for name, (trajectory, rows) in parts.items()
+        for field, array in fields_of(trajectory).items()
+    }
+    zero = float(arrays["train_energy"].mean())
+    kinds, symbols = species(learn[0].charges)
+    splits = {name: split_of(arrays, name, zero, kinds, dtype) for name in sizes}
+    signature = Signature.parse(
+        f"pos: point, species: scalar*{len(symbols)} -> energy: scalar per graph, forces: vector"
+    )
+    identity = protocol_id(molecule, split, sizes)
+    return Task(
+        name=NAME,
+        protocol=identity,
+        description=(
+            f"Revised MD17 (DFT, 500 K), {molecule} ({', '.join(symbols)}), official split {split}, the last "
+            f"{sizes['val']} training frames for validation: mean absolute error of force components. Energies are "
+            f"relative to {zero:.4f} kcal/mol, the mean of the training frames."
+        ),
+        signature=signature,
+        symmetry="E(3)",
+        splits=splits,
+        loss=energy_force_loss(energy_weight, force_weight),
+        metric=FORCE_MAE,
+        references=references_of(identity),
+        checksum=checksum(arrays),
+        citation=CITATIONS["rmd17"],
+        head=force_field_head(signature, splits["train"], zero, gradient=mode == "gradient"),
+        further=FURTHER,
+    )
+
+
+def protocol_id(molecule: str, split: int, sizes: dict[str, int]) -> str:
+    """md17/forces/aspirin/split1/950-50-1000/force_mae."""
+    return f"{NAME}/{molecule}/split{split}/{'-'.join(str(size) for size in sizes.values())}/force_mae"
+
+
+def fields_of(trajectory: Trajectory) -> dict[str, NDArray[np.float64]]:
+    """pos, energy and forces of all frames; DataError if the file lacks the last two."""
+    if trajectory.energies is None or trajectory.forces is None:
+        raise DataError(f"{trajectory.path} must hold energies [T] and forces [T, N, 3].")
+    for name, array in (("energies", trajectory.energies), ("forces", trajectory.forces)):
+        if not np.isfinite(array).all():
+            raise DataError(f"{trajectory.path}: {name} are not finite.")
+    return {"pos": trajectory.positions, "energy": trajectory.energies[:, None], "forces": trajectory.forces}
+
+
+def split_of(
+    arrays: dict[str, NDArray[np.float64]], name: str, zero: float, kinds: NDArray[np.float64], dtype: torch.dtype
+) -> Split:
+    """Tensors of one split."""
+    pos, energy, force = (torch.from_numpy(arrays[f"{name}_{field}"]) for field in ("pos", "energy", "forces"))
+    return Split(
+        inputs={
+            "pos": pos.to(dtype),
+            "species": torch.from_numpy(kinds).to(dtype).expand(len(pos), *kinds.shape),
+        },
+        targets={"energy": (energy - zero).to(dtype), "forces": force.to(dtype)},
+    )
+
+
+def load(folder: Path, molecule: str, split: int) -> tuple[Frames, Frames]:
+    """Training and test frames of an official split, in the order of the split."""
+    home = folder / "rmd17"
+    places = [home, home / "rmd17" / "npz_data", home / "npz_data", folder]
+    cut = [find(f"rmd17_{molecule}_{part}_{split:02d}.npz", places) for part in ("train", "test")]
+    if all(cut):
+        learn, held_out = (read_trajectory(path) for path in cut if path)
+        return (learn, np.arange(len(learn.positions))), (held_out, np.arange(len(held_out.positions)))
+    names = {"data": f"rmd17_{molecule}.npz"}
+    names |= {part: f"index_{part}_{split:02d}.csv" for part in ("train", "test")}
+    indices = [home, home / "rmd17" / "splits", home / "splits", folder]
+    found = {part: find(name, places if part == "data" else indices) for part, name in names.items()}
+    if not all(found.values()):
+        unpack(obtain(ARCHIVE, home), home, tuple(names.values()))
+        found = {part: find(name, [home]) for part, name in names.items()}
+    data, train, test = (path for path in found.values() if path)
+    trajectory = read_trajectory(data)
+    return (
+        (trajectory, read_index(train, len(trajectory.positions))),
+        (trajectory, read_index(test, len(trajectory.positions))),
+    )
+
+
+def read_index(path: Path, frames: int) -> NDArray[np.int64]:
+    """Frame numbers of a split, one a line.
+
+    Raises:
+        DataError: it cannot be read, or names a frame that is not there.
+    """
+    try:
+        index = np.loadtxt(path, dtype=np.float64, ndmin=1).astype(np.int64)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} must hold one frame number a line: {error}.") from error
+    if not len(index):
+        raise DataError(f"{path} names no frames.")
+    if index.min() < 0 or index.max() >= frames:
+        raise DataError(f"{path} names frames {index.min()} to {index.max()}, and the trajectory has {frames}.")
+    return index
+
+
+def unpack(archive: Path, folder: Path, names: tuple[str, ...]) -> None:
+    """Take single files out of the official archive into a folder, whatever folders they lie in there.
+
+    Raises:
+        DataError: the archive cannot be read, or lacks one of them, or the folder cannot be written (disk full).
+    """
+    missing = set(names)
+    try:
+        with bz2.open(archive) as stream, tarfile.open(fileobj=stream, mode="r|") as members:
+            for member in members:
+                name = Path(member.name).name
+                content = members.extractfile(member) if name in missing and member.isfile() else None
+                if content is not None:
+                    part = folder / f"{name}.part"
+                    with open(part, "wb") as out:
+                        while block := content.read(1 << 20):
+                            out.write(block)
+                    part.replace(folder / name)
+                    missing.discard(name)
+                if not missing:
+                    return
+    except (OSError, EOFError, tarfile.TarError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise DataError(
+                f"Unpacking {archive} into {folder} stopped: {error.strerror}. Free space or name another folder "
+                "(data_dir=…), and run again."
+            ) from error
+        raise DataError(f"{archive} cannot be unpacked ({type(error).__name__}: {error}): delete it.") from error
+    raise DataError(f"{archive} does not hold {sorted(missing)}.")

@@ -1,0 +1,79 @@
+"""Where a user's data comes from: ``.npz`` files of named arrays, ``.xyz`` files, folders of these."""
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geoequiv.errors import DataError
+from geoequiv.tasks.cache import UNREADABLE
+from geoequiv.tasks.xyz import ENDINGS, read_frames, stacked
+
+CHARGES = ("numbers", "z", "nuclear_charges")  # names under which files have the elements
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """What one file or folder holds: names, and a function from a name to its array and to which rows are real."""
+
+    path: Path
+    names: tuple[str, ...]
+    get: Callable[[str], tuple[Array, NDArray[np.bool_] | None]]
+
+    def charges(self) -> Array | None:
+        """Nuclear charges [N] or [n, N], if the source has them; 0 where a cloud is padded."""
+        return next((self.get(name)[0] for name in CHARGES if name in self.names), None)
+
+
+def located(path: str, data_dir: str | os.PathLike[str] | None) -> Path:
+    """The path as it is, or inside the data folder; DataError if it is in neither place."""
+    places = [Path(path).expanduser(), *([Path(data_dir) / path] if data_dir else [])]
+    found = next((place for place in places if place.exists()), None)
+    if found is None:
+        raise DataError(f"There is no {' nor '.join(str(place) for place in places)}: path must be a file or a folder.")
+    return found
+
+
+def part_of(place: Path, part: str) -> Path | None:
+    """The file of one split in a folder, if it is there."""
+    return next((f for end in (".npz", *ENDINGS) if (f := place / f"{part}{end}").is_file()), None)
+
+
+def read(path: Path) -> Source:
+    """A file, or all .xyz files of a folder one after the other.
+
+    Raises:
+        DataError: none is there, it is of another kind, or it cannot be read.
+    """
+    if path.suffix == ".npz":
+        return read_npz(path)
+    found = sorted(p for p in path.iterdir() if p.suffix in ENDINGS) if path.is_dir() else [path]
+    if not found or any(each.suffix not in ENDINGS for each in found):
+        what = "holds no .xyz or .extxyz file, nor train, val and test" if path.is_dir() else "is none of them"
+        raise DataError(f"{path} {what}. A task is made of .npz, .xyz or .extxyz files.")
+    frames = [frame for each in found for frame in read_frames(each)]
+    names = tuple(name for name in frames[0] if all(name in frame for frame in frames))
+    return Source(path, names, lambda name: stacked(frames, name, path))
+
+
+def read_npz(path: Path) -> Source:
+    """Named arrays; DataError if they cannot be read, or are pickled objects."""
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        numbers = {name: array.astype(np.float64) for name, array in arrays.items() if array.dtype.kind in "fiub"}
+    except UNREADABLE as error:
+        raise DataError(f"{path} cannot be read ({type(error).__name__}: {error}).") from error
+    mask = numbers.pop("mask", None)
+    return Source(path, tuple(numbers), lambda name: (numbers[name], None if mask is None else mask > 0))
+
+
+def elements(sources: Iterable[Source]) -> NDArray[np.int64]:
+    """The nuclear charges that occur, in order."""
+    found = [charges.astype(np.int64).ravel() for source in sources if (charges := source.charges()) is not None]
+    kinds = np.unique(np.concatenate(found)) if found else np.zeros(0, dtype=np.int64)
+    return kinds[kinds > 0]

@@ -1,0 +1,172 @@
+"""Forces as a gradient: by hand, against finite differences, differentiated again, wrapped; changes of units."""
+
+import pytest
+import torch
+from torch import nn
+
+import geoequiv as ge
+from geoequiv.errors import SignatureError
+from geoequiv.models import GNN
+from geoequiv.models.conservative import Conservative, energy_signature
+from geoequiv.models.scaled import Scaled
+
+SIGNATURE = "pos: point, kind: scalar*2 -> energy: scalar per graph, forces: vector"
+ENERGY = "pos: point, kind: scalar*2 -> energy: scalar per graph"
+
+
+class Springs(nn.Module):
+    """E = k/2 Σ_{i<j} ‖x_i − x_j‖², whose forces are known."""
+
+    claims = "E(3)"
+
+    def __init__(self):
+        super().__init__()
+        self.k = nn.Parameter(torch.tensor(2.0, dtype=torch.float64))
+
+    def forward(self, pos, kind):
+        gap = pos.unsqueeze(-2) - pos.unsqueeze(-3)
+        return self.k / 4 * gap.square().sum((-1, -2, -3))[..., None]
+
+
+def clouds(items=3, nodes=4, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    pos = torch.randn(items, nodes, 3, generator=generator, dtype=torch.float64)
+    return {"pos": pos, "kind": torch.rand(items, nodes, 2, generator=generator, dtype=torch.float64)}
+
+
+def test_forces_of_springs_by_hand():
+    inputs = clouds()
+    outputs = Conservative(Springs(), SIGNATURE)(**inputs)
+    pos = inputs["pos"]
+    expected = -2.0 * (4 * pos - pos.sum(1, keepdim=True))
+    torch.testing.assert_close(outputs["forces"], expected)
+    assert outputs["energy"].shape == (3, 1)
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_forces_are_the_finite_difference_of_the_energy(wrapped):
+    torch.manual_seed(0)
+    model = GNN(ENERGY, width=8, depth=2).double()
+    inner = ge.FrameAveraging(model, ENERGY, "E(3)") if wrapped else model
+    field = Conservative(inner, SIGNATURE).eval()
+    inputs = clouds(items=2)
+    with torch.no_grad():
+        forces = field(**inputs)["forces"]
+        step = 1e-5
+        for node, axis in ((0, 0), (3, 2)):
+            shift = torch.zeros_like(inputs["pos"])
+            shift[:, node, axis] = step
+            ahead, behind = (
+                field(**{**inputs, "pos": inputs["pos"] + sign * shift})["energy"][:, 0] for sign in (1, -1)
+            )
+            torch.testing.assert_close(-(ahead - behind) / (2 * step), forces[:, node, axis], atol=1e-7, rtol=1e-5)
+    assert not forces.requires_grad
+    if wrapped:
+        ge.testing.assert_equivariant(field, inputs, SIGNATURE, "E(3)", tolerance=1e-9)
+
+
+def test_training_on_forces_reaches_the_weights():
+    """The gradient of a loss on forces alone, against a finite difference in a weight."""
+    torch.manual_seed(0)
+    field = Conservative(Scaled(GNN(ENERGY, width=6, depth=1).double(), ENERGY, outputs={"energy": 3.0}), SIGNATURE)
+    inputs = clouds(items=2)
+    weight = next(field.parameters())
+
+    def loss():
+        return field(**inputs)["forces"].square().mean()
+
+    (slope,) = torch.autograd.grad(loss(), weight)
+    with torch.no_grad():
+        values = []
+        for sign in (1, -1):
+            weight[0, 0] += sign * 1e-6
+            values.append(float(loss()))
+            weight[0, 0] -= sign * 1e-6
+    assert slope[0, 0] != 0
+    assert (values[0] - values[1]) / 2e-6 == pytest.approx(float(slope[0, 0]), rel=1e-4, abs=1e-10)
+
+
+def test_forces_where_gradients_are_off():
+    field = Conservative(Springs(), SIGNATURE)
+    inputs = clouds()
+    here = field(**inputs)["forces"].detach()
+    for off in (torch.no_grad, torch.inference_mode):
+        with off():
+            same = {name: values.clone() for name, values in inputs.items()}
+            assert torch.equal(field(**same)["forces"], here)
+
+
+def test_positions_of_the_caller_stay_in_the_graph():
+    inputs = clouds(items=1)
+    inputs["pos"].requires_grad_()
+    forces = Conservative(Springs(), SIGNATURE)(**inputs)["forces"]
+    (row,) = torch.autograd.grad(forces[0, 0, 0], inputs["pos"])
+    assert row[0, 0, 0] == pytest.approx(-2.0 * 3)  # a column of the Hessian: −k (N − 1)
+
+
+def test_operations_can_be_counted_through_modules_that_see_positions():
+    from geoequiv.bench.cost import cost
+
+    energy = ge.FrameAveraging(GNN(ENERGY, width=4, depth=1).double(), ENERGY, "E(3)", frame="learned").double()
+    counted = cost(Conservative(energy, SIGNATURE), SIGNATURE, clouds(), 3)
+    assert counted.backward > counted.forward > 0
+
+
+def test_it_claims_what_the_energy_claims():
+    assert Conservative(Scaled(Springs(), ENERGY), SIGNATURE).claims == "E(3)"
+    assert Conservative(GNN(ENERGY, width=4, depth=1), SIGNATURE).claims is None
+
+
+@pytest.mark.parametrize(
+    "signature",
+    [
+        "pos: point -> energy: scalar, forces: vector",
+        "pos: point -> forces: vector",
+        "pos: point, at: point -> energy: scalar per graph, forces: vector",
+        "pos: point -> energy: scalar per graph, forces: vector, more: scalar",
+        "pos: point -> energy: scalar*2 per graph, forces: vector",
+    ],
+)
+def test_other_signatures_are_refused(signature):
+    with pytest.raises(SignatureError, match="Forces as a gradient need one input point"):
+        energy_signature(signature)
+
+
+def test_scales_divide_and_multiply():
+    signature = "pos: point, vel: vector -> pos: point"
+
+    class Sum(nn.Module):
+        def forward(self, pos, vel):
+            return pos + vel
+
+    model = Scaled(Sum(), signature, {"pos": 2.0, "vel": 4.0}, {"pos": 2.0})
+    pos, vel = torch.randn(2, 3, 3), torch.randn(2, 3, 3)
+    torch.testing.assert_close(model(pos=pos, vel=vel)["pos"], 2 * (pos / 2 + vel / 4))
+    ge.testing.assert_equivariant(model, {"pos": pos, "vel": vel}, signature, "E(3)", tolerance=1e-5)
+
+
+def test_scales_are_in_the_checkpoint():
+    signature = "pos: point, vel: vector -> energy: scalar per graph"
+    model = Scaled(nn.Linear(1, 1), signature, {"vel": 4.0}, {"energy": 3.0}, {"energy": -123456.789012})
+    state = model.state_dict()
+    assert {name for name in state if not name.startswith("model.")} == {
+        "input_scale_vel", "output_scale_energy", "zero_energy",
+    }  # fmt: skip
+    other = Scaled(nn.Linear(1, 1), signature, {"vel": 1.0}, {"energy": 1.0}, {"energy": 0.0})
+    other.load_state_dict(state)
+    assert float(other.scale("output", "energy")) == 3.0
+    assert float(other.zero_energy) == -123456.789012
+
+
+@pytest.mark.parametrize(
+    ("scales", "message"),
+    [
+        ({"inputs": {"ps": 1.0}}, "Unknown input 'ps'. Did you mean 'pos'"),
+        ({"inputs": {"pos": 0.0}}, "must be positive, got 0.0"),
+        ({"inputs": {"pos": 2.0}}, "translate together and need one scale"),
+        ({"zeros": {"energy": 0.0}}, "Unknown output 'energy'"),
+    ],
+)
+def test_scales_that_cannot_be(scales, message):
+    with pytest.raises(SignatureError, match=message):
+        Scaled(nn.Linear(1, 1), "pos: point -> pos: point", **scales)

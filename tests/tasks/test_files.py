@@ -1,0 +1,229 @@
+"""A user's own files as a task: fields by name, elements, sizes, given splits, and everything that can be wrong."""
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from geoequiv.bench.suite import read_suite
+from geoequiv.errors import BatchError, ConfigError, DataError, SignatureError
+from geoequiv.models import EGNN
+from geoequiv.models.conservative import Conservative
+from geoequiv.models.scaled import Scaled
+from geoequiv.tasks.files import files
+
+MOVING = "pos: point, vel: vector, charge: scalar -> pos: point"
+FIELD = "pos: point, species: scalar*3 -> energy: scalar per graph, forces: vector"
+
+
+def arrays_of(items=40, seed=0):
+    rng = np.random.default_rng(seed)
+    return {
+        "pos": 5 * rng.normal(size=(items, 4, 3)),
+        "vel": 0.1 * rng.normal(size=(items, 4, 3)),
+        "charge": rng.choice([-1, 1], size=(items, 4)),
+        "target_pos": 5 * rng.normal(size=(items, 4, 3)),
+        "z": np.array([8, 1, 6, 1]),
+        "energy": -5000 + rng.normal(size=items),
+        "forces": 20 * rng.normal(size=(items, 4, 3)),
+        "name": np.array(["molecule"] * items),
+    }
+
+
+def saved(folder, name="mine.npz", seed=0, items=40, **changes):
+    arrays = {k: v for k, v in (arrays_of(items, seed) | changes).items() if v is not None}
+    np.savez(folder / name, **arrays)
+    return arrays
+
+
+def test_named_arrays_become_a_task(tmp_path):
+    arrays = saved(tmp_path)
+    task = files(path=str(tmp_path / "mine.npz"), signature=MOVING, train=20, val=10, test=10, dtype="float64")
+    assert task.protocol.startswith("files/mine/")
+    assert task.protocol.endswith("/20-10-10/mse")
+    used = []
+    for split in task.splits.values():
+        for i in range(len(split)):
+            item = int(np.abs(arrays["pos"] - split.inputs["pos"][i].numpy()).sum((1, 2)).argmin())
+            used.append(item)
+            np.testing.assert_array_equal(split.targets["pos"][i], arrays["target_pos"][item])
+            np.testing.assert_array_equal(split.inputs["charge"][i, :, 0], arrays["charge"][item])
+    assert sorted(used) == list(range(40))
+    model = task.finished(EGNN(task.model_signature, width=4, depth=1).double())
+    assert isinstance(model, Scaled)
+    assert model(**task.splits["val"].inputs)["pos"].shape == (10, 4, 3)
+    again, other = (
+        files(path=str(tmp_path / "mine.npz"), signature=MOVING, train=20, val=10, test=10, seed=seed)
+        for seed in (0, 1)
+    )
+    assert again.protocol == task.protocol != other.protocol
+
+
+def test_energies_and_forces_with_elements_by_charge(tmp_path):
+    arrays = saved(tmp_path)
+    task = files(tmp_path, path="mine.npz", signature=FIELD, conservative=True, metric="mae", unit="eV")
+    assert {name: len(split) for name, split in task.splits.items()} == {"train": 32, "val": 4, "test": 4}
+    assert (task.metric.name, task.metric.unit) == ("mae", "eV")
+    assert task.splits["test"].inputs["species"][0].tolist() == [[0, 0, 1], [1, 0, 0], [0, 1, 0], [1, 0, 0]]
+    assert float(task.splits["train"].targets["energy"].mean()) == pytest.approx(0, abs=1e-4)
+    model = task.finished(EGNN(task.model_signature, width=4, depth=1))
+    assert isinstance(model, Conservative)
+    zero = float(model.model.zero_energy)
+    assert abs(zero - arrays["energy"].mean()) < 0.5
+    assert model(**task.splits["test"].inputs)["forces"].shape == (4, 4, 3)
+
+
+def test_given_splits_are_kept(tmp_path):
+    parts = {}
+    for k, part in enumerate(("train", "val", "test")):
+        parts[part] = saved(tmp_path, f"{part}.npz", seed=k, items=5 + k)
+    task = files(path=str(tmp_path), signature=MOVING, test=6, dtype="float64")
+    assert {name: len(split) for name, split in task.splits.items()} == {"train": 5, "val": 6, "test": 6}
+    np.testing.assert_array_equal(task.splits["test"].inputs["vel"], parts["test"]["vel"][:6])
+    (tmp_path / "val.npz").unlink()
+    with pytest.raises(DataError, match=r"holds \['train\.npz', 'test\.npz'\]: give all of train, val, test"):
+        files(path=str(tmp_path), signature=MOVING)
+
+
+def test_padded_clouds_are_for_outputs_per_graph(tmp_path):
+    mask = np.ones((40, 4), dtype=bool)
+    mask[::2, 3] = False
+    saved(tmp_path, mask=mask)
+    task = files(tmp_path, path="mine.npz", signature="pos: point, species: scalar*3 -> energy: scalar per graph")
+    split = task.splits["train"]
+    assert split.inputs["mask"].dtype == torch.bool
+    assert task.finished(EGNN(task.model_signature, width=4, depth=1))(**split.inputs)["energy"].shape == (32, 1)
+    with pytest.raises(DataError, match="clouds of different sizes"):
+        files(tmp_path, path="mine.npz", signature=FIELD)
+
+
+@pytest.mark.parametrize(
+    ("changes", "options", "error", "message"),
+    [
+        ({"vel": None}, {}, DataError, r"Unknown array 'vel'\..*Available: .*pos"),
+        ({"target_pos": None}, {}, DataError, "Unknown array 'target_pos'"),
+        ({"vel": np.zeros((40, 4, 2))}, {}, DataError, r"mine\.npz: Field 'vel' is a vector: expected shape"),
+        ({"vel": np.zeros((39, 4, 3))}, {}, DataError, "equally many items, got .*'vel': 39"),
+        ({"vel": np.full((40, 4, 3), np.nan)}, {}, DataError, "'vel' is not finite, first in item 0"),
+        ({"charge": np.zeros((40, 4, 2))}, {}, DataError, r"'charge' is a scalar: expected shape \[n, N, 1\]"),
+        ({"charge": np.array([{}] * 40)}, {}, DataError, r"mine\.npz cannot be read .*allow_pickle"),
+        ({}, {"train": 30, "val": 20}, ConfigError, "need more than the 40 items"),
+        ({}, {"metric": "mea"}, ConfigError, "Available: mse, mae"),
+        ({}, {"path": "yours.npz"}, DataError, "There is no yours.npz nor"),
+        ({}, {"signature": "pos: pont -> pos: point"}, SignatureError, "Did you mean 'point'"),
+        ({}, {"signature": "pos: point, species: scalar*2 -> forces: vector"}, DataError, r"3 elements \(H, C, O\)"),
+        ({}, {"signature": "pos: point -> forces: vector", "conservative": True}, SignatureError, "as a gradient need"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path, changes, options, error, message):
+    saved(tmp_path, **changes)
+    with pytest.raises(error, match=message):
+        files(tmp_path, **{"path": "mine.npz", "signature": MOVING, **options})
+
+
+def test_files_of_another_kind_are_refused(tmp_path):
+    (tmp_path / "notes.txt").write_text("hello")
+    with pytest.raises(DataError, match=r"notes\.txt is none of them\. A task is made of \.npz"):
+        files(tmp_path, path="notes.txt", signature=MOVING)
+    with pytest.raises(DataError, match=r"holds no \.xyz or \.extxyz file"):
+        files(path=str(tmp_path), signature=MOVING)
+    saved(tmp_path)
+    (tmp_path / "mine.npz").write_bytes((tmp_path / "mine.npz").read_bytes()[:500])
+    with pytest.raises(DataError, match=r"mine\.npz cannot be read"):
+        files(tmp_path, path="mine.npz", signature=MOVING)
+
+
+def test_a_suite_names_it(tmp_path):
+    saved(tmp_path)
+    suite = tmp_path / "suite.yaml"
+    suite.write_text(
+        "name: mine\ntask: {name: files, path: mine.npz, signature: 'pos: point -> forces: vector', limit: 2}\n"
+        "entries: [{model: egnn}]\n"
+    )
+    (run,) = read_suite(suite).runs
+    assert run.config["task"]["signature"] == "pos: point -> forces: vector"
+    suite.write_text("name: mine\ntask: {name: files, path: mine.npz}\nentries: [{model: egnn}]\n")
+    with pytest.raises(ConfigError, match="needs the option 'signature'"):
+        read_suite(suite)
+
+
+XYZ = """\
+{n}
+Properties=species:S:1:pos:R:3:forces:R:3:weight:R:1 energy={energy} step={step}
+{atoms}
+"""
+
+
+def written(path, frames, sizes=(3,)):
+    rng = np.random.default_rng(0)
+    text, kept = "", []
+    for k in range(frames):
+        n = sizes[k % len(sizes)]
+        values = rng.normal(size=(n, 7))
+        rows = "\n".join(" ".join(["OHC"[i % 3], *(f"{v:.8f}" for v in row)]) for i, row in enumerate(values))
+        text += XYZ.format(n=n, energy=-10.0 - k, step=k, atoms=rows)
+        kept.append(values)
+    path.write_text(text)
+    return kept
+
+
+def test_xyz_files(tmp_path):
+    pytest.importorskip("ase")
+    (tmp_path / "data").mkdir()
+    kept = written(tmp_path / "data" / "a.extxyz", 12)
+    written(tmp_path / "data" / "b.xyz", 8)
+    signature = "pos: point, species: scalar*3, weight: scalar -> energy: scalar per graph, forces: vector"
+    task = files(path=str(tmp_path / "data"), signature=signature, dtype="float64", normalise=False)
+    assert sum(len(split) for split in task.splits.values()) == 20
+    split = task.splits["train"]
+    step = -10 - int(split.targets["energy"][0])
+    np.testing.assert_allclose(split.inputs["pos"][0], kept[step][:, :3], atol=1e-8)
+    np.testing.assert_allclose(split.targets["forces"][0], kept[step][:, 3:6], atol=1e-8)
+    np.testing.assert_allclose(split.inputs["weight"][0, :, 0], kept[step][:, 6], atol=1e-8)
+    assert split.inputs["species"][0].tolist() == [[0, 0, 1], [1, 0, 0], [0, 1, 0]]  # O, H, C
+
+
+def test_xyz_frames_of_different_sizes_are_padded(tmp_path):
+    pytest.importorskip("ase")
+    written(tmp_path / "a.xyz", 12, sizes=(3, 2))
+    task = files(path=str(tmp_path / "a.xyz"), signature="pos: point, species: scalar*3 -> energy: scalar per graph")
+    inputs = task.splits["train"].inputs
+    assert set(inputs["mask"].sum(1).tolist()) == {2, 3}
+    assert not inputs["species"][~inputs["mask"]].any()
+
+
+def test_a_broken_xyz_file_is_named(tmp_path):
+    pytest.importorskip("ase")
+    written(tmp_path / "a.xyz", 4)
+    text = (tmp_path / "a.xyz").read_text().splitlines()
+    (tmp_path / "a.xyz").write_text("\n".join(text[:-2]))
+    with pytest.raises(DataError, match=r"a\.xyz cannot be read after \d frames"):
+        files(path=str(tmp_path / "a.xyz"), signature=FIELD)
+
+
+def test_without_ase_it_says_what_to_install(tmp_path, monkeypatch):
+    written(tmp_path / "a.xyz", 4)
+    monkeypatch.setitem(sys.modules, "ase.io", None)
+    with pytest.raises(DataError, match=r"pip install 'geoequiv\[ase\]'"):
+        files(path=str(tmp_path / "a.xyz"), signature=FIELD)
+
+
+def test_scales_leave_padding_out(tmp_path):
+    mask = np.ones((40, 4), dtype=bool)
+    mask[:, 3] = False
+    arrays = saved(tmp_path, mask=mask)
+    task = files(tmp_path, path="mine.npz", signature="pos: point -> energy: scalar per graph", val=1, test=1)
+    model = task.finished(EGNN(task.model_signature, width=4, depth=1))
+    real = task.splits["train"].inputs["pos"][:, :3].double()
+    expected = (real - real.mean(1, keepdim=True)).square().mean().sqrt()
+    assert float(model.scale("input", "pos")) == pytest.approx(float(expected), rel=1e-6)
+    assert arrays["pos"].shape == (40, 4, 3)
+
+
+def test_a_symmetry_that_cannot_act_is_refused(tmp_path):
+    saved(tmp_path)
+    with pytest.raises(SignatureError):
+        files(tmp_path, path="mine.npz", signature="pos: image -> energy: scalar per graph")
+    with pytest.raises((BatchError, DataError)):
+        files(tmp_path, path="mine.npz", signature="pos: tensor -> energy: scalar per graph")
