@@ -52,12 +52,13 @@ def pointwise(ledger: Ledger, op: Any, args: Sequence[Any], out: Tensor, known: 
     found = [(tensor, [layer.expand(out.shape) for layer in known(tensor)]) for tensor in tensors_in(args)]
     labelled = [(tensor, layers) for tensor, layers in found if layers]
     every = [layer for _, layers in labelled for layer in layers]
-    for tensor, layers in found:
-        if not layers and tensor.ndim:
-            whole = tensor.expand(out.shape)
-            for layer in every:
-                if any(varies(layer, dim) and varies(whole, dim) for dim in range(out.ndim)):
-                    ledger.fix(layer)
+    for tensor, own in found:
+        whole = tensor.expand(out.shape)
+        for layer in every:
+            axes = [dim for dim in range(out.ndim) if varies(layer, dim)]
+            told = any(varies(other, dim) for other in own for dim in axes)
+            if not told and any(varies(whole, dim) for dim in axes):
+                ledger.fix(layer)
     bits = limits(op, args, len(labelled))
     for layer in every:
         ledger.limit(layer, bits)
@@ -130,6 +131,9 @@ def convolve(ledger: Ledger, args: Sequence[Any], out: Tensor, known: Callable[[
     if transposed:
         raise Unexplained("transposed convolutions have no rule")
     rows, columns = split_rows(known(filters), 0), split_rows(known(filters), 1)
+    for layer in known(filters):
+        if any(varies(layer, dim) for dim in range(2, layer.ndim)):
+            ledger.fix(layer)
     channels = known(values)
     if any(varies(layer, dim) for layer in channels for dim in range(layer.ndim) if dim != 1):
         raise Unexplained("units lie along the pixels")

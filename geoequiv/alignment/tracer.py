@@ -57,6 +57,17 @@ def call(model: nn.Module, inputs: Inputs) -> Any:
     return model(*inputs) if isinstance(inputs, tuple) else model(inputs)
 
 
+@contextmanager
+def open_transformers() -> Iterator[None]:
+    """torch's own transformer layers, operation by operation instead of as one."""
+    former = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(former)
+
+
 def trace(model: nn.Module, inputs: Inputs) -> Trace:
     """Follow the weights of a network through one call in evaluation mode.
 
@@ -74,6 +85,7 @@ def trace(model: nn.Module, inputs: Inputs) -> Trace:
         with ExitStack() as stack:
             stack.enter_context(torch.no_grad())
             stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+            stack.enter_context(open_transformers())
             stack.enter_context(tracer.watching(model))
             stack.enter_context(tracer)
             outputs = call(model, inputs)
@@ -198,11 +210,12 @@ class Tracer(TorchDispatchMode):
             return
         if op in (aten.mm, aten.bmm):
             layers = rules.contract(ledger, *args, *map(known, args), out)
-        elif op in (aten.addmm, aten.baddbmm):
-            if kwargs:
-                raise Unexplained("scaled sums have no rule")
+        elif op in (aten.addmm, aten.baddbmm, aten.baddbmm_):
             bias, a, b = args
             product = rules.contract(ledger, a, b, known(a), known(b), out)
+            if kwargs.get("beta", 1) == 0:
+                self.keep(out, product)
+                return
             bias = self.grown(bias, out)
             if not known(bias) and rules.varies(bias, out.ndim - 1):
                 for layer in product:
