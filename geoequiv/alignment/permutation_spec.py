@@ -101,6 +101,14 @@ class PermutationSpec:
         """A uniform draw for every stream."""
         return {stream.name: torch.randperm(stream.size, generator=generator) for stream in self.streams}
 
+    def kinds(self, block: str) -> list[list[Stream]]:
+        """The streams inside the units of a stream of blocks, by what they are: one per block in each list."""
+        lists: dict[int, list[Stream]] = {}
+        for stream in self.inside(block):
+            assert stream.block is not None
+            lists.setdefault(stream.block[1], []).append(stream)
+        return [list(kind) for kind in zip(*lists.values(), strict=True)]
+
     def check(self, state: StateDict) -> None:
         """Raise AlignmentError unless a state dict has the tensors and shapes that the spec was derived from."""
         for name, shape in self.shapes.items():
@@ -156,7 +164,8 @@ def scale(spec: PermutationSpec, factors: Mapping[str, Tensor], state: StateDict
     moved = dict(state)
     for name, values in factors.items():
         stream = spec[name]
-        if not stream.scales and not bool((values.abs() == 1).all()) or not stream.flips and not bool((values > 0).all()):
+        units_scale, signs = bool((values.abs() != 1).any()), bool((values < 0).any())
+        if (units_scale and not stream.scales) or (signs and not stream.flips) or bool((values == 0).any()):
             raise AlignmentError(f"Stream '{stream}' does not bear these factors: {values.tolist()}.")
         for place in stream.places:
             tensor = moved[place.tensor]

@@ -225,9 +225,9 @@ def replay(op: Any, args: Any, kwargs: Any, known: Callable[[Tensor], Layers]) -
     return done
 
 
-def refuse(op: Any, where: str, why: str = "") -> AlignmentError:
+def refuse(op: Any, where: str, why: str) -> AlignmentError:
     """The error for an operation without a rule."""
     return AlignmentError(
-        f"Layer '{where or 'the network itself'}' uses {op}, which the tracer cannot explain{': ' + why if why else ''}. "
+        f"Layer '{where or 'the network itself'}' uses {op}, which the tracer cannot explain: {why}. "
         "Write the layer with linear maps, convolutions, norms, elementwise functions, sums, pooling or attention."
     )

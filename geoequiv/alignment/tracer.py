@@ -42,12 +42,14 @@ class Trace:
     Args:
         axes: (tensor name, axis) → labels ``[length]``, of those that the network reads.
         aliases: tensor name → further names of the same tensor in the state dict.
+        outputs: what the network returned, with its layers.
     """
 
     ledger: Ledger
     axes: dict[tuple[str, int], Tensor]
     aliases: dict[str, list[str]]
     taps: list[Tap]
+    outputs: list[tuple[Tensor, Layers]]
 
 
 def call(model: nn.Module, inputs: Inputs) -> Any:
@@ -59,7 +61,7 @@ def call(model: nn.Module, inputs: Inputs) -> Any:
 
 @contextmanager
 def open_transformers() -> Iterator[None]:
-    """torch's own transformer layers, operation by operation instead of as one."""
+    """Torch's own transformer layers, operation by operation instead of as one."""
     former = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
@@ -68,17 +70,21 @@ def open_transformers() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(former)
 
 
-def trace(model: nn.Module, inputs: Inputs) -> Trace:
+def trace(model: nn.Module, inputs: Inputs, labels: Mapping[str, Tensor] | None = None) -> Trace:
     """Follow the weights of a network through one call in evaluation mode.
 
     Args:
         inputs: a small batch: a dict of named inputs, a tuple of them, or one tensor. At least two items and, for
             clouds, different numbers in them: what happens to be equal cannot be told apart.
+        labels: name of an input → its layer, of labels 1 … k, to be followed as well.
 
     Raises:
         AlignmentError: naming the layer and the operation that cannot be explained.
     """
     tracer = Tracer(model)
+    for name, layer in (labels or {}).items():
+        tracer.ledger.count = max(tracer.ledger.count, int(layer.max()) + 1)
+        tracer.keep(inputs[name], [layer])
     modes = [(part, part.training) for part in model.modules()]
     try:
         model.eval()
@@ -92,11 +98,11 @@ def trace(model: nn.Module, inputs: Inputs) -> Trace:
     finally:
         for part, mode in modes:
             part.training = mode
-    for tensor in tensors_in(outputs):
-        for layer in tracer.known(tensor):
-            tracer.ledger.fix(layer)
-            tracer.ledger.limit(layer, NOTHING_BUT_ORDER)
-    return Trace(tracer.ledger, tracer.axes, tracer.aliases, tracer.taps)
+    found = [(tensor, tracer.known(tensor)) for tensor in tensors_in(outputs)]
+    for layer in (layer for _, layers in found for layer in layers):
+        tracer.ledger.fix(layer)
+        tracer.ledger.limit(layer, NOTHING_BUT_ORDER)
+    return Trace(tracer.ledger, tracer.axes, tracer.aliases, tracer.taps, found)
 
 
 class Tracer(TorchDispatchMode):
@@ -127,7 +133,8 @@ class Tracer(TorchDispatchMode):
     def known(self, tensor: Tensor, buffer: bool = False) -> Layers:
         """The layers of a tensor; a parameter gets fresh labels for each of its axes when it is first met."""
         if id(tensor) not in self.found:
-            if not (id(tensor) in self.parameters or buffer and id(tensor) in self.names):
+            ours = id(tensor) in self.parameters or (buffer and id(tensor) in self.names)
+            if not ours or not tensor.numel():
                 return []
             name = self.names[id(tensor)]
             layers = []
