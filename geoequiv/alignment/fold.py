@@ -119,8 +119,8 @@ def moved_ports(
             continue
         for layer in layers[:1]:
             axes = kind.trailing(tensor, element.dim, name) or 1
-            line = layer.flatten(layer.ndim - axes).reshape(-1, len(matrix))[0]
-            moves[tuple(units.root[line.numpy()].tolist())] = matrix
+            for line in layer.flatten(layer.ndim - axes).reshape(-1, len(matrix)).unique(dim=0):  # one, or one a node
+                moves[tuple(units.root[line.numpy()].tolist())] = matrix
     streams = []
     turns = {}
     for number, (members, matrix) in enumerate(moves.items()):
