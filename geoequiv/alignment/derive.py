@@ -250,7 +250,7 @@ class StreamMaker:
                                    not bits & NOT_MIXED, block))  # fmt: skip
 
     def taps(self) -> dict[str, tuple]:
-        """Stream → (tap, ``[size, k]`` places of its units along the tap's axis), the last that shows all of them."""
+        """Stream → (tap, ``[size, k]`` places of its units along the tap's axis): the last of those that show most of them."""
         found: dict[str, tuple] = {}
         owner = {unit: (name, row) for name, members in self.members.items() for row, unit in enumerate(members)}
         for tap in self.found.taps:
@@ -260,8 +260,7 @@ class StreamMaker:
                     name, row = owner[unit]
                     rows.setdefault(name, [[] for _ in self.members[name]])[row].append(place)
             for name, places in rows.items():
-                if len({len(row) for row in places}) == 1 and places[0]:
+                whole = len({len(row) for row in places}) == 1 and places[0]
+                if whole and (name not in found or tap.rows >= found[name][0].rows):
                     found[name] = (tap, torch.tensor(places))
         return found
-
-

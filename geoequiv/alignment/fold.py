@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from geoequiv.alignment.derive import Units, difference, in_double
+from geoequiv.alignment.derive import Units, difference, in_double, with_state
 from geoequiv.alignment.permutation_spec import PermutationSpec, Place, StateDict, Stream, mix
 from geoequiv.alignment.tracer import trace
 from geoequiv.errors import AlignmentError, GroupError
@@ -22,8 +22,8 @@ def transformed_copy(
     .. math:: g \cdot f = \rho_\text{out}(g)^{-1} \circ f \circ \rho_\text{in}(g)
 
     The representation of each field goes into the columns of the weights that read it and into the rows of those that
-    write it, wherever a trace finds them; for images the filters of all convolutions are moved. A network that is
-    equivariant to g is its own copy.
+    write it, wherever a trace finds them; for images the filters of all convolutions are moved. Where this does not
+    give the copy, a network that is equivariant to g is its own.
 
     Args:
         model: called with the signature's inputs by name.
@@ -46,26 +46,23 @@ def transformed_copy(
         raise GroupError(f"A copy is transformed by one group element; got a batch of shape {list(element.shape)}.")
     double, doubled = in_double(model, inputs)
     wanted = definition(double, signature, element, doubled)
-    if difference(wanted, plain_outputs(double, signature, doubled)) <= tolerance:
-        return copy.deepcopy(model)
-    state = double.state_dict()
-    images = [name for name, kind in signature.inputs.items() if kind.kind == "image"]
-    folded = moved_filters(double, element) if images else moved_ports(double, signature, element, doubled)
-    other = copy.deepcopy(double)
-    other.load_state_dict(folded)
-    error = difference(wanted, plain_outputs(other, signature, doubled))
+    images = bool(signature.inputs.of_kind("image"))
+    try:
+        folded = moved_filters(double, element) if images else moved_ports(double, signature, element, doubled)
+        error = difference(wanted, plain_outputs(with_state(double, folded), signature, doubled))
+        why = f"outputs differ by {error:.1e} of their norm"
+    except AlignmentError as reason:
+        error, why, folded = float("inf"), str(reason), {}
     if error > tolerance:
-        why = "it translates them" if element.translation is not None and bool(element.translation.any()) else (
-            "the network reads or writes them other than by linear maps"
-        )
+        if difference(wanted, plain_outputs(double, signature, doubled)) <= tolerance:
+            return copy.deepcopy(model)
+        translates = element.translation is not None and bool(element.translation.any())
+        how = "it translates them" if translates else "the network reads or writes them other than by linear maps"
         raise AlignmentError(
-            f"This group element cannot be folded into the weights of {type(model).__name__}: {why} (outputs differ "
-            f"by {error:.1e} of their norm)."
+            f"This group element cannot be folded into the weights of {type(model).__name__}: {how} ({why})."
         )
-    result = copy.deepcopy(model)
-    result.load_state_dict({name: value.to(model.state_dict()[name].dtype) if name in state else value
-                            for name, value in folded.items()})  # fmt: skip
-    return result
+    state = model.state_dict()
+    return with_state(model, {name: value.to(state[name].dtype) for name, value in folded.items()})
 
 
 def plain_outputs(model: nn.Module, signature: Signature, inputs: dict[str, Any]) -> list[Tensor]:
@@ -91,18 +88,14 @@ def representation(kind: FieldType, element: Element) -> Tensor:
     return kind.act(still, torch.eye(size, dtype=torch.float64)).mT
 
 
-def moved_ports(
-    model: nn.Module, signature: Signature, element: Element, inputs: dict[str, Any]
-) -> dict[str, Tensor]:
+def moved_ports(model: nn.Module, signature: Signature, element: Element, inputs: dict[str, Any]) -> dict[str, Tensor]:
     """The state dict with ρ in the weights that read and write the moved fields."""
-    sides = (signature.inputs, signature.outputs)
-    eye = {name: torch.eye(kind.size(element.dim), dtype=torch.float64) for side in sides for name, kind in side.items()}
     labels, matrices, count = {}, {}, 1
     for name, kind in signature.inputs.items():
         if kind.kind in ("node", "adjacency"):
             continue
         matrix = representation(kind, element)
-        if torch.allclose(matrix, eye[name], atol=1e-12):
+        if torch.allclose(matrix, torch.eye(len(matrix), dtype=torch.float64), atol=1e-12):
             continue
         size, values = len(matrix), inputs[name]
         axes = kind.trailing(values, element.dim, name) or 1  # scalars: the channel axis

@@ -86,9 +86,7 @@ def contract(ledger: Ledger, a: Tensor, b: Tensor, layers_a: Layers, layers_b: L
     if len(along_a) > 1 or len(along_b) > 1:
         raise Unexplained("the summed axis has two kinds of units")
     kept = [layer[..., :1].expand(out.shape) for layer in layers_a if not any(layer is other for other in along_a)]
-    kept += [
-        layer[..., :1, :].expand(out.shape) for layer in layers_b if not any(layer is other for other in along_b)
-    ]
+    kept += [layer[..., :1, :].expand(out.shape) for layer in layers_b if not any(layer is other for other in along_b)]
     if along_a and along_b:
         one = along_a[0] if varies(along_a[0], -2) else along_a[0][..., :1, :]  # [..., m, k]
         two = along_b[0].mT if varies(along_b[0], -1) else along_b[0][..., :1].mT  # [..., n, k]

@@ -14,6 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from geoequiv.alignment import rules
 from geoequiv.alignment.labels import NOTHING_BUT_ORDER, Layers, Ledger, axes_of, tensors_in
 from geoequiv.alignment.rules import Unexplained, aten
+from geoequiv.fields.calling import parameters_of, positional_names
 
 Inputs = Mapping[str, Any] | tuple | Tensor
 
@@ -26,6 +27,7 @@ class Tap:
         module: its name; ``call``: the how-manieth call of it in one pass; ``leaf``: which of its output tensors.
         axis: counted from the end (−1 is the last).
         labels: the unit of each place along the axis.
+        rows: numbers of a unit in the traced batch.
     """
 
     module: str
@@ -33,6 +35,7 @@ class Tap:
     leaf: int
     axis: int
     labels: Tensor
+    rows: int
 
 
 @dataclass(frozen=True)
@@ -53,9 +56,10 @@ class Trace:
 
 
 def call(model: nn.Module, inputs: Inputs) -> Any:
-    """Call a network with a dict of named inputs, a tuple of them, or one."""
+    """Call a network with a dict of named inputs (in order, where it knows none of the names), a tuple, or one."""
     if isinstance(inputs, Mapping):
-        return model(**inputs)
+        unnamed = positional_names(parameters_of(model), list(inputs))
+        return model(*(inputs[name] for name in unnamed.values())) if unnamed else model(**inputs)
     return model(*inputs) if isinstance(inputs, tuple) else model(inputs)
 
 
@@ -185,7 +189,8 @@ class Tracer(TorchDispatchMode):
         axes = axes_of(layers[0])
         if len(axes) == 1:
             line = layers[0].movedim(axes[0], 0).flatten(1)[:, 0]
-            self.taps.append(Tap(name, turn, leaf, axes[0] - tensor.ndim, line.clone()))
+            rows = tensor.numel() // len(line)
+            self.taps.append(Tap(name, turn, leaf, axes[0] - tensor.ndim, line.clone(), rows))
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: Any = None) -> Any:
         """Do the operation, then the same to the labels."""

@@ -113,7 +113,6 @@ def test_what_cannot_be_folded():
         transformed_copy(GNN(SIGNATURE, 8, 1), SIGNATURE, some("SE(3)"), clouds())
     with pytest.raises(GroupError, match="one group element"):
         transformed_copy(Bends(), "x: vector -> y: vector", ge.group("SO(3)").sample(2), x)
+    image, turn = {"x": torch.randn(2, 3, 8, 8)}, some("SO(2)")
     with pytest.raises(SignatureError, match="does not map pixels"):
-        image = {"x": torch.randn(2, 3, 8, 8)}
-        turn = some("SO(2)")
         transformed_copy(nn.Conv2d(3, 1, 3), "x: image -> y: image", turn, image)

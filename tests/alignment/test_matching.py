@@ -56,7 +56,7 @@ def test_planted_permutations_are_found_in_weights(name):
 
 
 def test_heads_are_exchanged_in_the_plant():
-    _, spec, state, moved = planted("transformer", seed=6)
+    _, spec, state, _ = planted("transformer")
     heads = spec["blocks.0.query_key_value"]
     assert heads.size == 2
     found = match_weights(state, apply(spec, {heads.name: torch.tensor([1, 0])}, state), spec)
