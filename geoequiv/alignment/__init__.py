@@ -7,6 +7,7 @@ from geoequiv.alignment.fold import transformed_copy
 from geoequiv.alignment.matching import Matching
 from geoequiv.alignment.merge import barrier_of, evaluate, interpolate, path
 from geoequiv.alignment.permutation_spec import PermutationSpec, apply, mix, scale
+from geoequiv.alignment.refine import match_sinkhorn, refine_straight_through
 from geoequiv.alignment.repair import repair
 from geoequiv.alignment.weights import match_weights
 
@@ -20,10 +21,12 @@ __all__ = [
     "evaluate",
     "interpolate",
     "match_activations",
+    "match_sinkhorn",
     "match_weights",
     "mix",
     "path",
     "permutation_spec",
+    "refine_straight_through",
     "repair",
     "scale",
     "symmetry_barrier",

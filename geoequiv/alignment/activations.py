@@ -70,6 +70,16 @@ class Moments:
         return sum((whole[place][:, place] for place in index.T), torch.zeros(1, dtype=torch.float64))
 
 
+    def energy(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean squares about 0 of the units ``[size]``, in both networks."""
+        assert self.shift is not None
+        found = []
+        for k in range(2):
+            shift, mean, square = self.shift[k].double(), self.sums[k] / self.rows, self.sums[k + 2] / self.rows
+            found.append((square + 2 * shift * mean + shift.square())[index].sum(-1))
+        return found[0], found[1]
+
+
 @contextmanager
 def listening(model: nn.Module, taps: Iterable[Tap], heard: dict[Tap, Tensor]) -> Iterator[None]:
     """Copy what modules return, at the taps, into ``heard``: ``[rows, F]``."""
@@ -210,6 +220,10 @@ def match_activations(
     for block in block_streams(spec):
         if any(stream.name not in spec.taps for stream in spec.inside(block.name)):
             continue
+        if mixes and all(stream.mixes for stream in spec.inside(block.name)):
+            permutation[block.name], turns = rotate_blocks(spec, block, moments)
+            matrices |= turns
+            continue
         permutation |= assign_blocks(spec, block, lambda kind: correlation(kind)[0])
     hidden = tuple(stream.name for stream in plain_streams(spec) if stream.name not in spec.taps)
     hidden += tuple(block.name for block in block_streams(spec) if block.name not in permutation)
@@ -220,3 +234,33 @@ def match_activations(
     rest = match_weights(first.state_dict(), found.apply(second.state_dict()), spec, only=hidden)
     return replace(found, permutations=(permutation, *rest.permutations), before=before | rest.before,
                    after=after | rest.after)  # fmt: skip
+
+
+def rotate_blocks(
+    spec: PermutationSpec, block: Stream, moments: dict[Tap, Moments]
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Exchange blocks (heads), and turn the units inside them by orthogonal matrices.
+
+    Returns:
+        The permutation of the blocks, and stream inside → matrix, to be applied after it.
+
+    Exactness: every pair of blocks is turned best (Procrustes); the blocks are assigned by how well that goes.
+    """
+    score = torch.zeros(block.size, block.size, dtype=torch.float64)
+    crosses = []
+    for kind in spec.kinds(block.name):
+        tap = spec.taps[kind[0].name][0]
+        index = torch.cat([spec.taps[stream.name][1] for stream in kind])
+        size = kind[0].size
+        cross = moments[tap].moment(index).unflatten(0, (-1, size)).unflatten(2, (-1, size)).transpose(1, 2)
+        one, two = (part.unflatten(0, (-1, size)).sum(-1) for part in moments[tap].energy(index))
+        overlap = torch.linalg.matrix_norm(cross, "nuc")  # [blocks, blocks]
+        score += overlap / (one.unsqueeze(1) * two).sqrt().clamp(min=1e-300)
+        crosses.append(cross)
+    order = assign(score)
+    turns = {}
+    for kind, cross in zip(spec.kinds(block.name), crosses, strict=True):
+        for number, stream in enumerate(kind):
+            left, _, right = torch.linalg.svd(cross[number, order[number]])
+            turns[stream.name] = left @ right
+    return order, turns

@@ -84,6 +84,19 @@ def test_planted_rotations_of_the_residual_stream(name):
     assert largest_difference(state, found.apply(moved)) < 1e-8
 
 
+@pytest.mark.parametrize("order", [[0, 1], [1, 0]])
+def test_planted_rotations_inside_heads(order):
+    model, spec, state, _ = planted("transformer")
+    generator, turns = torch.Generator().manual_seed(2), {}
+    for stream in spec.inside("blocks.0.query_key_value"):
+        turns[stream.name] = torch.linalg.qr(torch.randn(4, 4, dtype=torch.float64, generator=generator))[0]
+    moved = apply(spec, {"blocks.0.query_key_value": torch.tensor(order)}, mix(spec, turns, state))
+    found = match_activations(model, with_state(model, moved), spec, many("transformer"), mixes=True)
+    assert largest_difference(state, found.apply(moved)) < 1e-8
+    plain = match_activations(model, with_state(model, moved), spec, many("transformer"))
+    assert largest_difference(state, plain.apply(moved)) > 0.1
+
+
 def test_dead_and_broken_units_are_counted():
     model, spec, state, _ = planted("mlp")
     state["body.0.weight"][2], state["body.0.bias"][2] = 0.0, -3.0
@@ -113,7 +126,7 @@ def test_correlations_against_numpy():
 
 def test_too_few_samples():
     model, spec, _, moved = planted("mlp")
-    with pytest.raises(AlignmentError, match="2 samples cannot rank the 8 units of 'body.0'"):
+    with pytest.raises(AlignmentError, match=r"2 samples cannot rank the 8 units of 'body.0'"):
         match_activations(model, with_state(model, moved), spec, [make("mlp")[1]])
 
 
