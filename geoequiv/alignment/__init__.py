@@ -9,16 +9,19 @@ from geoequiv.alignment.merge import barrier_of, evaluate, interpolate, path
 from geoequiv.alignment.permutation_spec import PermutationSpec, apply, mix, scale
 from geoequiv.alignment.refine import match_sinkhorn, refine_straight_through
 from geoequiv.alignment.repair import repair
+from geoequiv.alignment.representation import HiddenRepresentation, hidden_representation
 from geoequiv.alignment.weights import match_weights
 
 __all__ = [
     "BarrierReport",
+    "HiddenRepresentation",
     "Matching",
     "PermutationSpec",
     "apply",
     "barrier",
     "barrier_of",
     "evaluate",
+    "hidden_representation",
     "interpolate",
     "match_activations",
     "match_sinkhorn",

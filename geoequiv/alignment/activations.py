@@ -69,7 +69,6 @@ class Moments:
         whole = whole + torch.outer(a, b)
         return sum((whole[place][:, place] for place in index.T), torch.zeros(1, dtype=torch.float64))
 
-
     def energy(self, index: Tensor) -> tuple[Tensor, Tensor]:
         """Mean squares about 0 of the units ``[size]``, in both networks."""
         assert self.shift is not None
@@ -165,6 +164,7 @@ def match_activations(
     permutation: dict[str, Tensor] = {}
     factors: dict[str, Tensor] = {}
     matrices: dict[str, Tensor] = {}
+    scores: dict[str, Tensor] = {}
     before: dict[str, float] = {}
     after: dict[str, float] = {}
     dead: dict[str, int] = {}
@@ -201,6 +201,7 @@ def match_activations(
         if stream.name not in spec.taps:
             continue
         score, ratio = correlation([stream])
+        scores[stream.name] = score
         if mixes and stream.mixes:
             tap, index = spec.taps[stream.name]
             left, _, right = torch.linalg.svd(moments[tap].moment(index))
@@ -228,7 +229,7 @@ def match_activations(
     hidden = tuple(stream.name for stream in plain_streams(spec) if stream.name not in spec.taps)
     hidden += tuple(block.name for block in block_streams(spec) if block.name not in permutation)
     rows = min((seen.rows for seen in moments.values()), default=0)
-    found = Matching(spec, (permutation,), factors, matrices, before, after, dead, broken, hidden, rows)
+    found = Matching(spec, (permutation,), factors, matrices, before, after, dead, broken, scores, hidden, rows)
     if not hidden:
         return found
     rest = match_weights(first.state_dict(), found.apply(second.state_dict()), spec, only=hidden)

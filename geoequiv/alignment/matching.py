@@ -21,6 +21,7 @@ class Matching:
         before, after: stream → mean correlation (or overlap of weights) of units that stand in the same place.
         dead: stream → units that never change in one of the networks: they are matched with each other, by no merit.
         broken: stream → units with activations that are not finite.
+        scores: plain stream → correlations of all units of the first with all of the second, ``[size, size]``.
         unseen: streams that no module shows whole; activation matching leaves them to weight matching, given the rest.
         samples: rows seen, of every stream's activations; 0 for weight matching.
     """
@@ -33,6 +34,7 @@ class Matching:
     after: Mapping[str, float] = field(default_factory=dict)
     dead: Mapping[str, int] = field(default_factory=dict)
     broken: Mapping[str, int] = field(default_factory=dict)
+    scores: Mapping[str, Tensor] = field(default_factory=dict)
     unseen: tuple[str, ...] = ()
     samples: int = 0
 

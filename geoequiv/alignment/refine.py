@@ -165,7 +165,7 @@ def refine_straight_through(
         plain = {**here, **{name: value.detach() for name, value in latent.items()}}
         found = match_weights(plain, other, spec, start=found.permutations, max_rounds=3)
         value = merged_loss(found.apply(other), True)
-        losses.append(float(value))
+        losses.append(float(value.detach()))
         if losses[-1] < least:
             best, least = found, losses[-1]
         optimizer.zero_grad()
