@@ -250,7 +250,7 @@ class StreamMaker:
                                    not bits & NOT_MIXED, block))  # fmt: skip
 
     def taps(self) -> dict[str, tuple]:
-        """Stream → (tap, ``[size, k]`` places of its units along its axis): the last of those that show most of them."""
+        """Stream → (tap, ``[size, k]`` places of its units on its axis): the last of those that show most rows."""
         found: dict[str, tuple] = {}
         owner = {unit: (name, row) for name, members in self.members.items() for row, unit in enumerate(members)}
         for tap in self.found.taps:

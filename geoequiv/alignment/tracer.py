@@ -144,10 +144,12 @@ class Tracer(TorchDispatchMode):
             layers = []
             for axis, size in enumerate(tensor.shape):
                 labels = self.axes[name, axis] = self.ledger.fresh(size)
-                layers.append(labels.reshape(-1, *(1,) * (tensor.ndim - axis - 1)).expand(tensor.shape))
                 if size == 1:
                     self.ledger.fix(labels)  # alone: nothing to exchange it with
-            self.found[id(tensor)] = (tensor, [layer for layer in layers if 1 not in (len(torch.unique(layer)),)])
+                else:
+                    shape = (-1, *(1,) * (tensor.ndim - axis - 1))
+                    layers.append(labels.reshape(shape).expand(tensor.shape))
+            self.found[id(tensor)] = (tensor, layers)
         return self.found[id(tensor)][1]
 
     def keep(self, tensor: Tensor, layers: Layers) -> None:

@@ -62,7 +62,7 @@ def test_a_random_network_has_no_representation():
     found = hidden_representation(model, SIGNATURE, "C4", batches(), consistency=0.0)
     assert found.error == found.error_independent > 0.2
     assert found.correlation < 0.98
-    assert hidden_representation(model, SIGNATURE, "C4", batches(), consistency=5.0).error < found.error
+    assert hidden_representation(model, SIGNATURE, "C4", batches(), consistency=5.0).error <= found.error
 
 
 def test_consistency_mends_a_planted_mistake():
