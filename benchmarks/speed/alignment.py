@@ -43,9 +43,7 @@ def seconds(call) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--width", type=int, default=64, help="channels of the first layer of VGG11 (64 is the paper's)"
-    )
+    parser.add_argument("--width", type=int, default=64, help="first channels of VGG11 (64 is the paper's)")
     parser.add_argument("--samples", type=int, default=512)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--units", type=int, default=4096, help="of the linear assignment")

@@ -35,18 +35,14 @@ class Moments:
 
     def add(self, a: Tensor, b: Tensor) -> None:
         """One batch: features ``[rows, F]`` of both networks."""
-        finite = torch.isfinite(a).all(0) & torch.isfinite(b).all(0)
         if self.shift is None:
             self.shift = (a.nan_to_num(0, 0, 0).mean(0), b.nan_to_num(0, 0, 0).mean(0))
-            self.broken = ~finite
-        if not bool(finite.all()):
-            self.broken = self.broken | ~finite
-            a, b = a.nan_to_num(0, 0, 0), b.nan_to_num(0, 0, 0)
-        a, b = a - self.shift[0], b - self.shift[1]
-        parts = [a.sum(0), b.sum(0), a.square().sum(0), b.square().sum(0), a.mT @ b]
-        self.sums = [s + p.double() for s, p in zip(self.sums, parts, strict=True)] if self.sums else [
-            part.double() for part in parts
-        ]  # fmt: skip
+            self.broken = torch.zeros(a.shape[-1], dtype=torch.bool, device=a.device)
+        parts = products(a - self.shift[0], b - self.shift[1])
+        if not all(bool(torch.isfinite(part).all()) for part in parts[:4]):
+            self.broken = self.broken | ~(torch.isfinite(a) & torch.isfinite(b)).all(0)
+            parts = products(*(each.nan_to_num(0, 0, 0) - s for each, s in zip((a, b), self.shift, strict=True)))
+        self.sums = [s + p for s, p in zip(self.sums, parts, strict=True)] if self.sums else parts
         self.rows += len(a)
 
     def covariance(self, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -79,6 +75,12 @@ class Moments:
         return found[0], found[1]
 
 
+def products(a: Tensor, b: Tensor) -> list[Tensor]:
+    """Sums, sums of squares and of products over the rows of ``[rows, F]`` features, in float64 from here on."""
+    squares = [torch.linalg.vector_norm(each, dim=0).double().square() for each in (a, b)]
+    return [a.sum(0).double(), b.sum(0).double(), *squares, (a.mT @ b).double()]
+
+
 @contextmanager
 def listening(model: nn.Module, taps: Iterable[Tap], heard: dict[Tap, Tensor]) -> Iterator[None]:
     """Copy what modules return, at the taps, into ``heard``: ``[rows, F]``."""
@@ -93,7 +95,10 @@ def listening(model: nn.Module, taps: Iterable[Tap], heard: dict[Tap, Tensor]) -
             tensors = list(tensors_in(output))
             for tap in wanted[name]:
                 if tap.call == turn:
-                    heard[tap] = tensors[tap.leaf].detach().movedim(tap.axis, -1).flatten(0, -2).clone()
+                    values = tensors[tap.leaf].detach()
+                    rows = values.movedim(tap.axis, -1).flatten(0, -2)
+                    shared = rows.data_ptr() == values.data_ptr()  # what follows may write into it in place
+                    heard[tap] = rows.clone() if shared else rows
 
         return after
 

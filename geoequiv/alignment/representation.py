@@ -65,7 +65,7 @@ def hidden_representation(
 
     Each P(g) is first assigned by correlations :math:`C_g` alone, then, in turn and until nothing changes,
 
-    .. math:: P(g) \leftarrow \arg\max_P \; \Big\langle P,\; C_g + \tfrac{\lambda}{|G|} \sum_h P(gh) P(h)^\top \Big\rangle
+    .. math:: P(g) \leftarrow \arg\max_P \Big\langle P,\; C_g + \tfrac{\lambda}{|G|} \sum_h P(gh) P(h)^{-1}\Big\rangle
 
     Args:
         group: finite, or its name.

@@ -101,7 +101,7 @@ NETWORKS = {
     "transformer, rms": (
         lambda: Transformer(SIGNATURE, 8, 2, heads=2, expansion=2, norm="rms", distance_bias=True), clouds, 13
     ),
-    "radial field": (lambda: RadialField(SIGNATURE, 8, 2), clouds, 5),
+    "radial field": (lambda: RadialField(SIGNATURE, 8, 2), clouds, 4),
     "painn": (lambda: PaiNN(SIGNATURE, 8, 2), clouds, 6),
     "tfn": (lambda: TFN(SIGNATURE, 4, 2), clouds, None),
     "segnn": (lambda: SEGNN(SIGNATURE, 8, 2), clouds, None),
