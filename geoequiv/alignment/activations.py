@@ -34,16 +34,16 @@ class Moments:
     broken: Tensor | None = None
 
     def add(self, a: Tensor, b: Tensor) -> None:
-        """One batch: features ``[rows, F]`` of both networks."""
+        """One batch: features ``[F, …]`` of both networks."""
         if self.shift is None:
-            self.shift = (a.nan_to_num(0, 0, 0).mean(0), b.nan_to_num(0, 0, 0).mean(0))
-            self.broken = torch.zeros(a.shape[-1], dtype=torch.bool, device=a.device)
-        parts = products(a - self.shift[0], b - self.shift[1])
+            self.shift = (a.nan_to_num(0, 0, 0).flatten(1).mean(1), b.nan_to_num(0, 0, 0).flatten(1).mean(1))
+            self.broken = torch.zeros(len(a), dtype=torch.bool, device=a.device)
+        parts = products(*(less(each, s) for each, s in zip((a, b), self.shift, strict=True)))
         if not all(bool(torch.isfinite(part).all()) for part in parts[:4]):
-            self.broken = self.broken | ~(torch.isfinite(a) & torch.isfinite(b)).all(0)
-            parts = products(*(each.nan_to_num(0, 0, 0) - s for each, s in zip((a, b), self.shift, strict=True)))
+            self.broken = self.broken | ~(torch.isfinite(a) & torch.isfinite(b)).flatten(1).all(1)
+            parts = products(*(less(each.nan_to_num(0, 0, 0), s) for each, s in zip((a, b), self.shift, strict=True)))
         self.sums = [s + p for s, p in zip(self.sums, parts, strict=True)] if self.sums else parts
-        self.rows += len(a)
+        self.rows += a[0].numel()
 
     def covariance(self, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Of the units at places ``[size, k]``: between the networks ``[size, size]``, and both variances."""
@@ -75,15 +75,25 @@ class Moments:
         return found[0], found[1]
 
 
+def less(values: Tensor, shift: Tensor) -> Tensor:
+    """Features ``[F, …]`` less their shift, ``[F, rows]``, in one pass over them."""
+    column = shift.reshape(-1, *(1,) * (values.ndim - 1))
+    if values.ndim == 2 or values.stride(0) == 1:  # rows by features in memory: a product takes them as they are
+        return values.flatten(1) - column.flatten(1)
+    return torch.sub(values, column, out=values.new_empty(values.shape)).flatten(1)
+
+
 def products(a: Tensor, b: Tensor) -> list[Tensor]:
-    """Sums, sums of squares and of products over the rows of ``[rows, F]`` features, in float64 from here on."""
-    squares = [torch.linalg.vector_norm(each, dim=0).double().square() for each in (a, b)]
-    return [a.sum(0).double(), b.sum(0).double(), *squares, (a.mT @ b).double()]
+    """Sums, sums of squares and of products over the rows of ``[F, rows]`` features, in float64 from here on."""
+    squares = [torch.linalg.vector_norm(each, dim=1).double().square() for each in (a, b)]
+    return [a.sum(1).double(), b.sum(1).double(), *squares, (a @ b.mT).double()]
 
 
 @contextmanager
-def listening(model: nn.Module, taps: Iterable[Tap], heard: dict[Tap, Tensor]) -> Iterator[None]:
-    """Copy what modules return, at the taps, into ``heard``: ``[rows, F]``."""
+def listening(
+    model: nn.Module, taps: Iterable[Tap], heard: dict[Tap, Tensor], versions: dict[Tap, int], copy: bool
+) -> Iterator[None]:
+    """Put what modules return, at the taps, into ``heard``: ``[F, …]``, as it stands or copied."""
     wanted: dict[str, list[Tap]] = {}
     for tap in taps:
         wanted.setdefault(tap.module, []).append(tap)
@@ -95,10 +105,9 @@ def listening(model: nn.Module, taps: Iterable[Tap], heard: dict[Tap, Tensor]) -
             tensors = list(tensors_in(output))
             for tap in wanted[name]:
                 if tap.call == turn:
-                    values = tensors[tap.leaf].detach()
-                    rows = values.movedim(tap.axis, -1).flatten(0, -2)
-                    shared = rows.data_ptr() == values.data_ptr()  # what follows may write into it in place
-                    heard[tap] = rows.clone() if shared else rows
+                    values = tensors[tap.leaf]
+                    heard[tap] = (values.clone() if copy else values).movedim(tap.axis, 0)
+                    versions[tap] = heard[tap]._version
 
         return after
 
@@ -115,20 +124,33 @@ def listening(model: nn.Module, taps: Iterable[Tap], heard: dict[Tap, Tensor]) -
             part.training = mode
 
 
+def hear(model: nn.Module, inputs: Inputs, taps: Iterable[Tap], copy: bool) -> dict[Tap, Tensor] | None:
+    """What a network's modules return on a batch; None if it was not copied and has changed meanwhile."""
+    heard: dict[Tap, Tensor] = {}
+    versions: dict[Tap, int] = {}
+    with torch.no_grad(), listening(model, taps, heard, versions, copy):
+        call(model, inputs)
+    return None if any(heard[tap]._version != version for tap, version in versions.items()) else heard
+
+
 def observe(
     first: nn.Module, second: nn.Module, spec: PermutationSpec, batches: Iterable[Inputs]
 ) -> dict[Tap, Moments]:
     """Run both networks over the batches and stream their moments; memory does not grow with the data."""
     found: dict[Tap, Moments] = {tap: Moments() for tap, _ in spec.taps.values()}
+    copy = False
     for inputs in batches:
-        heard: tuple[dict[Tap, Tensor], dict[Tap, Tensor]] = ({}, {})
-        for model, ears in zip((first, second), heard, strict=True):
-            with torch.no_grad(), listening(model, found, ears):
-                call(model, inputs)
+        heard = [hear(model, inputs, found, copy) for model in (first, second)]
+        if None in heard:  # a later layer writes in place into what was heard
+            copy = True
+            heard = [hear(model, inputs, found, copy) for model in (first, second)]
+        one, two = heard
+        assert one is not None
+        assert two is not None
         for tap, moments in found.items():
-            if tap not in heard[0] or heard[0][tap].shape != heard[1].get(tap, torch.empty(0)).shape:
+            if tap not in one or one[tap].shape != two.get(tap, torch.empty(0)).shape:
                 raise AlignmentError(f"Layer '{tap.module}' does not return the same shapes in both networks.")
-            moments.add(heard[0][tap], heard[1][tap])
+            moments.add(one[tap], two[tap])
     return found
 
 
