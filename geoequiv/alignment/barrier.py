@@ -19,7 +19,8 @@ from geoequiv.errors import AlignmentError, unknown
 from geoequiv.fields import Signature
 from geoequiv.groups import Element
 
-METHODS = ("activations", "weights", "none")
+#: how units are matched; "rotations" are activations with orthogonal matrices for streams that bear them
+METHODS = ("activations", "rotations", "weights", "none")
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def barrier(
         metric: "mse", "mae", "accuracy", or a function of output and target.
         better: "lower" or "higher"; known for the named metrics.
         repair: whether the merged network is also given its parents' moments.
-        matching: "activations", "weights" or "none".
+        matching: "activations", "rotations" (orthogonal matrices where units bear them), "weights" or "none".
         data: what units are matched and repaired on (training data); None takes ``loader``.
         spec: of the architecture, if it is known already.
 
@@ -142,7 +143,7 @@ def matched(first: nn.Module, second: nn.Module, spec: PermutationSpec, seen: It
         return Matching(spec, ())
     if how == "weights":
         return match_weights(first.state_dict(), second.state_dict(), spec)
-    return match_activations(first, second, spec, seen)
+    return match_activations(first, second, spec, seen, mixes=how == "rotations")
 
 
 def few(inputs: dict[str, Any], items: int = 2) -> dict[str, Any]:

@@ -39,7 +39,10 @@ def add(commands: Commands) -> None:
     align.add_argument("--group", metavar="NAME", help="whose elements (the task's, without translations)")
     align.add_argument("--elements", type=positive, default=4, metavar="K", help="draws of an infinite group (4)")
     align.add_argument("--items", type=positive, default=500, metavar="N", help="of training and of test data (500)")
-    align.add_argument("--matching", choices=("activations", "weights", "none"), default="activations")
+    align.add_argument(
+        "--matching", choices=("activations", "rotations", "weights", "none"), default="activations",
+        help="of units; rotations: by orthogonal matrices where units bear them (activations)",
+    )  # fmt: skip
     align.add_argument("--other", type=Path, metavar="RUN_DIR", help="merge with this run instead of with copies")
     align.add_argument("--seed", type=int, default=0, help="of the draws (0)")
     align.add_argument("--json", type=Path, metavar="FILE", help="write the reports here as well")

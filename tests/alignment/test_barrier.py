@@ -12,6 +12,7 @@ from geoequiv.alignment import (
     barrier_of,
     evaluate,
     interpolate,
+    mix,
     path,
     permutation_spec,
     repair,
@@ -54,6 +55,18 @@ def test_planted_permutations_have_no_barrier(name, matching):
     assert abs(report.without_repair) < 1e-6
     assert report.without_matching > 1e-3
     assert report.first == pytest.approx(report.second, rel=1e-9) == pytest.approx(0.01, rel=0.1)
+
+
+@pytest.mark.parametrize("name", ["gnn", "transformer"])
+def test_planted_rotations_have_no_barrier_for_matching_by_rotations(name):
+    model, inputs = make(name)
+    spec = permutation_spec(model, inputs, verify=False)
+    turns = {stream.name: torch.linalg.qr(torch.randn(stream.size, stream.size, dtype=torch.float64))[0]
+             for stream in spec.streams if stream.mixes}  # fmt: skip
+    other = with_state(model, mix(spec, turns, model.state_dict()))
+    assert abs(barrier(model, other, SIGNATURE, data(model), "mse", matching="rotations", spec=spec).barrier) < 1e-6
+    plain = barrier(model, other, SIGNATURE, data(model), "mse", repair=False, spec=spec)
+    assert plain.barrier > 1e-3
 
 
 @pytest.mark.parametrize("group", ["SO(3)", "O(3)", "SE(3)", "T"])
