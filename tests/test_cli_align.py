@@ -58,6 +58,18 @@ def test_an_equivariant_run_has_no_barrier(runs, tmp_path):
     assert all(abs(report["barrier"]) < 1e-3 for report in reports.values())
 
 
+def test_angles(runs, tmp_path, capsys):
+    output = str(tmp_path / "barriers.json")
+    assert main(["align", runs["gnn", 0], "--angles", "0,30", "--json", output]) == 0
+    reports = json.loads(Path(output).read_text())["barriers"]
+    assert list(reports)[1] == "30.0° about (0.00, 0.00, 1.00)"
+    still, moved = reports.values()
+    assert abs(still["barrier"]) < 1e-6
+    assert moved["first"] != moved["second"]
+    assert main(["align", runs["gnn", 0], "--angles", "0,thirty"]) == 2
+    assert "got 'thirty'" in capsys.readouterr().err
+
+
 def test_two_trainings(runs, tmp_path):
     output = str(tmp_path / "barriers.json")
     assert main(["align", runs["gnn", 0], "--other", runs["gnn", 1], "--json", output]) == 0

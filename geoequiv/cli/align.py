@@ -24,6 +24,7 @@ EXAMPLES = """\
 examples:
   geoequiv align results/nbody/01ca75b89dbe                                 draws of the task's group
   geoequiv align results/nbody/01ca75b89dbe --group "T" --json barrier.json all elements of a finite group
+  geoequiv align results/nbody/01ca75b89dbe --angles 0,15,45,90,180         barrier against the angle
   geoequiv align results/nbody/01ca75b89dbe --other results/nbody/97e2428d54ad
 """
 COLUMNS = ("barrier", "without_repair", "without_matching", "first", "second", "middle")
@@ -38,6 +39,7 @@ def add(commands: Commands) -> None:
     align.add_argument("run", type=Path, metavar="RUN_DIR", help="folder of a finished run")
     align.add_argument("--group", metavar="NAME", help="whose elements (the task's, without translations)")
     align.add_argument("--elements", type=positive, default=4, metavar="K", help="draws of an infinite group (4)")
+    align.add_argument("--angles", metavar="DEG,…", help="rotations about the last axis by these angles instead")
     align.add_argument("--items", type=positive, default=500, metavar="N", help="of training and of test data (500)")
     align.add_argument(
         "--matching", choices=("activations", "rotations", "weights", "none"), default="activations",
@@ -67,7 +69,9 @@ def _align(options: argparse.Namespace) -> int:
         found = {options.other.name: barrier(model, second, task.signature, loader, metric, **settings)}
     else:
         acting = group(options.group) if options.group else group(task.symmetry).linear_part
-        elements = chosen(acting, options.elements, torch.Generator().manual_seed(options.seed))
+        elements = turns(options.angles, acting.dim) if options.angles else (
+            chosen(acting, options.elements, torch.Generator().manual_seed(options.seed))
+        )
         found = {
             describe(each): symmetry_barrier(model, task.signature, each, loader, metric, **settings)
             for each in elements
@@ -139,6 +143,29 @@ def chosen(acting: "Group", count: int, generator: Any) -> "list[Element]":
         return [elements[i] for i in range(1, len(elements))]
     elements = acting.sample(count, generator=generator)
     return [elements[i] for i in range(count)]
+
+
+def turns(angles: str, dim: int) -> "list[Element]":
+    """Rotations of the first two coordinates by ``"30,90"`` degrees.
+
+    Raises:
+        DataError: something that is no number.
+    """
+    import torch
+
+    from geoequiv.groups import Element
+
+    found = []
+    for text in angles.split(","):
+        try:
+            angle = math.radians(float(text))
+        except ValueError:
+            raise DataError(f"Expected angles in degrees, such as --angles 30,90; got '{text}'.") from None
+        matrix = torch.eye(dim, dtype=torch.float64)
+        cos, sin = math.cos(angle), math.sin(angle)
+        matrix[:2, :2] = torch.tensor([[cos, -sin], [sin, cos]], dtype=torch.float64)
+        found.append(Element(matrix))
+    return found
 
 
 def describe(element: "Element") -> str:
