@@ -6,6 +6,7 @@ from networks import NETWORKS, clouds, make, rows
 from torch import nn
 
 from geoequiv.alignment import apply, match_activations, match_weights, mix, permutation_spec, scale
+from geoequiv.alignment.activations import hear
 from geoequiv.alignment.assignment import assign
 from geoequiv.alignment.derive import with_state
 from geoequiv.errors import AlignmentError
@@ -122,6 +123,16 @@ def test_correlations_against_numpy():
     assert found.after["2"] == pytest.approx(float(corr[torch.arange(6), order].mean()), abs=1e-12)
     assert found.before["2"] == pytest.approx(float(corr.diagonal().mean()), abs=1e-12)
     assert found.samples == 72
+
+
+def test_what_is_written_in_place_later_is_copied():
+    model, inputs = make("resnet")
+    taps = [tap for tap, _ in permutation_spec(model, inputs).taps.values()]
+    assert hear(model, inputs, taps, copy=False) is None
+    heard = hear(model, inputs, taps, copy=True)
+    inside = next(tap for tap in taps if tap.module == "1.m")
+    assert bool((heard[inside] < 0).any())  # as the norm returned it, before the ReLU wrote into it
+    assert hear(*make("gnn"), [tap for tap, _ in permutation_spec(*make("gnn")).taps.values()], copy=False) is not None
 
 
 def test_too_few_samples():
