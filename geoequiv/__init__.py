@@ -34,6 +34,7 @@ PUBLIC = {
     "data_symmetry_error": "geoequiv.metrics:data_symmetry_error",
     "certify": "geoequiv.metrics:certify",
     "Certificate": "geoequiv.metrics:Certificate",
+    "alignment": "geoequiv.alignment",
     "testing": "geoequiv.testing",
     "task": "geoequiv.catalog:task",
     "GeoequivError": "geoequiv.errors:GeoequivError",

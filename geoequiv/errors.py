@@ -28,6 +28,10 @@ class ModelOutputError(GeoequivError):
     """A model returned something that its declared signature does not allow."""
 
 
+class AlignmentError(GeoequivError):
+    """Networks cannot be aligned: a layer is not understood, architectures differ, or activations say too little."""
+
+
 class DataError(GeoequivError):
     """A data file is missing, truncated, damaged or cannot be written; the message names its path."""
 

@@ -1,0 +1,193 @@
+"""The barrier between a network and its own transformed copy: how equivariant it is inside."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from geoequiv.alignment.activations import match_activations
+from geoequiv.alignment.derive import permutation_spec
+from geoequiv.alignment.fold import transformed_copy
+from geoequiv.alignment.matching import Matching
+from geoequiv.alignment.merge import Loader, Metric, barrier_of, evaluate, interpolate, loaded, metric_of
+from geoequiv.alignment.permutation_spec import PermutationSpec
+from geoequiv.alignment.repair import repair as repaired
+from geoequiv.alignment.repair import reset_batch_norms
+from geoequiv.alignment.weights import match_weights
+from geoequiv.errors import AlignmentError, unknown
+from geoequiv.fields import Signature
+from geoequiv.groups import Element
+
+#: how units are matched; "rotations" are activations with orthogonal matrices for streams that bear them
+METHODS = ("activations", "rotations", "weights", "none")
+
+
+@dataclass(frozen=True)
+class BarrierReport:
+    """What the network halfway between two matched ones is worth, by one metric.
+
+    Args:
+        first, second: the metric of the two networks (of a network and its transformed copy).
+        middle: of the network halfway between them, with batch-norm statistics measured anew.
+        repaired: of that network after REPAIR; None where it was not asked for.
+        unmatched: of the network halfway between them as they stand, without matching.
+        better: which values of the metric are better, "lower" or "higher".
+        matching: how the units were matched.
+    """
+
+    first: float
+    second: float
+    middle: float
+    repaired: float | None
+    unmatched: float
+    better: str
+    matching: Matching
+
+    def _barrier(self, value: float, which: int) -> float:
+        return barrier_of(self.first, self.second, value, self.better)[which]
+
+    @property
+    def barrier(self) -> float:
+        """Relative barrier: after REPAIR where it was asked for."""
+        return self._barrier(self.middle if self.repaired is None else self.repaired, 0)
+
+    @property
+    def absolute(self) -> float:
+        """The same in the metric's unit."""
+        return self._barrier(self.middle if self.repaired is None else self.repaired, 1)
+
+    @property
+    def without_repair(self) -> float:
+        """Relative barrier of the plain middle."""
+        return self._barrier(self.middle, 0)
+
+    @property
+    def without_matching(self) -> float:
+        """Relative barrier of the middle of the two networks as they stand."""
+        return self._barrier(self.unmatched, 0)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        names = ("first", "second", "middle", "repaired", "unmatched", "better", "barrier", "absolute",
+                 "without_repair", "without_matching")  # fmt: skip
+        counts = {"dead": sum(self.matching.dead.values()), "broken": sum(self.matching.broken.values()),
+                  "samples": self.matching.samples, "unseen": list(self.matching.unseen)}  # fmt: skip
+        return {name: getattr(self, name) for name in names} | counts
+
+
+def barrier(
+    first: nn.Module,
+    second: nn.Module,
+    signature: str | Signature,
+    loader: Loader,
+    metric: str | Metric,
+    *,
+    better: str | None = None,
+    repair: bool = True,
+    matching: str = "activations",
+    data: Loader | None = None,
+    spec: PermutationSpec | None = None,
+) -> BarrierReport:
+    """Match two networks, merge them halfway, and measure: the yardstick is the barrier between two trainings.
+
+    Args:
+        first, second: of one architecture.
+        loader: pairs of inputs and targets by name, that the metric is measured on. It is gone through several times.
+        metric: "mse", "mae", "accuracy", or a function of output and target.
+        better: "lower" or "higher"; known for the named metrics.
+        repair: whether the merged network is also given its parents' moments.
+        matching: "activations", "rotations" (orthogonal matrices where units bear them), "weights" or "none".
+        data: what units are matched and repaired on (training data); None takes ``loader``.
+        spec: of the architecture, if it is known already.
+
+    Raises:
+        AlignmentError: different architectures, an unknown metric or matching, too little data.
+
+    Exactness: that of the matching; the metrics are exact over the loader.
+    Reference: Bökman & Kahl 2023, section 4; Jordan et al. 2023 for REPAIR.
+    """
+    signature = Signature.parse(signature)
+    if matching not in METHODS:
+        raise AlignmentError(unknown("matching", matching, METHODS))
+    better = better or metric_of(metric)[1]
+    if better is None:
+        raise AlignmentError("Say which values of the metric are better: better='lower' or better='higher'.")
+    loader = loader if isinstance(loader, list) or not hasattr(loader, "__next__") else list(loader)
+    seen = [inputs for inputs, _ in (loader if data is None else data)]
+    if not seen:
+        raise AlignmentError("The loader is empty: a barrier needs data to be measured on.")
+    if spec is None:
+        spec = permutation_spec(first, few(seen[0]))
+    found = matched(first, second, spec, seen, matching)
+    ends = (first.state_dict(), second.state_dict())
+    one, two = (loaded(first, state) for state in (ends[0], found.apply(ends[1])))
+    middle = loaded(first, interpolate(one.state_dict(), two.state_dict()))
+    naive = reset_batch_norms(loaded(first, interpolate(*ends)), signature, seen)
+    plain = reset_batch_norms(middle, signature, seen)
+    better_one = repaired(middle, one, two, spec, signature, seen) if repair else None
+    return BarrierReport(
+        evaluate(one, signature, loader, metric),
+        evaluate(two, signature, loader, metric),
+        evaluate(plain, signature, loader, metric),
+        None if better_one is None else evaluate(better_one, signature, loader, metric),
+        evaluate(naive, signature, loader, metric),
+        better,
+        found,
+    )
+
+
+def matched(first: nn.Module, second: nn.Module, spec: PermutationSpec, seen: Iterable[Any], how: str) -> Matching:
+    """The matching by its name."""
+    if how == "none":
+        return Matching(spec, ())
+    if how == "weights":
+        return match_weights(first.state_dict(), second.state_dict(), spec)
+    return match_activations(first, second, spec, seen, mixes=how == "rotations")
+
+
+def few(inputs: dict[str, Any], items: int = 2) -> dict[str, Any]:
+    """The first items of a dense batch; a ragged one is kept whole."""
+    if "batch" in inputs or any("index" in name for name in inputs):
+        return dict(inputs)
+    return {name: value[:items] if hasattr(value, "ndim") and value.ndim else value for name, value in inputs.items()}
+
+
+def symmetry_barrier(
+    model: nn.Module,
+    signature: str | Signature,
+    group_element: Element,
+    loader: Loader,
+    metric: str | Metric,
+    repair: bool = True,
+    **options: Any,
+) -> BarrierReport:
+    r"""The barrier between a network and its copy transformed by g, which is 0 for one that is equivariant inside.
+
+    .. math:: g \cdot f = \rho_\text{out}(g)^{-1} \circ f \circ \rho_\text{in}(g)
+
+    is folded into the weights; the copy is matched with the network, and the two are merged halfway.
+
+    Args:
+        model: called with the signature's inputs by name.
+        signature: how they transform, or the string.
+        group_element: one element g, such as ``ge.group("SO(3)").sample()``.
+        loader: pairs of inputs and targets by name.
+        metric: "mse", "mae", "accuracy", or a function of output and target (then give ``better``).
+        repair: whether the merged network is given its parents' moments.
+        options: ``better``, ``matching``, ``data``, ``spec`` (see ``barrier``).
+
+    Raises:
+        AlignmentError: the element cannot be folded into the weights, a layer cannot be explained, too little data.
+        SignatureError: the element cannot act on the fields.
+
+    Exactness: the copy is verified to 1e-8 in float64; a small barrier shows a symmetry inside, a large one shows
+    that this matching found none.
+    Reference: Bökman & Kahl 2023 (flips of images); here for any group and any signature.
+    """
+    pairs = loader if isinstance(loader, list) or not hasattr(loader, "__next__") else list(loader)
+    first = next(iter(pairs), None)
+    if first is None:
+        raise AlignmentError("The loader is empty: a barrier needs data to be measured on.")
+    copy = transformed_copy(model, signature, group_element, few(first[0], 4))
+    return barrier(model, copy, signature, pairs, metric, repair=repair, **options)

@@ -1,0 +1,154 @@
+"""Labels that travel with tensors through a network: which unit each number belongs to.
+
+A *layer* of a tensor is an int64 tensor of its shape that names, for each of its numbers, one unit (0: none, fixed). A
+matrix of weights has two layers, its rows and its columns; features have one. What reshapes, cuts or joins tensors
+does the same to their layers, so that only operations that compute something need a rule.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Layers = list[Tensor]
+
+#: what a unit does not bear, as bits: being multiplied by a positive number, by −1, being mixed with others
+NOT_SCALED, NOT_FLIPPED, NOT_MIXED = 1, 2, 4
+NOTHING_BUT_ORDER = NOT_SCALED | NOT_FLIPPED | NOT_MIXED
+
+
+def varies(layer: Tensor, dim: int) -> bool:
+    """Whether a tensor is not constant along an axis."""
+    if layer.shape[dim] <= 1 or layer.stride(dim) == 0:
+        return False
+    return bool((layer != layer.narrow(dim, 0, 1)).any())
+
+
+def axes_of(layer: Tensor) -> list[int]:
+    """The axes along which a layer varies."""
+    return [dim for dim in range(layer.ndim) if varies(layer, dim)]
+
+
+def thin(layer: Tensor) -> Tensor:
+    """A layer without the axes' repeats: length 1 wherever it is constant."""
+    for dim in range(layer.ndim):
+        if layer.shape[dim] > 1 and not varies(layer, dim):
+            layer = layer.narrow(dim, 0, 1)
+    return layer
+
+
+@dataclass
+class Ledger:
+    """What a trace finds out about labels.
+
+    Args:
+        same: pairs of labels that are one unit, and +1 (they scale alike) or −1 (inversely).
+        inside: pairs (label, block): the unit is one of those that the block is made of.
+        fixed: labels that nothing may move.
+        colour: label → what was done to it; two units that were treated differently differ in it.
+        limits: label → bits of what it does not bear.
+    """
+
+    count: int = 1
+    same: list[tuple[np.ndarray, np.ndarray, int]] = field(default_factory=list)
+    inside: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
+    fixed: list[np.ndarray] = field(default_factory=list)
+    touched: list[tuple[np.ndarray, int]] = field(default_factory=list)
+    limited: list[tuple[np.ndarray, int]] = field(default_factory=list)
+
+    def fresh(self, size: int) -> Tensor:
+        """New labels ``[size]``."""
+        self.count += size
+        return torch.arange(self.count - size, self.count)
+
+    def unify(self, a: Tensor, b: Tensor, sign: int = 1) -> None:
+        """Two layers (broadcast) name the same units; where one of them names none, the other is fixed."""
+        a, b = torch.broadcast_tensors(a, b)
+        pairs = np.unique(np.stack([a.reshape(-1).numpy(), b.reshape(-1).numpy()]), axis=1)
+        some = (pairs != 0).all(0)
+        self.same.append((pairs[0, some], pairs[1, some], sign))
+        self.fixed.append(pairs[:, ~some].reshape(-1))
+
+    def belong(self, units: Tensor, blocks: Tensor) -> None:
+        """Units are parts of blocks (broadcast)."""
+        units, blocks = torch.broadcast_tensors(units, blocks)
+        pairs = np.unique(np.stack([units.reshape(-1).numpy(), blocks.reshape(-1).numpy()]), axis=1)
+        pairs = pairs[:, (pairs != 0).all(0)]
+        self.inside.append((pairs[0], pairs[1]))
+
+    def fix(self, layer: Tensor) -> None:
+        """Nothing may move these units."""
+        self.fixed.append(np.unique(thin(layer).numpy()))
+
+    def touch(self, layer: Tensor, event: int) -> None:
+        """An operation was done to these units."""
+        self.touched.append((np.unique(thin(layer).numpy()), event))
+
+    def limit(self, layer: Tensor, bits: int) -> None:
+        """These units do not bear what the bits say."""
+        if bits:
+            self.limited.append((np.unique(thin(layer).numpy()), bits))
+
+    def block(self, layer: Tensor, dims: list[int]) -> Tensor:
+        """Labels of what is left when the units along some axes are taken together: the layer's shape, 1 along them.
+
+        The units become parts of it. Numbers that hold the same units get the same label.
+        """
+        key = layer.amin(dims, keepdim=True)
+        values, place = torch.unique(key, return_inverse=True)
+        fresh = self.fresh(len(values))[place].reshape(key.shape)
+        self.belong(thin_pair(layer, fresh)[0], thin_pair(layer, fresh)[1])
+        return fresh
+
+    def join(self, found: Layers, *, sign: int = 1) -> Layers:
+        """Layers of one tensor that came from several: one for units that correspond, none for the blocks of others."""
+        kept: Layers = []
+        for layer in found:
+            if not bool(thin(layer).any()):
+                continue
+            for i, other in enumerate(kept):
+                relation = self.relation(other, layer)
+                if relation == "same":
+                    self.unify(*thin_pair(other, layer), sign)
+                elif relation == "first is finer":
+                    self.belong(*thin_pair(other, layer))
+                    self.limit(layer, NOTHING_BUT_ORDER)
+                elif relation == "second is finer":
+                    self.belong(*thin_pair(layer, other))
+                    self.limit(other, NOTHING_BUT_ORDER)
+                    kept[i] = layer
+                else:
+                    continue
+                break
+            else:
+                kept.append(layer)
+        return kept
+
+    @staticmethod
+    def relation(a: Tensor, b: Tensor) -> str:
+        """How the partitions into units of two layers of one tensor relate."""
+        a, b = thin_pair(a, b)
+        a, b = (part.reshape(-1).numpy() for part in torch.broadcast_tensors(a, b))
+        some = (a != 0) & (b != 0)
+        pairs = np.unique(np.stack([a[some], b[some]]), axis=1)
+        first, second, both = len(np.unique(pairs[0])), len(np.unique(pairs[1])), pairs.shape[1]
+        if both == first == second:
+            return "same"
+        return "first is finer" if both == first else "second is finer" if both == second else "unrelated"
+
+
+def thin_pair(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Two layers of one tensor, cut to length 1 along the axes where both are constant."""
+    for dim in range(a.ndim):
+        if not varies(a, dim) and not varies(b, dim):
+            a, b = a.narrow(dim, 0, 1), b.narrow(dim, 0, 1)
+    return a, b
+
+
+def tensors_in(tree: object) -> Iterator[Tensor]:
+    """All tensors of nested lists, tuples and dicts, in order."""
+    from torch.utils._pytree import tree_flatten
+
+    return (leaf for leaf in tree_flatten(tree)[0] if isinstance(leaf, Tensor))

@@ -1,0 +1,174 @@
+"""Matchings that are learned: soft permutations (Sinkhorn), and straight-through refinement of a hard one."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from geoequiv.alignment.assignment import assign, plain_streams
+from geoequiv.alignment.matching import Matching
+from geoequiv.alignment.permutation_spec import PermutationSpec, StateDict
+from geoequiv.alignment.weights import agreement, match_weights
+from geoequiv.errors import AlignmentError
+
+#: of a model (called with named inputs), inputs and targets → a scalar to be small
+Loss = Callable[[Callable[..., Any], Any, Any], Tensor]
+
+
+def sinkhorn(logits: Tensor, rounds: int = 20) -> Tensor:
+    """The doubly stochastic matrix of logits ``[n, n]``: rows and columns are normalised in turn.
+
+    Exactness: columns sum to 1, rows as nearly as the rounds allow.
+    Reference: Sinkhorn & Knopp 1967; Mena et al. 2018.
+    """
+    for _ in range(rounds):
+        logits = logits - logits.logsumexp(1, keepdim=True)
+        logits = logits - logits.logsumexp(0, keepdim=True)
+    return logits.exp()
+
+
+def soften(spec: PermutationSpec, matrices: dict[str, Tensor], state: StateDict) -> dict[str, Tensor]:
+    """``apply`` with a matrix per stream in place of a permutation; differentiable in the matrices."""
+    moved = dict(state)
+    for name, matrix in matrices.items():
+        for place in spec[name].places:
+            tensor = moved[place.tensor].movedim(place.axis, 0)
+            changed = torch.einsum("ij,jk...->ik...", matrix.to(tensor.dtype), tensor[place.index])
+            tensor = tensor.index_put((place.index,), changed)
+            moved[place.tensor] = tensor.movedim(0, place.axis)
+    return moved
+
+
+def match_sinkhorn(
+    first: StateDict,
+    second: StateDict,
+    spec: PermutationSpec,
+    *,
+    steps: int = 200,
+    lr: float = 0.3,
+    temperature: float = 0.3,
+    start: Matching | None = None,
+) -> Matching:
+    r"""Learn a doubly stochastic matrix per stream that brings the weights together, then round it by assignment.
+
+    .. math:: \min_X \; \| \theta_A - S(X / \tau)(\theta_B) \|^2
+
+    Args:
+        first, second: state dicts of one architecture.
+        steps, lr: of Adam on the logits X.
+        temperature: τ, falling to a tenth of it.
+        start: a matching to begin from; blocks of units (heads), which have no soft form here, keep what it says. None
+            takes weight matching for them, and starts all other streams from equal logits.
+
+    Raises:
+        AlignmentError: different architectures.
+
+    Exactness: a local optimum.
+    Reference: after Peña et al. 2023 (Re-basin via implicit Sinkhorn differentiation), who differentiate implicitly.
+    """
+    spec.check(first)
+    spec.check(second)
+    plain = plain_streams(spec)
+    names = {stream.name for stream in plain}
+    begin = start or Matching(spec, ())
+    if begin.factors or begin.matrices:
+        raise AlignmentError("Sinkhorn matching starts from a matching by permutations alone.")
+    one = {name: first[name].detach().double() for name in spec.shapes}
+    two = {name: value.double() for name, value in begin.apply(second).items() if name in spec.shapes}
+    logits = {stream.name: torch.zeros(stream.size, stream.size, dtype=torch.float64) for stream in plain}
+    if start is not None:
+        logits = {name: value + torch.eye(len(value)) for name, value in logits.items()}
+    for value in logits.values():
+        value.requires_grad_()
+    optimizer = torch.optim.Adam(logits.values(), lr=lr)
+    for step in range(steps):
+        heat = temperature * 0.1 ** (step / max(steps - 1, 1))
+        soft = soften(spec, {name: sinkhorn(value / heat) for name, value in logits.items()}, two)
+        distance = sum(((soft[name] - value) ** 2).sum() / value.square().sum().clamp(min=1e-12)
+                       for name, value in one.items())  # fmt: skip
+        optimizer.zero_grad()
+        distance.backward()
+        optimizer.step()
+    hard = {name: assign(value.detach()) for name, value in logits.items()}
+    found = replace(begin, permutations=(*begin.permutations, hard))
+    if start is None and len(names) < len(spec.streams):
+        blocks = [stream.name for stream in spec.streams if spec.inside(stream.name)]
+        rest = match_weights(first, found.apply(second), spec, only=blocks)
+        found = replace(found, permutations=(*found.permutations, *rest.permutations))
+    state = found.apply(second)
+    return replace(found, before={s.name: agreement(s, first, second) for s in plain},
+                   after={s.name: agreement(s, first, state) for s in plain})  # fmt: skip
+
+
+def refine_straight_through(
+    model: nn.Module,
+    second: StateDict,
+    spec: PermutationSpec,
+    loader: Iterable[tuple[Any, Any]],
+    loss: Loss,
+    *,
+    start: Matching | None = None,
+    steps: int = 50,
+    lr: float = 1e-2,
+) -> tuple[Matching, list[float]]:
+    r"""Look for the matching whose halfway network has the least loss.
+
+    Latent weights, begun at the first network's, stand for the matching: weight matching projects them to
+    :math:`p(\theta_B)`, the loss is taken at :math:`\tfrac12(\theta_A + p(\theta_B))`, and its gradient goes straight
+    through to the latent ones.
+
+    Args:
+        model: the first network.
+        second: the other's state dict.
+        loader: pairs of inputs and targets; gone through as often as needed.
+        loss: of the merged network as a function, inputs and targets.
+        start: a matching to begin from.
+        steps, lr: of SGD with momentum 0.9.
+
+    Returns:
+        The best matching met, and the loss at every step.
+
+    Raises:
+        AlignmentError: an empty loader, or a start with factors or matrices.
+
+    Exactness: never worse than the start, on the batches that were compared.
+    Reference: Ainsworth et al. 2023 (Git Re-Basin), algorithm 2.
+    """
+    batches = list(loader)
+    if not batches:
+        raise AlignmentError("Straight-through refinement needs data: the loader is empty.")
+    begin = start or Matching(spec, ())
+    if begin.factors or begin.matrices:
+        raise AlignmentError("Straight-through refinement starts from a matching by permutations alone.")
+    other = begin.apply(second)
+    here = {name: value.detach() for name, value in model.state_dict().items()}
+    latent = {name: here[name].clone().requires_grad_() for name in spec.shapes if here[name].is_floating_point()}
+    optimizer = torch.optim.SGD(latent.values(), lr=lr, momentum=0.9)
+
+    def merged_loss(moved: StateDict, through: bool) -> Tensor:
+        middle = {name: torch.lerp(value, moved[name], 0.5) if value.is_floating_point() else value
+                  for name, value in here.items()}  # fmt: skip
+        if through:
+            middle |= {name: middle[name] + 0.5 * (value - value.detach()) for name, value in latent.items()}
+        total = [loss(lambda *args, **named: functional_call(model, middle, args, named), inputs, targets)
+                 for inputs, targets in batches]  # fmt: skip
+        return torch.stack(total).mean()
+
+    with torch.no_grad():
+        best, least = Matching(spec, ()), float(merged_loss(other, False))
+    losses = [least]
+    found = best
+    for _ in range(steps):
+        plain = {**here, **{name: value.detach() for name, value in latent.items()}}
+        found = match_weights(plain, other, spec, start=found.permutations, max_rounds=3)
+        value = merged_loss(found.apply(other), True)
+        losses.append(float(value.detach()))
+        if losses[-1] < least:
+            best, least = found, losses[-1]
+        optimizer.zero_grad()
+        value.backward()
+        optimizer.step()
+    return replace(begin, permutations=(*begin.permutations, *best.permutations)), losses

@@ -1,0 +1,347 @@
+"""Runs a network once and follows the labels of its weights through every operation."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.modules import module as torch_module
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from geoequiv.alignment import rules
+from geoequiv.alignment.labels import NOTHING_BUT_ORDER, Layers, Ledger, axes_of, tensors_in
+from geoequiv.alignment.rules import Unexplained, aten
+from geoequiv.fields.calling import parameters_of, positional_names
+
+Inputs = Mapping[str, Any] | tuple | Tensor
+
+
+@dataclass(frozen=True)
+class Tap:
+    """Where units can be seen: an axis of what a module returns.
+
+    Args:
+        module: its name; ``call``: the how-manieth call of it in one pass; ``leaf``: which of its output tensors.
+        axis: counted from the end (−1 is the last).
+        labels: the unit of each place along the axis.
+        rows: numbers of a unit in the traced batch.
+    """
+
+    module: str
+    call: int
+    leaf: int
+    axis: int
+    labels: Tensor
+    rows: int
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Labels of every parameter's axes and what became of them.
+
+    Args:
+        axes: (tensor name, axis) → labels ``[length]``, of those that the network reads.
+        aliases: tensor name → further names of the same tensor in the state dict.
+        outputs: what the network returned, with its layers.
+    """
+
+    ledger: Ledger
+    axes: dict[tuple[str, int], Tensor]
+    aliases: dict[str, list[str]]
+    taps: list[Tap]
+    outputs: list[tuple[Tensor, Layers]]
+
+
+def call(model: nn.Module, inputs: Inputs) -> Any:
+    """Call a network with a dict of named inputs (in order, where it knows none of the names), a tuple, or one."""
+    if isinstance(inputs, Mapping):
+        unnamed = positional_names(parameters_of(model), list(inputs))
+        return model(*(inputs[name] for name in unnamed.values())) if unnamed else model(**inputs)
+    return model(*inputs) if isinstance(inputs, tuple) else model(inputs)
+
+
+@contextmanager
+def open_transformers() -> Iterator[None]:
+    """Torch's own transformer layers, operation by operation instead of as one."""
+    former = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(former)
+
+
+def trace(model: nn.Module, inputs: Inputs, labels: Mapping[str, Tensor] | None = None) -> Trace:
+    """Follow the weights of a network through one call in evaluation mode.
+
+    Args:
+        inputs: a small batch: a dict of named inputs, a tuple of them, or one tensor. At least two items and, for
+            clouds, different numbers in them: what happens to be equal cannot be told apart.
+        labels: name of an input → its layer, of labels 1 … k, to be followed as well.
+
+    Raises:
+        AlignmentError: naming the layer and the operation that cannot be explained.
+    """
+    tracer = Tracer(model)
+    for name, layer in (labels or {}).items():
+        tracer.ledger.count = max(tracer.ledger.count, int(layer.max()) + 1)
+        tracer.keep(inputs[name], [layer])
+    modes = [(part, part.training) for part in model.modules()]
+    try:
+        model.eval()
+        with ExitStack() as stack:
+            stack.enter_context(torch.no_grad())
+            stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+            stack.enter_context(open_transformers())
+            stack.enter_context(tracer.watching(model))
+            stack.enter_context(tracer)
+            outputs = call(model, inputs)
+    finally:
+        for part, mode in modes:
+            part.training = mode
+    found = [(tensor, tracer.known(tensor)) for tensor in tensors_in(outputs)]
+    for layer in (layer for _, layers in found for layer in layers):
+        tracer.ledger.fix(layer)
+        tracer.ledger.limit(layer, NOTHING_BUT_ORDER)
+    return Trace(tracer.ledger, tracer.axes, tracer.aliases, tracer.taps, found)
+
+
+class Tracer(TorchDispatchMode):
+    """Intercepts every operation below autograd."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.ledger = Ledger()
+        self.names: dict[int, str] = {}
+        self.aliases: dict[str, list[str]] = {}
+        for name, tensor in [
+            *model.named_parameters(remove_duplicate=False),
+            *model.named_buffers(remove_duplicate=False),
+        ]:
+            if id(tensor) in self.names:
+                self.aliases.setdefault(self.names[id(tensor)], []).append(name)
+            else:
+                self.names[id(tensor)] = name
+        self.parameters = {id(tensor) for tensor in model.parameters()}
+        self.axes: dict[tuple[str, int], Tensor] = {}
+        self.taps: list[Tap] = []
+        self.found: dict[int, tuple[Tensor, Layers]] = {}
+        self.seen: set[int] = set()
+        self.calls: dict[str, int] = {}
+        self.stack: list[str] = []
+        self.event = 0
+
+    def known(self, tensor: Tensor, buffer: bool = False) -> Layers:
+        """The layers of a tensor; a parameter gets fresh labels for each of its axes when it is first met."""
+        if id(tensor) not in self.found:
+            ours = id(tensor) in self.parameters or (buffer and id(tensor) in self.names)
+            if not ours or not tensor.numel():
+                return []
+            name = self.names[id(tensor)]
+            layers = []
+            for axis, size in enumerate(tensor.shape):
+                labels = self.axes[name, axis] = self.ledger.fresh(size)
+                if size == 1:
+                    self.ledger.fix(labels)  # alone: nothing to exchange it with
+                else:
+                    shape = (-1, *(1,) * (tensor.ndim - axis - 1))
+                    layers.append(labels.reshape(shape).expand(tensor.shape))
+            self.found[id(tensor)] = (tensor, layers)
+        return self.found[id(tensor)][1]
+
+    def keep(self, tensor: Tensor, layers: Layers) -> None:
+        """Remember the layers of a tensor, and the tensor, so that no other gets its id."""
+        self.found[id(tensor)] = (tensor, layers)
+
+    @contextmanager
+    def watching(self, model: nn.Module) -> Iterator[None]:
+        """Keep the names of the modules that are being called, and note where units can be seen."""
+        names = {id(module): name for name, module in model.named_modules()}
+
+        def before(module: nn.Module, args: Any) -> None:
+            self.stack.append(names.get(id(module), type(module).__name__))
+
+        def after(module: nn.Module, args: Any, output: Any) -> None:
+            name = self.stack.pop()
+            if id(module) not in names:
+                return
+            turn = self.calls[name] = self.calls.get(name, -1) + 1
+            for leaf, tensor in enumerate(tensors_in(output)):
+                self.tap(name, turn, leaf, tensor)
+
+        hooks = [
+            torch_module.register_module_forward_pre_hook(before),
+            torch_module.register_module_forward_hook(after),
+        ]
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def tap(self, name: str, turn: int, leaf: int, tensor: Tensor) -> None:
+        """Note an output whose units lie along one axis."""
+        layers = self.known(tensor)
+        if id(tensor) in self.seen or id(tensor) in self.parameters or len(layers) != 1:
+            return
+        self.seen.add(id(tensor))
+        axes = axes_of(layers[0])
+        if len(axes) == 1:
+            line = layers[0].movedim(axes[0], 0).flatten(1)[:, 0]
+            rows = tensor.numel() // len(line)
+            self.taps.append(Tap(name, turn, leaf, axes[0] - tensor.ndim, line.clone(), rows))
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: Any = None) -> Any:
+        """Do the operation, then the same to the labels."""
+        kwargs = kwargs or {}
+        out = func(*args, **kwargs)
+        touched = [layer for tensor in tensors_in((args, kwargs)) for layer in self.known(tensor)]
+        if not touched:
+            return out
+        self.event += 1
+        for place, tensor in enumerate(tensors_in((args, kwargs))):
+            for i, layer in enumerate(self.known(tensor)):
+                self.ledger.touch(layer, hash((self.event, place, i)))
+        try:
+            self.explain(func, args, kwargs, out)
+        except Unexplained as why:
+            raise rules.refuse(func, self.stack[-1] if self.stack else "", str(why)) from None
+        return out
+
+    def explain(self, func: Any, args: tuple, kwargs: dict[str, Any], out: Any) -> None:
+        """Set the layers of what an operation returned."""
+        op, ledger, known = func.overloadpacket, self.ledger, self.known
+        if op in rules.BLANK:
+            return
+        if op in rules.STRUCTURAL or op in rules.JOINING:
+            parts = rules.replay(func, args, kwargs, known)
+            for i, tensor in enumerate(out if isinstance(out, (list, tuple)) else [out]):
+                here = [part[i] if isinstance(out, (list, tuple)) else part for part in parts]
+                self.keep(tensor, [layer for layer in here if bool(layer.any())])
+            return
+        if op in (aten.mm, aten.bmm):
+            layers = rules.contract(ledger, *args, *map(known, args), out)
+        elif op in (aten.addmm, aten.baddbmm, aten.baddbmm_):
+            bias, a, b = args
+            product = rules.contract(ledger, a, b, known(a), known(b), out)
+            if kwargs.get("beta", 1) == 0:
+                self.keep(out, product)
+                return
+            bias = self.grown(bias, out)
+            if not known(bias) and rules.varies(bias, out.ndim - 1):
+                for layer in product:
+                    ledger.fix(layer)
+            layers = ledger.join([*product, *known(bias)])
+        elif op in (aten.mv, aten.dot):
+            raise Unexplained("write it as a product of matrices")
+        elif op is aten.convolution:
+            layers = rules.convolve(ledger, args, out, known)
+        elif op is aten.embedding:
+            weight = args[0]
+            rows = [layer for layer in known(weight) if rules.varies(layer, 0)]
+            for layer in rows:
+                ledger.fix(layer)
+            lines = rules.split_rows(known(weight), 1)
+            layers = [line.expand(out.shape) for line in lines]
+        elif op is aten.native_layer_norm:
+            values, shape, weight, bias, _ = args
+            if len(shape) != 1:
+                raise Unexplained("layer norms over several axes have no rule")
+            out, layers = out[0], rules.normalise(ledger, values, [values.ndim - 1], (weight, bias), known)
+        elif op is aten.native_group_norm:
+            out, layers = out[0], self.group_norm(args)
+        elif op in (aten.native_batch_norm, aten._native_batch_norm_legit_no_training, aten.cudnn_batch_norm):
+            values, *weights = args[:5]
+            for buffer in weights:
+                if buffer is not None:
+                    self.known(buffer, buffer=True)
+            out, layers = out[0], rules.along_channels(ledger, values, weights, known)
+        elif op in rules.SOFTMAX:
+            for layer in known(args[0]):
+                ledger.limit(layer, NOTHING_BUT_ORDER)
+            blocks = rules.drop_single(rules.reduce(ledger, known(args[0]), [args[1] % out.ndim]))
+            layers = ledger.join([*known(args[0]), *(block.expand(out.shape) for block in blocks)])
+        elif op in rules.REDUCING:
+            layers = self.reduced(op, func, args, kwargs, out)
+        elif op in rules.POOLING:
+            tensors = list(tensors_in(out))
+            out, kept = tensors[0], known(args[0])
+            pixels = range(2, out.ndim)
+            if any(rules.varies(layer, dim) for layer in kept for dim in pixels):
+                raise Unexplained("units lie along the pixels")
+            layers = [layer[(..., *(slice(0, 1) for _ in pixels))].expand(out.shape) for layer in kept]
+        elif op in (aten.index_add, aten.index_copy, aten.index_add_, aten.index_copy_):
+            values, dim, _, source = args[:4]
+            if any(rules.varies(layer, dim) for layer in (*known(values), *known(source))):
+                raise Unexplained("units lie along the axis that is added over")
+            parts = [layer.narrow(dim, 0, 1).expand(out.shape) for layer in (*known(values), *known(source))]
+            layers = ledger.join(parts)
+        elif op is aten.index:
+            layers = self.indexed(args, out)
+        elif op in rules.ALONG:
+            tensors = list(tensors_in(out))
+            dim = args[2] if op is aten.topk and len(args) > 2 else kwargs.get("dim", args[1] if len(args) > 1 else -1)
+            if op is aten.topk or any(rules.varies(layer, dim) for layer in known(args[0])):
+                raise Unexplained("units are put in an order of their own")
+            out, layers = tensors[0], known(args[0])
+        elif torch.Tag.pointwise in func.tags or op in rules.LINEAR or op is aten.copy_:
+            layers = rules.pointwise(ledger, self.plain(op), [*args, *kwargs.values()], out, known)
+        else:
+            raise Unexplained("it has no rule")
+        if isinstance(out, Tensor):
+            self.keep(out, layers)
+
+    @staticmethod
+    def plain(op: Any) -> Any:
+        """The operation that does not write in place."""
+        name = op.__name__
+        return getattr(aten, name[:-1], op) if name.endswith("_") and not name.startswith("_") else op
+
+    def grown(self, bias: Tensor, out: Tensor) -> Tensor:
+        """A bias with the axes of the output."""
+        whole = bias.expand(out.shape)
+        self.keep(whole, [layer.expand(out.shape) for layer in self.known(bias)])
+        return whole
+
+    def group_norm(self, args: tuple) -> Layers:
+        """Channels of a group are exchanged with each other; groups with groups."""
+        values, weight, bias, _, _, _, groups, _ = args
+        kept = list(self.known(values))
+        for layer in list(kept):
+            self.ledger.limit(layer, NOTHING_BUT_ORDER)
+            apart = layer.unflatten(1, (groups, -1)).flatten(3) if layer.ndim > 2 else layer.unflatten(1, (groups, -1))
+            block = self.ledger.block(apart, list(range(2, apart.ndim)))
+            kept.append(block.expand(apart.shape).reshape(layer.shape))
+        shape = (1, -1, *(1,) * (values.ndim - 2))
+        lines = [layer for part in (weight, bias) if part is not None for layer in self.known(part)]
+        if not kept:
+            for line in lines:
+                self.ledger.fix(line)
+        return self.ledger.join([*kept, *(line.reshape(shape).expand(values.shape) for line in lines)])
+
+    def reduced(self, op: Any, func: Any, args: tuple, kwargs: dict[str, Any], out: Any) -> Layers:
+        """Sums, means, largest values and norms over axes."""
+        values = args[0]
+        given = {arg.name: value for arg, value in zip(func._schema.arguments, args, strict=False)} | kwargs
+        dims = given.get("dim")
+        dims = list(range(values.ndim)) if dims is None or dims == [] else dims
+        dims = [dim % values.ndim for dim in ([dims] if isinstance(dims, int) else dims)]
+        layers = self.known(values)
+        if op not in (aten.sum, aten.mean):
+            for layer in layers:
+                self.ledger.limit(layer, NOTHING_BUT_ORDER)
+        if not isinstance(out, Tensor):
+            raise Unexplained("it returns several tensors")
+        kept = rules.reduce(self.ledger, layers, dims)
+        if any(rules.varies(layer, dim) for layer in layers for dim in dims):
+            kept = rules.drop_single(kept)
+        return [layer.reshape(out.shape) if layer.numel() == out.numel() else
+                layer.squeeze(dims).expand(out.shape) for layer in kept]  # fmt: skip
+
+    def indexed(self, args: tuple, out: Tensor) -> Layers:
+        """``x[i, …]`` with tensors as indices."""
+        values, indices = args
+        return [aten.index(layer, indices) for layer in self.known(values)]

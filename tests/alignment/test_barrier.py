@@ -1,0 +1,191 @@
+"""Barriers: 0 for planted symmetries and for equivariant networks, large for untrained ones."""
+
+import pytest
+import torch
+from networks import NETWORKS, SIGNATURE, make
+from torch import nn
+
+import geoequiv as ge
+from geoequiv.alignment import (
+    apply,
+    barrier,
+    barrier_of,
+    evaluate,
+    interpolate,
+    mix,
+    path,
+    permutation_spec,
+    repair,
+    symmetry_barrier,
+)
+from geoequiv.alignment.derive import with_state
+from geoequiv.alignment.repair import repairable, spreads
+from geoequiv.errors import AlignmentError
+from geoequiv.fields import Signature, act, call_model
+from geoequiv.groups import Element
+from geoequiv.models import EGNN, GNN, Transformer
+from geoequiv.testing.inputs import random_inputs
+
+
+def data(model, signature=SIGNATURE, batches=2, items=48, seed=0, dtype=torch.float64):
+    """Targets near what a model says: its own metric is small but not 0."""
+    pairs = []
+    for number in range(batches):
+        generator = torch.Generator().manual_seed(seed + number)
+        inputs = random_inputs(signature, items, 4, dtype=dtype, generator=generator)
+        with torch.no_grad():
+            outputs = call_model(model, Signature.parse(signature), inputs)
+        noise = {k: 0.1 * torch.randn(v.shape, dtype=dtype, generator=generator) for k, v in outputs.items()}
+        pairs.append((inputs, {k: v + noise[k] for k, v in outputs.items()}))
+    return pairs
+
+
+def element(group, seed=0):
+    return ge.group(group).sample(generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("matching", ["activations", "weights"])
+@pytest.mark.parametrize("name", ["mlp", "deepsets", "gnn", "egnn", "transformer"])
+def test_planted_permutations_have_no_barrier(name, matching):
+    model, inputs = make(name)
+    spec = permutation_spec(model, inputs, verify=False)
+    other = with_state(model, apply(spec, spec.random(torch.Generator().manual_seed(5)), model.state_dict()))
+    report = barrier(model, other, SIGNATURE, data(model), "mse", matching=matching, spec=spec)
+    assert abs(report.barrier) < 1e-6
+    assert abs(report.without_repair) < 1e-6
+    assert report.without_matching > 1e-3
+    assert report.first == pytest.approx(report.second, rel=1e-9) == pytest.approx(0.01, rel=0.1)
+
+
+@pytest.mark.parametrize("name", ["gnn", "transformer"])
+def test_planted_rotations_have_no_barrier_for_matching_by_rotations(name):
+    model, inputs = make(name)
+    spec = permutation_spec(model, inputs, verify=False)
+    turns = {stream.name: torch.linalg.qr(torch.randn(stream.size, stream.size, dtype=torch.float64))[0]
+             for stream in spec.streams if stream.mixes}  # fmt: skip
+    other = with_state(model, mix(spec, turns, model.state_dict()))
+    assert abs(barrier(model, other, SIGNATURE, data(model), "mse", matching="rotations", spec=spec).barrier) < 1e-6
+    plain = barrier(model, other, SIGNATURE, data(model), "mse", repair=False, spec=spec)
+    assert plain.barrier > 1e-3
+
+
+@pytest.mark.parametrize("group", ["SO(3)", "O(3)", "SE(3)", "T"])
+def test_an_egnn_has_no_barrier_under_its_own_group(group):
+    torch.manual_seed(0)
+    model = EGNN(SIGNATURE, 8, 2)
+    report = symmetry_barrier(model, SIGNATURE, element(group), data(model, dtype=torch.float32), "mse")
+    assert abs(report.barrier) < 1e-3
+    assert report.as_dict()["dead"] == 0
+
+
+@pytest.mark.parametrize("maker", [GNN, Transformer])
+def test_an_untrained_network_has_a_large_barrier(maker):
+    """Its targets are what it says itself, so that the metric sees all that merging destroys."""
+    torch.manual_seed(0)
+    model = maker(SIGNATURE, 8, 2).double()
+    g = element("SO(3)")
+    pairs = data(model)
+    report = symmetry_barrier(model, SIGNATURE, g, pairs, "mse")
+    assert report.second > 1.5 * report.first  # the copy says something else
+    other = make_invariant(model, g)
+    assert abs(other.barrier) < 1e-6
+
+
+def make_invariant(model, g):
+    """The barrier of the identity, as the other end of the scale."""
+    return symmetry_barrier(model, SIGNATURE, type(g)(torch.eye(3, dtype=torch.float64)), data(model), "mse")
+
+
+def test_a_network_equivariant_inside_is_seen_to_be():
+    """Units in orbits of C4: a layer x ↦ W x with W ρ(g) = P W, which no permutation of 4 units hides."""
+    turn = torch.tensor([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]], dtype=torch.float64)
+    seeds = torch.randn(3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    orbit = torch.cat([seeds @ torch.linalg.matrix_power(turn, k) for k in range(4)])  # 12 units
+    model = nn.Sequential(nn.Linear(3, 12), nn.SiLU(), nn.Linear(12, 3)).double()
+    with torch.no_grad():
+        model[0].weight.copy_(orbit)
+        model[0].bias.copy_(torch.tensor([0.1, -0.2, 0.3]).repeat(4))
+        model[2].weight.copy_(orbit.mT)
+        model[2].bias.zero_()
+    broken = with_state(model, model.state_dict())
+    with torch.no_grad():
+        broken[2].weight.add_(0.5 * torch.randn(3, 12, dtype=torch.float64))
+    g = Element(turn)
+    signature = "x: vector -> y: vector"
+    report = symmetry_barrier(model, signature, g, data(model, signature), "mse")
+    assert abs(report.barrier) < 1e-6
+    assert report.first == pytest.approx(report.second, rel=1e-9)
+    assert report.without_matching > 0.5
+    torn = symmetry_barrier(broken, signature, g, data(broken, signature), "mse", repair=False)
+    assert torn.second > 2 * torn.first
+
+
+def test_barriers_by_hand():
+    assert barrier_of(0.9, 0.8, 0.68, "higher") == pytest.approx((0.2, 0.17))
+    assert barrier_of(1.0, 3.0, 3.0, "lower") == pytest.approx((0.5, 1.0))
+    assert barrier_of(0.0, 0.0, 0.0, "lower") == (0.0, 0.0)
+    with pytest.raises(AlignmentError, match="'lower' or 'higher'"):
+        barrier_of(1, 1, 1, "left")
+
+
+def test_the_path_ends_at_the_networks():
+    model, _ = make("mlp")
+    other = make("mlp", seed=1)[0]
+    pairs = data(model)
+    parts, values = path(model, model.state_dict(), other.state_dict(), SIGNATURE, pairs, "mse", 5)
+    assert parts == [0, 0.25, 0.5, 0.75, 1]
+    assert values[0] == evaluate(model, SIGNATURE, pairs, "mse")
+    assert values[-1] == pytest.approx(evaluate(other, SIGNATURE, pairs, "mse"), rel=1e-12)
+    halfway = with_state(model, interpolate(model.state_dict(), other.state_dict()))
+    assert values[2] == pytest.approx(evaluate(halfway, SIGNATURE, pairs, "mse"), rel=1e-9)
+
+
+@pytest.mark.parametrize("name", ["mlp", "gnn", "transformer"])
+def test_repair_gives_units_their_parents_moments(name):
+    first, inputs = make(name)
+    second = make(name, seed=1)[0]
+    spec = permutation_spec(first, inputs, verify=False)
+    merged = with_state(first, interpolate(first.state_dict(), second.state_dict()))
+    batches = [each for each, _ in data(first)]
+    signature = Signature.parse(SIGNATURE)
+    axes = repairable(first, spec)
+    assert axes
+    fixed = repair(merged, first, second, spec, signature, batches)
+    a, b, got = (spreads(model, signature, batches, axes) for model in (first, second, fixed))
+    for module in axes:
+        for i in range(2):
+            wanted = (a[module].read()[i] + b[module].read()[i]) / 2
+            assert torch.allclose(got[module].read()[i], wanted, atol=1e-8), (module, i)
+
+
+def test_repair_resets_batch_norms():
+    torch.manual_seed(0)
+    first, second = (nn.Sequential(nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.AdaptiveAvgPool2d(1),
+                                   nn.Flatten(), nn.Linear(6, 4)) for _ in range(2))  # fmt: skip
+    signature = "x: image -> y: scalar*4 per graph"
+    pairs = [({"x": torch.randn(16, 3, 8, 8)}, {"y": torch.randint(4, (16,))}) for _ in range(2)]
+    report = barrier(first, second, signature, pairs, "accuracy")
+    assert report.better == "higher"
+    assert report.repaired is not None
+    assert barrier(first, second, signature, pairs, "accuracy", repair=False).repaired is None
+    g = ge.group("flip").elements()[1]
+    assert symmetry_barrier(first, signature, g, pairs, "accuracy").matching.samples > 100
+    assert act(g, pairs[0][0], Signature.parse(signature).inputs)["x"].shape == (16, 3, 8, 8)
+
+
+def test_bad_input():
+    model, _ = make("mlp")
+    with pytest.raises(AlignmentError, match=r"Unknown metric 'mes'. Did you mean 'mse'"):
+        barrier(model, model, SIGNATURE, data(model), "mes")
+    with pytest.raises(AlignmentError, match="Unknown matching 'weight'"):
+        barrier(model, model, SIGNATURE, data(model), "mse", matching="weight")
+    with pytest.raises(AlignmentError, match="loader is empty"):
+        symmetry_barrier(model, SIGNATURE, element("SO(3)"), [], "mse")
+    with pytest.raises(AlignmentError, match="Say which values"):
+        barrier(model, model, SIGNATURE, data(model), nn.functional.mse_loss)
+    with pytest.raises(AlignmentError, match="samples cannot rank"):
+        barrier(model, model, SIGNATURE, data(model, batches=1, items=3), "mse")
+    images, turn = [({"x": torch.randn(4, 3, 8, 8)}, {})], element("SO(2)")
+    with pytest.raises(ge.GeoequivError, match="does not map pixels"):
+        symmetry_barrier(nn.Conv2d(3, 1, 3), "x: image -> y: image", turn, images, "mse")
+    assert "mlp" in NETWORKS

@@ -1,0 +1,118 @@
+"""A transformed copy says what the definition says, has the architecture of the original, and weights of its own."""
+
+import math
+
+import pytest
+import torch
+from networks import SIGNATURE, clouds
+from torch import nn
+
+import geoequiv as ge
+from geoequiv.alignment import transformed_copy
+from geoequiv.alignment.fold import representation
+from geoequiv.errors import AlignmentError, GroupError, SignatureError
+from geoequiv.fields import FieldType, Signature, act, call_model
+from geoequiv.groups import inverse
+from geoequiv.models import EGNN, GNN, MLP, DeepSets, SE3Transformer, Transformer
+from geoequiv.testing.inputs import random_inputs
+
+MODELS = {
+    "mlp": lambda s: MLP(s, 8, 2, nodes=4),
+    "deepsets": lambda s: DeepSets(s, 8, 2),
+    "gnn": lambda s: GNN(s, 8, 2),
+    "gnn, absolute": lambda s: GNN(s, 8, 2, relative=False),
+    "transformer": lambda s: Transformer(s, 8, 2, heads=2),
+    "transformer, distances": lambda s: Transformer(s, 8, 1, heads=2, distance_bias=True),
+}
+TYPES = [
+    SIGNATURE,
+    "pos: point, vel: vector*2 -> pos: point, force: vector, energy: scalar per graph",
+    "x: vector, t: tensor, p: pseudoscalar, w: pseudovector -> t: tensor, y: 1x1o+1x2e, p: pseudoscalar per graph",
+]
+
+
+def some(group, seed=0):
+    return ge.group(group).sample(generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("signature", TYPES)
+@pytest.mark.parametrize("name", MODELS)
+def test_copies_are_what_the_definition_says(name, signature):
+    if "distances" in name and "point" not in signature:
+        signature = SIGNATURE
+    torch.manual_seed(0)
+    signature = Signature.parse(signature)
+    model = MODELS[name](signature).double()
+    inputs = random_inputs(signature, 3, 4, dtype=torch.float64)
+    g = some("O(3)", 2)
+    other = transformed_copy(model, signature, g, inputs)
+    fresh = random_inputs(signature, 5, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(9))
+    moved = call_model(model, signature, act(g, fresh, signature.inputs))
+    wanted = act(inverse(g), moved, signature.outputs)
+    got = call_model(other, signature, fresh)
+    assert all(torch.allclose(got[key], wanted[key], atol=1e-9) for key in wanted)
+    assert type(other) is type(model)
+    assert other.state_dict().keys() == model.state_dict().keys()
+    plain = call_model(model, signature, fresh)
+    assert any(not torch.allclose(got[key], plain[key], atol=1e-3) for key in wanted)
+
+
+def test_copies_of_copies_are_copies_by_the_product():
+    torch.manual_seed(0)
+    model, inputs = GNN(SIGNATURE, 8, 1).double(), {k: v.double() for k, v in clouds().items()}
+    g, h = some("SO(3)", 1), some("SO(3)", 2)
+    twice = transformed_copy(transformed_copy(model, SIGNATURE, g, inputs), SIGNATURE, h, inputs).state_dict()
+    once = transformed_copy(model, SIGNATURE, g @ h, inputs).state_dict()
+    assert all(torch.allclose(once[key], twice[key], atol=1e-12) for key in once)
+
+
+@pytest.mark.parametrize("maker", [EGNN, SE3Transformer])
+def test_an_equivariant_network_is_its_own_copy(maker):
+    model = maker(SIGNATURE, 8, 2)
+    other = transformed_copy(model, SIGNATURE, some("SE(3)"), clouds())
+    assert all(torch.equal(value, other.state_dict()[key]) for key, value in model.state_dict().items())
+
+
+def test_flips_of_images():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(4, 5, 3, padding=1),
+                          nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(5, 2))  # fmt: skip
+    signature, inputs = "x: image -> y: scalar*2 per graph", {"x": torch.randn(2, 3, 8, 8)}
+    for group in ("flip", "C4@plane", "D4@plane"):
+        g = ge.group(group).elements()[-1]
+        other = transformed_copy(model, signature, g, inputs)
+        moved = act(g, inputs, Signature.parse(signature).inputs)["x"]
+        assert torch.allclose(other(inputs["x"]), model(moved), atol=1e-5)
+        assert not torch.equal(other[0].weight, model[0].weight)
+    assert torch.equal(other[0].bias, model[0].bias)
+
+
+def test_representations_by_hand():
+    turn = ge.group("SO(2)@z").sample()
+    c, s = math.cos(0.3), math.sin(0.3)
+    turn = type(turn)(torch.tensor([[c, -s, 0], [s, c, 0], [0, 0, 1]], dtype=torch.float64))
+    assert torch.allclose(representation(FieldType("vector"), turn), turn.linear)
+    assert torch.allclose(representation(FieldType("vector", 2), turn), torch.block_diag(turn.linear, turn.linear))
+    assert torch.allclose(representation(FieldType("tensor"), turn), torch.kron(turn.linear, turn.linear))
+
+
+class Bends(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.last = nn.Linear(3, 3)
+
+    def forward(self, x):
+        return self.last(x.sin())
+
+
+def test_what_cannot_be_folded():
+    x = {"x": torch.randn(2, 4, 3)}
+    with pytest.raises(AlignmentError, match="cannot be folded into the weights of Bends: the network reads or writes"):
+        transformed_copy(Bends(), "x: vector -> y: vector", some("SO(3)"), x)
+    with pytest.raises(AlignmentError, match="it translates them"):
+        transformed_copy(GNN(SIGNATURE, 8, 1), SIGNATURE, some("SE(3)"), clouds())
+    with pytest.raises(GroupError, match="one group element"):
+        transformed_copy(Bends(), "x: vector -> y: vector", ge.group("SO(3)").sample(2), x)
+    image, turn = {"x": torch.randn(2, 3, 8, 8)}, some("SO(2)")
+    with pytest.raises(SignatureError, match="does not map pixels"):
+        transformed_copy(nn.Conv2d(3, 1, 3), "x: image -> y: image", turn, image)

@@ -1,0 +1,155 @@
+"""Planted answers: networks whose units were exchanged, scaled, flipped or rotated are matched back exactly."""
+
+import pytest
+import torch
+from networks import NETWORKS, clouds, make, rows
+from torch import nn
+
+from geoequiv.alignment import apply, match_activations, match_weights, mix, permutation_spec, scale
+from geoequiv.alignment.activations import hear
+from geoequiv.alignment.assignment import assign
+from geoequiv.alignment.derive import with_state
+from geoequiv.errors import AlignmentError
+
+FAMILIES = ["plain", "vgg", "resnet", "mlp", "deepsets", "gnn", "egnn", "transformer", "radial field", "segnn"]
+
+
+def planted(name, seed=5):
+    model, inputs = make(name)
+    spec = permutation_spec(model, inputs, verify=False)
+    state = model.state_dict()
+    return model, spec, state, apply(spec, spec.random(torch.Generator().manual_seed(seed)), state)
+
+
+def many(name, batches=3):
+    """Batches large enough to rank units."""
+    generator = torch.Generator().manual_seed(1)
+    for _ in range(batches):
+        inputs = make(name)[1]
+        if isinstance(inputs, dict):
+            yield {key: torch.randn(24, *value.shape[1:], dtype=value.dtype, generator=generator)
+                   for key, value in inputs.items()}  # fmt: skip
+        else:
+            yield torch.randn(24, *inputs.shape[1:], dtype=inputs.dtype, generator=generator)
+
+
+def largest_difference(a, b):
+    return max(float((a[key] - b[key]).abs().max()) for key in a if a[key].numel())
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_planted_permutations_are_found_in_activations(name):
+    model, spec, state, moved = planted(name)
+    found = match_activations(model, with_state(model, moved), spec, many(name))
+    assert largest_difference(state, moved) > 0.1
+    dead = sum(found.dead.values())
+    assert largest_difference(state, found.apply(moved)) < 1e-12 or dead
+    assert dead == 0 or name in ("plain", "vgg", "resnet")
+    assert min(found.after.values()) > 0.999 or dead
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_planted_permutations_are_found_in_weights(name):
+    _, spec, state, moved = planted(name)
+    found = match_weights(state, moved, spec)
+    assert largest_difference(state, found.apply(moved)) < 1e-12
+    assert min(found.after.values()) > 0.999999 > min(found.before.values())
+
+
+def test_heads_are_exchanged_in_the_plant():
+    _, spec, state, _ = planted("transformer")
+    heads = spec["blocks.0.query_key_value"]
+    assert heads.size == 2
+    found = match_weights(state, apply(spec, {heads.name: torch.tensor([1, 0])}, state), spec)
+    assert found.permutation(heads.name).tolist() == [1, 0]
+
+
+def test_planted_scales_and_flips():
+    model, spec, state, moved = planted("plain")
+    relu, tanh = spec.streams
+    factors = {relu.name: torch.rand(6).double() + 0.5, tanh.name: torch.tensor([1.0, -1, 1, -1, -1, 1]).double()}
+    moved = scale(spec, factors, moved)
+    found = match_activations(model, with_state(model, moved), spec, many("plain"), scales=True)
+    assert largest_difference(state, found.apply(moved)) < 1e-10
+    without = match_activations(model, with_state(model, moved), spec, many("plain"))
+    assert largest_difference(state, without.apply(moved)) > 0.1
+
+
+@pytest.mark.parametrize("name", ["gnn", "egnn", "deepsets"])
+def test_planted_rotations_of_the_residual_stream(name):
+    model, spec, state, moved = planted(name)
+    turn = torch.linalg.qr(torch.randn(8, 8, dtype=torch.float64))[0]
+    moved = mix(spec, {"embed": turn}, moved)
+    found = match_activations(model, with_state(model, moved), spec, many(name), mixes=True)
+    assert set(found.matrices) == {"embed"}
+    assert largest_difference(state, found.apply(moved)) < 1e-8
+
+
+@pytest.mark.parametrize("order", [[0, 1], [1, 0]])
+def test_planted_rotations_inside_heads(order):
+    model, spec, state, _ = planted("transformer")
+    generator, turns = torch.Generator().manual_seed(2), {}
+    for stream in spec.inside("blocks.0.query_key_value"):
+        turns[stream.name] = torch.linalg.qr(torch.randn(4, 4, dtype=torch.float64, generator=generator))[0]
+    moved = apply(spec, {"blocks.0.query_key_value": torch.tensor(order)}, mix(spec, turns, state))
+    found = match_activations(model, with_state(model, moved), spec, many("transformer"), mixes=True)
+    assert largest_difference(state, found.apply(moved)) < 1e-8
+    plain = match_activations(model, with_state(model, moved), spec, many("transformer"))
+    assert largest_difference(state, plain.apply(moved)) > 0.1
+
+
+def test_dead_and_broken_units_are_counted():
+    model, spec, state, _ = planted("mlp")
+    state["body.0.weight"][2], state["body.0.bias"][2] = 0.0, -3.0
+    state["body.2.bias"][5] = float("nan")
+    model = with_state(model, state)
+    found = match_activations(model, model, spec, many("mlp"))
+    assert found.dead["body.0"] == 1
+    assert found.broken["body.2"] == 1
+    assert found.broken["body.0"] == 0
+    assert found.broken["body.4"] == 8  # what reads it is broken too
+    assert found.permutation("body.0").tolist() == list(range(8))
+
+
+def test_correlations_against_numpy():
+    model, spec, _, _ = planted("plain")
+    other = make("plain", seed=1)[0]
+    data = list(many("plain"))
+    found = match_activations(model, other, spec, data)
+    a, b = (net[:4](torch.cat(data)).detach() for net in (model, other))
+    corr = torch.corrcoef(torch.cat([a, b], -1).T)[:6, 6:]
+    order = assign(corr)
+    assert order.tolist() == found.permutation("2").tolist()
+    assert found.after["2"] == pytest.approx(float(corr[torch.arange(6), order].mean()), abs=1e-12)
+    assert found.before["2"] == pytest.approx(float(corr.diagonal().mean()), abs=1e-12)
+    assert found.samples == 72
+
+
+def test_what_is_written_in_place_later_is_copied():
+    model, inputs = make("resnet")
+    taps = [tap for tap, _ in permutation_spec(model, inputs).taps.values()]
+    assert hear(model, inputs, taps, copy=False) is None
+    heard = hear(model, inputs, taps, copy=True)
+    inside = next(tap for tap in taps if tap.module == "1.m")
+    assert bool((heard[inside] < 0).any())  # as the norm returned it, before the ReLU wrote into it
+    assert hear(*make("gnn"), [tap for tap, _ in permutation_spec(*make("gnn")).taps.values()], copy=False) is not None
+
+
+def test_too_few_samples():
+    model, spec, _, moved = planted("mlp")
+    with pytest.raises(AlignmentError, match=r"2 samples cannot rank the 8 units of 'body.0'"):
+        match_activations(model, with_state(model, moved), spec, [make("mlp")[1]])
+
+
+def test_architectures_that_differ():
+    model, spec, state, _ = planted("plain")
+    other = nn.Sequential(nn.Linear(3, 5), nn.ReLU(), nn.Linear(5, 6), nn.Tanh(), nn.Linear(6, 2)).double()
+    with pytest.raises(AlignmentError, match="architectures differ"):
+        match_activations(model, other, spec, [rows()])
+    with pytest.raises(AlignmentError, match="architectures differ"):
+        match_weights(state, other.state_dict(), spec)
+
+
+def test_every_family_is_listed():
+    assert set(FAMILIES) < set(NETWORKS)
+    assert clouds().keys() == {"pos", "vel", "charge"}
