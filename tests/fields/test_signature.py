@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geoequiv.errors import BatchError, SignatureError
@@ -29,6 +29,7 @@ names = st.lists(st.from_regex(r"[a-z][a-z_]{0,5}", fullmatch=True), min_size=1,
 )
 
 
+@settings(deadline=None)
 @given(names, names, st.data())
 def test_prints_back(inputs, outputs, data):
     def side(fields):
