@@ -466,7 +466,7 @@ def test_degenerate():
 
 
 def test_what_is_refused():
-    with pytest.raises(GroupError, match=r"made for S\(n\); got SO\(3\)\*S\(4\)"):
+    with pytest.raises(GroupError, match=r"made for S\(n\); got SO\(3\)\. For a product wrap twice"):
         ge.FrameAveraging(MLP(4), SIGNATURE, "SO(3)*S(4)", "sorting")
     with pytest.raises(GroupError, match="made for"):
         ge.FrameAveraging(MLP(4), SIGNATURE, "S(4)", "pca")

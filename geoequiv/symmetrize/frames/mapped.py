@@ -16,13 +16,13 @@ Tensors = tuple[Tensor, ...]
 
 def is_mapped(fields: Mapping[str, Any]) -> bool:
     """Whether ``torch.func.vmap`` maps over one of the fields, so that there is no asking it for its values."""
-    if not torch._C._are_functorch_transforms_active():
-        return False
     return any(isinstance(values, Tensor) and is_batched(values) for values in fields.values())
 
 
 def is_batched(values: Tensor) -> bool:
     """Whether a tensor hides a mapped axis, under gradients by ``torch.func`` or not."""
+    if not torch._C._are_functorch_transforms_active():
+        return False
     functorch = torch._C._functorch
     while functorch.is_functorch_wrapped_tensor(values):
         if functorch.is_batchedtensor(values):

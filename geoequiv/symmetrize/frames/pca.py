@@ -247,8 +247,9 @@ def longer(values: Tensor, size: int, fill: Tensor) -> Tensor:
 def tie_message(tied: Tensor, spectrum: Spectrum) -> str:
     """Which item has which eigenvalues."""
     item = tied.nonzero()[0].tolist()
+    cloud = f"The cloud of item {item[0] if len(item) == 1 else item}" if item else "The cloud"
     values = ", ".join(f"{value:.6g}" for value in spectrum.values[tuple(item)].tolist())
     return (
-        f"The cloud of item {item[0] if len(item) == 1 else item} has covariance eigenvalues {values}, which (nearly) "
-        "coincide: its principal axes are not determined. degenerate='enlarge' averages it exactly."
+        f"{cloud} has covariance eigenvalues {values}, which (nearly) coincide: its principal axes are not determined. "
+        "degenerate='enlarge' averages it exactly."
     )
