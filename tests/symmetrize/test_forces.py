@@ -40,7 +40,7 @@ def error(found, expected):
 
 
 @pytest.mark.parametrize("name", molecules.CLOUDS)
-@pytest.mark.parametrize("frame", ["pca", "minimal", "learned"])
+@pytest.mark.parametrize("frame", ["pca", "minimal", "weighted", "learned"])
 @pytest.mark.parametrize("group", ["SE(3)", "E(3)"])
 def test_forces_turn_with_the_cloud(name, frame, group):
     torch.manual_seed(0)

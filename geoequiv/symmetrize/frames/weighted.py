@@ -84,7 +84,7 @@ class WeightedFrame(PCAFrame):
         legs = x if self.group.dim == 3 else x.new_tensor([0.0, 0.0, 1.0]).expand(len(x), 1, 3)
         spans = legs.unsqueeze(2).cross(x.unsqueeze(1).expand(-1, legs.shape[1], -1, -1), dim=-1).square().sum(-1)
         spans = spans.flatten(1)
-        most = spans.amax(1, keepdim=True)
+        most = largest(spans, spectrum.tolerance.reshape(-1, 1))
         flat = most.squeeze(1) <= spectrum.trust.flatten() ** 2
         weights = (spans - self.threshold * most).clamp_min(0).square()
         weights = torch.where(flat.unsqueeze(1), 0, weights)
@@ -110,6 +110,18 @@ class WeightedFrame(PCAFrame):
     def diagnose(self, fields: Any, side: str | Side = "pos: point", layout: Layout | None = None) -> FrameReport:
         report = super().diagnose(fields, side, layout)
         return replace(report, degenerate=report.distance == 0)
+
+
+def largest(spans: Tensor, tolerance: Tensor) -> Tensor:
+    """The largest of ``[B, P]``, as ``[B, 1]``; its gradient is shared by all that are as large up to ``tolerance``.
+
+    In a symmetric cloud many pairs span most. Whichever round-off puts first would bear the whole gradient, and forces
+    would not be equivariant.
+    """
+    most = spans.detach().amax(1, keepdim=True)
+    near = spans.detach() >= (1 - tolerance) * most
+    mean = (spans * near).sum(1, keepdim=True) / near.sum(1, keepdim=True)
+    return most + (mean - mean.detach())
 
 
 def unit(vectors: Tensor, real: Tensor, axis: int) -> Tensor:
