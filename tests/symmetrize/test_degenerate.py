@@ -1,8 +1,7 @@
 """Frames of symmetric, flat and coincident clouds are exact: rotated, moved and relabelled at once."""
 
-import importlib.util
-from pathlib import Path
 
+import molecules
 import pytest
 import torch
 from torch import nn
@@ -12,9 +11,6 @@ from geoequiv.errors import BatchError, GroupError, SignatureError
 from geoequiv.fields import Layout, Side, Signature
 from geoequiv.symmetrize import MinimalFrame, PCAFrame
 
-spec = importlib.util.spec_from_file_location("molecules", Path(__file__).with_name("molecules.py"))
-molecules = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(molecules)
 CLOUDS = molecules.CLOUDS
 
 FRAMES = pytest.mark.parametrize("frame", ["pca", "minimal"])

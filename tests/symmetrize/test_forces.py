@@ -1,17 +1,12 @@
 """Forces as gradients of an averaged energy are exactly equivariant, and so is training on them, on any cloud."""
 
-import importlib.util
-from pathlib import Path
 
+import molecules
 import pytest
 import torch
 from torch import nn
 
 import geoequiv as ge
-
-spec = importlib.util.spec_from_file_location("molecules", Path(__file__).with_name("molecules.py"))
-molecules = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(molecules)
 
 
 class Energy(nn.Module):

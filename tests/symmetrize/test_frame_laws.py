@@ -1,8 +1,7 @@
 """The laws of every frame at once: groups × frames × layouts × generic, symmetric, flat and nearly symmetric clouds."""
 
-import importlib.util
-from pathlib import Path
 
+import molecules
 import pytest
 import torch
 from hypothesis import given, settings
@@ -13,10 +12,6 @@ from torch_geometric.data import Batch, Data
 import geoequiv as ge
 from geoequiv.fields import Layout, act
 from geoequiv.groups import inverse
-
-spec = importlib.util.spec_from_file_location("molecules", Path(__file__).with_name("molecules.py"))
-molecules = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(molecules)
 
 FRAMES = ["pca", "stochastic", "minimal", "weighted", "learned"]
 FRAMED = {3: ["SO(3)", "O(3)", "SE(3)", "E(3)"], 2: ["SO(2)", "O(2)", "SE(2)", "E(2)"]}
