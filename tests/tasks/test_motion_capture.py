@@ -128,9 +128,9 @@ def test_a_horizon_longer_than_the_trials_is_refused():
 
 
 def test_an_unknown_motion_names_the_nearest():
-    with pytest.raises(ConfigError, match="Unknown motion 'wakl'. Did you mean 'walk'"):
+    with pytest.raises(ConfigError, match=r"Unknown motion 'wakl'\. Did you mean 'walk'"):
         motion_task("wakl")
-    with pytest.raises(GeoequivError, match="Unknown task 'mocap/rnu'. Did you mean 'mocap/run'"):
+    with pytest.raises(GeoequivError, match=r"Unknown task 'mocap/rnu'\. Did you mean 'mocap/run'"):
         catalog.task("mocap/rnu")
 
 
