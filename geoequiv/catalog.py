@@ -37,6 +37,7 @@ TABLES: dict[str, dict[str, str]] = {
         "md17-xtb/dynamics": "geoequiv.tasks.md17_dynamics:twin",
         "mocap/walk": "geoequiv.tasks.motion_capture:walk",
         "mocap/run": "geoequiv.tasks.motion_capture:run",
+        "mocap/files": "geoequiv.tasks.motion_files:trials",
         "mocap-gait/walk": "geoequiv.tasks.mocap_gait:gait",
         "files": "geoequiv.tasks.files:files",
     },

@@ -8,6 +8,7 @@ x = duty it leaves the ground. What rests does not slide: it is computed from th
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from geoequiv.tasks.gait_style import GRAVITY, Array, Style
 
@@ -68,7 +69,7 @@ class Foot:
     ankle: Array
     ball: Array
     toe: Array
-    resting: Array
+    resting: NDArray[np.bool_]
 
 
 def foot(style: Style, time: Array, side: int) -> Foot:

@@ -6,6 +6,7 @@ from functools import partial
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from geoequiv.fields import Signature
 from geoequiv.tasks.cache import Arrays, Cached, load_or_build, load_or_compute
@@ -110,7 +111,7 @@ def walkers(split: str, size: int, seed: int) -> Style:
     return draw(np.random.default_rng([seed, SPLITS.index(split), 0]), -(-size // ITEMS))
 
 
-def start_frames(split: str, size: int, horizon: int, seed: int) -> Array:
+def start_frames(split: str, size: int, horizon: int, seed: int) -> NDArray[np.int64]:
     """Start frames of each walker of a split, ``[W, 10]``, none of them twice."""
     rng = np.random.default_rng([seed, SPLITS.index(split), 1])
     return rng.random((-(-size // ITEMS), FRAMES - horizon)).argsort(axis=1)[:, :ITEMS]
@@ -131,7 +132,7 @@ def simulate(sizes: Mapping[str, int], horizon: int, seed: int) -> Arrays:
     return arrays
 
 
-def windows(motion: Array, starts: Array, horizon: int, size: int) -> dict[str, Array]:
+def windows(motion: Array, starts: NDArray[np.int64], horizon: int, size: int) -> dict[str, Array]:
     """pos, vel and target of the first ``size`` windows of trials ``[W, T, 31, 3]``, walker after walker."""
     rows, frames = np.arange(len(motion)).repeat(starts.shape[1])[:size], starts.ravel()[:size]
     pos, following, target = (motion[rows, frames + later] for later in (0, 1, horizon))
