@@ -251,7 +251,7 @@ def _mocap() -> tuple[Protocol, ...]:
             "0.45 to the inch; that squared", "mocap", *rest,
         )  # fmt: skip
 
-    twenty = "b5df5578cdb70e873b2c22ea470988ec6b4f4ee23494d173dda640a3477d3593"
+    twenty = "b37db0dbe301c262a6ea9f3d3a6c299b16414e73919f21bc432ad37174a08b13"
     public = "5fccc498814e100996863f4531f23dfbff11f843b85566acdb90a076f22713cd"
     drawn = "seed 0 deals trials and draws frames"
     return (
