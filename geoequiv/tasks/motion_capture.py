@@ -82,8 +82,9 @@ def motion_task(
     Inputs pos [n, 31, 3]; vel [n, 31, 3], the step to the next frame; joint [n, 31, 31], which joint it is (one-hot; a
     label, which stays where a mirror exchanges left and right); bond [n, 31, 31, 2], 1 for joints that share a bone,
     and for joints two bones apart. Target pos [n, 31, 3]. Lengths are the database's: 0.45 to the inch, so that 1 is
-    5.6 cm; y is up, against gravity. SO(2)@y, O(2)@y, SO(3) and ``MIRROR``, the exchange of left and right, are groups
-    to choose from.
+    5.6 cm; y is up, against gravity. Positions and targets are about the centroid of pos: errors are the same as in
+    the room, but no model can learn where in the room each trial of the training set went. SO(2)@y, O(2)@y, SO(3) and
+    ``MIRROR``, the exchange of left and right, are groups to choose from.
 
     Splits are by trial. "run" takes trials and start frames from ``run.npz`` (EGNO's public split: 80 starts a trial,
     of which training uses the first ``train / trials``). Elsewhere trials are shuffled by the seed and dealt to train,
