@@ -1,13 +1,16 @@
 """``geoequiv data``: list, make or verify the data of tasks."""
 
 import argparse
+import sys
 
-from geoequiv.cli.arguments import RAW, Commands, chosen_options, common, data_folder
+from geoequiv.cli.arguments import RAW, Commands, chosen_options, common, data_folder, positive
+from geoequiv.errors import ConfigError, GeoequivError
 
 EXAMPLES = """\
 examples:
   geoequiv data list                                           files, sizes, whether they are sound
   geoequiv data make nbody/charged train=500 variant=isotropic
+  geoequiv data make md17-xtb --molecule ethanol aspirin --frames 100000 --jobs 2
   geoequiv data info md17/forces molecule=aspirin              the card of a task: fields, units, checksum
   geoequiv data verify                                         exit status 1 if a file is damaged
 
@@ -25,9 +28,17 @@ def add(commands: Commands) -> None:
     action = actions.add_parser("list", parents=[common(), data_folder()], help="list the files of the data cache")
     action.set_defaults(command=_data_list)
     action = actions.add_parser("make", parents=[common(), data_folder()], help="simulate a task's data now")
-    action.add_argument("task", metavar="NAME", help="a task of `geoequiv list tasks`")
+    action.add_argument("task", metavar="NAME", help="a task of `geoequiv list tasks`, or md17-xtb")
     action.add_argument("options", nargs="*", metavar="OPTION=VALUE", help="options of the task, such as train=500")
-    action.set_defaults(command=_data_make)
+    twin = action.add_argument_group("md17-xtb: molecular dynamics with GFN2-xTB; run it again to go on after a stop")
+    twin.add_argument(
+        "--molecule", nargs="+", metavar="NAME", help="of MD17's eight; one or several (default: aspirin)"
+    )
+    twin.add_argument("--frames", type=positive, help="frames of 0.5 fs to record (default: 100000)")
+    twin.add_argument("--seed", type=int, help="of momenta and thermostat (default: 0)")
+    twin.add_argument("--equilibration", type=int, metavar="STEPS", help="before the first frame (default: 10000)")
+    twin.add_argument("--jobs", type=positive, help="molecules at a time, a process each (default: 1)")
+    action.set_defaults(command=_data_make, after_interrupt=_go_on)
     action = actions.add_parser("info", parents=[common(), data_folder()], help="print the card of a task")
     action.add_argument("task", metavar="NAME", help="a task of `geoequiv list tasks`")
     action.add_argument("options", nargs="*", metavar="OPTION=VALUE", help="options of the task, such as train=500")
@@ -53,22 +64,60 @@ def _data_info(options: argparse.Namespace) -> int:
     from geoequiv.tasks.card import card
 
     task = catalog.task(options.task, data_dir=options.data_dir, **chosen_options(options.options))
-    lines = card(task)
-    width = max(len(name) for name, _ in lines)
-    for name, text in lines:
-        print(f"{name:<{width}}  {text}")
+    _print_lines(card(task))
     return 0
+
+
+TWIN = "md17-xtb"
+TWIN_OPTIONS = ("molecule", "frames", "seed", "equilibration", "jobs")
+
+
+def _go_on(options: argparse.Namespace) -> str:
+    return " Run the same command again: it goes on where it was." if options.task == TWIN else ""
 
 
 def _data_make(options: argparse.Namespace) -> int:
     from geoequiv import catalog
 
+    if options.task == TWIN:
+        return _make_twin(options)
+    given = [f"--{name}" for name in TWIN_OPTIONS if getattr(options, name) is not None]
+    if given:
+        raise ConfigError(f"{', '.join(given)} belong to {TWIN}; options of a task are written train=500.")
     task = catalog.task(options.task, data_dir=options.data_dir, **chosen_options(options.options))
     if task.symmetry_error:
         task.symmetry_error()
     sizes = ", ".join(f"{name} {len(split)}" for name, split in task.splits.items())
     print(f"{task.protocol}: {sizes}; checksum {task.checksum[:12]}")
     return 0
+
+
+def _make_twin(options: argparse.Namespace) -> int:
+    from geoequiv.tasks.xtb_processes import simulate_all
+    from geoequiv.tasks.xtb_report import lines_of
+    from geoequiv.tasks.xtb_simulation import Plan, twin_path
+
+    if options.options:
+        raise ConfigError(f"{TWIN} takes --molecule, --frames, --seed, …; got '{options.options[0]}'.")
+    chosen = {
+        name: value for name in ("seed", "equilibration") if (value := getattr(options, name)) is not None
+    }  # fmt: skip
+    plans = [Plan(name, options.frames or 100_000, **chosen) for name in dict.fromkeys(options.molecule or ["aspirin"])]
+    failed = 0
+    for plan, report in simulate_all(plans, options.data_dir, jobs=options.jobs or 1):
+        if isinstance(report, GeoequivError):
+            failed += 1
+            print(f"geoequiv: error: {plan.molecule}: {report}", file=sys.stderr)
+            continue
+        print(twin_path(plan.molecule, options.data_dir))
+        _print_lines(lines_of(report))
+    return 2 if failed else 0
+
+
+def _print_lines(lines: list[tuple[str, str]]) -> None:
+    width = max(len(name) for name, _ in lines)
+    for name, text in lines:
+        print(f"{name:<{width}}  {text}")
 
 
 def _data_verify(options: argparse.Namespace) -> int:
