@@ -17,6 +17,9 @@ examples:
 Data is kept in --data-dir, else $GEOEQUIV_DATA, else ~/.cache/geoequiv. A damaged file is rebuilt when it is used.
 """
 
+TWIN = "md17-xtb"
+TWIN_OPTIONS = ("molecule", "frames", "seed", "equilibration", "nve", "jobs")
+
 
 def add(commands: Commands) -> None:
     """Add the command and its actions."""
@@ -37,6 +40,9 @@ def add(commands: Commands) -> None:
     twin.add_argument("--frames", type=positive, help="frames of 0.5 fs to record (default: 100000)")
     twin.add_argument("--seed", type=int, help="of momenta and thermostat (default: 0)")
     twin.add_argument("--equilibration", type=int, metavar="STEPS", help="before the first frame (default: 10000)")
+    twin.add_argument(
+        "--nve", type=int, metavar="STEPS", help="without thermostat at the end, for the drift (default: 2000)"
+    )
     twin.add_argument("--jobs", type=positive, help="molecules at a time, a process each (default: 1)")
     action.set_defaults(command=_data_make, after_interrupt=_go_on)
     action = actions.add_parser("info", parents=[common(), data_folder()], help="print the card of a task")
@@ -52,10 +58,13 @@ def add(commands: Commands) -> None:
 
 def _data_list(options: argparse.Namespace) -> int:
     from geoequiv.tasks import data_directory, list_cached
+    from geoequiv.tasks.xtb_trajectory import twin_files
 
     print(f"Data cache: {data_directory(options.data_dir)}")
     for entry in list_cached(options.data_dir):
         print(f"{entry.task:<20} {entry.bytes / 1e6:8.1f} MB  {entry.path.name}  {entry.status}")
+    for path, status in twin_files(options.data_dir):
+        print(f"{TWIN:<20} {path.stat().st_size / 1e6:8.1f} MB  {path.name}  {status}")
     return 0
 
 
@@ -66,10 +75,6 @@ def _data_info(options: argparse.Namespace) -> int:
     task = catalog.task(options.task, data_dir=options.data_dir, **chosen_options(options.options))
     _print_lines(card(task))
     return 0
-
-
-TWIN = "md17-xtb"
-TWIN_OPTIONS = ("molecule", "frames", "seed", "equilibration", "jobs")
 
 
 def _go_on(options: argparse.Namespace) -> str:
@@ -100,7 +105,7 @@ def _make_twin(options: argparse.Namespace) -> int:
     if options.options:
         raise ConfigError(f"{TWIN} takes --molecule, --frames, --seed, …; got '{options.options[0]}'.")
     chosen = {
-        name: value for name in ("seed", "equilibration") if (value := getattr(options, name)) is not None
+        name: value for name in ("seed", "equilibration", "nve") if (value := getattr(options, name)) is not None
     }  # fmt: skip
     plans = [Plan(name, options.frames or 100_000, **chosen) for name in dict.fromkeys(options.molecule or ["aspirin"])]
     failed = 0
@@ -123,13 +128,18 @@ def _print_lines(lines: list[tuple[str, str]]) -> None:
 def _data_verify(options: argparse.Namespace) -> int:
     from geoequiv import catalog
     from geoequiv.tasks import data_directory, list_cached
+    from geoequiv.tasks.xtb_trajectory import twin_files
 
-    if options.task:
+    if options.task and options.task != TWIN:
         catalog.load("task", options.task)
-    entries = [entry for entry in list_cached(options.data_dir) if options.task in (None, entry.task)]
+    entries = [
+        (entry.path, entry.status) for entry in list_cached(options.data_dir) if options.task in (None, entry.task)
+    ]
+    if options.task is None or options.task.partition("/")[0] == TWIN:
+        entries += twin_files(options.data_dir)
     if not entries:
         print(f"No data{f' of {options.task}' if options.task else ''} in {data_directory(options.data_dir)}.")
         return 1 if options.task else 0
-    for entry in entries:
-        print(f"{entry.path}: {entry.status}")
-    return 0 if all(entry.status == "ok" for entry in entries) else 1
+    for path, status in entries:
+        print(f"{path}: {status}")
+    return 0 if all(status == "ok" for _, status in entries) else 1

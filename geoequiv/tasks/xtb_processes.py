@@ -42,17 +42,18 @@ def simulate_all(
             yield _one(plan, data_dir, 0, progress)
         return
     context = multiprocessing.get_context("spawn")  # torch, once imported, does not survive a fork
-    try:
-        with ProcessPoolExecutor(min(jobs, len(plans)), context, _begin, (context.RLock(),)) as pool:
+    others = set(multiprocessing.active_children())
+    with ProcessPoolExecutor(min(jobs, len(plans)), context, _begin, (context.RLock(),)) as pool:
+        try:
             futures = [pool.submit(_one, plan, data_dir, row, progress) for row, plan in enumerate(plans)]
             for future in as_completed(futures):
                 yield future.result()
-    except BrokenProcessPool as error:
-        raise RunError(f"A simulating process was killed ({error}). Run again: all go on where they were.") from error
-    except BaseException:
-        for process in multiprocessing.active_children():
-            process.terminate()
-        raise
+        except BrokenProcessPool as error:
+            raise RunError(f"A simulating process was killed ({error}). Run again: all go on from there.") from error
+        except BaseException:  # Ctrl-C: do not wait for hours
+            for process in set(multiprocessing.active_children()) - others:
+                process.terminate()
+            raise
 
 
 def _begin(lock: Any) -> None:

@@ -37,6 +37,7 @@ STEP = 0.5  # fs, as MD17
 FRICTION = 0.002  # 1/fs: velocities are forgotten within 500 fs
 CHUNK = 1000  # steps
 RELAXED = 0.02  # eV/Å, the largest force in the starting geometry
+PATIENCE = 5.0  # seconds until a file that another process is at is given up
 FOLDER = "md17-xtb"
 THEORY = "GFN2-xTB"
 #: called at the start and after some steps with: steps done, steps in all, temperature of late (K; at the start NaN)
@@ -148,7 +149,7 @@ def simulate(
     except OSError as error:
         raise DataError(f"Cannot make the folder {parts} ({error.strerror}): name another with --data-dir.") from error
     try:
-        with FileLock(parts / "lock", timeout=5):
+        with FileLock(parts / "lock", timeout=PATIENCE):
             return _finished(plan, path) or _simulate(ase, plan, path, parts, progress)
     except Timeout as error:
         raise DataError(f"Another process is simulating {path}. Wait for it, or end it.") from error
