@@ -35,6 +35,7 @@ TABLES: dict[str, dict[str, str]] = {
         "md17/dynamics": "geoequiv.tasks.md17_dynamics:dynamics",
         "md17/forces": "geoequiv.tasks.md17_forces:forces",
         "md17-xtb/dynamics": "geoequiv.tasks.md17_dynamics:twin",
+        "md17-xtb/forces": "geoequiv.tasks.md17_forces:twin",
         "mocap/walk": "geoequiv.tasks.motion_capture:walk",
         "mocap/run": "geoequiv.tasks.motion_capture:run",
         "files": "geoequiv.tasks.files:files",

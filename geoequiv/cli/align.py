@@ -69,8 +69,10 @@ def _align(options: argparse.Namespace) -> int:
         found = {options.other.name: barrier(model, second, task.signature, loader, metric, **settings)}
     else:
         acting = group(options.group) if options.group else group(task.symmetry).linear_part
-        elements = turns(options.angles, acting.dim) if options.angles else (
-            chosen(acting, options.elements, torch.Generator().manual_seed(options.seed))
+        elements = (
+            turns(options.angles, acting.dim)
+            if options.angles
+            else (chosen(acting, options.elements, torch.Generator().manual_seed(options.seed)))
         )
         found = {
             describe(each): symmetry_barrier(model, task.signature, each, loader, metric, **settings)

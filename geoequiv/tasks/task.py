@@ -122,6 +122,7 @@ class Task:
             lazy, and cached on disk beside the data.
         head: what stands around every model, or None.
         further: metrics that are recorded and shown besides.
+        notes: lines (name, text) about the data for its card, such as the report of a simulation.
 
     Raises:
         DataError: a split is missing.
@@ -143,6 +144,7 @@ class Task:
     symmetry_error: Callable[[], dict[str, float]] | None = None
     head: Head | None = None
     further: tuple[Metric, ...] = ()
+    notes: tuple[tuple[str, str], ...] = ()
 
     @property
     def model_signature(self) -> Signature:

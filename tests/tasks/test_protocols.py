@@ -40,6 +40,8 @@ def made_id(entry):
         return md17_dynamics.protocol_id(
             entry.task, options["molecule"], options["horizon"], options["margin"], sizes, options["seed"]
         )
+    if entry.task == "md17-xtb/forces":
+        return md17_forces.twin_id(options["molecule"], sizes, options["seed"])
     assert entry.task == "md17/forces"
     return md17_forces.protocol_id(options["molecule"], options["split"], sizes)
 
