@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from geoequiv.errors import DataError
 from geoequiv.fields import Signature
 from geoequiv.tasks.cache import checksum, data_directory
+from geoequiv.tasks.drawing import Drawing
 from geoequiv.tasks.energy_and_forces import FORCE_MAE, FURTHER, energy_force_loss, force_field_head
 from geoequiv.tasks.official import OfficialFile, find, obtain
 from geoequiv.tasks.options import checked_choice, checked_dtype, checked_size
@@ -133,6 +134,9 @@ def forces(
         citation=CITATIONS["rmd17"],
         head=force_field_head(signature, splits["train"], zero, gradient=mode == "gradient"),
         further=FURTHER,
+        drawing=Drawing(
+            "molecule", elements=tuple(np.unique(learn[0].charges).tolist()), unit="Å", arrow_unit="kcal/mol/Å"
+        ),
     )
 
 
