@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from geoequiv.errors import ConfigError
 from geoequiv.fields import Signature
 from geoequiv.tasks.cache import checksum, data_directory
+from geoequiv.tasks.drawing import Drawing
 from geoequiv.tasks.mean_squared_error import MSE
 from geoequiv.tasks.normalisation import normalising_head
 from geoequiv.tasks.official import OfficialFile, find, obtain
@@ -176,6 +177,7 @@ def windows_of(
         checksum=checksum(arrays),
         citation=CITATIONS["md17"],
         head=normalising_head(signature, splits["train"]) if normalise else None,
+        drawing=Drawing("molecule", "bond", elements=tuple(np.unique(heavy.charges).tolist()), unit="Å"),
     )
 
 

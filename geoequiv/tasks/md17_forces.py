@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from geoequiv.errors import ConfigError, DataError
 from geoequiv.fields import Signature
 from geoequiv.tasks.cache import checksum, data_directory
+from geoequiv.tasks.drawing import Drawing
 from geoequiv.tasks.energy_and_forces import FORCE_MAE, FURTHER, energy_force_loss, force_field_head
 from geoequiv.tasks.official import OfficialFile, find, obtain
 from geoequiv.tasks.options import checked_choice, checked_dtype, checked_seed, checked_size
@@ -218,6 +219,9 @@ def task_of(
         citation=citation,
         head=force_field_head(signature, splits["train"], zero, gradient=gradient),
         further=FURTHER,
+        drawing=Drawing(
+            "molecule", elements=tuple(np.unique(learn[0].charges).tolist()), unit="Å", arrow_unit="kcal/mol/Å"
+        ),
     )
 
 

@@ -13,6 +13,7 @@ from geoequiv.errors import DataError
 from geoequiv.fields import Signature
 from geoequiv.tasks.asf_amc import read_amc, read_asf
 from geoequiv.tasks.cache import UNREADABLE, checksum, data_directory
+from geoequiv.tasks.drawing import Drawing, recorded_paths
 from geoequiv.tasks.mean_squared_error import MSE
 from geoequiv.tasks.normalisation import normalising_head
 from geoequiv.tasks.official import OfficialFile, find, obtain
@@ -23,8 +24,13 @@ from geoequiv.tasks.skeleton import forward_kinematics
 from geoequiv.tasks.task import Task
 
 JOINTS = 31
+<<<<<<< HEAD
 #: places after the comma that are kept of computed positions, so that their checksum does not hang on the last digits
 DIGITS = 8
+=======
+HORIZON = 30
+CM = 2.54 / 0.45  # of one unit of length
+>>>>>>> show
 SOURCE = "http://mocap.cs.cmu.edu/subjects/"
 LICENCE = "CMU Graphics Lab Motion Capture Database, free for all uses; say that the data came from mocap.cs.cmu.edu."
 #: subject and trials; walk: the 23 walking trials of subject 35 that GMN uses
@@ -125,7 +131,11 @@ def motion_task(
         for name in names
         for field, array in windows(recording.trials, starts[name], horizon).items()
     }
+<<<<<<< HEAD
     bond = bonds(recording.edges, JOINTS)
+=======
+    bond, paths = bonds(recording.edges), recorded_paths(recording.trials, starts, horizon)
+>>>>>>> show
     identity = protocol_id(kind, recording, sizes, horizon, seed)
     signature = Signature.parse("pos: point, vel: vector, joint: label*31, bond: adjacency*2 -> pos: point")
     splits = {name: split_of(arrays, name, bond, dtype) for name in names}
@@ -146,6 +156,7 @@ def motion_task(
         checksum=checksum(arrays),
         citation=CITATIONS["mocap"],
         head=normalising_head(signature, splits["train"]) if normalise else None,
+        drawing=Drawing("skeleton", "bond", up=1, unit="cm", length=CM, paths=paths),
     )
 
 
