@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 Layers = list[Tensor]
@@ -71,6 +73,15 @@ class Ledger:
         self.same.append((pairs[0, some], pairs[1, some], sign))
         self.fixed.append(pairs[:, ~some].reshape(-1))
 
+    def settled(self, layer: Tensor) -> Tensor:
+        """A layer in which labels that are known to be one unit are one label: the least of them."""
+        pairs = np.concatenate([np.stack(pair[:2]) for pair in self.same], axis=1) if self.same else np.zeros((2, 0))
+        graph = coo_matrix((np.ones(pairs.shape[1]), pairs.astype(np.int64)), (self.count, self.count))
+        parts, root = connected_components(graph, directed=False)
+        least = np.full(parts, self.count, np.int64)
+        np.minimum.at(least, root, np.arange(self.count))
+        return torch.from_numpy(least[root])[layer]
+
     def belong(self, units: Tensor, blocks: Tensor) -> None:
         """Units are parts of blocks (broadcast)."""
         units, blocks = torch.broadcast_tensors(units, blocks)
@@ -85,6 +96,11 @@ class Ledger:
     def touch(self, layer: Tensor, event: int) -> None:
         """An operation was done to these units."""
         self.touched.append((np.unique(thin(layer).numpy()), event))
+
+    def colour(self, layer: Tensor, dim: int) -> None:
+        """Units at different places along an axis are treated differently."""
+        for place, part in enumerate(layer.unbind(dim)):
+            self.touch(part, hash((-1 - len(self.touched), place)))
 
     def limit(self, layer: Tensor, bits: int) -> None:
         """These units do not bear what the bits say."""

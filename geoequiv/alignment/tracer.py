@@ -130,6 +130,7 @@ class Tracer(TorchDispatchMode):
         self.taps: list[Tap] = []
         self.found: dict[int, tuple[Tensor, Layers]] = {}
         self.seen: set[int] = set()
+        self.views: dict[int, tuple[Tensor, Tensor, Any]] = {}
         self.calls: dict[str, int] = {}
         self.stack: list[str] = []
         self.event = 0
@@ -197,7 +198,15 @@ class Tracer(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: Any = None) -> Any:
         """Do the operation, then the same to the labels."""
         kwargs = kwargs or {}
-        out = func(*args, **kwargs)
+        written = rules.written_in_place(func, args)
+        if written is not None:  # keep what stood there before
+            args = (args[0].clone(), *args[1:])
+            self.keep(args[0], self.known(written))
+            out = func(written, *args[1:], **kwargs)
+        else:
+            out = func(*args, **kwargs)
+        if func.overloadpacket in rules.STRUCTURAL:
+            self.remember_views(func, args, kwargs, out)
         touched = [layer for tensor in tensors_in((args, kwargs)) for layer in self.known(tensor)]
         if not touched:
             return out
@@ -209,7 +218,37 @@ class Tracer(TorchDispatchMode):
             self.explain(func, args, kwargs, out)
         except Unexplained as why:
             raise rules.refuse(func, self.stack[-1] if self.stack else "", str(why)) from None
+        if written is not None and isinstance(out, Tensor):
+            self.keep(written, self.known(out))
+            self.write_back(written)
         return out
+
+    def remember_views(self, func: Any, args: tuple, kwargs: dict[str, Any], out: Any) -> None:
+        """Which tensors show a part of another one's memory, and which part."""
+        base = next(tensors_in(args))
+        for i, tensor in enumerate(out if isinstance(out, (list, tuple)) else [out]):
+            if tensor is not base and tensor.untyped_storage().data_ptr() == base.untyped_storage().data_ptr():
+
+                def part(whole: Tensor, i: int = i) -> Tensor:
+                    found = func(whole, *args[1:], **kwargs)
+                    return found[i] if isinstance(found, (list, tuple)) else found
+
+                self.views[id(tensor)] = (tensor, base, part)
+
+    def write_back(self, view: Tensor) -> None:
+        """What was written in place into a part has been written into the whole."""
+        while id(view) in self.views:
+            _, base, part = self.views[id(view)]
+            layers = []
+            for i, layer in enumerate(self.known(view)):
+                old = self.known(base)[i : i + 1]
+                whole = torch.zeros(base.shape, dtype=torch.int64)
+                if old:
+                    whole.copy_(old[0])
+                part(whole).copy_(layer)
+                layers.append(whole)
+            self.keep(base, layers)
+            view = base
 
     def explain(self, func: Any, args: tuple, kwargs: dict[str, Any], out: Any) -> None:
         """Set the layers of what an operation returned."""
@@ -281,6 +320,10 @@ class Tracer(TorchDispatchMode):
             layers = ledger.join(parts)
         elif op is aten.index:
             layers = self.indexed(args, out)
+        elif op is aten.gather:
+            layers = rules.gather(ledger, *args[:3], out, known)
+        elif op in (aten.argmax, aten.argmin):
+            layers = self.reduced(op, func, args, kwargs, out)
         elif op in rules.ALONG:
             tensors = list(tensors_in(out))
             dim = args[2] if op is aten.topk and len(args) > 2 else kwargs.get("dim", args[1] if len(args) > 1 else -1)
