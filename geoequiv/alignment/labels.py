@@ -51,6 +51,8 @@ class Ledger:
         fixed: labels that nothing may move.
         colour: label → what was done to it; two units that were treated differently differ in it.
         limits: label → bits of what it does not bear.
+        known: what ``same`` holds, so that it is not said twice.
+        least: the least label of each unit, and how much was known when it was found.
     """
 
     count: int = 1
@@ -59,6 +61,8 @@ class Ledger:
     fixed: list[np.ndarray] = field(default_factory=list)
     touched: list[tuple[np.ndarray, int]] = field(default_factory=list)
     limited: list[tuple[np.ndarray, int]] = field(default_factory=list)
+    known: set[tuple[bytes, int]] = field(default_factory=set)
+    least: tuple[tuple[int, int], Tensor] | None = None
 
     def fresh(self, size: int) -> Tensor:
         """New labels ``[size]``."""
@@ -70,17 +74,25 @@ class Ledger:
         a, b = torch.broadcast_tensors(a, b)
         pairs = np.unique(np.stack([a.reshape(-1).numpy(), b.reshape(-1).numpy()]), axis=1)
         some = (pairs != 0).all(0)
+        if (key := (pairs.tobytes(), sign)) in self.known:
+            return
+        self.known.add(key)
         self.same.append((pairs[0, some], pairs[1, some], sign))
         self.fixed.append(pairs[:, ~some].reshape(-1))
 
     def settled(self, layer: Tensor) -> Tensor:
         """A layer in which labels that are known to be one unit are one label: the least of them."""
-        pairs = np.concatenate([np.stack(pair[:2]) for pair in self.same], axis=1) if self.same else np.zeros((2, 0))
-        graph = coo_matrix((np.ones(pairs.shape[1]), pairs.astype(np.int64)), (self.count, self.count))
-        parts, root = connected_components(graph, directed=False)
-        least = np.full(parts, self.count, np.int64)
-        np.minimum.at(least, root, np.arange(self.count))
-        return torch.from_numpy(least[root])[layer]
+        state = (self.count, len(self.same))
+        if self.least is None or self.least[0] != state:
+            pairs = (
+                np.concatenate([np.stack(pair[:2]) for pair in self.same], axis=1) if self.same else np.zeros((2, 0))
+            )
+            graph = coo_matrix((np.ones(pairs.shape[1]), pairs.astype(np.int64)), (self.count, self.count))
+            parts, root = connected_components(graph, directed=False)
+            least = np.full(parts, self.count, np.int64)
+            np.minimum.at(least, root, np.arange(self.count))
+            self.least = (state, torch.from_numpy(least[root]))
+        return self.least[1][layer]
 
     def belong(self, units: Tensor, blocks: Tensor) -> None:
         """Units are parts of blocks (broadcast)."""

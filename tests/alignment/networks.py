@@ -139,7 +139,7 @@ NETWORKS = {
     "tfn": (lambda: TFN(SIGNATURE, 4, 2), clouds, None),
     "segnn": (lambda: SEGNN(SIGNATURE, 8, 2), clouds, None),
     "se3 transformer": (lambda: SE3Transformer(SIGNATURE, 8, 2), clouds, None),
-    "gatr": (lambda: GATr(f"{SIGNATURE}, energy: scalar", 8, 2, heads=2, multivectors=8), clouds, 28),
+    "gatr": (lambda: GATr(f"{SIGNATURE}, energy: scalar", 8, 1, heads=2, multivectors=8), clouds, 14),
     "nequip": (lambda: NequIP(MOLECULES, 4, 2, l_max=1, radial=8), molecules, 12),
     "vector neurons": (lambda: VectorNeurons(VNMeanPool()), vectors, 4),
     "vector neurons, max": (lambda: VectorNeurons(VNMaxPool(6)), vectors, 4),
