@@ -16,9 +16,10 @@ from torch import Tensor
 
 Layers = list[Tensor]
 
-#: what a unit does not bear, as bits: being multiplied by a positive number, by −1, being mixed with others
-NOT_SCALED, NOT_FLIPPED, NOT_MIXED = 1, 2, 4
-NOTHING_BUT_ORDER = NOT_SCALED | NOT_FLIPPED | NOT_MIXED
+#: what a unit does not bear, as bits: being multiplied by a positive number, by −1, being mixed with others by any
+#: invertible matrix, by an orthogonal one
+NOT_SCALED, NOT_FLIPPED, NOT_MIXED, NOT_TURNED = 1, 2, 4, 8
+NOTHING_BUT_ORDER = NOT_SCALED | NOT_FLIPPED | NOT_MIXED | NOT_TURNED
 
 
 def varies(layer: Tensor, dim: int) -> bool:

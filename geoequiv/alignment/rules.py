@@ -9,7 +9,7 @@ from torch.utils._pytree import tree_map
 
 from geoequiv.alignment.labels import (
     NOT_FLIPPED,
-    NOT_MIXED,
+    NOT_SCALED,
     NOTHING_BUT_ORDER,
     Layers,
     Ledger,
@@ -49,7 +49,6 @@ ALONG = {aten.cumsum, aten.sort, aten.topk, aten.cummax, aten.cumprod}
 LINEAR = {aten.add, aten.sub, aten.neg, aten.mul, aten.div, aten._to_copy, aten.masked_fill, aten.where, aten.copy}
 POSITIVE = {aten.relu, aten.leaky_relu, aten.prelu, aten._prelu_kernel}
 ODD = {aten.tanh, aten.sin, aten.asinh, aten.atan, aten.erf, aten.sinh}
-NOT_SCALED_OR_MIXED = NOTHING_BUT_ORDER & ~NOT_FLIPPED
 
 
 class Unexplained(Exception):
@@ -90,7 +89,9 @@ def limits(op: Any, args: Sequence[Any], labelled: int) -> int:
         return 0 if op is aten.masked_fill and not isinstance(args[2], Tensor) and args[2] == 0 else NOTHING_BUT_ORDER
     if op in LINEAR:
         return 0
-    return NOT_FLIPPED | NOT_MIXED if op in POSITIVE else NOT_SCALED_OR_MIXED if op in ODD else NOTHING_BUT_ORDER
+    if op in POSITIVE:
+        return NOTHING_BUT_ORDER & ~NOT_SCALED
+    return NOTHING_BUT_ORDER & ~NOT_FLIPPED if op in ODD else NOTHING_BUT_ORDER
 
 
 def contract(ledger: Ledger, a: Tensor, b: Tensor, layers_a: Layers, layers_b: Layers, out: Tensor) -> Layers:
