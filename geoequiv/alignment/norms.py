@@ -36,7 +36,8 @@ def fold_norms(model: nn.Module, inputs: Inputs, tolerance: float = 1e-8) -> Fol
         = (W_\text{read} \operatorname{diag} \gamma)\, \frac{C x}{\operatorname{rms}(C x)} + (b + W_\text{read} \beta),
         \qquad C = 1 - \tfrac1d \mathbf 1 \mathbf 1^\top
 
-    C goes into all weights that write the stream, γ and β into those that read the norm. What is left commutes with
+    C goes into all weights that write the stream and, as it does nothing there, into those that read the norm; γ and β
+    go into these. What is left commutes with
     every orthogonal map of the stream, which ``match_activations(…, mixes=True)`` then finds by Procrustes.
 
     Args:
@@ -135,6 +136,8 @@ def changes_of(
                 changed[bias] = changed.get(bias, state.get(bias, empty)) + added
             if gain is not None:
                 weight[:, columns] = weight[:, columns] * gain.detach().unsqueeze(-1)
+            if isinstance(norms[name], nn.LayerNorm):  # what it reads along the mean is 0 anyway
+                weight[:, columns] = weight[:, columns] - weight[:, columns].mean(1, keepdim=True)
             for each in (tensor, *found.aliases.get(tensor, ())):
                 changed[each] = weight
     return changed, {}
