@@ -282,7 +282,7 @@ def smooth_norm(vectors: Tensor, tiny: float = 1e-12) -> Tensor:
 def squared_distances(points: Tensor, pairs: Pairs) -> Tensor:
     """‖x_i − x_j‖² per pair and point channel: ``[..., N, P, 3]`` → ``[..., N, N−1, P]`` (or ``[E, P]``)."""
     flat = points.flatten(-2)
-    return (pairs.receiver(flat) - pairs.sender(flat)).unflatten(-1, points.shape[-2:]).square().sum(-1)
+    return pairs.difference(flat).unflatten(-1, points.shape[-2:]).square().sum(-1)
 
 
 def pair_invariants(cloud: Cloud, pairs: Pairs) -> Tensor:

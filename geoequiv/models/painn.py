@@ -73,7 +73,7 @@ class PaiNN(nn.Module):
             vectors = self.lift(directions.mT)  # [..., N, 3, width]
         else:
             vectors = scalars.new_zeros(*scalars.shape[:-1], 3, scalars.shape[-1])
-        difference = pairs.receiver(start) - pairs.sender(start)
+        difference = pairs.difference(start)
         distance = smooth_norm(difference).unsqueeze(-1)
         unit, radial = difference / distance, self.radial(distance)
         for message, update in zip(self.messages, self.updates, strict=True):
