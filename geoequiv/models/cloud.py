@@ -144,7 +144,11 @@ class Ports:
                 if batch is not None:
                     raise BatchError(f"Field '{name}' is a matrix over nodes: give a dense batch, not a ragged one.")
                 field.trailing(values, 3, name)
-                relations.append(values if size > 1 else values.unsqueeze(-1))
+                values = values if size > 1 else values.unsqueeze(-1)
+                if mask is not None:
+                    real = mask.unsqueeze(-1) & mask.unsqueeze(-2)
+                    values = values.masked_fill(~real.unsqueeze(-1), 0.0)
+                relations.append(values)
                 continue
             if field.is_scalar and values.shape[-1:] != (size,):
                 got = list(values.shape)
