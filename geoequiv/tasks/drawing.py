@@ -45,6 +45,7 @@ def recorded_paths(
     trials: Mapping[str, NDArray[np.float64]],
     starts: Mapping[str, Mapping[str, NDArray[np.int64]]],
     horizon: int,
+    centred: bool = False,
 ) -> Paths:
     """Paths cut out of recordings.
 
@@ -52,11 +53,13 @@ def recorded_paths(
         trials: name → ``[T, N, d]``.
         starts: split → trial → start frames, in the order of the items.
         horizon: frames from input to target.
+        centred: whether positions are about the centroid at the start.
     """
 
     def paths(split: str, items: Sequence[int]) -> NDArray[np.float64]:
         places = [(trial, frame) for trial, frames in starts[split].items() for frame in frames]
         chosen = [places[item] for item in items]
-        return np.stack([trials[trial][frame : frame + horizon + 1] for trial, frame in chosen])
+        cut = np.stack([trials[trial][frame : frame + horizon + 1] for trial, frame in chosen])
+        return cut - cut[:, :1].mean(2, keepdims=True) if centred else cut
 
     return paths

@@ -220,7 +220,7 @@ def task_of(
         head=force_field_head(signature, splits["train"], zero, gradient=gradient),
         further=FURTHER,
         drawing=Drawing(
-            "molecule", elements=tuple(np.unique(learn[0].charges).tolist()), unit="Å", arrow_unit="kcal/mol/Å"
+            "molecule", elements=tuple(np.unique(parts["train"][0].charges).tolist()), unit="Å", arrow_unit="kcal/mol/Å"
         ),
     )
 

@@ -24,13 +24,9 @@ from geoequiv.tasks.skeleton import forward_kinematics
 from geoequiv.tasks.task import Task
 
 JOINTS = 31
-<<<<<<< HEAD
 #: places after the comma that are kept of computed positions, so that their checksum does not hang on the last digits
 DIGITS = 8
-=======
-HORIZON = 30
 CM = 2.54 / 0.45  # of one unit of length
->>>>>>> show
 SOURCE = "http://mocap.cs.cmu.edu/subjects/"
 LICENCE = "CMU Graphics Lab Motion Capture Database, free for all uses; say that the data came from mocap.cs.cmu.edu."
 #: subject and trials; walk: the 23 walking trials of subject 35 that GMN uses
@@ -131,11 +127,7 @@ def motion_task(
         for name in names
         for field, array in windows(recording.trials, starts[name], horizon).items()
     }
-<<<<<<< HEAD
-    bond = bonds(recording.edges, JOINTS)
-=======
-    bond, paths = bonds(recording.edges), recorded_paths(recording.trials, starts, horizon)
->>>>>>> show
+    bond, paths = bonds(recording.edges, JOINTS), recorded_paths(recording.trials, starts, horizon, centred=True)
     identity = protocol_id(kind, recording, sizes, horizon, seed)
     signature = Signature.parse("pos: point, vel: vector, joint: label*31, bond: adjacency*2 -> pos: point")
     splits = {name: split_of(arrays, name, bond, dtype) for name in names}

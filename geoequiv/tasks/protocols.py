@@ -50,6 +50,12 @@ CITATIONS = {
   number={3},
   year={2019}
 }""",
+    "cifar10": """@techreport{krizhevsky2009learning,
+  title={Learning Multiple Layers of Features from Tiny Images},
+  author={Krizhevsky, Alex},
+  institution={University of Toronto},
+  year={2009}
+}""",
     "mocap": """@misc{cmu2003motion,
   title={Carnegie-Mellon Motion Capture Database},
   author={{CMU}},
@@ -279,5 +285,28 @@ def _mocap() -> tuple[Protocol, ...]:
     )
 
 
+def _images() -> tuple[Protocol, ...]:
+    """Whether the paper held images out for validation, and how it augmented besides flips, is not known."""
+    paper, note = "Bökman & Kahl 2023, table of VGG11", "full width; its own split and training"
+    values = (
+        ("CNN", 0.901, "augmentation flip"), ("CNN", 0.879, "none"), ("CNN", 0.892, "invariance loss flip"),
+        ("CNN", 0.902, "late (20%) invariance loss flip"), ("GCNN", 0.899, "built-in flip"),
+        ("PGCNN", 0.902, "augmentation flip"), ("PGCNN", 0.915, "late (20%) invariance loss flip"),
+    )  # fmt: skip
+    published = tuple(Reference(model, value, paper, "P", symmetry, note) for model, value, symmetry in values)
+    return (
+        Protocol(
+            "images/cifar10/45000-5000-10000/accuracy", "images/cifar10", {}, _splits(45000, 5000, 10000),
+            "official test images; seed 0 draws those that validate", None, "accuracy", "0 to 255", "cifar10", None,
+            published,
+        ),
+        Protocol(
+            "images/cifar10/part-1c6c5261/7200-800-2000/accuracy", "images/cifar10", {"path": "cifar10_subset.npz"},
+            _splits(7200, 800, 2000), "seed 0 draws those that validate", None, "accuracy", "0 to 255", "cifar10",
+            "fc5082da72a6cb817f81eb1815b89df9659d757caa1261a4cd92aca59cb079b9",
+        ),
+    )  # fmt: skip
+
+
 #: id → entry, in the order of `geoequiv list protocols`
-PROTOCOLS = {entry.id: entry for entry in (*_charged(), *_gravity(), *_dynamics(), *_forces(), *_mocap())}
+PROTOCOLS = {entry.id: entry for entry in (*_charged(), *_gravity(), *_dynamics(), *_forces(), *_mocap(), *_images())}
