@@ -10,8 +10,6 @@ from geoequiv.cli.arguments import RAW, Commands, common, data_folder, positive
 from geoequiv.errors import DataError
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from geoequiv.groups import Element, Group
     from geoequiv.tasks import Task
 
@@ -55,6 +53,7 @@ def _align(options: argparse.Namespace) -> int:
     import torch
 
     from geoequiv.alignment import barrier, permutation_spec, symmetry_barrier
+    from geoequiv.bench.trained import trained
     from geoequiv.groups import group
 
     task, model = trained(options.run, options.data_dir)
@@ -69,8 +68,10 @@ def _align(options: argparse.Namespace) -> int:
         found = {options.other.name: barrier(model, second, task.signature, loader, metric, **settings)}
     else:
         acting = group(options.group) if options.group else group(task.symmetry).linear_part
-        elements = turns(options.angles, acting.dim) if options.angles else (
-            chosen(acting, options.elements, torch.Generator().manual_seed(options.seed))
+        elements = (
+            turns(options.angles, acting.dim)
+            if options.angles
+            else (chosen(acting, options.elements, torch.Generator().manual_seed(options.seed)))
         )
         found = {
             describe(each): symmetry_barrier(model, task.signature, each, loader, metric, **settings)
@@ -85,32 +86,6 @@ def _align(options: argparse.Namespace) -> int:
                    "barriers": {name: report.as_dict() for name, report in found.items()}}  # fmt: skip
         options.json.write_text(json.dumps(content, indent=1) + "\n")
     return 0
-
-
-def trained(run: Path, data_dir: Path | None) -> "tuple[Task, nn.Module]":
-    """The task of a run, and its model with the weights of its best validation.
-
-    Raises:
-        DataError: no finished training in the folder.
-    """
-    import torch
-    import yaml
-
-    from geoequiv.bench.runner import build, load_task
-    from geoequiv.bench.spec import RunSpec
-    from geoequiv.training.checkpoint import load_checkpoint
-
-    config, checkpoint = run / "config.yaml", run / "checkpoint.ckpt"
-    if not config.exists() or not checkpoint.exists():
-        raise DataError(f"'{run}' is no folder of a trained run: it needs config.yaml and checkpoint.ckpt.")
-    spec = RunSpec.of(run.parent.name, yaml.safe_load(config.read_text()))
-    task = load_task(spec, data_dir)
-    model, _ = build(spec, task)
-    weights = load_checkpoint(checkpoint, torch.device("cpu"))["progress"]["best_weights"]
-    if weights is None:
-        raise DataError(f"The run in '{run}' was stopped before its first validation: train it on first.")
-    model.load_state_dict(weights)
-    return task, model.eval()
 
 
 def pairs(task: "Task", split: str, items: int, batch_size: int = 100) -> list[tuple[dict, dict]]:
