@@ -79,7 +79,7 @@ def test_two_trainings(runs, tmp_path):
 
 def test_bad_input(runs, tmp_path, capsys):
     assert main(["align", str(tmp_path)]) == 2
-    assert "is no folder of a trained run" in capsys.readouterr().err
+    assert "is no folder of a run" in capsys.readouterr().err
     assert main(["align", runs["gnn", 0], "--other", runs["egnn", 0]]) == 2
     assert "architectures differ" in capsys.readouterr().err
     assert main(["align", runs["gnn", 0], "--group", "T(3)"]) == 2

@@ -53,10 +53,11 @@ def _align(options: argparse.Namespace) -> int:
     import torch
 
     from geoequiv.alignment import barrier, permutation_spec, symmetry_barrier
-    from geoequiv.bench.trained import trained
+    from geoequiv.bench.trained import load_trained
     from geoequiv.groups import group
 
-    task, model = trained(options.run, options.data_dir)
+    trained = load_trained(options.run, options.data_dir)
+    task, model = trained.task, trained.model
     data, loader = (pairs(task, split, options.items) for split in ("train", "test"))
     few = {name: value[:2] for name, value in data[0][0].items()}
     settings: dict[str, Any] = {
@@ -64,7 +65,7 @@ def _align(options: argparse.Namespace) -> int:
     }  # fmt: skip
     metric = metric_of(task)
     if options.other:
-        _, second = trained(options.other, options.data_dir)
+        second = load_trained(options.other, options.data_dir).model
         found = {options.other.name: barrier(model, second, task.signature, loader, metric, **settings)}
     else:
         acting = group(options.group) if options.group else group(task.symmetry).linear_part
