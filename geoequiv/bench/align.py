@@ -1,7 +1,6 @@
 """The `align:` section of a suite: which copies of a trained network it is merged with, and how."""
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -102,7 +101,8 @@ def rotations(config: AlignConfig, acting: Group, generator: torch.Generator) ->
             raise AlignmentError(f"{acting} acts on the plane, where rotations have no axis; got axis {config.axis}.")
         found = [Element(matrix) for matrix in plane_rotation(angles)]
     else:
-        found = [Element(rotation_about(axis, angle)) for angle in angles for axis in axes_of(config, acting, generator)]
+        axes = axes_of(config, acting, generator)
+        found = [Element(rotation_about(axis, angle)) for angle in angles for axis in axes]
     strange = next((each for each in found if not bool(acting.contains(each))), None)
     if strange is not None:
         raise AlignmentError(
@@ -112,10 +112,9 @@ def rotations(config: AlignConfig, acting: Group, generator: torch.Generator) ->
 
 
 def axes_of(config: AlignConfig, acting: Group, generator: torch.Generator) -> torch.Tensor:
-    """Unit vectors ``[K, 3]``, the same for every angle."""
+    """Unit vectors ``[K, 3]``."""
     if config.axis == DRAWN:
-        seeded = torch.Generator().set_state(generator.get_state())
-        drawn = torch.randn(config.elements, 3, dtype=torch.float64, generator=seeded)
+        drawn = torch.randn(config.elements, 3, dtype=torch.float64, generator=generator)
         return torch.nn.functional.normalize(drawn, dim=-1)
     if config.axis is None and isinstance(acting, AxialGroup):
         return torch.tensor([acting.axis], dtype=torch.float64)
@@ -131,11 +130,11 @@ def angle_of(element: Element) -> float:
 
 
 def describe(element: Element) -> str:
-    """``rotation by 93.1° about (0.36, 0.48, 0.80)``; ``−1 · …`` for an improper element of 3-space."""
+    """``93.1° about (0.36, 0.48, 0.80)``, ``−1 · 93.1° …`` for an improper element; of the plane, a mirror's matrix."""
     matrix = element.linear.double()
-    if element.dim != 3:
-        return str(matrix.tolist())
     sign = float(torch.linalg.det(matrix).sign())
+    if element.dim != 3:
+        return f"{angle_of(element):.1f}°" if element.dim == 2 and sign > 0 else str(matrix.tolist())
     turn = matrix * sign
     values, vectors = torch.linalg.eigh((turn + turn.mT) / 2)
     axis = vectors[:, int(values.argmax())]
@@ -143,8 +142,3 @@ def describe(element: Element) -> str:
     axis = axis * (-1 if float(axis @ twist) < 0 else 1)
     name = f"{angle_of(element):.1f}° about ({', '.join(f'{part:.2f}' for part in (axis + 0.0).tolist())})"
     return name if sign > 0 else f"−1 · {name}"
-
-
-def settings_of(config: AlignConfig) -> Mapping[str, Any]:
-    """The section as a record has it, to compare settings by."""
-    return config.model_dump(mode="json")
