@@ -27,12 +27,13 @@ class TrainedRun:
     model: nn.Module
 
 
-def load_trained(run: Path, data_dir: Path | None = None) -> TrainedRun:
+def load_trained(run: Path, data_dir: Path | None = None, task: Task | None = None) -> TrainedRun:
     """Load a finished run from its folder; the model is in evaluation mode, on the CPU.
 
     Args:
         run: `results/<suite>/<run id>`, as `geoequiv run` writes it.
         data_dir: the data cache of the task.
+        task: the run's task, where another run of it has loaded it already.
 
     Raises:
         DataError: it is no folder of a run, the run is not finished, its checkpoint is gone, cannot be read, or does
@@ -46,7 +47,7 @@ def load_trained(run: Path, data_dir: Path | None = None) -> TrainedRun:
     checkpoint = run / "checkpoint.ckpt"
     if not checkpoint.exists():
         raise DataError(f"'{run}' has a record but no checkpoint.ckpt: its weights are elsewhere, or were deleted.")
-    task = load_task(spec, data_dir)
+    task = task or load_task(spec, data_dir)
     model, _ = build(spec, task)
     weights = load_checkpoint(checkpoint, torch.device("cpu"))["progress"]["best_weights"]
     try:
