@@ -1,7 +1,7 @@
 """`mocap-gait/walk`: motion capture without files: simulated walkers, where each joint is 30 frames later."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 
 from geoequiv.fields import Signature
 from geoequiv.tasks.cache import Arrays, Cached, load_or_build, load_or_compute
+from geoequiv.tasks.drawing import Drawing
 from geoequiv.tasks.gait import BONES, PARENTS, RATE, UNIT, bones, resting, walk
 from geoequiv.tasks.gait_steps import pace
 from geoequiv.tasks.gait_style import Array, Style, draw, turned
 from geoequiv.tasks.label_symmetry import measurement_key
 from geoequiv.tasks.mean_squared_error import MSE
+from geoequiv.tasks.motion_capture import CM
 from geoequiv.tasks.normalisation import normalising_head
 from geoequiv.tasks.options import checked_dtype, checked_seed, checked_size
 from geoequiv.tasks.protocols import CITATIONS, references_of
@@ -42,10 +44,11 @@ def gait(
 ) -> Task:
     """Simulated walkers: positions of 31 joints ``horizon`` frames ahead (120 frames are a second), without any files.
 
-    Fields, joints, bonds and the unit of length (1 is 5.6 cm) are those of ``mocap/walk``; y is up, the ground y = 0.
+    Fields, joints, bonds and the unit of length (1 is 5.6 cm) are those of ``mocap/walk``: y is up, and positions are
+    about the centroid of pos.
     Each walker has a body, pace, path and manner of its own, drawn at random (see ``gait_style.RANGES``), and gives
     ten items; no walker is in two splits. More items are more walkers, and the first ones stay as they are. Bones keep
-    their lengths, and feet that rest on the ground do not slide: the task's description says how well.
+    their lengths, and feet that rest on the ground do not slide: the task's card says how well.
 
     Headings are uniform, and a walker who is turned about y walks the turned walk: SO(2)@y is a symmetry of labels and
     of their distribution. So is the mirror that exchanges left and right, ``motion_capture.MIRROR``. The reflections
@@ -85,7 +88,7 @@ def gait(
         protocol=identity,
         description=(
             f"Simulated walkers of 31 joints: positions {horizon} frames ahead, 120 frames a second. Gravity points "
-            f"along −y: rotations about y are the symmetry of the data. {told(data.arrays['figures'])}"
+            "along −y: rotations about y are the symmetry of the data."
         ),
         signature=signature,
         symmetry="SO(2)@y",
@@ -97,6 +100,8 @@ def gait(
         citation=CITATIONS["geoequiv"],
         symmetry_error=partial(symmetry_error, data, sizes["test"], horizon, seed),
         head=normalising_head(signature, splits["train"]) if normalise else None,
+        notes=(("Walkers", told(data.arrays["figures"])),),
+        drawing=Drawing("skeleton", "bond", up=1, unit="cm", length=CM, paths=partial(paths, sizes, horizon, seed)),
     )
 
 
@@ -137,6 +142,14 @@ def windows(motion: Array, starts: NDArray[np.int64], horizon: int, size: int) -
     rows, frames = np.arange(len(motion)).repeat(starts.shape[1])[:size], starts.ravel()[:size]
     pos, following, target = (motion[rows, frames + later] for later in (0, 1, horizon))
     return {"pos": pos, "vel": following - pos, "target": target}
+
+
+def paths(sizes: Mapping[str, int], horizon: int, seed: int, split: str, items: Sequence[int]) -> Array:
+    """The walk from input to target, both included, ``[n, T, 31, 3]`` about the centroid of the input."""
+    motion = walk(walkers(split, sizes[split], seed), np.arange(FRAMES) / RATE) / UNIT
+    starts = start_frames(split, sizes[split], horizon, seed)
+    cut = np.stack([motion[item // ITEMS][starts.flat[item] :][: horizon + 1] for item in items])
+    return cut - cut[:, :1].mean(2, keepdims=True)
 
 
 def figures(style: Style, motion: Array) -> Array:

@@ -13,6 +13,7 @@ from geoequiv.errors import DataError
 from geoequiv.fields import Signature
 from geoequiv.tasks.asf_amc import read_amc, read_asf
 from geoequiv.tasks.cache import UNREADABLE, checksum, data_directory
+from geoequiv.tasks.drawing import Drawing, recorded_paths
 from geoequiv.tasks.mean_squared_error import MSE
 from geoequiv.tasks.normalisation import normalising_head
 from geoequiv.tasks.official import OfficialFile, find, obtain
@@ -25,6 +26,7 @@ from geoequiv.tasks.task import Task
 JOINTS = 31
 #: places after the comma that are kept of computed positions, so that their checksum does not hang on the last digits
 DIGITS = 8
+CM = 2.54 / 0.45  # of one unit of length
 SOURCE = "http://mocap.cs.cmu.edu/subjects/"
 LICENCE = "CMU Graphics Lab Motion Capture Database, free for all uses; say that the data came from mocap.cs.cmu.edu."
 #: subject and trials; walk: the 23 walking trials of subject 35 that GMN uses
@@ -82,8 +84,9 @@ def motion_task(
     Inputs pos [n, 31, 3]; vel [n, 31, 3], the step to the next frame; joint [n, 31, 31], which joint it is (one-hot; a
     label, which stays where a mirror exchanges left and right); bond [n, 31, 31, 2], 1 for joints that share a bone,
     and for joints two bones apart. Target pos [n, 31, 3]. Lengths are the database's: 0.45 to the inch, so that 1 is
-    5.6 cm; y is up, against gravity. SO(2)@y, O(2)@y, SO(3) and ``MIRROR``, the exchange of left and right, are groups
-    to choose from.
+    5.6 cm; y is up, against gravity. Positions and targets are about the centroid of pos: errors are the same as in
+    the room, but no model can learn where in the room each trial of the training set went. SO(2)@y, O(2)@y, SO(3) and
+    ``MIRROR``, the exchange of left and right, are groups to choose from.
 
     Splits are by trial. "run" takes trials and start frames from ``run.npz`` (EGNO's public split: 80 starts a trial,
     of which training uses the first ``train / trials``). Elsewhere trials are shuffled by the seed and dealt to train,
@@ -124,7 +127,7 @@ def motion_task(
         for name in names
         for field, array in windows(recording.trials, starts[name], horizon).items()
     }
-    bond = bonds(recording.edges, JOINTS)
+    bond, paths = bonds(recording.edges, JOINTS), recorded_paths(recording.trials, starts, horizon, centred=True)
     identity = protocol_id(kind, recording, sizes, horizon, seed)
     signature = Signature.parse("pos: point, vel: vector, joint: label*31, bond: adjacency*2 -> pos: point")
     splits = {name: split_of(arrays, name, bond, dtype) for name in names}
@@ -145,6 +148,7 @@ def motion_task(
         checksum=checksum(arrays),
         citation=CITATIONS["mocap"],
         head=normalising_head(signature, splits["train"]) if normalise else None,
+        drawing=Drawing("skeleton", "bond", up=1, unit="cm", length=CM, paths=paths),
     )
 
 

@@ -16,6 +16,7 @@ from geoequiv.tasks.asf_amc import read_amc, read_asf
 from geoequiv.tasks.bvh import read_bvh
 from geoequiv.tasks.c3d import read_c3d
 from geoequiv.tasks.cache import checksum
+from geoequiv.tasks.drawing import Drawing, recorded_paths
 from geoequiv.tasks.mean_squared_error import MSE
 from geoequiv.tasks.motion_capture import DIGITS
 from geoequiv.tasks.normalisation import normalising_head
@@ -63,7 +64,8 @@ def trials(
 
     Inputs pos [n, J, 3], vel [n, J, 3] (the step to the next frame), joint [n, J, J] (which joint it is), and bond
     [n, J, J, 2] (joints that share a bone, and two bones apart) where bones are known; target pos [n, J, 3]. All in
-    the unit of the files. Splits are of whole trials, dealt by the seed as for ``mocap/walk``.
+    the unit of the files, positions about the centroid of pos. Splits are of whole trials, dealt by the seed as for
+    ``mocap/walk``.
 
     Args:
         data_dir: where a relative path is looked for if it is not in the current folder.
@@ -129,7 +131,11 @@ def trials(
         checksum=total,
         citation="",
         head=normalising_head(signature, splits["train"]) if normalise else None,
-    )
+        drawing=Drawing(
+            "skeleton" if bond is not None else "particles", "bond" if bond is not None else None,
+            up="xyz".index(up), unit=first.unit, paths=recorded_paths(recording.trials, starts, horizon, centred=True),
+        ),
+    )  # fmt: skip
 
 
 def protocol_id(place: Path, total: str, sizes: Mapping[str, int], horizon: int, seed: int) -> str:
@@ -216,12 +222,13 @@ def check_alike(read: Sequence[Trial]) -> None:
                 f"{trial.path} has {trial.rate:g} frames a second in {trial.unit or 'no unit'}, {first.path.name} "
                 f"{first.rate:g} in {first.unit or 'no unit'}: give trials of one kind."
             )
-        gaps: NDArray[np.bool_] = np.isnan(trial.positions).any(-1)
-        if np.any(gaps):
-            frame, joint = np.argwhere(gaps)[0]
+        gaps = np.argwhere(np.isnan(trial.positions).any(-1))  # (frame, joint)
+        if len(gaps):
+            frame, joint = gaps[0]
             raise DataError(
-                f"{trial.path}: the marker '{trial.names[joint]}' is missing in {int(gaps[:, joint].sum())} of "
-                f"{len(gaps)} frames, first in frame {frame}. Fill the gap, or name the markers to use: joints: […]."
+                f"{trial.path}: the marker '{trial.names[joint]}' is missing in {int((gaps[:, 1] == joint).sum())} of "
+                f"{len(trial.positions)} frames, first in frame {frame}. Fill the gap, or name the markers to use: "
+                "joints: […]."
             )
 
 

@@ -210,11 +210,23 @@ def test_fields_are_those_of_motion_capture(task):
     style = draw(np.random.default_rng([0, 0, 0]), 4)
     motion = walk(style, TIME) / UNIT
     starts = start_frames("train", 40, 30, 0)
-    np.testing.assert_allclose(split.inputs["pos"][10:20], motion[1, starts[1]], atol=1e-12)
-    np.testing.assert_allclose(split.targets["pos"][10:20], motion[1, starts[1] + 30], atol=1e-12)
+    centroid = motion[1, starts[1]].mean(1, keepdims=True)
+    np.testing.assert_allclose(split.inputs["pos"][10:20], motion[1, starts[1]] - centroid, atol=1e-12)
+    np.testing.assert_allclose(split.targets["pos"][10:20], motion[1, starts[1] + 30] - centroid, atol=1e-12)
     np.testing.assert_allclose(
         split.inputs["vel"][3], motion[0, starts[0, 3] + 1] - motion[0, starts[0, 3]], atol=1e-12
     )
+
+
+def test_the_way_to_the_target_can_be_drawn(task):
+    drawing, split = task.drawing, task.splits["val"]
+    course = drawing.paths("val", [3, 17])
+    assert course.shape == (2, 31, 31, 3)
+    np.testing.assert_allclose(course[:, 0], split.inputs["pos"][[3, 17]], atol=1e-11)
+    np.testing.assert_allclose(course[:, 1] - course[:, 0], split.inputs["vel"][[3, 17]], atol=1e-11)
+    np.testing.assert_allclose(course[:, -1], split.targets["pos"][[3, 17]], atol=1e-11)
+    assert (drawing.kind, drawing.bonds, drawing.up, drawing.unit) == ("skeleton", "bond", 1, "cm")
+    assert drawing.length == pytest.approx(100 * UNIT)
 
 
 def test_the_same_seed_gives_the_same_walkers(task, tmp_path):

@@ -43,6 +43,8 @@ def made_id(entry):
         )
     if entry.task == "mocap-gait/walk":
         return mocap_gait.protocol_id(sizes, options["horizon"], options["seed"])
+    if entry.task == "md17-xtb/forces":
+        return md17_forces.twin_id(options["molecule"], sizes, options["seed"])
     assert entry.task == "md17/forces"
     return md17_forces.protocol_id(options["molecule"], options["split"], sizes)
 
