@@ -42,6 +42,8 @@ TABLES: dict[str, dict[str, str]] = {
         "md17-xtb/forces": "geoequiv.tasks.md17_forces:twin",
         "mocap/walk": "geoequiv.tasks.motion_capture:walk",
         "mocap/run": "geoequiv.tasks.motion_capture:run",
+        "mocap/files": "geoequiv.tasks.motion_files:trials",
+        "mocap-gait/walk": "geoequiv.tasks.mocap_gait:gait",
         "images/cifar10": "geoequiv.tasks.cifar10:cifar10",
         "files": "geoequiv.tasks.files:files",
     },

@@ -62,6 +62,11 @@ CITATIONS = {
   year={2003},
   url={http://mocap.cs.cmu.edu}
 }""",
+    "geoequiv": """@software{geoequiv,
+  title={geoequiv: which way of getting symmetry, and how symmetric is it really?},
+  author={{The geoequiv authors}},
+  note={Version 0.1.0}
+}""",
 }
 
 
@@ -282,7 +287,11 @@ def _mocap() -> tuple[Protocol, ...]:
         entry("walk", (200, 600, 600), "/20-trials", drawn, twenty),
         entry("run", (200, 240, 240), "", "EGNO's public trials and frames", public, run),
         entry("run", (200, 240, 240), "/drawn-split", drawn),
-    )
+        Protocol(
+            "mocap-gait/walk/Δ30/200-240-240/mse", "mocap-gait/walk", {}, _splits(200, 240, 240),
+            "seed 0 draws walkers and frames, our simulation", 30, "mse", "0.45 to the inch; that squared", "geoequiv",
+        ),
+    )  # fmt: skip
 
 
 def _images() -> tuple[Protocol, ...]:

@@ -100,19 +100,17 @@ def bonds(edges: NDArray[np.int64], joints: int) -> NDArray[np.float64]:
 
 
 def split_of(
-    arrays: Mapping[str, NDArray[np.float64]], name: str, bond: NDArray[np.float64], dtype: torch.dtype
+    arrays: Mapping[str, NDArray[np.float64]], name: str, bond: NDArray[np.float64] | None, dtype: torch.dtype
 ) -> Split:
-    """Tensors of one split, with positions about the centroid of the pose that the model sees."""
+    """Tensors of one split, with positions about the centroid of the pose that the model sees.
+
+    Without ``bond`` where bones are not known.
+    """
     pos, vel, target = (torch.from_numpy(arrays[f"{name}_{field}"]) for field in ("pos", "vel", "target"))
     centroid = pos.mean(1, keepdim=True)
     pos, vel, target = (values.to(dtype) for values in (pos - centroid, vel, target - centroid))
     items, joints = pos.shape[:2]
-    return Split(
-        inputs={
-            "pos": pos,
-            "vel": vel,
-            "joint": torch.eye(joints, dtype=dtype).expand(items, joints, joints),
-            "bond": torch.from_numpy(bond).to(dtype).expand(items, *bond.shape),
-        },
-        targets={"pos": target},
-    )
+    inputs = {"pos": pos, "vel": vel, "joint": torch.eye(joints, dtype=dtype).expand(items, joints, joints)}
+    if bond is not None:
+        inputs["bond"] = torch.from_numpy(bond).to(dtype).expand(items, *bond.shape)
+    return Split(inputs, {"pos": target})

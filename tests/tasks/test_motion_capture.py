@@ -94,6 +94,12 @@ def test_without_files_and_network_it_says_what_to_put_where(tmp_path, monkeypat
         walk(tmp_path)
 
 
+def test_a_folder_with_a_skeleton_and_no_trials_is_named(tmp_path):
+    (tmp_path / "35.asf").touch()
+    with pytest.raises(DataError, match=r"holds 35\.asf but none of the trials 35_NN\.amc: put them there, from http"):
+        walk(tmp_path)
+
+
 def test_trials_are_dealt_whole_and_by_size():
     recording = Recording({f"t{k:02d}": trial(40 + k, k) for k in range(9)}, EDGES)
     starts = dealt(recording, {"train": 20, "val": 30, "test": 40}, 30, seed=3)
@@ -129,9 +135,9 @@ def test_a_horizon_longer_than_the_trials_is_refused():
 
 
 def test_an_unknown_motion_names_the_nearest():
-    with pytest.raises(ConfigError, match=r"Unknown motion 'wakl'. Did you mean 'walk'"):
+    with pytest.raises(ConfigError, match=r"Unknown motion 'wakl'\. Did you mean 'walk'"):
         motion_task("wakl")
-    with pytest.raises(GeoequivError, match=r"Unknown task 'mocap/rnu'. Did you mean 'mocap/run'"):
+    with pytest.raises(GeoequivError, match=r"Unknown task 'mocap/rnu'\. Did you mean 'mocap/run'"):
         catalog.task("mocap/rnu")
 
 
