@@ -9,6 +9,7 @@ from geoequiv.models.mlp import MLP
 from geoequiv.models.neighbours import radius_graph
 from geoequiv.models.nequip import NequIP
 from geoequiv.models.painn import PaiNN
+from geoequiv.models.ponita import PONITA
 from geoequiv.models.radial_field import RadialField
 from geoequiv.models.se3_transformer import SE3Transformer
 from geoequiv.models.segnn import SEGNN
@@ -19,6 +20,7 @@ __all__ = [
     "EGNN",
     "GNN",
     "MLP",
+    "PONITA",
     "SEGNN",
     "TFN",
     "DeepSets",
