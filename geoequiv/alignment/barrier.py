@@ -11,6 +11,7 @@ from geoequiv.alignment.derive import permutation_spec
 from geoequiv.alignment.fold import transformed_copy
 from geoequiv.alignment.matching import Matching
 from geoequiv.alignment.merge import Loader, Metric, barrier_of, evaluate, interpolate, loaded, metric_of
+from geoequiv.alignment.norms import fold_norms
 from geoequiv.alignment.permutation_spec import PermutationSpec
 from geoequiv.alignment.repair import repair as repaired
 from geoequiv.alignment.repair import reset_batch_norms
@@ -19,8 +20,9 @@ from geoequiv.errors import AlignmentError, unknown
 from geoequiv.fields import Signature
 from geoequiv.groups import Element
 
-#: how units are matched; "rotations" are activations with orthogonal matrices for streams that bear them
-METHODS = ("activations", "rotations", "weights", "none")
+#: how units are matched; "rotations" are activations with orthogonal matrices for streams that bear them, and
+#: "invertible" with any matrices, both after the norms have been folded
+METHODS = ("activations", "rotations", "invertible", "weights", "none")
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class BarrierReport:
         unmatched: of the network halfway between them as they stand, without matching.
         better: which values of the metric are better, "lower" or "higher".
         matching: how the units were matched.
+        folded: names of the norms that were folded into the weights before (see ``fold_norms``).
     """
 
     first: float
@@ -43,6 +46,7 @@ class BarrierReport:
     unmatched: float
     better: str
     matching: Matching
+    folded: tuple[str, ...] = ()
 
     def _barrier(self, value: float, which: int) -> float:
         return barrier_of(self.first, self.second, value, self.better)[which]
@@ -72,7 +76,8 @@ class BarrierReport:
         names = ("first", "second", "middle", "repaired", "unmatched", "better", "barrier", "absolute",
                  "without_repair", "without_matching")  # fmt: skip
         counts = {"dead": sum(self.matching.dead.values()), "broken": sum(self.matching.broken.values()),
-                  "samples": self.matching.samples, "unseen": list(self.matching.unseen)}  # fmt: skip
+                  "samples": self.matching.samples, "unseen": list(self.matching.unseen),
+                  "folded": list(self.folded)}  # fmt: skip
         return {name: getattr(self, name) for name in names} | counts
 
 
@@ -88,6 +93,7 @@ def barrier(
     matching: str = "activations",
     data: Loader | None = None,
     spec: PermutationSpec | None = None,
+    taps: str = "last",
 ) -> BarrierReport:
     """Match two networks, merge them halfway, and measure: the yardstick is the barrier between two trainings.
 
@@ -97,9 +103,11 @@ def barrier(
         metric: "mse", "mae", "accuracy", or a function of output and target.
         better: "lower" or "higher"; known for the named metrics.
         repair: whether the merged network is also given its parents' moments.
-        matching: "activations", "rotations" (orthogonal matrices where units bear them), "weights" or "none".
+        matching: "activations", "rotations" (orthogonal matrices where units bear them, norms folded into the weights
+            first), "invertible" (the same with any matrices where units bear those), "weights" or "none".
         data: what units are matched and repaired on (training data); None takes ``loader``.
         spec: of the architecture, if it is known already.
+        taps: where activations are looked at, "last" or "all" (see ``match_activations``).
 
     Raises:
         AlignmentError: different architectures, an unknown metric or matching, too little data.
@@ -117,13 +125,19 @@ def barrier(
     seen = [inputs for inputs, _ in (loader if data is None else data)]
     if not seen:
         raise AlignmentError("The loader is empty: a barrier needs data to be measured on.")
+    naive = loaded(first, interpolate(first.state_dict(), second.state_dict()))
+    naive = reset_batch_norms(naive, signature, seen)
+    folded: tuple[str, ...] = ()
+    if matching in ("rotations", "invertible"):
+        bare = [fold_norms(model, few(seen[0])) for model in (first, second)]
+        folded = bare[0].norms
+        if folded:
+            first, second, spec = bare[0].model, bare[1].model, None
     if spec is None:
         spec = permutation_spec(first, few(seen[0]))
-    found = matched(first, second, spec, seen, matching)
-    ends = (first.state_dict(), second.state_dict())
-    one, two = (loaded(first, state) for state in (ends[0], found.apply(ends[1])))
+    found = matched(first, second, spec, seen, matching, taps)
+    one, two = (loaded(first, state) for state in (first.state_dict(), found.apply(second.state_dict())))
     middle = loaded(first, interpolate(one.state_dict(), two.state_dict()))
-    naive = reset_batch_norms(loaded(first, interpolate(*ends)), signature, seen)
     plain = reset_batch_norms(middle, signature, seen)
     better_one = repaired(middle, one, two, spec, signature, seen) if repair else None
     return BarrierReport(
@@ -134,16 +148,20 @@ def barrier(
         evaluate(naive, signature, loader, metric),
         better,
         found,
+        folded,
     )
 
 
-def matched(first: nn.Module, second: nn.Module, spec: PermutationSpec, seen: Iterable[Any], how: str) -> Matching:
+def matched(
+    first: nn.Module, second: nn.Module, spec: PermutationSpec, seen: Iterable[Any], how: str, taps: str = "last"
+) -> Matching:  # fmt: skip
     """The matching by its name."""
     if how == "none":
         return Matching(spec, ())
     if how == "weights":
         return match_weights(first.state_dict(), second.state_dict(), spec)
-    return match_activations(first, second, spec, seen, mixes=how == "rotations")
+    turned = {"mixes": how == "rotations", "invertible": how == "invertible"}
+    return match_activations(first, second, spec, seen, taps=taps, **turned)
 
 
 def few(inputs: dict[str, Any], items: int = 2) -> dict[str, Any]:
@@ -175,7 +193,7 @@ def symmetry_barrier(
         loader: pairs of inputs and targets by name.
         metric: "mse", "mae", "accuracy", or a function of output and target (then give ``better``).
         repair: whether the merged network is given its parents' moments.
-        options: ``better``, ``matching``, ``data``, ``spec`` (see ``barrier``).
+        options: ``better``, ``matching``, ``data``, ``spec``, ``taps`` (see ``barrier``).
 
     Raises:
         AlignmentError: the element cannot be folded into the weights, a layer cannot be explained, too little data.

@@ -125,14 +125,18 @@ def test_correlations_against_numpy():
     assert found.samples == 72
 
 
+def every_tap(model, inputs):
+    return [sight.tap for sights in permutation_spec(model, inputs).taps.values() for sight in sights]
+
+
 def test_what_is_written_in_place_later_is_copied():
     model, inputs = make("resnet")
-    taps = [tap for tap, _ in permutation_spec(model, inputs).taps.values()]
+    taps = every_tap(model, inputs)
     assert hear(model, inputs, taps, copy=False) is None
     heard = hear(model, inputs, taps, copy=True)
     inside = next(tap for tap in taps if tap.module == "1.m")
     assert bool((heard[inside] < 0).any())  # as the norm returned it, before the ReLU wrote into it
-    assert hear(*make("gnn"), [tap for tap, _ in permutation_spec(*make("gnn")).taps.values()], copy=False) is not None
+    assert hear(*make("gnn"), every_tap(*make("gnn")), copy=False) is not None
 
 
 def test_too_few_samples():

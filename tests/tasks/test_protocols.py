@@ -11,7 +11,16 @@ from geoequiv import catalog
 from geoequiv.cli import main
 from geoequiv.errors import ConfigError, GeoequivError
 from geoequiv.fields import Signature
-from geoequiv.tasks import Split, Task, md17_dynamics, md17_forces, motion_capture, nbody_charged, nbody_gravity
+from geoequiv.tasks import (
+    Split,
+    Task,
+    md17_dynamics,
+    md17_forces,
+    motion_capture,
+    nbody_charged,
+    nbody_gravity,
+    recording,
+)
 from geoequiv.tasks.limit import limited
 from geoequiv.tasks.mean_squared_error import MSE
 from geoequiv.tasks.protocols import CITATIONS, PROTOCOLS, checksum_of, protocol, references_of
@@ -31,6 +40,8 @@ def made_id(entry):
         return md17_dynamics.protocol_id(
             entry.task, options["molecule"], options["horizon"], options["margin"], sizes, options["seed"]
         )
+    if entry.task == "md17-xtb/forces":
+        return md17_forces.twin_id(options["molecule"], sizes, options["seed"])
     assert entry.task == "md17/forces"
     return md17_forces.protocol_id(options["molecule"], options["split"], sizes)
 
@@ -46,10 +57,10 @@ def test_tasks_make_these_ids_out_of_their_options(identity):
 )
 def test_motion_capture_makes_these_ids_too(kind, trials, starts, number):
     entry = [each for each in PROTOCOLS.values() if each.task.startswith("mocap")][number]
-    recording = motion_capture.Recording(
+    trials_of = recording.Recording(
         {f"t{k}": np.zeros((60, 31, 3)) for k in range(trials)}, np.zeros((30, 2), dtype=int), starts
     )
-    assert motion_capture.protocol_id(kind, recording, entry.splits, 30, 0) == entry.id
+    assert motion_capture.protocol_id(kind, trials_of, entry.splits, 30, 0) == entry.id
 
 
 def test_the_register_is_listed(capsys):
