@@ -331,7 +331,7 @@ def match_activations(
     for block in block_streams(spec):
         if any(stream.name not in sights for stream in spec.inside(block.name)):
             continue
-        orders, turns = match_blocks(seen, block, mixes or invertible)
+        orders, turns, scores[block.name] = match_blocks(seen, block, mixes or invertible)
         permutation |= orders
         matrices |= turns
     hidden = tuple(stream.name for stream in plain_streams(spec) if stream.name not in sights)
@@ -346,11 +346,12 @@ def match_activations(
                    after=after | rest.after)  # fmt: skip
 
 
-def match_blocks(seen: Seen, block: Stream, mixes: bool) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+def match_blocks(seen: Seen, block: Stream, mixes: bool) -> tuple[dict[str, Tensor], dict[str, Tensor], Tensor]:
     """Exchange blocks (heads), and the units inside them; or turn those that bear it, if ``mixes``.
 
     Returns:
-        Permutations of the streams inside and of the blocks; and stream inside → matrix, to be applied after them.
+        Permutations of the streams inside and of the blocks; stream inside → matrix, to be applied after them; and how
+        well each block goes with each, per unit, ``[blocks, blocks]``.
 
     Exactness: every pair of blocks is matched inside as well as can be, by permutations (correlations) or rotations
     (Procrustes); the blocks are assigned by how well that goes, every kind of unit counting by its number.
@@ -383,4 +384,4 @@ def match_blocks(seen: Seen, block: Stream, mixes: bool) -> tuple[dict[str, Tens
                 turns[kind[i].name] = seen.between(kind[i].name, kind[j].name, best[i, j])
             else:
                 orders[kind[j].name] = best[i, j]
-    return {**orders, block.name: order}, turns
+    return {**orders, block.name: order}, turns, total / sum(kind[0].size for kind in kinds)

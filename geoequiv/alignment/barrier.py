@@ -22,7 +22,9 @@ from geoequiv.groups import Element
 
 #: how units are matched; "rotations" are activations with orthogonal matrices for streams that bear them, and
 #: "invertible" with any matrices, both after the norms have been folded
-METHODS = ("activations", "rotations", "invertible", "weights", "none")
+METHODS = ("activations", "rotations", "invertible", "weights", "none", "best")
+#: what "best" tries
+TRIED = ("none", "weights", "activations", "rotations", "invertible")
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class BarrierReport:
         better: which values of the metric are better, "lower" or "higher".
         matching: how the units were matched.
         folded: names of the norms that were folded into the weights before (see ``fold_norms``).
+        how: the method by which they were matched.
     """
 
     first: float
@@ -47,6 +50,7 @@ class BarrierReport:
     better: str
     matching: Matching
     folded: tuple[str, ...] = ()
+    how: str = "activations"
 
     def _barrier(self, value: float, which: int) -> float:
         return barrier_of(self.first, self.second, value, self.better)[which]
@@ -77,7 +81,7 @@ class BarrierReport:
                  "without_repair", "without_matching")  # fmt: skip
         counts = {"dead": sum(self.matching.dead.values()), "broken": sum(self.matching.broken.values()),
                   "samples": self.matching.samples, "unseen": list(self.matching.unseen),
-                  "folded": list(self.folded)}  # fmt: skip
+                  "folded": list(self.folded), "how": self.how}  # fmt: skip
         return {name: getattr(self, name) for name in names} | counts
 
 
@@ -104,7 +108,8 @@ def barrier(
         better: "lower" or "higher"; known for the named metrics.
         repair: whether the merged network is also given its parents' moments.
         matching: "activations", "rotations" (orthogonal matrices where units bear them, norms folded into the weights
-            first), "invertible" (the same with any matrices where units bear those), "weights" or "none".
+            first), "invertible" (the same with any matrices where units bear those), "weights", "none", or "best": the
+            one of these whose halfway network is best on ``data``, before REPAIR.
         data: what units are matched and repaired on (training data); None takes ``loader``.
         spec: of the architecture, if it is known already.
         taps: where activations are looked at, "last" or "all" (see ``match_activations``).
@@ -127,29 +132,65 @@ def barrier(
         raise AlignmentError("The loader is empty: a barrier needs data to be measured on.")
     naive = loaded(first, interpolate(first.state_dict(), second.state_dict()))
     naive = reset_batch_norms(naive, signature, seen)
+    tried = TRIED if matching == "best" else (matching,)
+    merged = [merge(first, second, spec, signature, seen, how, taps) for how in tried]
+    if matching == "best":
+        learned = loader if data is None else data
+        worth = [evaluate(each.middle, signature, learned, metric) for each in merged]
+        merged = [merged[worth.index(min(worth) if better == "lower" else max(worth))]]
+    chosen = merged[0]
+    better_one = None
+    if repair:
+        better_one = repaired(chosen.halfway, chosen.first, chosen.second, chosen.matching.spec, signature, seen)
+    return BarrierReport(
+        evaluate(chosen.first, signature, loader, metric),
+        evaluate(chosen.second, signature, loader, metric),
+        evaluate(chosen.middle, signature, loader, metric),
+        None if better_one is None else evaluate(better_one, signature, loader, metric),
+        evaluate(naive, signature, loader, metric),
+        better,
+        chosen.matching,
+        chosen.folded,
+        chosen.how,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Merged:
+    """Two matched networks and what lies between them.
+
+    Args:
+        first, second: matched.
+        halfway: with the mean of their weights; ``middle``: that, with its batch norms measured anew.
+        matching, folded, how: see `BarrierReport`.
+    """
+
+    first: nn.Module
+    second: nn.Module
+    halfway: nn.Module
+    middle: nn.Module
+    matching: Matching
+    folded: tuple[str, ...]
+    how: str
+
+
+def merge(
+    first: nn.Module, second: nn.Module, spec: PermutationSpec | None, signature: Signature, seen: list[Any], how: str,
+    taps: str,
+) -> Merged:  # fmt: skip
+    """Match two networks by one method, norms folded where it turns streams, and merge them."""
     folded: tuple[str, ...] = ()
-    if matching in ("rotations", "invertible"):
+    if how in ("rotations", "invertible"):
         bare = [fold_norms(model, few(seen[0])) for model in (first, second)]
         folded = bare[0].norms
         if folded:
             first, second, spec = bare[0].model, bare[1].model, None
     if spec is None:
         spec = permutation_spec(first, few(seen[0]))
-    found = matched(first, second, spec, seen, matching, taps)
+    found = matched(first, second, spec, seen, how, taps)
     one, two = (loaded(first, state) for state in (first.state_dict(), found.apply(second.state_dict())))
-    middle = loaded(first, interpolate(one.state_dict(), two.state_dict()))
-    plain = reset_batch_norms(middle, signature, seen)
-    better_one = repaired(middle, one, two, spec, signature, seen) if repair else None
-    return BarrierReport(
-        evaluate(one, signature, loader, metric),
-        evaluate(two, signature, loader, metric),
-        evaluate(plain, signature, loader, metric),
-        None if better_one is None else evaluate(better_one, signature, loader, metric),
-        evaluate(naive, signature, loader, metric),
-        better,
-        found,
-        folded,
-    )
+    halfway = loaded(first, interpolate(one.state_dict(), two.state_dict()))
+    return Merged(one, two, halfway, reset_batch_norms(halfway, signature, seen), found, folded, how)
 
 
 def matched(

@@ -56,6 +56,11 @@ def check_spec(
     double, doubled = in_double(model, inputs)
     state = dict(double.state_dict())
     before = outputs_of(double, doubled)
+    if not all(bool(torch.isfinite(tensor).all()) for tensor in before):
+        raise AlignmentError(
+            "The network's outputs are not finite on this batch, so that nothing can be verified on it: give another "
+            "batch, or verify=False."
+        )
     draw = spec.random(generator)
     if difference(before, outputs_of(with_state(double, apply(spec, draw, state)), doubled)) <= tolerance:
         return

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from geoequiv.alignment.permutation_spec import PermutationSpec, StateDict, Stream, mix, scale
+from geoequiv.alignment.weights import finite
 
 #: a stream whose weights do not span its units to this part of the largest direction has no least network
 SPAN = 1e-10
@@ -32,7 +33,7 @@ def squares(stream: Stream, state: StateDict, sign: int) -> Tensor:
     total = torch.zeros(stream.size, stream.size, dtype=torch.float64)
     for place in stream.places:
         if place.sign == sign:
-            rows = state[place.tensor].detach().movedim(place.axis, 0)[place.index].double().cpu().flatten(1)
+            rows = finite(state[place.tensor]).movedim(place.axis, 0)[place.index].flatten(1)
             total = total + rows @ rows.mT
     return total
 

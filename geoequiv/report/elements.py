@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 ELEMENTS: dict[int, tuple[str, float, str]] = {
     1: ("H", 0.31, "#eceae5"),
     5: ("B", 0.84, "#e8b9a8"),
-    6: ("C", 0.76, "#5b6068"),
+    6: ("C", 0.76, "#8f959e"),
     7: ("N", 0.71, "#7d95d6"),
     8: ("O", 0.66, "#d98a80"),
     9: ("F", 0.57, "#8fc7a0"),

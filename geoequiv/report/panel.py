@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 INPUT, TRUE = "#b4b8bf", colour("ink")
+BOND = colour("muted")  # true atoms have the colours of their elements
 PREDICTED, TURNED = colour("accent"), colour("augmentation")  # blue and brown: apart for all kinds of eyes
 FAINT = colour("wash")
-ATOM = 0.42  # drawn radius of an atom, of its covalent radius
+ATOM = 0.36  # drawn radius of an atom, of its covalent radius
 DISC = 0.038  # radius of an average particle, of the half-width of the picture
 DASHED = (0, (3.2, 2))
 
@@ -85,7 +86,7 @@ def _bodies(axes: "Axes", scene: Scene, camera: Camera, window: Window, places: 
         _lines(axes, at, scene, TRUE, 2.6, zorder=50)
         return
     soft = scene.kind == "molecule"
-    _lines(axes, at, scene, colour("muted") if soft else TRUE, 2.4, zorder=40)
+    _lines(axes, at, scene, BOND if soft else TRUE, 2.4, zorder=40)
     radii = body_radii(scene, window)
     for rank, body in enumerate(at[:, 2].argsort()):
         charge = scene.elements[body] if scene.elements else 0
@@ -127,7 +128,7 @@ def _guess(
 
 def _arrows(axes: "Axes", scene: Scene, camera: Camera, window: Window) -> None:
     at = camera.project(scene.start)[:, :2]
-    looks = ((scene.true, TRUE, 3.0, 80), (scene.predicted, PREDICTED, 1.5, 90), (scene.turned, TURNED, 1.0, 91))
+    looks = ((scene.true, TRUE, 3.6, 80), (scene.predicted, PREDICTED, 1.6, 90), (scene.turned, TURNED, 1.0, 91))
     for vectors, shade_of, thick, zorder in looks:
         if vectors is None:
             continue

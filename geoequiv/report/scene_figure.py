@@ -8,8 +8,9 @@ import numpy as np
 
 from geoequiv.errors import DataError
 from geoequiv.report.camera import Camera, flat_view, plane_view, upright_view
+from geoequiv.report.elements import radius, shade
 from geoequiv.report.families import colour
-from geoequiv.report.panel import DASHED, INPUT, PREDICTED, TRUE, TURNED, Window, draw_scene
+from geoequiv.report.panel import ATOM, BOND, DASHED, INPUT, PREDICTED, TRUE, TURNED, Window, draw_scene
 from geoequiv.report.scene import Scene
 from geoequiv.report.style import drawn
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 PANEL = 2.9  # inches, width of a panel
 COLUMNS = 3
 SHAPES = (0.55, 1.5)  # a panel is so many times as high as wide
-LONGEST_ARROW = 0.45  # of the half-width of the picture
+LONGEST_ARROW = 0.6  # of the half-width of the picture
 
 
 def picture_of(scenes: Sequence[Scene], title: str = "", subtitle: str = "") -> "Figure":
@@ -61,7 +62,9 @@ def windows_of(scenes: Sequence[Scene], courses: Sequence[Sequence[Camera]]) -> 
     wide, high = np.max([(upper - lower) / 2 for lower, upper in boxes], axis=0)
     wide = max(float(wide), float(high) / SHAPES[1], 1e-9)
     high = max(float(high), SHAPES[0] * wide)
-    margin = 0.1 * max(wide, high)
+    margin = 0.1 * max(wide, high) + max(
+        (ATOM * radius(each) for scene in scenes for each in scene.elements), default=0
+    )
     longest = max(float(np.linalg.norm(scene.true, axis=-1).max()) for scene in scenes)
     arrow = LONGEST_ARROW * wide / longest if scenes[0].quantity == "arrows" and longest > 0 else 1.0
     if scenes[0].quantity == "arrows":
@@ -149,7 +152,9 @@ def _legend(scene: Scene) -> list[Any]:
             markeredgecolor=shade, markeredgewidth=1.5, label=label, linestyle=joined,
         )  # fmt: skip
 
-    handles = [handle("true", TRUE, 2.6, TRUE), handle("predicted", PREDICTED, 1.7, "none")]
+    atoms = scene.kind == "molecule" and scene.quantity == "positions"
+    true = handle("true", BOND, 2.6, shade(6)) if atoms else handle("true", TRUE, 2.6, TRUE)
+    handles = [true, handle("predicted", PREDICTED, 1.7, "none")]
     if scene.quantity == "positions":
         handles.insert(0, handle("input", INPUT, 1.5, colour("card")))
         if scene.path is not None and scene.kind != "skeleton":

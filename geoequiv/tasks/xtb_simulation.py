@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from geoequiv.errors import ConfigError, DataError
 from geoequiv.tasks.cache import UNREADABLE, canonical_json, data_directory, write_atomically
 from geoequiv.tasks.md17_geometries import MOLECULES, starting_geometry
-from geoequiv.tasks.official import sha256
+from geoequiv.tasks.official import check, sha256
 from geoequiv.tasks.options import checked_choice, checked_seed
 from geoequiv.tasks.rigid_motion import NoRigidMotion
 from geoequiv.tasks.xtb_report import finding, report_of
@@ -87,7 +87,9 @@ class Plan:
 
 
 def backend() -> SimpleNamespace:
-    """ASE and tblite, on one thread: molecules are too small for more.
+    """ASE and tblite, on one thread: molecules are too small for more, and sums keep their order.
+
+    Sets OMP_NUM_THREADS for this process and those that it starts.
 
     Raises:
         ConfigError: the extra ``sim`` is not installed.
@@ -159,13 +161,14 @@ def simulate(
 
 
 def _finished(plan: Plan, path: Path) -> dict[str, Any] | None:
-    """The report of a complete file of this plan; None if there is no file."""
+    """The report of a complete file of this plan; None if there is no file. DataError for any other file."""
     if not path.exists():
         return None
     report = finding(path)
     if report is None or report["plan"] != asdict(plan):
         told = "without a report" if report is None else f"of another plan, {canonical_json(report['plan'])}"
         raise DataError(f"{path} is in the way: it is a file {told}. Move it, or name another folder with --data-dir.")
+    check(path, report["sha256"], keep_as=path.with_name(path.name + ".mismatch"))
     return report
 
 
@@ -177,7 +180,7 @@ def _simulate(ase: SimpleNamespace, plan: Plan, path: Path, parts: Path, progres
     done, state = _resumed(plan, parts, began, len(charges))
     rng = np.random.default_rng(plan.seed)
     if state is None:
-        _relaxed_and_warm(ase, atoms, rng)
+        warm_start(ase, atoms, rng)
     else:
         _restore(state, atoms, rng)
     constrain(atoms)
@@ -188,7 +191,7 @@ def _simulate(ase: SimpleNamespace, plan: Plan, path: Path, parts: Path, progres
         if first < done:
             continue
         chunk = advance(ase, atoms, rng, min(CHUNK, plan.steps - first), first, plan.steps, progress)
-        _write(_part(parts, first), chunk | _state(atoms, rng))
+        write_arrays(_part(parts, first), chunk | state_of(atoms, rng))
     seconds = time.perf_counter() - begun
     energies = without_thermostat(ase, atoms, plan.nve)
     chunks = [_read(_part(parts, first)) for first in began]
@@ -196,7 +199,7 @@ def _simulate(ase: SimpleNamespace, plan: Plan, path: Path, parts: Path, progres
     recorded = {name: array[plan.equilibration :] for name, array in whole.items()}
     content = {"R": recorded["R"], "z": charges, "E": recorded["E"], "F": recorded["F"]}
     complete = parts / path.name
-    _write(complete, content | {"name": np.array(plan.molecule), "theory": np.array(THEORY)})
+    write_arrays(complete, content | {"name": np.array(plan.molecule), "theory": np.array(THEORY)})
     report = report_of(
         plan=asdict(plan), identity=plan.identity(), positions=recorded["R"], charges=charges, target=TEMPERATURE,
         temperatures=recorded["T"], step=STEP, nve_energies=energies, checksum=sha256(complete),
@@ -267,7 +270,7 @@ def without_thermostat(ase: SimpleNamespace, atoms: Any, steps: int) -> NDArray[
     return energies
 
 
-def _relaxed_and_warm(ase: SimpleNamespace, atoms: Any, rng: np.random.Generator) -> None:
+def warm_start(ase: SimpleNamespace, atoms: Any, rng: np.random.Generator) -> None:
     """Relax the starting geometry and draw momenta at the thermostat's temperature."""
     atoms.calc = ase.calculator()
     if not ase.BFGS(atoms, logfile=None).run(fmax=RELAXED, steps=500):
@@ -278,7 +281,7 @@ def _relaxed_and_warm(ase: SimpleNamespace, atoms: Any, rng: np.random.Generator
     atoms.set_momenta(rng.standard_normal((len(atoms), 3)) * widths[:, None])
 
 
-def _state(atoms: Any, rng: np.random.Generator) -> Arrays:
+def state_of(atoms: Any, rng: np.random.Generator) -> Arrays:
     """Where the next chunk starts."""
     text = np.array(json.dumps(rng.bit_generator.state))
     return {"positions": atoms.positions, "momenta": atoms.get_momenta(), "generator": text}
@@ -294,7 +297,7 @@ def _part(parts: Path, first: int) -> Path:
     return parts / f"steps_{first:08d}.npz"
 
 
-def _write(path: Path, arrays: Arrays) -> None:
+def write_arrays(path: Path, arrays: Arrays) -> None:
     """An npz, written atomically; what came before stays if it cannot be."""
     try:
         write_atomically(path, lambda file: np.savez(file, **arrays))

@@ -97,7 +97,9 @@ def test_least_weights_are_least_and_the_same_for_all():
     assert total[1] < total[0]
     write, read = (squares(spec["embed"], one.state, sign) for sign in (1, -1))
     assert torch.allclose(write, read, atol=1e-9)
-    assert difference(outputs_of(model, make("gnn")[1]), outputs_of(with_state(model, one.state), make("gnn")[1])) < 1e-9
+    assert (
+        difference(outputs_of(model, make("gnn")[1]), outputs_of(with_state(model, one.state), make("gnn")[1])) < 1e-9
+    )
 
 
 def test_a_turned_transformer_has_no_barrier():

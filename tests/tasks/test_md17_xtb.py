@@ -292,6 +292,15 @@ def test_a_complete_file_is_neither_done_again_nor_overwritten(whole, tmp_path):
         simulate(PLAN, tmp_path)
 
 
+def test_a_damaged_file_is_kept_aside_and_made_again(copied, whole):
+    path = twin_path("ethanol", copied)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(DataError, match=r"its sha256 is .*expected.*kept as .*mismatch"):
+        simulate(PLAN, copied)
+    simulate(PLAN, copied)
+    assert bytes_of(copied) == bytes_of(whole)
+
+
 def test_a_full_disk_loses_nothing(whole, tmp_path, monkeypatch):
     real, room = np.savez, [2]
 
