@@ -48,6 +48,7 @@ ALONG = {aten.cumsum, aten.sort, aten.topk, aten.cummax, aten.cumprod}
 #: keep or change numbers one by one, with what they bear; any other pointwise operation bears nothing but order
 LINEAR = {aten.add, aten.sub, aten.neg, aten.mul, aten.div, aten._to_copy, aten.masked_fill, aten.where, aten.copy}
 POSITIVE = {aten.relu, aten.leaky_relu, aten.prelu, aten._prelu_kernel}
+EVEN = {aten.abs, aten.square, aten.cos, aten.cosh}
 ODD = {aten.tanh, aten.sin, aten.asinh, aten.atan, aten.erf, aten.sinh}
 
 
@@ -72,6 +73,11 @@ def pointwise(ledger: Ledger, op: Any, args: Sequence[Any], out: Tensor, known: 
                     ledger.colour(layer, dim)
             elif told:
                 ledger.fix(layer)
+    alone = [layers[0] for _, layers in labelled if len(layers) == 1]
+    if op in (aten.mul, aten.div) and len(alone) == len(labelled) == 2 and ledger.relation(*alone) == "same":
+        return [ledger.multiply(*alone)]
+    if op in EVEN or (op is aten.pow and not isinstance(args[1], Tensor) and args[1] % 2 == 0):
+        return [ledger.multiply(layer, layer) for layer in every]
     bits = limits(op, args, len(labelled))
     for layer in every:
         ledger.limit(layer, bits)
