@@ -173,10 +173,13 @@ def convolve(ledger: Ledger, args: Sequence[Any], out: Tensor, known: Callable[[
     transposed, groups = args[6], args[8]
     if transposed:
         raise Unexplained("transposed convolutions have no rule")
-    rows, columns = split_rows(known(filters), 0), split_rows(known(filters), 1)
     for layer in known(filters):
         if any(varies(layer, dim) for dim in range(2, layer.ndim)):
             ledger.fix(layer)
+    rows = split_rows([layer for layer in known(filters) if not varies(layer, 1)], 0)
+    columns = [
+        layer.flatten(2)[..., 0] for layer in known(filters) if varies(layer, 1)
+    ]  # [out, in]: tied filters differ
     channels = known(values)
     if any(varies(layer, dim) for layer in channels for dim in range(layer.ndim) if dim != 1):
         raise Unexplained("units lie along the pixels")
@@ -207,7 +210,7 @@ def split_rows(layers: Layers, axis: int) -> Layers:
 
 
 def meet(ledger: Ledger, features: Layers, columns: Layers) -> None:
-    """Features ``[k]`` are multiplied with columns ``[k]`` and summed."""
+    """Features ``[k]`` are multiplied with columns ``[k]`` or ``[n, k]`` and summed."""
     for column in columns:
         if not features:
             ledger.fix(column)

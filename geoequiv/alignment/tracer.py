@@ -151,10 +151,7 @@ class Tracer(TorchDispatchMode):
         self.ledger = Ledger()
         self.names: dict[int, str] = {}
         self.aliases: dict[str, list[str]] = {}
-        for name, tensor in [
-            *model.named_parameters(remove_duplicate=False),
-            *model.named_buffers(remove_duplicate=False),
-        ]:
+        for name, tensor in model.state_dict(keep_vars=True).items():  # a wrapper's keys are those of the model inside
             if id(tensor) in self.names:
                 self.aliases.setdefault(self.names[id(tensor)], []).append(name)
             else:

@@ -151,7 +151,7 @@ class NequIP(nn.Module):
             atoms = (atoms == atoms.new_tensor(self.species)).to(atoms.dtype)
         if not atoms.shape[-1]:
             atoms = torch.ones_like(position[..., :1])
-        difference = pairs.receiver(position) - pairs.sender(position)
+        difference = pairs.difference(position)
         distance = smooth_norm(difference, TINY).unsqueeze(-1)
         counts = shares(pairs, difference, mean=False) * self.normalise * envelope(distance, self.cutoff)
         angular = self.harmonics(smooth_direction(difference, TINY)) * counts

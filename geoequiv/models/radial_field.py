@@ -55,7 +55,7 @@ class RadialField(nn.Module):
         norms = smooth_norm(directions)
         edges = pair_invariants(cloud, pairs)
         for layer, field in enumerate(self.fields):
-            difference = pairs.receiver(position) - pairs.sender(position)
+            difference = pairs.difference(position)
             distance = smooth_norm(difference).unsqueeze(-1)
             position = position + pairs.mean(difference * field(torch.cat([distance, edges], dim=-1)).tanh())
             if self.speeds:

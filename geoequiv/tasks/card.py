@@ -30,6 +30,7 @@ def card(task: Task) -> list[tuple[str, str]]:
         ("Checksum", against_register(task)),
         ("Published", "; ".join(f"{each.model} {each.value:g} [{each.state}]" for each in task.references)),
         ("Citation", task.citation.partition("\n")[0]),
+        *task.notes,
     ]
     return [(name, text) for name, text in lines if text]
 
