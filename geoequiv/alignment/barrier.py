@@ -40,6 +40,7 @@ class BarrierReport:
         matching: how the units were matched.
         folded: names of the norms that were folded into the weights before (see ``fold_norms``).
         how: the method by which they were matched.
+        networks: the two, matched (and with folded norms, if there are such): ``path`` goes between them.
     """
 
     first: float
@@ -51,6 +52,7 @@ class BarrierReport:
     matching: Matching
     folded: tuple[str, ...] = ()
     how: str = "activations"
+    networks: tuple[nn.Module, ...] = ()
 
     def _barrier(self, value: float, which: int) -> float:
         return barrier_of(self.first, self.second, value, self.better)[which]
@@ -154,6 +156,7 @@ def barrier(
         chosen.matching,
         chosen.folded,
         chosen.how,
+        (chosen.first, chosen.second),
     )
 
 

@@ -172,10 +172,9 @@ def merge(
     found = {"method": method, **report.as_dict(), **units_of(report.matching)}
     found["unseen"] = len(report.matching.unseen)
     if config.path:
+        matched = [each.state_dict() for each in report.networks]  # the norms of both may have been folded
         states = first.state_dict(), second.state_dict()
-        parts, along = path(
-            first, states[0], report.matching.apply(states[1]), task.signature, loader, metric, config.path
-        )
+        parts, along = path(report.networks[0], *matched, task.signature, loader, metric, config.path)
         _, straight = path(first, *states, task.signature, loader, metric, config.path)
         found["path"] = {"at": parts, "metric": along, "as_they_stand": straight}
     return found
