@@ -25,6 +25,7 @@ TABLES: dict[str, dict[str, str]] = {
         "gatr": "geoequiv.models.gatr:GATr",
         "nequip": "geoequiv.models.nequip:NequIP",
         "painn": "geoequiv.models.painn:PaiNN",
+        "ponita": "geoequiv.models.ponita:PONITA",
         "se3_transformer": "geoequiv.models.se3_transformer:SE3Transformer",
         "segnn": "geoequiv.models.segnn:SEGNN",
         "tfn": "geoequiv.models.tfn:TFN",

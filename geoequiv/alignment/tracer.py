@@ -321,7 +321,7 @@ class Tracer(TorchDispatchMode):
             return
         if op in (aten.mm, aten.bmm):
             layers = rules.contract(ledger, *args, *map(known, args), out)
-        elif op in (aten.addmm, aten.baddbmm, aten.baddbmm_):
+        elif op in (aten.addmm, aten.addmm_, aten.baddbmm, aten.baddbmm_):
             bias, a, b = args
             product = rules.contract(ledger, a, b, known(a), known(b), out)
             if kwargs.get("beta", 1) == 0:
@@ -332,6 +332,11 @@ class Tracer(TorchDispatchMode):
                 for layer in product:
                     ledger.fix(layer)
             layers = ledger.join([*product, *known(bias)])
+        elif op is aten.addmv:
+            bias, a, b = args
+            columns = [layer.unsqueeze(-1) for layer in known(b)]
+            product = rules.contract(ledger, a, b.unsqueeze(-1), known(a), columns, out.unsqueeze(-1))
+            layers = ledger.join([*(layer.squeeze(-1) for layer in product), *known(bias)])
         elif op in (aten.mv, aten.dot):
             raise Unexplained("write it as a product of matrices")
         elif op is aten.convolution:

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from pydantic import Field, field_validator, model_validator
 
+from geoequiv.alignment.activations import TAPS
 from geoequiv.alignment.barrier import METHODS
 from geoequiv.config import Section
 from geoequiv.errors import AlignmentError, unknown
@@ -27,6 +28,7 @@ class AlignConfig(Section):
         angles: degrees; given, the copies are rotated by them instead. The rotations must belong to the group.
         axis: of these rotations: "x", "y", "z" or "random"; None means the group's own, or else z.
         method: one or several ways to match units, see `alignment.barrier.METHODS`; "none" leaves them as they stand.
+        taps: where activations are looked at, "last" or "all" places at which units can be seen whole.
         repair: whether the merged networks are also measured after REPAIR.
         items: of the training data, to match and repair with, and of the test data, to measure on.
         yardstick: whether each run is also merged with the next seed of the same entry.
@@ -39,6 +41,7 @@ class AlignConfig(Section):
     angles: tuple[float, ...] = ()
     axis: str | None = None
     method: tuple[str, ...] = Field(("activations",), min_length=1)
+    taps: str = "last"
     repair: bool = True
     items: int = Field(500, ge=2)
     yardstick: bool = True
@@ -57,6 +60,13 @@ class AlignConfig(Section):
             if each not in METHODS:
                 raise ValueError(unknown("matching", each, METHODS))
         return tuple(dict.fromkeys(value))
+
+    @field_validator("taps")
+    @classmethod
+    def _seen(cls, value: str) -> str:
+        if value not in TAPS:
+            raise ValueError(unknown("choice of taps", value, TAPS))
+        return value
 
     @field_validator("axis")
     @classmethod

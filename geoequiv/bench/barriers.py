@@ -12,7 +12,16 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from geoequiv.alignment import Matching, PermutationSpec, barrier, evaluate, path, permutation_spec, transformed_copy
+from geoequiv.alignment import (
+    Matching,
+    PermutationSpec,
+    barrier,
+    evaluate,
+    fold_norms,
+    path,
+    permutation_spec,
+    transformed_copy,
+)
 from geoequiv.alignment.assignment import plain_streams
 from geoequiv.bench.align import AlignConfig, angle_of, copies_of, describe
 from geoequiv.bench.environment import environment
@@ -167,16 +176,20 @@ def merge(
         return {"method": method, **ends, **dict.fromkeys(AVERAGED, 0.0), "own_copy": True}
     report = barrier(
         first, second, task.signature, loader, metric, better=task.metric.better, repair=config.repair,
-        matching=method, data=data, spec=spec,
+        matching=method, data=data, spec=spec, taps=config.taps,
     )  # fmt: skip
-    found = {"method": method, **report.as_dict(), **units_of(report.matching)}
+    found = {**report.as_dict(), "method": method, **units_of(report.matching)}
     found["unseen"] = len(report.matching.unseen)
     if config.path:
-        matched = [each.state_dict() for each in report.networks]  # the norms of both may have been folded
-        states = first.state_dict(), second.state_dict()
-        parts, along = path(report.networks[0], *matched, task.signature, loader, metric, config.path)
-        _, straight = path(first, *states, task.signature, loader, metric, config.path)
-        found["path"] = {"at": parts, "metric": along, "as_they_stand": straight}
+        along = {"as_they_stand": (first, second.state_dict())}
+        if report.folded:  # turned streams are those of the networks without norms' weights
+            few = {name: value[:4] for name, value in data[0][0].items()}
+            first, second = (fold_norms(model, few).model for model in (first, second))
+        along["metric"] = first, report.matching.apply(second.state_dict())
+        found["path"] = {"at": torch.linspace(0, 1, config.path).tolist()}
+        for name, (network, state) in along.items():
+            line = path(network, network.state_dict(), state, task.signature, loader, metric, config.path)
+            found["path"][name] = line[1]
     return found
 
 

@@ -111,7 +111,7 @@ def locked_folder(directory: Path, timeout: float = 3.0) -> Iterator[None]:
         lock = FileLock(directory / ".lock", timeout=timeout)
         lock.acquire()
     except Timeout as error:
-        raise RunLocked(f"Another process is at the run in '{directory}'.") from error
+        raise RunLocked(f"The run in '{directory}' is held by another process.") from error
     except OSError as error:
         raise DataError(f"Cannot write in '{directory}': {error.strerror}.") from error
     try:

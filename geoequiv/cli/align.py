@@ -30,7 +30,7 @@ examples:
   geoequiv align results/nbody --suite configs/align_nbody.yaml             by the align: section of a suite
 """
 COLUMNS = ("barrier", "without_repair", "without_matching", "first", "second", "middle")
-#: of the line between two networks, where it is drawn and the options do not say
+#: of the line between two networks, where it is drawn (of one run) and the options do not say
 POINTS = 21
 
 
@@ -93,7 +93,7 @@ def settings(options: argparse.Namespace) -> "AlignConfig":
         "method": options.matching.split(",") if options.matching else None,
     }  # fmt: skip
     chosen = base | {name: value for name, value in given.items() if value is not None}
-    if options.plots is not None:
+    if options.plots is not None and (options.directory / "config.yaml").exists():
         chosen.setdefault("path", POINTS)
     try:
         return AlignConfig(**chosen)

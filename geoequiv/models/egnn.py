@@ -49,6 +49,7 @@ class EGNN(nn.Module):
     """
 
     claims = "E(3)"
+    compiles = "one graph"
 
     def __init__(
         self,

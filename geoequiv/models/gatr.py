@@ -54,6 +54,7 @@ class GATr(nn.Module):
     """
 
     claims = "E(3)"
+    compiles = "one graph; ragged batches in parts (their padding has a size that depends on the batch)"
 
     def __init__(
         self, signature: Signature | str, width: int = 64, depth: int = 4, *, heads: int = 4, multivectors: int = 0

@@ -34,6 +34,7 @@ class GNN(nn.Module):
     """
 
     claims = None
+    compiles = "one graph"
 
     def __init__(self, signature: Signature | str, width: int = 64, depth: int = 4, *, relative: bool = True) -> None:
         super().__init__()

@@ -78,6 +78,7 @@ class NequIP(nn.Module):
     """
 
     claims = "E(3)"
+    compiles = "one graph; forces, a gradient inside, not compiled"
 
     def __init__(
         self,
@@ -129,6 +130,10 @@ class NequIP(nn.Module):
             cloud = self.ports.read(fields)
             none = cloud.points[..., :0, :]
             return self.ports.write(cloud, points=none, vectors=none, scalars=self.energies(cloud))
+        return self._with_forces(fields)
+
+    @torch.compiler.disable  # Dynamo does not trace a gradient inside a model
+    def _with_forces(self, fields: dict[str, Tensor]) -> Tensor | dict[str, Tensor]:
         training, name = torch.is_grad_enabled(), self.ports.signature.inputs.of_kind("point")[0]
         with torch.inference_mode(False), torch.enable_grad():
             fields = {each: values.clone() if values.is_inference() else values for each, values in fields.items()}

@@ -42,6 +42,7 @@ class PaiNN(nn.Module):
     """
 
     claims = "E(3)"
+    compiles = "one graph"
 
     def __init__(
         self, signature: Signature | str, width: int = 64, depth: int = 3, *, cutoff: float = 0.0, basis: int = 20

@@ -56,6 +56,7 @@ class SEGNN(nn.Module):
     """
 
     claims = "E(3)"
+    compiles = "one graph"
 
     def __init__(
         self,

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from geoequiv.errors import DataError
 from geoequiv.report.barriers import METHODS
+from geoequiv.report.facts import labelled
 from geoequiv.report.families import colour
 from geoequiv.report.inside import Subject
 from geoequiv.report.records import MergeOfRun
@@ -25,14 +26,13 @@ LOOKS = {
 }  # fmt: skip
 
 
-def merge_paths(subject: Subject, metric: str = "test metric", most: int = 4) -> "Figure":
+def merge_paths(subject: Subject, most: int = 4) -> "Figure":
     """The metric along the line between a network and its copies, a panel for each angle, and another training.
 
     Thin lines are single copies, thick ones their mean. Units as they stand are dashed.
 
     Args:
         subject: with paths.
-        metric: label of the y axis.
         most: angles shown, spread over those measured.
 
     Raises:
@@ -53,12 +53,13 @@ def merge_paths(subject: Subject, metric: str = "test metric", most: int = 4) ->
         parts = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
         for axes, (title, merges) in zip(parts, panels, strict=True):
             _paths(axes, merges)
-            axes.set(title=title, xlim=(0, 1))
-            axes.set_xticks([0, 0.5, 1], ["network", "½", "other" if title == "another training" else "copy"])
+            axes.set(title=title, xlim=(0, 1), xlabel="part of the way")
+            axes.set_xticks([0, 0.5, 1], ["0", "½", "1"])
         values = [v for _, merges in panels for m in merges for key in ("metric", "as_they_stand")
                   for v in (m.path or {}).get(key, ()) if v is not None]  # fmt: skip
         logarithmic(parts[0].yaxis, values)
-        parts[0].set_ylabel(metric)
+        metric = subject.alignments[0].metric
+        parts[0].set_ylabel(f"test {labelled(metric.get('name', 'metric'), metric.get('unit', ''))}")
         parts[-1].legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
         figure.suptitle(subject.name, x=0.01, ha="left", fontsize=10.5)
 
@@ -96,6 +97,7 @@ def barrier_by_angle(subjects: Sequence[Subject], title: str = "") -> "Figure":
     if not methods:
         raise DataError("No barrier by angle was measured: ask for it by --angles 45,90,180, or angles: in a suite.")
     angles = sorted({angle for each in subjects for method in methods for angle in each.angles(method)})
+    yardstick = any(each.merges("trainings", method) for each in subjects for method in methods)
     beside = angles[-1] + max(0.16 * angles[-1], 10)
 
     def draw(figure: "Figure") -> None:
@@ -103,17 +105,19 @@ def barrier_by_angle(subjects: Sequence[Subject], title: str = "") -> "Figure":
         for axes, method in zip(parts, methods, strict=True):
             for number, subject in enumerate(subjects):
                 _curve(axes, subject, method, angles, beside + (number - (len(subjects) - 1) / 2) * 2.2)
-            axes.axvline((angles[-1] + beside) / 2 - 2, color=colour("line"), linewidth=0.8)
             _symmetric(axes)
             axes.set(title=METHODS.get(method, method), xlabel="rotation of the copy")
             marks = [angle for angle in angles if angle % 45 == 0] or angles
-            axes.set_xticks([*marks, beside], [*(f"{angle:g}°" for angle in marks), "other\nseed"])
+            ticks = dict(zip(marks, (f"{angle:g}°" for angle in marks), strict=True))
+            ticks |= {beside: "other\nseed"} if yardstick else {}
+            axes.set_xticks(list(ticks), list(ticks.values()))
         parts[0].set_ylabel("barrier")
-        parts[-1].legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), handlelength=1.6)
-        if title:
-            figure.suptitle(title, x=0.01, ha="left", fontsize=9, color=colour("muted"))
+        if len(subjects) > 1:
+            parts[-1].legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), handlelength=1.6)
+        above = title if len(subjects) > 1 else subjects[0].name
+        figure.suptitle(above, x=0.01, ha="left", fontsize=9, color=colour("muted"))
 
-    return drawn(draw, high=3.7, wide=3.0 + 3.2 * len(methods))
+    return drawn(draw, high=3.7, wide=(3.0 if len(subjects) > 1 else 0.8) + 3.2 * len(methods))
 
 
 def _curve(axes: "Axes", subject: Subject, method: str, angles: Sequence[float], beside: float) -> None:

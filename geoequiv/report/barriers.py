@@ -12,7 +12,9 @@ HINTS = {
 }
 METHODS = {
     "activations": "units matched by activations",
-    "rotations": "units matched by orthogonal maps",
+    "rotations": "units matched by rotations",
+    "invertible": "units matched by linear maps",
+    "best": "units matched in the best way",
     "weights": "units matched by weights",
     "none": "units as they stand",
 }

@@ -135,6 +135,7 @@ class AlignmentOfRun(_Part):
 
     settings: Mapping[str, Any] = Field(default_factory=dict)
     error: str | None = None
+    metric: Mapping[str, str] = Field(default_factory=dict)
     methods: Mapping[str, Mapping[str, BarriersOfRun | None]] = Field(default_factory=dict)
     copies: tuple[MergeOfRun, ...] = ()
     trainings: tuple[MergeOfRun, ...] = ()

@@ -30,7 +30,7 @@ ALIGN = "align: {group: SO(3), angles: [90, 180], method: [none, activations], i
 ENTRIES = """\
 entries:
   - model: {name: gnn, width: 8, depth: 1}
-  - model: {name: egnn, width: 8, depth: 1}
+  - model: [{name: egnn, width: 8, depth: 1}, {name: transformer, width: 8, depth: 1, heads: 2}]
     seeds: 0
 """
 SETTINGS = AlignConfig(group="SO(3)", angles=(90, 180), method=("none", "activations"), items=32, path=3)
@@ -77,6 +77,7 @@ def test_the_section_leaves_run_ids_and_records_as_they_are(tmp_path):
         ("align: {group: SO(4)}\n", "key 'align.group'"),
         ("align: {axis: z}\n", "an axis goes with angles"),
         ("align: {angles: [90], axis: w}\n", "Unknown axis 'w'"),
+        ("align: {taps: first}\n", "Unknown choice of taps 'first'"),
         ("align: {items: 1}\n", "greater than or equal to 2"),
         ("align: [90]\n", "key 'align'"),
     ],
@@ -108,6 +109,18 @@ def test_an_equivariant_network_is_its_own_copy_and_alone_it_has_no_yardstick(tr
     assert all(each["own_copy"] and each["barrier"] == 0 for each in found["copies"])
     assert found["trainings"] == []
     assert found["methods"]["activations"]["trainings"] is None
+
+
+def test_the_path_goes_through_the_middle_where_norms_are_folded(copied, data_dir):
+    _, out = copied
+    (run,) = [run for run in alignable(out) if read_record(run)["model"] == "transformer"]
+    turning = SETTINGS.model_copy(update={"method": ("rotations",), "angles": (90.0,)})
+    (aligned,) = align_runs([run], turning, data_dir)
+    (copy,) = aligned.alignment["copies"]
+    assert copy["folded"]
+    assert copy["path"]["metric"] == pytest.approx([copy[name] for name in ("first", "middle", "second")], rel=1e-4)
+    assert copy["path"]["as_they_stand"][1] == pytest.approx(copy["unmatched"], rel=1e-4)
+    assert abs(copy["middle"] - copy["unmatched"]) > 1e-3 * copy["middle"]
 
 
 def test_without_the_section_nothing_is_stored(trained, tmp_path, data_dir):
@@ -183,6 +196,7 @@ def test_a_failure_is_recorded_and_tried_again(copied, data_dir):
     assert found["gnn"].status == "failed"
     assert "it translates them" in read_record(found["gnn"].run)["alignment"]["error"]
     assert found["egnn"].status == "measured"
+    assert found["transformer"].status == "failed"
     assert leaderboard(out)[0].rows  # such records are read as before
     again = {each.run: each.status for each in align_runs(runs, strange, data_dir)}
     assert again[found["gnn"].run] == "failed"
@@ -193,7 +207,7 @@ def test_seeds_of_one_entry_are_partners(trained):
     runs = alignable(trained[1])
     named = {run: read_record(run) for run in runs}
     for run, other in partners(runs).items():
-        if named[run]["model"] == "egnn":
+        if named[run]["model"] != "gnn":
             assert other is None
         else:
             assert named[other]["seed"] == 1 - named[run]["seed"]

@@ -9,6 +9,7 @@ from geoequiv.models import (
     EGNN,
     GNN,
     MLP,
+    PONITA,
     SEGNN,
     TFN,
     DeepSets,
@@ -27,7 +28,7 @@ def fields(*lead):
     return {"pos": torch.randn(*lead, 3), "vel": torch.randn(*lead, 3), "charge": torch.randn(*lead, 1)}
 
 
-@pytest.mark.parametrize("model", [EGNN, GATr, Linear, PaiNN, RadialField])
+@pytest.mark.parametrize("model", [EGNN, GATr, Linear, PONITA, PaiNN, RadialField])
 @pytest.mark.parametrize("kind", ["pseudovector", "pseudoscalar", "tensor", "1x0e+1x2e"])
 def test_equivariant_models_name_the_field_they_cannot_handle(model, kind):
     with pytest.raises(SignatureError, match=rf"{model.__name__} handles .*'spin' is a "):
@@ -130,7 +131,7 @@ def test_an_output_point_is_displaced_from_the_input_of_its_name():
     assert torch.equal(outputs["c"], batch["a"])
 
 
-@pytest.mark.parametrize("model", [EGNN, GNN, DeepSets, GATr, PaiNN, Transformer, TFN, SEGNN, SE3Transformer])
+@pytest.mark.parametrize("model", [EGNN, GNN, DeepSets, GATr, PONITA, PaiNN, Transformer, TFN, SEGNN, SE3Transformer])
 def test_per_graph_fields_come_in_and_go_out_once_a_cloud(model):
     """Dense, padded and ragged batches give the same sums (and mean points) over the nodes of a cloud."""
     torch.manual_seed(0)
@@ -166,7 +167,7 @@ def test_something_must_live_on_nodes():
 BONDED = "pos: point, kind: scalar*2, bond: adjacency*2 -> pos: point"
 
 
-READERS = [EGNN, GATr, GNN, PaiNN, RadialField, SE3Transformer, SEGNN, TFN, Transformer]
+READERS = [EGNN, GATr, GNN, PONITA, PaiNN, RadialField, SE3Transformer, SEGNN, TFN, Transformer]
 
 
 @pytest.mark.parametrize("model", READERS)
