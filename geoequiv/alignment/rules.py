@@ -125,6 +125,14 @@ def contract(ledger: Ledger, a: Tensor, b: Tensor, layers_a: Layers, layers_b: L
     return ledger.join(kept)
 
 
+def but_zeros(layers: Layers, others: Layers, values: Tensor) -> Layers:
+    """Layers of what is added to others: a zero that belongs to no unit goes with any."""
+    nothing = values == 0
+    for other in others[:1]:
+        layers = [torch.where((layer == 0) & nothing, other, layer) for layer in layers]
+    return layers
+
+
 def one_kind(ledger: Ledger, layers: Layers, along: Layers) -> None:
     """Where a summed axis has units of several kinds (an outer product), only the most numerous stay."""
     while len(along) > 1:
