@@ -48,6 +48,7 @@ ALONG = {aten.cumsum, aten.sort, aten.topk, aten.cummax, aten.cumprod}
 #: keep or change numbers one by one, with what they bear; any other pointwise operation bears nothing but order
 LINEAR = {aten.add, aten.sub, aten.neg, aten.mul, aten.div, aten._to_copy, aten.masked_fill, aten.where, aten.copy}
 POSITIVE = {aten.relu, aten.leaky_relu, aten.prelu, aten._prelu_kernel}
+EVEN = {aten.abs, aten.square, aten.cos, aten.cosh}
 ODD = {aten.tanh, aten.sin, aten.asinh, aten.atan, aten.erf, aten.sinh}
 
 
@@ -72,6 +73,11 @@ def pointwise(ledger: Ledger, op: Any, args: Sequence[Any], out: Tensor, known: 
                     ledger.colour(layer, dim)
             elif told:
                 ledger.fix(layer)
+    alone = [layers[0] for _, layers in labelled if len(layers) == 1]
+    if op in (aten.mul, aten.div) and len(alone) == len(labelled) == 2 and ledger.relation(*alone) == "same":
+        return [ledger.multiply(*alone)]
+    if op in EVEN or (op is aten.pow and not isinstance(args[1], Tensor) and args[1] % 2 == 0):
+        return [ledger.multiply(layer, layer) for layer in every]
     bits = limits(op, args, len(labelled))
     for layer in every:
         ledger.limit(layer, bits)
@@ -117,6 +123,14 @@ def contract(ledger: Ledger, a: Tensor, b: Tensor, layers_a: Layers, layers_b: L
             ledger.limit(layer, NOTHING_BUT_ORDER)
             kept.append(ledger.block(layer, [out.ndim - 1 if along_a else out.ndim - 2]).expand(out.shape))
     return ledger.join(kept)
+
+
+def but_zeros(layers: Layers, others: Layers, values: Tensor) -> Layers:
+    """Layers of what is added to others: a zero that belongs to no unit goes with any."""
+    nothing = values == 0
+    for other in others[:1]:
+        layers = [torch.where((layer == 0) & nothing, other, layer) for layer in layers]
+    return layers
 
 
 def one_kind(ledger: Ledger, layers: Layers, along: Layers) -> None:

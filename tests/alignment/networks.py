@@ -70,7 +70,7 @@ class VectorNeurons(nn.Module):
         super().__init__()
         self.first = nn.Sequential(VNLinear(1, 8), VNBatchNorm(8), VNLeakyReLU(8), VNLinear(8, 6), VNLeakyReLU(6))
         self.pool, self.read = pool, VNInvariant(6)
-        self.last = nn.Sequential(nn.Linear(18, 5), nn.ReLU(), nn.Linear(5, 1))
+        self.last = nn.Sequential(nn.Linear(18, 5), nn.SiLU(), nn.Linear(5, 1))
 
     def forward(self, vel):
         return self.last(self.read(self.pool(self.first(vel.unsqueeze(-2)))))
@@ -139,7 +139,7 @@ NETWORKS = {
     "tfn": (lambda: TFN(SIGNATURE, 4, 2), clouds, None),
     "segnn": (lambda: SEGNN(SIGNATURE, 8, 2), clouds, None),
     "se3 transformer": (lambda: SE3Transformer(SIGNATURE, 8, 2), clouds, None),
-    "gatr": (lambda: GATr(f"{SIGNATURE}, energy: scalar", 8, 1, heads=2, multivectors=8), clouds, 14),
+    "gatr": (lambda: GATr(f"{SIGNATURE}, energy: scalar", 8, 1, heads=2, multivectors=8), clouds, 15),
     "nequip": (lambda: NequIP(MOLECULES, 4, 2, l_max=1, radial=8), molecules, 12),
     "vector neurons": (lambda: VectorNeurons(VNMeanPool()), vectors, 4),
     "vector neurons, max": (lambda: VectorNeurons(VNMaxPool(6)), vectors, 4),
