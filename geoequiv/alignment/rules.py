@@ -119,6 +119,13 @@ def contract(ledger: Ledger, a: Tensor, b: Tensor, layers_a: Layers, layers_b: L
     return ledger.join(kept)
 
 
+def without_zeros(bias: Tensor, layers: Layers, product: Layers) -> Layers:
+    """The layers of what is added to a product, less its constant zeros, which say nothing of the units there."""
+    if len(product) != 1:
+        return layers
+    return [torch.where((layer == 0) & (bias == 0), product[0], layer) for layer in layers]
+
+
 def one_kind(ledger: Ledger, layers: Layers, along: Layers) -> None:
     """Where a summed axis has units of several kinds (an outer product), only the most numerous stay."""
     while len(along) > 1:

@@ -329,12 +329,13 @@ class Tracer(TorchDispatchMode):
             if not known(bias) and rules.varies(bias, out.ndim - 1):
                 for layer in product:
                     ledger.fix(layer)
-            layers = ledger.join([*product, *known(bias)])
+            layers = ledger.join([*product, *rules.without_zeros(bias, known(bias), product)])
         elif op is aten.addmv:
             bias, a, b = args
             columns = [layer.unsqueeze(-1) for layer in known(b)]
             product = rules.contract(ledger, a, b.unsqueeze(-1), known(a), columns, out.unsqueeze(-1))
-            layers = ledger.join([*(layer.squeeze(-1) for layer in product), *known(bias)])
+            product = [layer.squeeze(-1) for layer in product]
+            layers = ledger.join([*product, *rules.without_zeros(bias, known(bias), product)])
         elif op in (aten.mv, aten.dot):
             raise Unexplained("write it as a product of matrices")
         elif op is aten.convolution:
