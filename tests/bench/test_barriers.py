@@ -171,11 +171,30 @@ def test_what_is_missing_or_otherwise_asked_for_is_measured(copied, data_dir):
     assert states == {run: "measured" if run == gnn else "kept" for run in runs}
     again = read_record(gnn)["alignment"]
     assert again["copies"] == former["copies"]
+    assert again["methods"] == former["methods"]
     other = SETTINGS.model_copy(update={"angles": (90.0,), "path": 0})
     assert all(each.status == "measured" for each in align_runs(runs, other, data_dir))
     # without its partner a run has no yardstick, which is measured anew
     (alone,) = align_runs([gnn], other, data_dir)
     assert (alone.status, alone.alignment["other"]) == ("measured", None)
+
+
+def test_further_methods_are_added_to_those_that_are_there(copied, data_dir, monkeypatch):
+    _, out = copied
+    runs, more = alignable(out), SETTINGS.model_copy(update={"method": ("weights", "activations")})
+    former = {run: read_record(run)["alignment"] for run in runs}
+    asked = []
+    measure = barriers.measure
+    monkeypatch.setattr(barriers, "measure", lambda *args: asked.append(args[1].method) or measure(*args))
+    assert all(each.status == "measured" for each in align_runs(runs, more, data_dir))
+    assert set(asked) == {("weights",)}
+    for run in runs:
+        found = read_record(run)["alignment"]
+        assert list(found["methods"]) == found["settings"]["method"] == ["none", "activations", "weights"]
+        assert found["copies"][:4] == former[run]["copies"]
+        assert [each["method"] for each in found["copies"][4:]] == ["weights"] * 2
+    assert all(each.status == "kept" for each in align_runs(runs, more, data_dir))
+    assert all(each.status == "kept" for each in align_runs(runs, SETTINGS, data_dir))
 
 
 def test_an_interruption_costs_one_run_at_most(copied, data_dir):
