@@ -16,8 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from geoequiv.alignment import match_activations, permutation_spec, transformed_copy
 from geoequiv.bench.align import AlignConfig, copies_of, describe
-from geoequiv.bench.barriers import alignable, partners
+from geoequiv.bench.barriers import alignable, pairs, partners, units_of
 from geoequiv.bench.environment import environment
 from geoequiv.bench.runner import build
 from geoequiv.bench.store import write_atomically
@@ -54,11 +55,26 @@ def main() -> None:
         if other is not None:
             second = load_trained(other, task=task).model
             found["another"] = explained(streams(first.model, task, inputs), streams(second, task, inputs))
+        if not any(each["seed"] == found["seed"] and "untrained_units" in each for each in runs):
+            found["untrained_units"] = units_before_training(task, untrained, config)
         runs.append(found)
         print(found["symmetry"], found["seed"], flush=True)
     content = {"settings": config.model_dump(mode="json"), "items": ITEMS, "runs": runs, "environment": environment()}
     write_atomically(arguments.output, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     print(f"Wrote {arguments.output}")
+
+
+def units_before_training(task: Any, model: nn.Module, config: AlignConfig) -> list[dict[str, Any]]:
+    """How well units of an untrained network are matched with its copies': what is not owed to training."""
+    data = [inputs for inputs, _ in pairs(task, "train", 300)]
+    few = {name: value[:4] for name, value in data[0].items()}
+    spec = permutation_spec(model, few)
+    found = []
+    for element, angle in zip(copies_of(config, task.symmetry), angles(config), strict=True):
+        copy = transformed_copy(model, task.signature, element, few)
+        matching = match_activations(model, copy, spec, data)
+        found.append({"element": describe(element), "angle": angle, "method": "activations", **units_of(matching)})
+    return found
 
 
 def angles(config: AlignConfig) -> list[float]:

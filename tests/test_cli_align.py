@@ -130,8 +130,6 @@ def test_bad_input(runs, tmp_path, capsys):
         assert message in capsys.readouterr().err
     assert main(["align", str(tmp_path), "--other", runs["gnn", 0]]) == 2
     assert "go with the folder of one run" in capsys.readouterr().err
-    assert main(["align", runs["gnn", 0], "--group", "T(3)"]) == 2
-    assert "cannot be folded into the weights of GNN: it translates them" in capsys.readouterr().err
 
 
 def test_elements_in_words():

@@ -48,7 +48,8 @@ def align_runs(runs: Sequence[Path], config: AlignConfig, data_dir: Path | None 
     """Measure the barriers of finished runs and write them into their records, one run after the other.
 
     Runs whose record has barriers of these settings, with the same partner, are left as they are, so that what was
-    interrupted goes on. Each record is replaced in one step.
+    interrupted goes on; methods that are missing are added to those that are there. Each record is replaced in one
+    step.
 
     Args:
         runs: folders of finished runs; those of one configuration and different seeds are each other's yardstick.
@@ -66,20 +67,22 @@ def align_runs(runs: Sequence[Path], config: AlignConfig, data_dir: Path | None 
     for run, other in partners(runs).items():
         with locked_folder(run):
             record = read_record(run)
-            known = record.get("alignment")
-            if up_to_date(known, config, other):
+            known = fitting(record.get("alignment"), config, other)
+            wanted = tuple(method for method in config.method if method not in known.get("methods", {}))
+            if not wanted:
                 yield Aligned(run, "kept", known, 0.0)
                 continue
+            asked = config.model_copy(update={"method": wanted})
             start = time.perf_counter()
             try:
                 key = json.dumps(record["config"]["task"], sort_keys=True)
                 first = load_trained(run, data_dir, tasks.get(key))
                 tasks[key] = first.task
-                found = measure(first, config, other and load_trained(other, task=first.task))
+                found = joined(known, measure(first, asked, other and load_trained(other, task=first.task)))
             except (GeoequivError, RuntimeError) as error:
                 found = {"error": f"{type(error).__name__}: {error}"}
             seconds = time.perf_counter() - start
-            settings = config.model_dump(mode="json")
+            settings = {**config.model_dump(mode="json"), "method": list(found.get("methods", config.method))}
             made = {"seconds": seconds, "threads": torch.get_num_threads(), "environment": environment()}
             alignment = {"settings": settings, "other": other.name if config.yardstick and other else None, **found}
             write_record(run, {**record, "alignment": {**alignment, **made}})
@@ -110,15 +113,24 @@ def partners(runs: Sequence[Path]) -> dict[Path, Path | None]:
     return {run: found[run] for run in runs}
 
 
-def up_to_date(known: Mapping[str, Any] | None, config: AlignConfig, other: Path | None) -> bool:
-    """Whether a record has the barriers that the settings ask for."""
+def fitting(known: Mapping[str, Any] | None, config: AlignConfig, other: Path | None) -> Mapping[str, Any]:
+    """What a record has, if it was measured by these settings but for the methods; else nothing."""
     if not known or "error" in known:
-        return False
+        return {}
     try:
-        same = AlignConfig.model_validate(known["settings"]) == config
+        settings = AlignConfig.model_validate(known["settings"])
     except (ValidationError, KeyError):  # of another version: measured anew
-        return False
-    return same and known.get("other") == (other.name if config.yardstick and other else None)
+        return {}
+    same = settings.model_copy(update={"method": config.method}) == config
+    return known if same and known.get("other") == (other.name if config.yardstick and other else None) else {}
+
+
+def joined(known: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
+    """Reports of further methods after those that a record has."""
+    if not known:
+        return dict(found)
+    lists = {kind: [*known[kind], *found[kind]] for kind in ("copies", "trainings")}
+    return {"metric": found["metric"], "methods": {**known["methods"], **found["methods"]}, **lists}
 
 
 def measure(

@@ -171,11 +171,30 @@ def test_what_is_missing_or_otherwise_asked_for_is_measured(copied, data_dir):
     assert states == {run: "measured" if run == gnn else "kept" for run in runs}
     again = read_record(gnn)["alignment"]
     assert again["copies"] == former["copies"]
+    assert again["methods"] == former["methods"]
     other = SETTINGS.model_copy(update={"angles": (90.0,), "path": 0})
     assert all(each.status == "measured" for each in align_runs(runs, other, data_dir))
     # without its partner a run has no yardstick, which is measured anew
     (alone,) = align_runs([gnn], other, data_dir)
     assert (alone.status, alone.alignment["other"]) == ("measured", None)
+
+
+def test_further_methods_are_added_to_those_that_are_there(copied, data_dir, monkeypatch):
+    _, out = copied
+    runs, more = alignable(out), SETTINGS.model_copy(update={"method": ("weights", "activations")})
+    former = {run: read_record(run)["alignment"] for run in runs}
+    asked = []
+    measure = barriers.measure
+    monkeypatch.setattr(barriers, "measure", lambda *args: asked.append(args[1].method) or measure(*args))
+    assert all(each.status == "measured" for each in align_runs(runs, more, data_dir))
+    assert set(asked) == {("weights",)}
+    for run in runs:
+        found = read_record(run)["alignment"]
+        assert list(found["methods"]) == found["settings"]["method"] == ["none", "activations", "weights"]
+        assert found["copies"][:4] == former[run]["copies"]
+        assert [each["method"] for each in found["copies"][4:]] == ["weights"] * 2
+    assert all(each.status == "kept" for each in align_runs(runs, more, data_dir))
+    assert all(each.status == "kept" for each in align_runs(runs, SETTINGS, data_dir))
 
 
 def test_an_interruption_costs_one_run_at_most(copied, data_dir):
@@ -190,17 +209,18 @@ def test_an_interruption_costs_one_run_at_most(copied, data_dir):
 
 def test_a_failure_is_recorded_and_tried_again(copied, data_dir):
     _, out = copied
-    runs = alignable(out)
-    strange = AlignConfig(group="T(3)", items=32)
-    found = {read_record(each.run)["model"]: each for each in align_runs(runs, strange, data_dir)}
-    assert found["gnn"].status == "failed"
-    assert "it translates them" in read_record(found["gnn"].run)["alignment"]["error"]
-    assert found["egnn"].status == "measured"
-    assert found["transformer"].status == "failed"
-    assert leaderboard(out)[0].rows  # such records are read as before
-    again = {each.run: each.status for each in align_runs(runs, strange, data_dir)}
-    assert again[found["gnn"].run] == "failed"
-    assert again[found["egnn"].run] == "kept"
+    runs, other = alignable(out), SETTINGS.model_copy(update={"path": 0, "yardstick": False})
+    (egnn,) = [run for run in runs if read_record(run)["model"] == "egnn"]
+    whole = (egnn / "checkpoint.ckpt").read_bytes()
+    (egnn / "checkpoint.ckpt").write_bytes(whole[:100])
+    states = {each.run: each.status for each in align_runs(runs, other, data_dir)}
+    assert states == {run: "failed" if run == egnn else "measured" for run in runs}
+    assert "cannot be read" in read_record(egnn)["alignment"]["error"]
+    (row,) = [row for row in leaderboard(out)[0].rows if row.model == "egnn"]  # read as before, without a barrier
+    assert row.barrier("activations", "copies") is None
+    (egnn / "checkpoint.ckpt").write_bytes(whole)
+    states = {each.run: each.status for each in align_runs(runs, other, data_dir)}
+    assert states == {run: "measured" if run == egnn else "kept" for run in runs}
 
 
 def test_seeds_of_one_entry_are_partners(trained):
