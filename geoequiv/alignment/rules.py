@@ -181,13 +181,13 @@ def convolve(ledger: Ledger, args: Sequence[Any], out: Tensor, known: Callable[[
     transposed, groups = args[6], args[8]
     if transposed:
         raise Unexplained("transposed convolutions have no rule")
-    for layer in known(filters):
-        if any(varies(layer, dim) for dim in range(2, layer.ndim)):
-            ledger.fix(layer)
-    rows = split_rows([layer for layer in known(filters) if not varies(layer, 1)], 0)
-    columns = [
-        layer.flatten(2)[..., 0] for layer in known(filters) if varies(layer, 1)
-    ]  # [out, in]: tied filters differ
+    pixels = [layer for layer in known(filters) if any(varies(layer, dim) for dim in range(2, layer.ndim))]
+    for layer in pixels:
+        ledger.fix(layer)
+    kinds = [layer for layer in known(filters) if not any(layer is other for other in pixels)]
+    rows = split_rows([layer for layer in kinds if not varies(layer, 1)], 0)
+    # [out, in], and not one line: filters that are tied to each other differ in the order of their columns
+    columns = [layer.flatten(2)[..., 0] for layer in kinds if varies(layer, 1)]
     channels = known(values)
     if any(varies(layer, dim) for layer in channels for dim in range(layer.ndim) if dim != 1):
         raise Unexplained("units lie along the pixels")
