@@ -29,6 +29,10 @@ TABLES: dict[str, dict[str, str]] = {
         "se3_transformer": "geoequiv.models.se3_transformer:SE3Transformer",
         "segnn": "geoequiv.models.segnn:SEGNN",
         "tfn": "geoequiv.models.tfn:TFN",
+        "vgg11": "geoequiv.models.vgg:VGG11",
+        "resnet": "geoequiv.models.resnet:ResNet",
+        "gcnn": "geoequiv.models.gcnn:GCNN",
+        "pgcnn": "geoequiv.models.pgcnn:PGCNN",
     },
     "task": {
         "nbody/charged": "geoequiv.tasks.nbody_charged:charged",
@@ -36,8 +40,12 @@ TABLES: dict[str, dict[str, str]] = {
         "md17/dynamics": "geoequiv.tasks.md17_dynamics:dynamics",
         "md17/forces": "geoequiv.tasks.md17_forces:forces",
         "md17-xtb/dynamics": "geoequiv.tasks.md17_dynamics:twin",
+        "md17-xtb/forces": "geoequiv.tasks.md17_forces:twin",
         "mocap/walk": "geoequiv.tasks.motion_capture:walk",
         "mocap/run": "geoequiv.tasks.motion_capture:run",
+        "mocap/files": "geoequiv.tasks.motion_files:trials",
+        "mocap-gait/walk": "geoequiv.tasks.mocap_gait:gait",
+        "images/cifar10": "geoequiv.tasks.cifar10:cifar10",
         "files": "geoequiv.tasks.files:files",
     },
     "symmetry": {

@@ -11,9 +11,17 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor, nn
 
-from geoequiv.alignment.labels import NOT_FLIPPED, NOT_MIXED, NOT_SCALED, NOTHING_BUT_ORDER, Ledger, tensors_in
+from geoequiv.alignment.labels import (
+    NOT_FLIPPED,
+    NOT_MIXED,
+    NOT_SCALED,
+    NOT_TURNED,
+    NOTHING_BUT_ORDER,
+    Ledger,
+    tensors_in,
+)
 from geoequiv.alignment.permutation_spec import PermutationSpec, Place, Stream, apply
-from geoequiv.alignment.tracer import Inputs, Trace, call, trace
+from geoequiv.alignment.tracer import Inputs, Sight, Trace, call, trace
 from geoequiv.errors import AlignmentError
 
 
@@ -48,6 +56,11 @@ def check_spec(
     double, doubled = in_double(model, inputs)
     state = dict(double.state_dict())
     before = outputs_of(double, doubled)
+    if not all(bool(torch.isfinite(tensor).all()) for tensor in before):
+        raise AlignmentError(
+            "The network's outputs are not finite on this batch, so that nothing can be verified on it: give another "
+            "batch, or verify=False."
+        )
     draw = spec.random(generator)
     if difference(before, outputs_of(with_state(double, apply(spec, draw, state)), doubled)) <= tolerance:
         return
@@ -207,6 +220,7 @@ class StreamMaker:
         self.streams: list[Stream] = []
         self.members: dict[str, list[int]] = {}
         self.taken: set[str] = set()
+        self.turned: dict[str, int] = {}  # stream → −1 where its signs were turned round
 
     def name(self, places: list[tuple[int, int, int]], end: str = "") -> str:
         """After the module that writes the units; with a number where that is taken."""
@@ -242,25 +256,28 @@ class StreamMaker:
             for tensor in (self.units.axes[number][0], *self.found.aliases.get(self.units.axes[number][0], ()))
         ]
         writers = [place for place in places if place.axis == 0 and place.sign]
-        if writers and writers[0].sign < 0:
+        self.turned[name] = -1 if writers and writers[0].sign < 0 else 1
+        if self.turned[name] < 0:
             places = [Place(p.tensor, p.axis, p.index, -p.sign) for p in places]
         self.taken.add(name)
         self.members[name] = members
-        self.streams.append(Stream(name, len(lists), tuple(places), not bits & NOT_SCALED, not bits & NOT_FLIPPED,
-                                   not bits & NOT_MIXED, block))  # fmt: skip
+        bears = [not bits & bit for bit in (NOT_SCALED, NOT_FLIPPED, NOT_MIXED, NOT_TURNED)]
+        self.streams.append(Stream(name, len(lists), tuple(places), *bears, block))
 
-    def taps(self) -> dict[str, tuple]:
-        """Stream → (tap, ``[size, k]`` places of its units on its axis): the last of those that show most rows."""
-        found: dict[str, tuple] = {}
+    def taps(self) -> dict[str, tuple[Sight, ...]]:
+        """Stream → where all its units can be seen, as often each, in the order of the forward pass."""
+        found: dict[str, list[Sight]] = {}
         owner = {unit: (name, row) for name, members in self.members.items() for row, unit in enumerate(members)}
         for tap in self.found.taps:
-            rows: dict[str, list[list[int]]] = {}
+            rows: dict[str, list[list[tuple[int, int]]]] = {}
+            signs = self.units.sign[tap.labels.numpy()].tolist()
             for place, unit in enumerate(self.units.root[tap.labels.numpy()].tolist()):
                 if unit in owner:
                     name, row = owner[unit]
-                    rows.setdefault(name, [[] for _ in self.members[name]])[row].append(place)
+                    rows.setdefault(name, [[] for _ in self.members[name]])[row].append((place, signs[place]))
             for name, places in rows.items():
-                whole = len({len(row) for row in places}) == 1 and places[0]
-                if whole and (name not in found or tap.rows >= found[name][0].rows):
-                    found[name] = (tap, torch.tensor(places))
-        return found
+                scales = [[sign for _, sign in row] for row in places]
+                if scales[0] and all(row == scales[0] for row in scales):
+                    index = torch.tensor([[place for place, _ in row] for row in places])
+                    found.setdefault(name, []).append(Sight(tap, index, self.turned[name] * torch.tensor(scales[0])))
+        return {name: tuple(sights) for name, sights in found.items()}

@@ -41,8 +41,8 @@ class Stream:
         name: after the first tensor that writes it.
         size: number of units.
         places: all of its places.
-        scales, flips, mixes: whether the function stays the same when units are multiplied by a positive number, by
-            −1, or by an orthogonal matrix (and their readers by the inverse).
+        scales, flips, mixes, turns: whether the function stays the same when units are multiplied by a positive number,
+            by −1, by any invertible matrix, or by an orthogonal one (and their readers by the inverse).
         block: the stream whose units are blocks of units like these (heads of an attention), and which of them holds
             this stream; None for a plain one.
     """
@@ -53,10 +53,12 @@ class Stream:
     scales: bool = False
     flips: bool = False
     mixes: bool = False
+    turns: bool = False
     block: tuple[str, int] | None = None
 
     def __str__(self) -> str:
-        bears = [word for word in ("scales", "flips", "mixes") if getattr(self, word)]
+        words = ("scales", "flips", "mixes") if self.mixes else ("scales", "flips", "turns")
+        bears = [word for word in words if getattr(self, word)]
         also = f" ({', '.join(bears)})" if bears else ""
         return f"{self.name}: {self.size} units{also} in {', '.join(map(str, self.places))}"
 
@@ -67,7 +69,7 @@ class PermutationSpec:
 
     Args:
         streams: blocks come after the streams inside them, and permutations are applied in this order.
-        taps: stream → where its units can be seen (see ``tracer.Tap``); each place holds the unit's number, or −1.
+        taps: stream → everywhere its units can be seen whole (``tracer.Sight``), in the order of the forward pass.
         shapes: tensor name → shape, of all tensors with places.
     """
 
@@ -179,7 +181,7 @@ def mix(spec: PermutationSpec, matrices: Mapping[str, Tensor], state: StateDict)
     r"""A state dict with the units of streams mixed: writers by M, readers by :math:`M^{-\top}`.
 
     Args:
-        matrices: stream → invertible ``[size, size]``.
+        matrices: stream → ``[size, size]``, invertible; orthogonal for a stream that turns.
 
     Raises:
         AlignmentError: a stream that does not bear it.
@@ -188,14 +190,20 @@ def mix(spec: PermutationSpec, matrices: Mapping[str, Tensor], state: StateDict)
     moved = dict(state)
     for name, matrix in matrices.items():
         stream = spec[name]
-        if not stream.mixes:
-            raise AlignmentError(f"The units of stream '{stream}' cannot be mixed.")
+        if not (stream.mixes or (stream.turns and orthogonal(matrix))):
+            bears = "mixed but by orthogonal matrices" if stream.turns else "mixed"
+            raise AlignmentError(f"The units of stream '{stream}' cannot be {bears}.")
         for place in stream.places:
             tensor = moved[place.tensor].movedim(place.axis, 0).clone()
             turn = matrix.to(tensor) if place.sign > 0 else torch.linalg.inv(matrix.to(tensor)).mT
             tensor[place.index] = torch.einsum("ij,jk...->ik...", turn, tensor[place.index])
             moved[place.tensor] = tensor.movedim(0, place.axis)
     return moved
+
+
+def orthogonal(matrix: Tensor, tolerance: float = 1e-6) -> bool:
+    r"""Whether :math:`M M^\top` is the identity."""
+    return bool(torch.allclose(matrix @ matrix.mT, torch.eye(len(matrix)).to(matrix), atol=tolerance))
 
 
 def compose(first: Permutation, then: Permutation) -> dict[str, Tensor]:

@@ -14,10 +14,15 @@ def overlap(places: Sequence[Place], first: StateDict, second: StateDict) -> Ten
     r""":math:`\sum_{\text{places}} \langle W^A_{i\cdot}, W^B_{j\cdot} \rangle`, ``[size, size]`` in float64."""
     total = torch.zeros(1, dtype=torch.float64)
     for place in places:
-        a, b = (state[place.tensor].detach().movedim(place.axis, 0)[place.index].double().flatten(1).cpu()
+        a, b = (finite(state[place.tensor]).movedim(place.axis, 0)[place.index].flatten(1)
                 for state in (first, second))  # fmt: skip
         total = total + a @ b.mT
     return total
+
+
+def finite(weights: Tensor) -> Tensor:
+    """In float64 on the CPU; what is not finite counts as 0."""
+    return weights.detach().double().cpu().nan_to_num(0.0, 0.0, 0.0)
 
 
 def joint_overlap(
@@ -59,7 +64,7 @@ def match_weights(
         max_rounds: rounds over all streams, at most; it ends when a round changes nothing.
         generator: the order of the streams after the first round, which goes by the spec.
 
-    Exactness: a local optimum; the overlap never falls.
+    Exactness: a local optimum; the overlap never falls. Weights that are not finite count as 0.
     Reference: Ainsworth et al. 2023 (Git Re-Basin), algorithm 1.
     """
     spec.check(first)
@@ -136,11 +141,11 @@ def descend(
 
 def total_overlap(first: StateDict, second: StateDict, spec: PermutationSpec) -> float:
     """⟨θ_A, θ_B⟩ over all tensors that the spec moves."""
-    return sum(float((first[name].double() * second[name].double()).sum()) for name in spec.shapes)
+    return sum(float((finite(first[name]) * finite(second[name])).sum()) for name in spec.shapes)
 
 
 def agreement(stream: Stream, first: StateDict, second: StateDict) -> float:
     """Cosine between the weights of a stream's places in two networks."""
     tensors = dict.fromkeys(place.tensor for place in stream.places)
-    a, b = (torch.cat([state[name].detach().double().flatten() for name in tensors]) for state in (first, second))
+    a, b = (torch.cat([finite(state[name]).flatten() for name in tensors]) for state in (first, second))
     return float(a @ b / (a.norm() * b.norm()).clamp(min=1e-300))

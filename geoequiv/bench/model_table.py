@@ -14,9 +14,11 @@ import torch
 from geoequiv import catalog
 from geoequiv.bench.cost import cost
 from geoequiv.errors import SignatureError
+from geoequiv.fields import Signature
 
 SIGNATURE = "pos: point, vel: vector, charge: scalar -> pos: point"
 ENERGY = "pos: point, charge: scalar -> energy: scalar per graph"
+IMAGE = "image: image*3 -> logits: scalar*10"
 BEGIN, END = "<!-- models: begin -->", "<!-- models: end -->"
 HEADS = (
     "model", "what it is", "claims", "size", "parameters", "MFLOP forward", "+ backward", "torch.compile", "reference",
@@ -24,7 +26,7 @@ HEADS = (
 
 
 def rows() -> list[dict[str, str]]:
-    """One row a model of the catalog, at its default size, for charged n-body (or for energies, if it must)."""
+    """One row a model of the catalog, at its default size, for charged n-body (or energies, or images, if it must)."""
     return [row(name) for name in catalog.names("model")]
 
 
@@ -32,14 +34,17 @@ def row(name: str) -> dict[str, str]:
     """What the table says of one model."""
     target = catalog.load("model", name)
     model, signature = _build(target)
-    fields = {"pos": torch.randn(1, 5, 3), "vel": torch.randn(1, 5, 3), "charge": torch.ones(1, 5, 1)}
-    counted = cost(model, signature, {each: fields[each] for each in ("pos", "vel", "charge") if each in signature}, 1)
+    fields = {
+        "pos": torch.randn(1, 5, 3), "vel": torch.randn(1, 5, 3), "charge": torch.ones(1, 5, 1),
+        "image": torch.randn(1, 3, 32, 32),
+    }  # fmt: skip
+    counted = cost(model, signature, {each: fields[each] for each in Signature.parse(signature).inputs}, 1)
     defaults = {each.name: each.default for each in inspect.signature(target).parameters.values()}
     return {
         "model": f"`{name}`",
         "what it is": catalog.describe("model", name).rstrip("."),
         "claims": target.claims or "–",
-        "size": f"{defaults['width']} × {defaults['depth']}",
+        "size": " × ".join(f"{defaults[each]:g}" for each in ("width", "depth") if each in defaults),
         "parameters": f"{counted.params:,}",
         "MFLOP forward": f"{counted.forward / 1e6:.2f}",
         "+ backward": f"{counted.backward / 1e6:.2f}",
@@ -73,10 +78,12 @@ def written(text: str) -> list[dict[str, str]]:
 def _build(target: Any) -> tuple[torch.nn.Module, str]:
     options = {"nodes": 5} if "nodes" in inspect.signature(target).parameters else {}
     torch.manual_seed(0)
-    try:
-        return target(SIGNATURE, **options), SIGNATURE
-    except SignatureError:
-        return target(ENERGY, **options), ENERGY
+    for signature in (SIGNATURE, ENERGY):
+        try:
+            return target(signature, **options), signature
+        except SignatureError:
+            continue
+    return target(IMAGE, **options), IMAGE
 
 
 def main(file: str) -> None:

@@ -118,7 +118,8 @@ def symmetry_label(name: str, options: Mapping[str, Any], claims: str | None = N
         return f"test-time averaging {group}" + (f" ({notes})" if notes else "")
     if name == "invariance_loss":
         late = f"late ({options['start']:.0%}) " if options.get("start") else ""
-        return f"{late}invariance loss β={options.get('weight', 1):g} {group}"
+        note = " (augmented)" if options.get("augment") else ""
+        return f"{late}invariance loss β={options.get('weight', 1):g} {group}{note}"
     if name == "latent_equivariance":
         where = ", ".join(options[key] for key in ("layer", "type") if options.get(key))
         return f"latent equivariance β={options.get('weight', 1):g} {group}" + (f" ({where})" if where else "")

@@ -3,32 +3,40 @@
 from geoequiv.models.deepsets import DeepSets
 from geoequiv.models.egnn import EGNN
 from geoequiv.models.gatr import GATr
+from geoequiv.models.gcnn import GCNN
 from geoequiv.models.gnn import GNN
 from geoequiv.models.linear import Linear
 from geoequiv.models.mlp import MLP
 from geoequiv.models.neighbours import radius_graph
 from geoequiv.models.nequip import NequIP
 from geoequiv.models.painn import PaiNN
+from geoequiv.models.pgcnn import PGCNN
 from geoequiv.models.ponita import PONITA
 from geoequiv.models.radial_field import RadialField
+from geoequiv.models.resnet import ResNet
 from geoequiv.models.se3_transformer import SE3Transformer
 from geoequiv.models.segnn import SEGNN
 from geoequiv.models.tfn import TFN
 from geoequiv.models.transformer import Transformer
+from geoequiv.models.vgg import VGG11
 
 __all__ = [
     "EGNN",
+    "GCNN",
     "GNN",
     "MLP",
+    "PGCNN",
     "PONITA",
     "SEGNN",
     "TFN",
+    "VGG11",
     "DeepSets",
     "GATr",
     "Linear",
     "NequIP",
     "PaiNN",
     "RadialField",
+    "ResNet",
     "SE3Transformer",
     "Transformer",
     "radius_graph",

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from geoequiv.errors import ConfigError
-from geoequiv.fields import Signature
+from geoequiv.fields import Signature, act
 from geoequiv.groups import Group
 from geoequiv.groups import group as group_by_name
 from geoequiv.objectives.distance import item_distance
@@ -35,6 +35,8 @@ class InvarianceLoss:
         weight: β.
         start: part of the training before the second term counts, in [0, 1): 0.2 is the published "late" one.
         fused: whether x and g x go through the model as one batch.
+        augment: whether x itself is a transformed item: both terms at h x instead of x, with h ~ Haar(G) for each item
+            and call, as in ``Augmentation``.
         generator: source of the draws (on the CPU); ``None`` is torch's global one.
         total_steps: calls in the whole training, where ``start`` is not 0 and nobody calls ``at_step``.
 
@@ -54,6 +56,7 @@ class InvarianceLoss:
         start: float = 0.0,
         *,
         fused: bool = True,
+        augment: bool = False,
         generator: torch.Generator | None = None,
         total_steps: int | None = None,
     ) -> None:
@@ -62,13 +65,17 @@ class InvarianceLoss:
         self.model, self.loss, self.weight, self.start = model, loss, float(weight), start
         self.signature, self.group = Signature.parse(signature), group_by_name(group)
         self.signature.check_group(self.group)
-        self.fused, self.generator = fused, generator
+        self.fused, self.augment, self.generator = fused, augment, generator
         self.place = Place(0, total_steps)
 
     def __call__(self, inputs: Any, targets: Tensor | Mapping[str, Tensor]) -> RemulLoss:
         """Loss of a batch: inputs as the model takes them, targets by name or the tensor of a single output."""
         named = as_named(targets, self.signature)
         layout = layout_of(inputs, self.signature, self.group.dim)
+        if self.augment:
+            first = self.group.sample(1, *layout.shape, generator=self.generator)
+            inputs = act(first[0], inputs, self.signature.inputs, layout)
+            (named,) = move_outputs(first, named, self.signature, layout)
         drawn = self.group.sample(1, *layout.shape, generator=self.generator)
         started = self.start == 0 or self.place.passed(self.start, "The invariance loss with a late start") == 1
         call = self.model, self.signature, inputs
