@@ -165,7 +165,7 @@ def test_what_is_written_in_place_later_is_copied():
     heard = hear(model, inputs, taps, copy=True)
     inside = next(tap for tap in taps if tap.module == "1.m")
     assert bool((heard[inside] < 0).any())  # as the norm returned it, before the ReLU wrote into it
-    assert hear(*make("gnn"), every_tap(*make("gnn")), copy=False) is not None
+    assert hear(*make("mlp"), every_tap(*make("mlp")), copy=False) is not None
 
 
 def test_weights_that_are_not_finite_count_as_nothing():
