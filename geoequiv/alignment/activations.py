@@ -189,7 +189,7 @@ class Seen:
         If ``flips``, what changes sign with a unit counts by its absolute value.
         """
         names = [stream.name for stream in streams]
-        total, ratio, sick, still, parts = 0.0, None, False, True, torch.zeros(1)
+        total, ratio, sick, still, places = 0.0, None, False, True, torch.zeros(1)
         for sights in zip(*(self.sights[name] for name in names), strict=True):
             seen, signs = self.moments[sights[0].tap], sights[0].signs
             whole = torch.cat([sight.index for sight in sights])
@@ -211,12 +211,12 @@ class Seen:
                 scaled[:, quiet[1] | bad] = 0.0
                 scaled = scaled.abs() if flips and flip else scaled
                 total, still = total + scaled.clamp(-1, 1), still & (quiet[0] | quiet[1])
-                parts = parts + ~(quiet[0].unsqueeze(1) & quiet[1])  # where both are quiet there is nothing to compare
+                places = places + ~((quiet[0] | bad).unsqueeze(1) & (quiet[1] | bad))  # where there is something to compare
                 if ratio is None:
                     ratio = (one.sqrt().unsqueeze(1) / two.sqrt().clamp(min=1e-300)).nan_to_num(1.0) ** sign
         assert isinstance(total, Tensor)
         assert ratio is not None
-        total = total / parts.clamp(min=1)
+        total = total / places.clamp(min=1)
         sizes = [stream.size for stream in streams]
         for name, ill, quiet, ones in zip(names, sick.split(sizes), still.split(sizes), total.diagonal().split(sizes),
                                           strict=True):  # fmt: skip
