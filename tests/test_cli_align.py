@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from geoequiv.bench.align import describe
 from geoequiv.cli import main
-from geoequiv.cli.align import describe
 from geoequiv.groups import Element
 
 SUITE = """\
@@ -44,44 +44,92 @@ def test_copies(runs, capsys, tmp_path):
     printed = capsys.readouterr().out.splitlines()
     assert printed[0].startswith("mse (lower is better)")
     assert len(printed) == 4
-    reports = json.loads(Path(output).read_text())["barriers"]
+    reports = json.loads(Path(output).read_text())["copies"]
     assert len(reports) == 2
-    assert all(abs(report["barrier"]) < 10 and report["samples"] > 0 for report in reports.values())
+    assert all(abs(report["barrier"]) < 10 and report["samples"] > 0 for report in reports)
 
 
 def test_an_equivariant_run_has_no_barrier(runs, tmp_path):
     output = str(tmp_path / "barriers.json")
     assert main(["align", runs["egnn", 0], "--group", "C4", "--json", output, "--matching", "weights"]) == 0
-    reports = json.loads(Path(output).read_text())["barriers"]
-    assert list(reports) == ["90.0° about (0.00, 0.00, 1.00)", "180.0° about (0.00, 0.00, 1.00)",
-                             "90.0° about (0.00, 0.00, -1.00)"]  # fmt: skip
-    assert all(abs(report["barrier"]) < 1e-3 for report in reports.values())
+    reports = json.loads(Path(output).read_text())["copies"]
+    assert [report["element"] for report in reports] == [
+        "90.0° about (0.00, 0.00, 1.00)", "180.0° about (0.00, 0.00, 1.00)", "90.0° about (0.00, 0.00, -1.00)"
+    ]  # fmt: skip
+    assert all(abs(report["barrier"]) < 1e-3 for report in reports)
 
 
 def test_angles(runs, tmp_path, capsys):
     output = str(tmp_path / "barriers.json")
     assert main(["align", runs["gnn", 0], "--angles", "0,30", "--json", output]) == 0
-    reports = json.loads(Path(output).read_text())["barriers"]
-    assert list(reports)[1] == "30.0° about (0.00, 0.00, 1.00)"
-    still, moved = reports.values()
+    still, moved = json.loads(Path(output).read_text())["copies"]
+    assert moved["element"] == "30.0° about (0.00, 0.00, 1.00)"
     assert abs(still["barrier"]) < 1e-6
     assert moved["first"] != moved["second"]
     assert main(["align", runs["gnn", 0], "--angles", "0,thirty"]) == 2
-    assert "got 'thirty'" in capsys.readouterr().err
+    assert "got '0,thirty'" in capsys.readouterr().err
 
 
 def test_two_trainings(runs, tmp_path):
     output = str(tmp_path / "barriers.json")
     assert main(["align", runs["gnn", 0], "--other", runs["gnn", 1], "--json", output]) == 0
-    (report,) = json.loads(Path(output).read_text())["barriers"].values()
+    (report,) = json.loads(Path(output).read_text())["trainings"]
     assert report["first"] != report["second"]
+
+
+def test_figures_of_a_run(runs, tmp_path, capsys):
+    options = ["--angles", "45,90", "--path", "3", "--plots", str(tmp_path / "figures")]
+    assert main(["align", runs["gnn", 0], *options]) == 0
+    written = {path.name for path in (tmp_path / "figures").iterdir()}
+    assert written == {"barrier-path.svg", "barrier-angle.svg", "correlation.svg", "cycles.svg"}
+    first = {path.name: path.read_bytes() for path in (tmp_path / "figures").iterdir()}
+    assert main(["align", runs["gnn", 0], *options]) == 0
+    assert first == {path.name: path.read_bytes() for path in (tmp_path / "figures").iterdir()}
+    assert "Wrote" in capsys.readouterr().out
+
+
+def test_a_results_folder(runs, capsys):
+    out = str(Path(runs["gnn", 0]).parent)
+    options = ["--angles", "90,180", "--items", "32", "--matching", "none,activations"]
+    assert main(["align", out, *options, "--plots"]) == 0
+    printed = capsys.readouterr().out
+    assert "[4/4]" in printed
+    assert "activations: own copies 0, another training" in printed  # an EGNN
+    assert {path.name for path in Path(out).glob("*.svg")} == {"barrier-angle.svg", "barrier-error.svg"}
+    assert main(["align", out, *options]) == 0
+    assert capsys.readouterr().out.count("(measured before)") == 4
+    assert main(["plot", runs["gnn", 0]]) == 0  # from the record
+    assert "correlation.svg" in capsys.readouterr().out
+    assert main(["plot", out]) == 0
+    assert "barrier-error.svg" in capsys.readouterr().out
+
+
+def test_settings_of_a_suite(runs, tmp_path, capsys):
+    suite = tmp_path / "suite.yaml"
+    suite.write_text(SUITE + "align: {group: C4, items: 32}\n")
+    assert main(["align", runs["egnn", 0], "--suite", str(suite), "--matching", "weights"]) == 0
+    assert capsys.readouterr().out.count("° about (0.00, 0.00, ") == 3
+    suite.write_text(SUITE)
+    assert main(["align", runs["egnn", 0], "--suite", str(suite)]) == 2
+    assert "has no align: section" in capsys.readouterr().err
 
 
 def test_bad_input(runs, tmp_path, capsys):
     assert main(["align", str(tmp_path)]) == 2
-    assert "is no folder of a trained run" in capsys.readouterr().err
+    assert "holds no finished run" in capsys.readouterr().err
+    assert main(["align", str(tmp_path / "absent")]) == 2
+    assert "No folder at" in capsys.readouterr().err
     assert main(["align", runs["gnn", 0], "--other", runs["egnn", 0]]) == 2
     assert "architectures differ" in capsys.readouterr().err
+    for options, message in (
+        (["--matching", "activation"], "Did you mean 'activations'"),
+        (["--axis", "y"], "an axis goes with angles"),
+        (["--angles", "90", "--group", "SO(2)@y", "--axis", "z"], "is no element of SO(2)@y"),
+    ):
+        assert main(["align", runs["gnn", 0], *options]) == 2
+        assert message in capsys.readouterr().err
+    assert main(["align", str(tmp_path), "--other", runs["gnn", 0]]) == 2
+    assert "go with the folder of one run" in capsys.readouterr().err
     assert main(["align", runs["gnn", 0], "--group", "T(3)"]) == 2
     assert "cannot be folded into the weights of GNN: it translates them" in capsys.readouterr().err
 

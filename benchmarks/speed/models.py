@@ -1,6 +1,6 @@
 """Every model of the catalog at equal parameters: time, memory and operations, against a plain Transformer.
 
-    OMP_NUM_THREADS=1 python benchmarks/speed/models.py [--json FILE] [--only NAME …] [--repeats 15]
+    OMP_NUM_THREADS=1 python benchmarks/speed/models.py [--json FILE] [--only NAME …] [--repeats 15] [--records DIR …]
 
 Models are built for charged n-body (models of energies: positions and charges to energies) at their default depth, with
 the width that brings them nearest to 145 000 parameters (those that are not between 135 000 and 155 000 then are listed
@@ -10,14 +10,24 @@ pooling see all. Repeats are interleaved: each repeat runs every model once, so 
 all alike; medians of processor time of one thread. A training step is zero_grad, forward, mean squared error, backward
 and Adam. Memory is what autograd keeps for the backward pass (unique storages, parameters not counted); operations are
 those of `geoequiv.bench.cost`.
+
+The seed's claim is read three ways: at equal parameters (those tables); at equal blocks (4 of width 64, the first
+shape); and at equal accuracy: `--records` names folders of finished runs with their log.csv, from which come the
+updates that a model needed to reach the best validation error of the transformer in the same task and protocol. They
+are multiplied by the step measured here at the size and batch that were trained (seconds of training in the records are
+of machines of other loads). Validation every few epochs makes these numbers of updates upper bounds.
 """
 
 import argparse
+import csv
 import json
+import math
+import os
 import platform
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -38,6 +48,12 @@ LOW, AIM, HIGH = 135_000, 145_000, 155_000
 WHOLE = {"deepsets", "gatr", "linear", "mlp", "transformer"}
 #: two heads, because those of the default need widths that are multiples of 8, none of which matches
 OPTIONS = {"se3_transformer": {"heads": 2}}
+#: width and depth where blocks are equal
+BLOCKS = (64, 4)
+BLOCKED = {"egnn", "gatr", "se3_transformer", "segnn", "transformer"}
+#: points of a cloud of the tasks whose runs are read
+NODES = {"nbody/charged": 5, "nbody/gravity": 4}
+Sizes = str | dict[str, dict[str, Any]]
 #: seed's claim: how much slower than a Transformer GATr and the SE(3)-Transformer are (inference, training)
 CLAIMED = {"gatr": (10.0, 2.5), "se3_transformer": (10.0, 2.5)}
 #: the same run with public implementations, as far as it was measured (forward, training step)
@@ -136,16 +152,35 @@ def medians(runs: dict[str, Callable[[], None]], repeats: int) -> dict[str, floa
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
-def measure(names: list[str], batch: int, nodes: int, repeats: int) -> list[dict[str, Any]]:
-    """Rows of one shape of batch."""
+def sized(name: str, nodes: int, signature: str, sizes: Sizes) -> tuple[nn.Module, int]:
+    """A model at the size asked for, and its width."""
+    if sizes == "parameters":
+        return matched(name, nodes, signature)
+    torch.manual_seed(0)
+    options = {"width": BLOCKS[0], "depth": BLOCKS[1], **OPTIONS.get(name, {})} if sizes == "blocks" else sizes[name]
+    return catalog.load("model", name)(signature, **options), options["width"]
+
+
+def measure(
+    names: list[str], batch: int, nodes: int, repeats: int, sizes: Sizes = "parameters"
+) -> list[dict[str, Any]]:
+    """Rows of one shape of batch.
+
+    Args:
+        names: of models.
+        batch: clouds.
+        nodes: of a cloud.
+        repeats: of which medians are taken.
+        sizes: "parameters" (near the aim), "blocks" (equal width and depth), or the options of each.
+    """
     models, fields, widths, signatures = {}, {}, {}, {}
     for name in names:
         try:
             signatures[name] = SIGNATURE
-            models[name], widths[name] = matched(name, nodes, SIGNATURE)
+            models[name], widths[name] = sized(name, nodes, SIGNATURE, sizes)
         except SignatureError:
             signatures[name] = ENERGY
-            models[name], widths[name] = matched(name, nodes, ENERGY)
+            models[name], widths[name] = sized(name, nodes, ENERGY, sizes)
         fields[name] = clouds(batch, nodes, nodes > 64 and name not in WHOLE)
         if signatures[name] == ENERGY:
             del fields[name]["vel"]
@@ -193,18 +228,109 @@ def table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def headline(rows: list[dict[str, Any]]) -> list[str]:
-    """The seed's claim beside what was measured."""
+def headline(rows: list[dict[str, Any]], equal: str) -> list[str]:
+    """The seed's claim beside what was measured, with the same ``equal``."""
     lines = []
     for row in rows:
         if row["model"] in CLAIMED:
             inference, training = CLAIMED[row["model"]]
             lines.append(
-                f"Transformer against {row['model']} at {row['batch']} × {row['nodes']}, equal parameters: inference "
+                f"Transformer against {row['model']} at {row['batch']} × {row['nodes']}, equal {equal}: inference "
                 f"{row['forward_ratio']:.1f}× (claimed {inference:g}×), training {row['step_ratio']:.1f}× "
                 f"(claimed {training:g}×)"
             )
     return lines
+
+
+def trained(folders: list[str]) -> list[dict[str, Any]]:
+    """Finished runs of models without a symmetrizer, and the epochs they took to the error of the transformer.
+
+    Returns:
+        A row a run: its first epoch at or below the best validation error of any transformer of the same protocol
+        (None if never), with seed, model and options. Protocols without a transformer are left out.
+    """
+    runs = []
+    for file in sorted(path for folder in folders for path in Path(folder).glob("*/record.json")):
+        record = json.loads(file.read_text())
+        if record["status"] == "finished" and (file.parent / "log.csv").exists():
+            with open(file.parent / "log.csv", newline="") as log:
+                curve = [(int(row["epoch"]), float(row["val_mse"])) for row in csv.DictReader(log) if row["val_mse"]]
+            runs.append((record, curve))
+    rows = []
+    for protocol in dict.fromkeys(record["protocol"] for record, _ in runs):
+        same = [(record, curve) for record, curve in runs if record["protocol"] == protocol]
+        plain = [record for record, _ in same if record["model"] == "transformer"]
+        aims = {record["symmetry"]: record["validation"]["best"] for record in plain}
+        for symmetry in [each for each in ("none", "augmentation SO(3)", "augmentation O(3)") if each in aims]:
+            for record, curve in same:
+                if record["symmetry"] == symmetry or record["symmetry"].startswith("built-in"):
+                    reached = next((epoch for epoch, error in curve if error <= aims[symmetry]), None)
+                    options = {key: value for key, value in record["config"]["model"].items() if key != "name"}
+                    rows.append(
+                        {
+                            "protocol": protocol,
+                            "reference": f"transformer, {symmetry}",
+                            "aim": aims[symmetry],
+                            "model": record["model"],
+                            "run": record["run_id"],
+                            "seed": record["seed"],
+                            "options": options,
+                            "params": record["params"],
+                            "batch": record["config"]["train"]["batch_size"],
+                            "best": record["validation"]["best"],
+                            "test": record["metric"]["value"],
+                            "epoch": reached,
+                            "epochs": record["config"]["train"]["epochs"],
+                            "updates": None if reached is None else reached * updates(record),
+                        }
+                    )
+    return rows
+
+
+def updates(record: dict[str, Any]) -> int:
+    """Updates of an epoch, from the training samples in the protocol's name (…/train-val-test/metric)."""
+    samples = int(record["protocol"].split("/")[-2].split("-")[0])
+    return math.ceil(samples / record["config"]["train"]["batch_size"])
+
+
+def accuracy(folders: list[str], repeats: int) -> list[dict[str, Any]]:
+    """Rows of `trained`, with the seconds of a step and of all steps to the transformer's error."""
+    rows = trained(folders)
+    for protocol in dict.fromkeys(row["protocol"] for row in rows):
+        same = [row for row in rows if row["protocol"] == protocol]
+        sizes = {row["model"]: row["options"] for row in same}
+        nodes = next(count for task, count in NODES.items() if protocol.startswith(task))
+        cost = {row["model"]: row for row in measure(list(sizes), same[0]["batch"], nodes, repeats, sizes)}
+        for row in same:
+            row["step_seconds"] = cost[row["model"]]["step_seconds"]
+            row["forward_seconds"] = cost[row["model"]]["forward_seconds"]
+            row["seconds"] = None if row["updates"] is None else row["updates"] * row["step_seconds"]
+    return rows
+
+
+def compared(rows: list[dict[str, Any]]) -> str:
+    """Rows of equal accuracy as text."""
+    lines = []
+    for protocol, reference in dict.fromkeys((row["protocol"], row["reference"]) for row in rows):
+        same = [row for row in rows if (row["protocol"], row["reference"]) == (protocol, reference)]
+        base = next(row for row in same if row["model"] == "transformer")
+        lines += [
+            f"\nEqual accuracy on {protocol}: validation error {base['aim']:.5f}, the best of {reference}",
+            f"{'model':<17}{'params':>8}{'epochs to it':>13}{'updates':>9}{'step ms':>9}{'seconds':>9}{'×':>7}"
+            f"{'inference ×':>13}{'best':>10}{'test':>10}",
+        ]
+        for row in same:
+            step = f"{1e3 * row['step_seconds']:>9.2f}"
+            never = f"not in {row['epochs']}"
+            shown = f"{never:>13}{'':>9}{step}{'':>16}"
+            if row["epoch"]:
+                ratio = row["seconds"] / base["seconds"]
+                shown = f"{row['epoch']:>13}{row['updates']:>9}{step}{row['seconds']:>9.1f}{ratio:>7.2f}"
+            lines.append(
+                f"{row['model']:<17}{row['params']:>8}{shown}{row['forward_seconds'] / base['forward_seconds']:>13.2f}"
+                f"{row['best']:>10.5f}{row['test']:>10.5f}"
+            )
+    return "\n".join(lines)
 
 
 def main() -> None:
@@ -213,6 +339,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--only", nargs="*", help="these models (and the Transformer)")
     parser.add_argument("--shapes", nargs="*", default=[f"{batch}x{nodes}" for batch, nodes in SHAPES])
+    parser.add_argument("--records", nargs="*", default=[], help="folders of runs, for equal accuracy")
+    parser.add_argument("--no-blocks", action="store_true", help="leave out equal blocks")
     parser.add_argument("--json", metavar="FILE", help="write the measurements here as well")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -220,28 +348,37 @@ def main() -> None:
         name for name in catalog.names("model") if name == "transformer" or not options.only or name in options.only
     ]
     print(f"torch {torch.__version__}, {platform.processor() or platform.machine()}, {options.threads} thread(s)")
-    rows: list[dict[str, Any]] = []
-    for shape in options.shapes:
-        batch, nodes = (int(each) for each in shape.split("x"))
-        found = measure(names, batch, nodes, options.repeats)
-        rows += found
-        print(f"\nBatch {batch} × {nodes}\n{table(found)}", flush=True)
+    kept: dict[str, Any] = {
+        "torch": torch.__version__,
+        "threads": options.threads,
+        "repeats": options.repeats,
+        "load": {},
+        "claimed": CLAIMED,
+        "public": PUBLIC,
+        "rows": [],
+        "blocks": [],
+        "accuracy": [],
+    }
+
+    def keep(part: str, found: list[dict[str, Any]], text: str) -> None:
+        kept[part] += found
+        kept["load"][text.strip().split("\n")[0]] = os.getloadavg()[1]
+        print(f"{text}\n(load {os.getloadavg()[1]:.1f})", flush=True)
         if options.json:
-            with open(options.json, "w") as file:
-                json.dump(
-                    {
-                        "torch": torch.__version__,
-                        "threads": options.threads,
-                        "repeats": options.repeats,
-                        "claimed": CLAIMED,
-                        "public": PUBLIC,
-                        "rows": rows,
-                    },
-                    file,
-                    indent=1,
-                )
-                file.write("\n")
-    print("\n" + "\n".join(headline(rows)))
+            Path(options.json).write_text(json.dumps(kept, indent=1) + "\n")
+
+    shapes = [tuple(int(each) for each in shape.split("x")) for shape in options.shapes]
+    if shapes and not options.no_blocks:
+        found = measure([name for name in names if name in BLOCKED], *shapes[0], options.repeats, "blocks")
+        batch, nodes = shapes[0]
+        keep("blocks", found, f"\nEqual blocks, {BLOCKS[1]} of width {BLOCKS[0]}, {batch} × {nodes}\n{table(found)}")
+    if options.records:
+        found = accuracy(options.records, options.repeats)
+        keep("accuracy", found, compared(found))
+    for batch, nodes in shapes:
+        found = measure(names, batch, nodes, options.repeats)
+        keep("rows", found, f"\nBatch {batch} × {nodes}\n{table(found)}")
+    print("\n" + "\n".join(headline(kept["blocks"], "blocks") + headline(kept["rows"], "parameters")))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from geoequiv.alignment.derive import permutation_spec
 from geoequiv.alignment.fold import transformed_copy
 from geoequiv.alignment.matching import Matching
 from geoequiv.alignment.merge import barrier_of, evaluate, interpolate, path
+from geoequiv.alignment.norms import fold_norms
 from geoequiv.alignment.permutation_spec import PermutationSpec, apply, mix, scale
 from geoequiv.alignment.refine import match_sinkhorn, refine_straight_through
 from geoequiv.alignment.repair import repair
@@ -21,6 +22,7 @@ __all__ = [
     "barrier",
     "barrier_of",
     "evaluate",
+    "fold_norms",
     "hidden_representation",
     "interpolate",
     "match_activations",

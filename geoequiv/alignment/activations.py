@@ -8,16 +8,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from geoequiv.alignment.assignment import assign, assign_blocks, block_streams, plain_streams
+from geoequiv.alignment.assignment import assign, block_streams, plain_streams
+from geoequiv.alignment.gauge import Gauge, between, least
 from geoequiv.alignment.labels import tensors_in
 from geoequiv.alignment.matching import Matching
 from geoequiv.alignment.permutation_spec import PermutationSpec, Stream
-from geoequiv.alignment.tracer import Inputs, Tap, call
-from geoequiv.alignment.weights import match_weights
-from geoequiv.errors import AlignmentError
+from geoequiv.alignment.tracer import Inputs, Sight, Tap, call
+from geoequiv.alignment.weights import match_rest, match_weights
+from geoequiv.errors import AlignmentError, unknown
 
 #: a unit whose variance is below this part of the largest one of its layer is dead
 DEAD = 1e-12
+#: where streams are looked at: at the last place that shows most rows, or, if they are written more than once, at all
+#: (measured on 10 gravity transformers: two thirds of the barrier of permutations, .95 of that of rotations)
+TAPS = ("last", "all")
 
 
 @dataclass
@@ -105,7 +109,7 @@ def listening(
             tensors = list(tensors_in(output))
             for tap in wanted[name]:
                 if tap.call == turn:
-                    values = tensors[tap.leaf]
+                    values = tensors[tap.leaf].detach()
                     heard[tap] = (values.clone() if copy else values).movedim(tap.axis, 0)
                     versions[tap] = heard[tap]._version
 
@@ -133,11 +137,9 @@ def hear(model: nn.Module, inputs: Inputs, taps: Iterable[Tap], copy: bool) -> d
     return None if any(heard[tap]._version != version for tap, version in versions.items()) else heard
 
 
-def observe(
-    first: nn.Module, second: nn.Module, spec: PermutationSpec, batches: Iterable[Inputs]
-) -> dict[Tap, Moments]:
+def observe(first: nn.Module, second: nn.Module, taps: Iterable[Tap], batches: Iterable[Inputs]) -> dict[Tap, Moments]:
     """Run both networks over the batches and stream their moments; memory does not grow with the data."""
-    found: dict[Tap, Moments] = {tap: Moments() for tap, _ in spec.taps.values()}
+    found: dict[Tap, Moments] = {tap: Moments() for tap in taps}
     copy = False
     for inputs in batches:
         heard = [hear(model, inputs, found, copy) for model in (first, second)]
@@ -154,6 +156,115 @@ def observe(
     return found
 
 
+def looked_at(spec: PermutationSpec, stream: Stream, taps: str) -> tuple[Sight, ...]:
+    """Where a stream is looked at."""
+    sights = spec.taps.get(stream.name, ())
+    writers = {place.tensor for place in stream.places if place.axis == 0 and len(spec.shapes[place.tensor]) > 1}
+    if not sights or (taps == "all" and len(writers) > 1):
+        return sights
+    most = max(sight.tap.rows for sight in sights)
+    return tuple(sight for sight in sights if sight.tap.rows == most)[-1:]
+
+
+@dataclass
+class Seen:
+    """What two networks' units do, at the places where they are looked at.
+
+    Args:
+        spec: of both; ``sights``: stream → where it is looked at; ``moments``: of all taps.
+        gauges: the least networks of both, where streams are mixed by any matrix; None keeps them as they are.
+    """
+
+    spec: PermutationSpec
+    sights: dict[str, tuple[Sight, ...]]
+    moments: dict[Tap, Moments]
+    gauges: tuple[Gauge, Gauge] | None
+    before: dict[str, float] = field(default_factory=dict)
+    dead: dict[str, int] = field(default_factory=dict)
+    broken: dict[str, int] = field(default_factory=dict)
+
+    def correlation(self, streams: list[Stream], flips: bool = False) -> tuple[Tensor, Tensor]:
+        """Of all units of these streams ``[n, n]``, and the ratios of their standard deviations ``[n, n]``.
+
+        If ``flips``, what changes sign with a unit counts by its absolute value.
+        """
+        names = [stream.name for stream in streams]
+        total, ratio, sick, still, parts = 0.0, None, False, True, 0
+        for sights in zip(*(self.sights[name] for name in names), strict=True):
+            seen, signs = self.moments[sights[0].tap], sights[0].signs
+            whole = torch.cat([sight.index for sight in sights])
+            if seen.rows < len(whole):
+                raise AlignmentError(
+                    f"{seen.rows} samples cannot rank the {len(whole)} units of '{names[0]}': give more data (at least "
+                    "as many rows as units, counting items, nodes and pixels)."
+                )
+            assert seen.broken is not None
+            bad = seen.broken[whole].any(-1)
+            sick = sick | bad
+            for sign, flip in sorted(set(zip(signs.tolist(), sights[0].flips.tolist(), strict=True)), reverse=True):
+                these = (signs == sign) & (sights[0].flips == flip)
+                covariance, one, two = seen.covariance(whole[:, these])
+                quiet = [each <= DEAD * each[~bad].max().clamp(min=1e-300) if bool((~bad).any()) else bad
+                         for each in (one, two)]  # fmt: skip
+                scaled = covariance / (one.sqrt().unsqueeze(1) * two.sqrt()).clamp(min=1e-300)
+                scaled[quiet[0] | bad] = 0.0
+                scaled[:, quiet[1] | bad] = 0.0
+                scaled = scaled.abs() if flips and flip else scaled
+                total, parts, still = total + scaled.clamp(-1, 1), parts + 1, still & (quiet[0] | quiet[1])
+                if ratio is None:
+                    ratio = (one.sqrt().unsqueeze(1) / two.sqrt().clamp(min=1e-300)).nan_to_num(1.0) ** sign
+        assert isinstance(total, Tensor)
+        assert ratio is not None
+        total = total / parts
+        sizes = [stream.size for stream in streams]
+        for name, ill, quiet, ones in zip(names, sick.split(sizes), still.split(sizes), total.diagonal().split(sizes),
+                                          strict=True):  # fmt: skip
+            self.broken[name], self.dead[name] = int(ill.sum()), int((quiet & ~ill).sum())
+            self.before[name] = float(ones.mean())
+        return total, ratio
+
+    def moment(self, streams: list[Stream]) -> Tensor:
+        """Mean products about 0 of all units of these streams, of their least networks if there are such, ``[n, n]``.
+
+        Every place where they are seen counts alike.
+        """
+        names = [stream.name for stream in streams]
+        total = torch.zeros(1, dtype=torch.float64)
+        for sights in zip(*(self.sights[name] for name in names), strict=True):
+            seen, signs = self.moments[sights[0].tap], sights[0].signs
+            whole = torch.cat([sight.index for sight in sights])
+            energy = seen.energy(whole)
+            weight = (energy[0].sum() * energy[1].sum()).sqrt().clamp(min=1e-300)
+            for sign in (1, -1):
+                if not bool((signs == sign).any()):
+                    continue
+                found = seen.moment(whole[:, signs == sign])
+                if self.gauges is not None:
+                    found = self.least(0, streams, sign) @ found @ self.least(1, streams, sign).mT
+                total = total + found / weight
+        return total
+
+    def least(self, which: int, streams: list[Stream], sign: int) -> Tensor:
+        """What takes the numbers of streams, one after the other, to those of the least network."""
+        assert self.gauges is not None
+        found = self.gauges[which].matrices
+        parts = [found.get(stream.name, torch.eye(stream.size, dtype=torch.float64)) for stream in streams]
+        return torch.block_diag(*(part if sign > 0 else torch.linalg.inv(part).mT for part in parts))
+
+    def shows_sign(self, stream: Stream) -> bool:
+        """Whether a stream flips in one way, which all that is seen of it shows."""
+        return stream.flips == 1 and all(bool((sight.flips == 1).all()) for sight in self.sights[stream.name])
+
+    def turn(self, stream: Stream) -> Tensor:
+        """The matrix that brings a stream of the second network to the first."""
+        left, _, right = torch.linalg.svd(self.moment([stream]))
+        return self.between(stream.name, stream.name, left @ right)
+
+    def between(self, name: str, other: str, turn: Tensor) -> Tensor:
+        """A rotation of least networks as a matrix of the networks themselves."""
+        return turn if self.gauges is None else between(*self.gauges, name, other, turn)
+
+
 def match_activations(
     first: nn.Module,
     second: nn.Module,
@@ -162,133 +273,128 @@ def match_activations(
     *,
     scales: bool = False,
     mixes: bool = False,
+    invertible: bool = False,
+    taps: str = "all",
 ) -> Matching:
     r"""Match units by the correlation of their activations, over all batches and all nodes, pairs or pixels.
 
     .. math:: p = \arg\max_p \sum_i \operatorname{corr}\big(a_i,\, b_{p(i)}\big)
 
-    One permutation per stream, from the last place where the stream can be seen whole. Heads are matched by the best
-    that their insides can do.
+    One permutation per stream. Heads are matched by the best that their insides can do.
 
     Args:
         first, second: networks of one architecture; ``spec`` is of both.
         batches: inputs, each as ``permutation_spec`` takes them.
         scales: also find factors for streams that bear them: the ratio of standard deviations where they scale, and
-            the sign of the correlation where they flip.
-        mixes: match streams that can be mixed by an orthogonal matrix (Procrustes: the polar factor of the mean of
-            :math:`a\,b^\top`) instead of a permutation.
+            the sign of the correlation where they flip; then, by the weights, all flips that do not show in it.
+        mixes: match streams that can be mixed or turned by an orthogonal matrix (Procrustes: the polar factor of the
+            mean of :math:`a\,b^\top`) instead of a permutation.
+        invertible: bring both networks to their least weights before (see ``gauge.least``), so that streams that can be
+            mixed by any matrix are matched by any matrix.
+        taps: "last": where most rows of a stream are seen, and of such places the last; "all": for streams that are
+            written more than once (residual ones), the mean over everywhere that they are seen.
 
     Raises:
-        AlignmentError: fewer samples than units, or networks of different architectures.
+        AlignmentError: fewer samples than units, networks of different architectures, or other taps.
 
     Exactness: products in the networks' dtype, sums in float64. Dead units and units that are not finite correlate
     with nothing; the matching counts them.
     Reference: Li et al. 2016 (convergent learning); Bökman & Kahl 2023, who stream it in float64 over all positions.
     """
+    if taps not in TAPS:
+        raise AlignmentError(unknown("taps", taps, TAPS))
     spec.check(first.state_dict())
     spec.check(second.state_dict())
-    moments = observe(first, second, spec, batches)
+    sights = {stream.name: looked_at(spec, stream, taps) for stream in spec.streams if stream.name in spec.taps}
+    wanted = dict.fromkeys(sight.tap for each in sights.values() for sight in each)
+    gauges = None
+    if invertible:
+        one, two = (least(spec, model.state_dict(), scales=False) for model in (first, second))
+        gauges = (one, two)
+    seen = Seen(spec, sights, observe(first, second, wanted, batches), gauges)
     permutation: dict[str, Tensor] = {}
     factors: dict[str, Tensor] = {}
     matrices: dict[str, Tensor] = {}
     scores: dict[str, Tensor] = {}
-    before: dict[str, float] = {}
     after: dict[str, float] = {}
-    dead: dict[str, int] = {}
-    broken: dict[str, int] = {}
-
-    def correlation(streams: list[Stream]) -> tuple[Tensor, Tensor]:
-        """Of all units of these streams ``[n, n]``, and the ratios of their standard deviations ``[n, n]``."""
-        names = [stream.name for stream in streams]
-        tap, _ = spec.taps[names[0]]
-        index = torch.cat([spec.taps[name][1] for name in names])
-        seen = moments[tap]
-        if seen.rows < len(index):
-            raise AlignmentError(
-                f"{seen.rows} samples cannot rank the {len(index)} units of '{names[0]}': give more data (at least as "
-                "many rows as units, counting items, nodes and pixels)."
-            )
-        covariance, one, two = seen.covariance(index)
-        assert seen.broken is not None
-        sick = seen.broken[index].any(-1)
-        still = [part <= DEAD * part[~sick].max().clamp(min=1e-300) if bool((~sick).any()) else sick
-                 for part in (one, two)]  # fmt: skip
-        scaled = covariance / (one.sqrt().unsqueeze(1) * two.sqrt()).clamp(min=1e-300)
-        scaled[still[0] | sick] = 0.0
-        scaled[:, still[1] | sick] = 0.0
-        for name, bad, quiet in zip(names, sick.split([s.size for s in streams]),
-                                    (still[0] | still[1]).split([s.size for s in streams]), strict=True):  # fmt: skip
-            broken[name], dead[name] = int(bad.sum()), int((quiet & ~bad).sum())
-            ones = scaled.diagonal()
-            before[name] = float(ones.mean())
-        ratio = (one.sqrt().unsqueeze(1) / two.sqrt().clamp(min=1e-300)).nan_to_num(1.0)
-        return scaled.clamp(-1, 1), ratio
-
     for stream in plain_streams(spec):
-        if stream.name not in spec.taps:
+        if stream.name not in sights:
             continue
-        score, ratio = correlation([stream])
+        known = scales and seen.shows_sign(stream)
+        score, ratio = seen.correlation([stream], flips=scales and not known)
         scores[stream.name] = score
-        if mixes and stream.mixes:
-            tap, index = spec.taps[stream.name]
-            left, _, right = torch.linalg.svd(moments[tap].moment(index))
-            matrices[stream.name] = left @ right
+        if (mixes or invertible) and (stream.mixes or stream.turns):
+            matrices[stream.name] = seen.turn(stream)
             continue
-        signs = score.sign() if scales and stream.flips else torch.ones_like(score)
+        signs = score.sign() if known else torch.ones_like(score)
         order = permutation[stream.name] = assign(score * signs)
         chosen = (torch.arange(stream.size), order)
         after[stream.name] = float((score * signs)[chosen].mean())
-        if scales and (stream.scales or stream.flips):
-            factor = signs[chosen] if stream.flips else torch.ones(stream.size, dtype=torch.float64)
-            factor = torch.where(factor == 0, 1.0, factor)
+        if scales and (stream.scales or known):
+            factor = torch.where(signs[chosen] == 0, 1.0, signs[chosen]) if known else torch.ones_like(score[0])
             if stream.scales:
                 alive = score[chosen] != 0
                 factor = factor * torch.where(alive, ratio[chosen], 1.0)
             factors[stream.name] = factor
     for block in block_streams(spec):
-        if any(stream.name not in spec.taps for stream in spec.inside(block.name)):
+        if any(stream.name not in sights for stream in spec.inside(block.name)):
             continue
-        if mixes and all(stream.mixes for stream in spec.inside(block.name)):
-            permutation[block.name], turns = rotate_blocks(spec, block, moments)
-            matrices |= turns
-            continue
-        permutation |= assign_blocks(spec, block, lambda kind: correlation(kind)[0])
-    hidden = tuple(stream.name for stream in plain_streams(spec) if stream.name not in spec.taps)
+        orders, turns, scores[block.name] = match_blocks(seen, block, mixes or invertible)
+        permutation |= orders
+        matrices |= turns
+    hidden = tuple(stream.name for stream in plain_streams(spec) if stream.name not in sights)
     hidden += tuple(block.name for block in block_streams(spec) if block.name not in permutation)
-    rows = min((seen.rows for seen in moments.values()), default=0)
-    found = Matching(spec, (permutation,), factors, matrices, before, after, dead, broken, scores, hidden, rows)
-    if not hidden:
+    rows = min((moments.rows for moments in seen.moments.values()), default=0)
+    found = Matching(spec, (permutation,), factors, matrices, seen.before, after, seen.dead, seen.broken, scores,
+                     hidden, rows)  # fmt: skip
+    if not hidden and not scales:
         return found
-    rest = match_weights(first.state_dict(), found.apply(second.state_dict()), spec, only=hidden)
-    return replace(found, permutations=(permutation, *rest.permutations), before=before | rest.before,
+    ends = (first.state_dict(), found.apply(second.state_dict()))
+    told = {*matrices, *(stream.name for stream in spec.streams if stream.name in sights and seen.shows_sign(stream))}
+    rest = match_rest(*ends, spec, hidden, told) if scales else match_weights(*ends, spec, only=hidden)
+    for name, signs in rest.factors.items():
+        size = factors.get(name, torch.ones(spec[name].size, dtype=torch.float64))
+        factors[name] = torch.cat([(size * signs[0]).unsqueeze(0), signs[1:]])
+    return replace(found, permutations=(permutation, *rest.permutations), before=seen.before | rest.before,
                    after=after | rest.after)  # fmt: skip
 
 
-def rotate_blocks(
-    spec: PermutationSpec, block: Stream, moments: dict[Tap, Moments]
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """Exchange blocks (heads), and turn the units inside them by orthogonal matrices.
+def match_blocks(seen: Seen, block: Stream, mixes: bool) -> tuple[dict[str, Tensor], dict[str, Tensor], Tensor]:
+    """Exchange blocks (heads), and the units inside them; or turn those that bear it, if ``mixes``.
 
     Returns:
-        The permutation of the blocks, and stream inside → matrix, to be applied after it.
+        Permutations of the streams inside and of the blocks; stream inside → matrix, to be applied after them; and how
+        well each block goes with each, per unit, ``[blocks, blocks]``.
 
-    Exactness: every pair of blocks is turned best (Procrustes); the blocks are assigned by how well that goes.
+    Exactness: every pair of blocks is matched inside as well as can be, by permutations (correlations) or rotations
+    (Procrustes); the blocks are assigned by how well that goes, every kind of unit counting by its number.
     """
-    score = torch.zeros(block.size, block.size, dtype=torch.float64)
-    crosses = []
-    for kind in spec.kinds(block.name):
-        tap = spec.taps[kind[0].name][0]
-        index = torch.cat([spec.taps[stream.name][1] for stream in kind])
-        size = kind[0].size
-        cross = moments[tap].moment(index).unflatten(0, (-1, size)).unflatten(2, (-1, size)).transpose(1, 2)
-        one, two = (part.unflatten(0, (-1, size)).sum(-1) for part in moments[tap].energy(index))
-        overlap = torch.linalg.matrix_norm(cross, "nuc")  # [blocks, blocks]
-        score += overlap / (one.unsqueeze(1) * two).sqrt().clamp(min=1e-300)
-        crosses.append(cross)
-    order = assign(score)
-    turns = {}
-    for kind, cross in zip(spec.kinds(block.name), crosses, strict=True):
-        for number, stream in enumerate(kind):
-            left, _, right = torch.linalg.svd(cross[number, order[number]])
-            turns[stream.name] = left @ right
-    return order, turns
+    count = block.size
+    total = torch.zeros(count, count, dtype=torch.float64)
+    inner: list[dict[tuple[int, int], Tensor]] = []
+    kinds = seen.spec.kinds(block.name)
+    for kind in kinds:
+        size, best = kind[0].size, {}
+        turned = mixes and kind[0].mixes
+        whole = seen.moment(kind) if turned else seen.correlation(kind)[0]
+        score = torch.zeros(count, count, dtype=torch.float64)
+        for i in range(count):
+            for j in range(count):
+                part = whole[i * size : (i + 1) * size, j * size : (j + 1) * size]
+                if turned:
+                    left, values, right = torch.linalg.svd(part)
+                    best[i, j], score[i, j] = left @ right, values.sum()
+                else:
+                    best[i, j] = assign(part)
+                    score[i, j] = part.gather(1, best[i, j].unsqueeze(1)).sum()
+        total += score * (size / score.max().clamp(min=1e-300)) if turned else score
+        inner.append(best)
+    order = assign(total)
+    orders, turns = {}, {}
+    for kind, best in zip(kinds, inner, strict=True):
+        for i, j in enumerate(order.tolist()):
+            if mixes and kind[0].mixes:
+                turns[kind[i].name] = seen.between(kind[i].name, kind[j].name, best[i, j])
+            else:
+                orders[kind[j].name] = best[i, j]
+    return {**orders, block.name: order}, turns, total / sum(kind[0].size for kind in kinds)

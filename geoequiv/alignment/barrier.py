@@ -11,6 +11,7 @@ from geoequiv.alignment.derive import permutation_spec
 from geoequiv.alignment.fold import transformed_copy
 from geoequiv.alignment.matching import Matching
 from geoequiv.alignment.merge import Loader, Metric, barrier_of, evaluate, interpolate, loaded, metric_of
+from geoequiv.alignment.norms import fold_norms
 from geoequiv.alignment.permutation_spec import PermutationSpec
 from geoequiv.alignment.repair import repair as repaired
 from geoequiv.alignment.repair import reset_batch_norms
@@ -19,8 +20,11 @@ from geoequiv.errors import AlignmentError, unknown
 from geoequiv.fields import Signature
 from geoequiv.groups import Element
 
-#: how units are matched; "rotations" are activations with orthogonal matrices for streams that bear them
-METHODS = ("activations", "rotations", "weights", "none")
+#: how units are matched; "rotations" are activations with orthogonal matrices for streams that bear them, and
+#: "invertible" with any matrices, both after the norms have been folded
+METHODS = ("activations", "rotations", "invertible", "weights", "none", "best")
+#: what "best" tries
+TRIED = ("none", "weights", "activations", "rotations", "invertible")
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,9 @@ class BarrierReport:
         unmatched: of the network halfway between them as they stand, without matching.
         better: which values of the metric are better, "lower" or "higher".
         matching: how the units were matched.
+        folded: names of the norms that were folded into the weights before (see ``fold_norms``).
+        how: the method by which they were matched.
+        networks: the two, matched (and with folded norms, if there are such): ``path`` goes between them.
     """
 
     first: float
@@ -43,6 +50,9 @@ class BarrierReport:
     unmatched: float
     better: str
     matching: Matching
+    folded: tuple[str, ...] = ()
+    how: str = "activations"
+    networks: tuple[nn.Module, ...] = ()
 
     def _barrier(self, value: float, which: int) -> float:
         return barrier_of(self.first, self.second, value, self.better)[which]
@@ -72,7 +82,8 @@ class BarrierReport:
         names = ("first", "second", "middle", "repaired", "unmatched", "better", "barrier", "absolute",
                  "without_repair", "without_matching")  # fmt: skip
         counts = {"dead": sum(self.matching.dead.values()), "broken": sum(self.matching.broken.values()),
-                  "samples": self.matching.samples, "unseen": list(self.matching.unseen)}  # fmt: skip
+                  "samples": self.matching.samples, "unseen": list(self.matching.unseen),
+                  "folded": list(self.folded), "how": self.how}  # fmt: skip
         return {name: getattr(self, name) for name in names} | counts
 
 
@@ -88,6 +99,7 @@ def barrier(
     matching: str = "activations",
     data: Loader | None = None,
     spec: PermutationSpec | None = None,
+    taps: str = "all",
 ) -> BarrierReport:
     """Match two networks, merge them halfway, and measure: the yardstick is the barrier between two trainings.
 
@@ -97,9 +109,12 @@ def barrier(
         metric: "mse", "mae", "accuracy", or a function of output and target.
         better: "lower" or "higher"; known for the named metrics.
         repair: whether the merged network is also given its parents' moments.
-        matching: "activations", "rotations" (orthogonal matrices where units bear them), "weights" or "none".
+        matching: "activations", "rotations" (orthogonal matrices where units bear them, norms folded into the weights
+            first), "invertible" (the same with any matrices where units bear those), "weights", "none", or "best": the
+            one of these whose halfway network is best on ``data``, before REPAIR.
         data: what units are matched and repaired on (training data); None takes ``loader``.
         spec: of the architecture, if it is known already.
+        taps: where activations are looked at, "last" or "all" (see ``match_activations``).
 
     Raises:
         AlignmentError: different architectures, an unknown metric or matching, too little data.
@@ -117,33 +132,82 @@ def barrier(
     seen = [inputs for inputs, _ in (loader if data is None else data)]
     if not seen:
         raise AlignmentError("The loader is empty: a barrier needs data to be measured on.")
-    if spec is None:
-        spec = permutation_spec(first, few(seen[0]))
-    found = matched(first, second, spec, seen, matching)
-    ends = (first.state_dict(), second.state_dict())
-    one, two = (loaded(first, state) for state in (ends[0], found.apply(ends[1])))
-    middle = loaded(first, interpolate(one.state_dict(), two.state_dict()))
-    naive = reset_batch_norms(loaded(first, interpolate(*ends)), signature, seen)
-    plain = reset_batch_norms(middle, signature, seen)
-    better_one = repaired(middle, one, two, spec, signature, seen) if repair else None
+    naive = loaded(first, interpolate(first.state_dict(), second.state_dict()))
+    naive = reset_batch_norms(naive, signature, seen)
+    tried = TRIED if matching == "best" else (matching,)
+    merged = [merge(first, second, spec, signature, seen, how, taps) for how in tried]
+    chosen = merged[0]
+    if matching == "best":
+        worth = [evaluate(each.middle, signature, loader if data is None else data, metric) for each in merged]
+        least = worth[0]
+        for each, value in zip(merged, worth, strict=True):
+            if barrier_of(least, least, value, better)[1] < -1e-9 * abs(least):  # round-off is no merit
+                chosen, least = each, value
+    better_one = None
+    if repair:
+        better_one = repaired(chosen.halfway, chosen.first, chosen.second, chosen.matching.spec, signature, seen)
     return BarrierReport(
-        evaluate(one, signature, loader, metric),
-        evaluate(two, signature, loader, metric),
-        evaluate(plain, signature, loader, metric),
+        evaluate(chosen.first, signature, loader, metric),
+        evaluate(chosen.second, signature, loader, metric),
+        evaluate(chosen.middle, signature, loader, metric),
         None if better_one is None else evaluate(better_one, signature, loader, metric),
         evaluate(naive, signature, loader, metric),
         better,
-        found,
+        chosen.matching,
+        chosen.folded,
+        chosen.how,
+        (chosen.first, chosen.second),
     )
 
 
-def matched(first: nn.Module, second: nn.Module, spec: PermutationSpec, seen: Iterable[Any], how: str) -> Matching:
+@dataclass(frozen=True, eq=False)
+class Merged:
+    """Two matched networks and what lies between them.
+
+    Args:
+        first, second: matched.
+        halfway: with the mean of their weights; ``middle``: that, with its batch norms measured anew.
+        matching, folded, how: see `BarrierReport`.
+    """
+
+    first: nn.Module
+    second: nn.Module
+    halfway: nn.Module
+    middle: nn.Module
+    matching: Matching
+    folded: tuple[str, ...]
+    how: str
+
+
+def merge(
+    first: nn.Module, second: nn.Module, spec: PermutationSpec | None, signature: Signature, seen: list[Any], how: str,
+    taps: str,
+) -> Merged:  # fmt: skip
+    """Match two networks by one method, norms folded where it turns streams, and merge them."""
+    folded: tuple[str, ...] = ()
+    if how in ("rotations", "invertible"):
+        bare = [fold_norms(model, few(seen[0])) for model in (first, second)]
+        folded = bare[0].norms
+        if folded:
+            first, second, spec = bare[0].model, bare[1].model, None
+    if spec is None:
+        spec = permutation_spec(first, few(seen[0]))
+    found = matched(first, second, spec, seen, how, taps)
+    one, two = (loaded(first, state) for state in (first.state_dict(), found.apply(second.state_dict())))
+    halfway = loaded(first, interpolate(one.state_dict(), two.state_dict()))
+    return Merged(one, two, halfway, reset_batch_norms(halfway, signature, seen), found, folded, how)
+
+
+def matched(
+    first: nn.Module, second: nn.Module, spec: PermutationSpec, seen: Iterable[Any], how: str, taps: str = "all"
+) -> Matching:  # fmt: skip
     """The matching by its name."""
     if how == "none":
         return Matching(spec, ())
     if how == "weights":
         return match_weights(first.state_dict(), second.state_dict(), spec)
-    return match_activations(first, second, spec, seen, mixes=how == "rotations")
+    turned = {"mixes": how == "rotations", "invertible": how == "invertible"}
+    return match_activations(first, second, spec, seen, taps=taps, **turned)
 
 
 def few(inputs: dict[str, Any], items: int = 2) -> dict[str, Any]:
@@ -175,7 +239,7 @@ def symmetry_barrier(
         loader: pairs of inputs and targets by name.
         metric: "mse", "mae", "accuracy", or a function of output and target (then give ``better``).
         repair: whether the merged network is given its parents' moments.
-        options: ``better``, ``matching``, ``data``, ``spec`` (see ``barrier``).
+        options: ``better``, ``matching``, ``data``, ``spec``, ``taps`` (see ``barrier``).
 
     Raises:
         AlignmentError: the element cannot be folded into the weights, a layer cannot be explained, too little data.

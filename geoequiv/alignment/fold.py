@@ -1,6 +1,7 @@
 """Transformed copies: a group element folded into the weights of a network."""
 
 import copy
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor, nn
 
 from geoequiv.alignment.derive import Units, difference, in_double, with_state
 from geoequiv.alignment.permutation_spec import PermutationSpec, Place, StateDict, Stream, mix
-from geoequiv.alignment.tracer import trace
+from geoequiv.alignment.tracer import Trace, trace
 from geoequiv.errors import AlignmentError, GroupError
 from geoequiv.fields import FieldType, Signature, act, call_model
 from geoequiv.groups import Element, inverse
@@ -22,8 +23,9 @@ def transformed_copy(
     .. math:: g \cdot f = \rho_\text{out}(g)^{-1} \circ f \circ \rho_\text{in}(g)
 
     The representation of each field goes into the columns of the weights that read it and into the rows of those that
-    write it, wherever a trace finds them; for images the filters of all convolutions are moved. Where this does not
-    give the copy, a network that is equivariant to g is its own.
+    write it, wherever a trace finds them, a translation into their biases; for images the filters of all convolutions
+    are moved. A relabelling of nodes changes nothing in networks whose nodes share their weights, and exchanges the
+    weights of nodes in others. Where this does not give the copy, a network that is equivariant to g is its own.
 
     Args:
         model: called with the signature's inputs by name.
@@ -36,7 +38,7 @@ def transformed_copy(
 
     Raises:
         AlignmentError: g cannot be folded into the weights: it moves a field that the network reads other than by
-            linear maps (and not in an invariant way), or it translates a network that minds.
+            linear maps (and not in an invariant way), or it translates points that are read without a bias.
         GroupError: more than one element.
 
     Exactness: verified to the tolerance in float64.
@@ -46,23 +48,52 @@ def transformed_copy(
         raise GroupError(f"A copy is transformed by one group element; got a batch of shape {list(element.shape)}.")
     double, doubled = in_double(model, inputs)
     wanted = definition(double, signature, element, doubled)
-    images = bool(signature.inputs.of_kind("image"))
-    try:
-        folded = moved_filters(double, element) if images else moved_ports(double, signature, element, doubled)
-        error = difference(wanted, plain_outputs(with_state(double, folded), signature, doubled))
-        why = f"outputs differ by {error:.1e} of their norm"
-    except AlignmentError as reason:
-        error, why, folded = float("inf"), str(reason), {}
-    if error > tolerance:
+    if not all(bool(torch.isfinite(tensor).all()) for tensor in wanted):
+        raise AlignmentError("The network's outputs are not finite on this batch: its copy cannot be verified.")
+    best, folded, why = float("inf"), {}, ""
+    for way in ways(signature, element):
+        try:
+            found = way(double, signature, element, doubled)
+            if element.translation is not None and bool(element.translation.any()):
+                found = translated(double, signature, element, doubled, found, wanted)
+            error = difference(wanted, plain_outputs(with_state(double, found), signature, doubled))
+        except AlignmentError as reason:
+            why = why or str(reason)
+            continue
+        if error < best:
+            best, folded, why = error, found, f"outputs differ by {error:.1e} of their norm"
+        if best <= tolerance:
+            break
+    if best > tolerance:
         if difference(wanted, plain_outputs(double, signature, doubled)) <= tolerance:
             return copy.deepcopy(model)
-        translates = element.translation is not None and bool(element.translation.any())
-        how = "it translates them" if translates else "the network reads or writes them other than by linear maps"
+        whose = type(model).__name__
         raise AlignmentError(
-            f"This group element cannot be folded into the weights of {type(model).__name__}: {how} ({why})."
+            f"This group element cannot be folded into the weights of {whose}: {trouble(element)} ({why})."
         )
     state = model.state_dict()
     return with_state(model, {name: value.to(state[name].dtype) for name, value in folded.items()})
+
+
+Way = Callable[[nn.Module, Signature, Element, dict[str, Any]], dict[str, Tensor]]
+
+
+def ways(signature: Signature, element: Element) -> list[Way]:
+    """What to try, one after the other: the weights that all nodes share; then those of each node by itself."""
+    if signature.inputs.of_kind("image"):
+        return [moved_filters]
+    relabels = element.permutation is not None and bool(
+        (element.permutation != torch.arange(element.permutation.shape[-1])).any()
+    )
+    return [moved_ports, moved_nodes] if relabels else [moved_ports]
+
+
+def trouble(element: Element) -> str:
+    """What a fold may have failed at."""
+    how = "the network reads or writes them other than by linear maps"
+    if element.translation is not None and bool(element.translation.any()):
+        return f"it translates them, or {how} with biases"
+    return f"it relabels nodes that the network tells apart, or {how}" if element.permutation is not None else how
 
 
 def plain_outputs(model: nn.Module, signature: Signature, inputs: dict[str, Any]) -> list[Tensor]:
@@ -114,6 +145,45 @@ def moved_ports(model: nn.Module, signature: Signature, element: Element, inputs
             axes = kind.trailing(tensor, element.dim, name) or 1
             for line in layer.flatten(layer.ndim - axes).reshape(-1, len(matrix)).unique(dim=0):  # one, or one a node
                 moves[tuple(units.root[line.numpy()].tolist())] = matrix
+    return mixed_ports(model, found, units, moves)
+
+
+def moved_nodes(model: nn.Module, signature: Signature, element: Element, inputs: dict[str, Any]) -> dict[str, Tensor]:
+    """The same for networks that have weights for every node: g moves nodes and components at once."""
+    assert element.permutation is not None
+    nodes = element.permutation.shape[-1]
+    labels, ports, count = {}, [], 1
+    for name, kind in signature.inputs.items():
+        if kind.kind in ("node", "adjacency") or kind.per_graph:
+            continue
+        matrix, values = representation(kind, element), inputs[name]
+        axes = kind.trailing(values, element.dim, name) or 1
+        whole = torch.arange(count, count + nodes * len(matrix)).reshape(nodes, len(matrix))
+        count += whole.numel()
+        labels[name] = whole.reshape(nodes, *values.shape[values.ndim - axes :]).expand(values.shape)
+        ports.append((whole, matrix))
+    found = trace(model, inputs, labels)
+    units = Units(found)
+    for (name, kind), (tensor, layers) in zip(signature.outputs.items(), found.outputs, strict=True):
+        for layer in layers[:1] if not kind.per_graph else ():
+            axes = kind.trailing(tensor, element.dim, name) or 1
+            matrix = representation(kind, element)
+            whole = layer.reshape(-1, *layer.shape[layer.ndim - axes - 1 :])[0].reshape(nodes, len(matrix))
+            if len(whole.unique()) == whole.numel():
+                ports.append((whole, matrix))
+    order = torch.zeros(nodes, nodes, dtype=torch.float64)
+    order[element.permutation, torch.arange(nodes)] = 1.0  # node i goes to place p(i)
+    moves = {
+        tuple(units.root[whole.flatten().numpy()].tolist()): torch.kron(order, matrix.contiguous())
+        for whole, matrix in ports
+    }
+    if any(len(set(members)) < len(members) for members in moves):
+        raise AlignmentError("the network has the same weights for several nodes")
+    return mixed_ports(model, found, units, moves)
+
+
+def mixed_ports(model: nn.Module, found: Trace, units: Units, moves: dict[tuple, Tensor]) -> dict[str, Tensor]:
+    """The state dict with each matrix in the weights where its units are met."""
     streams = []
     turns = {}
     for number, (members, matrix) in enumerate(moves.items()):
@@ -134,7 +204,97 @@ def moved_ports(model: nn.Module, signature: Signature, element: Element, inputs
     return mix(PermutationSpec(tuple(streams), {}, {}), turns, state)
 
 
-def moved_filters(model: nn.Module, element: Element) -> dict[str, Tensor]:
+def translated(
+    model: nn.Module, signature: Signature, element: Element, inputs: dict[str, Any], folded: dict[str, Tensor],
+    wanted: list[Tensor],
+) -> dict[str, Tensor]:  # fmt: skip
+    """The same state dict with the translation in the biases of the maps that read points, or that write them.
+
+    A map whose input a translation shifts by a constant d gets the bias W d; what the outputs are then off by, if that
+    is a constant too, goes into the biases that write them.
+    """
+    still = Element(element.linear, None, element.permutation)
+    state = dict(folded)
+    turned = [act(each, inputs, signature.inputs) for each in (still, element)]
+    readers = readers_of_points(model, signature, inputs)
+    heard = [linear_inputs(model, signature, each, readers) for each in turned]
+    for name, columns in readers.items():
+        if name not in heard[0]:
+            continue  # it reads pairs, as differences: what the outputs say decides
+        module, shift = model.get_submodule(name), (heard[1][name] - heard[0][name])[..., columns]
+        line = shift.flatten(0, -2)[0]
+        if not torch.allclose(shift, line.expand_as(shift), atol=1e-9):
+            raise AlignmentError(f"a translation moves what '{name}' reads by more than a constant")
+        if not bool((line.abs() > 1e-9).any()):
+            continue
+        if module.bias is None:
+            raise AlignmentError(f"'{name}' reads points and has no bias to take a translation")
+        state[f"{name}.bias"] = state[f"{name}.bias"] + module.weight.detach()[:, columns] @ line
+    got = plain_outputs(with_state(model, state), signature, inputs)
+    labelled = trace(model, inputs)
+    units = Units(labelled)
+    for (_, kind), want, have, (_, layers) in zip(
+        signature.outputs.items(), wanted, got, labelled.outputs, strict=True
+    ):
+        if kind.kind != "point" or torch.allclose(want, have, atol=1e-9):
+            continue
+        off = (want - have).flatten(0, -2)
+        if not layers or not torch.allclose(off, off[:1].expand_as(off), atol=1e-9):
+            raise AlignmentError("a translation moves the outputs by more than a constant")
+        for component, unit in enumerate(units.root[layers[0].flatten(0, -2)[0].numpy()].tolist()):
+            for number, index, _ in units.places[unit]:
+                name, axis = units.axes[number]
+                if axis == 0 and state[name].ndim == 1:
+                    state[name] = state[name].clone()
+                    state[name][index] += off[0, component]
+    return state
+
+
+def linear_inputs(
+    model: nn.Module, signature: Signature, inputs: dict[str, Any], names: Iterable[str]
+) -> dict[str, Tensor]:
+    """What linear maps of one tensor get when they are first called."""
+    heard: dict[str, Tensor] = {}
+
+    def listen(name: str) -> Any:
+        def before(module: nn.Module, args: Any) -> None:
+            if len(args) == 1:
+                heard.setdefault(name, args[0].detach().clone())
+
+        return before
+
+    handles = [model.get_submodule(name).register_forward_pre_hook(listen(name)) for name in names]
+    try:
+        plain_outputs(model, signature, inputs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return heard
+
+
+def readers_of_points(model: nn.Module, signature: Signature, inputs: dict[str, Any]) -> dict[str, list[int]]:
+    """Names of the linear maps that read input points, of all nodes alike or of each, and the columns that do."""
+    labels, count = {}, 1
+    for name in signature.inputs.of_kind("point"):
+        values = inputs[name]
+        axes = signature.inputs[name].trailing(values, values.shape[-1], name)
+        whole = torch.arange(count, count + values[(0,) * (values.ndim - axes)].numel())
+        labels[name] = whole.reshape(values.shape[values.ndim - axes :]).expand(values.shape)
+        count += len(whole)
+    units = Units(trace(model, inputs, labels))
+    linear = {name for name, module in model.named_modules() if isinstance(module, nn.Linear)}
+    found: dict[str, set[int]] = {}
+    for unit in {int(unit) for unit in units.root[1:count]}:
+        for number, index, _ in units.places[unit]:
+            tensor, axis = units.axes[number]
+            if axis == 1 and tensor.removesuffix(".weight") in linear:
+                found.setdefault(tensor.removesuffix(".weight"), set()).add(index)
+    return {name: sorted(columns) for name, columns in sorted(found.items())}
+
+
+def moved_filters(
+    model: nn.Module, signature: Signature, element: Element, inputs: dict[str, Any]
+) -> dict[str, Tensor]:
     """The state dict with the filters of all convolutions moved by g⁻¹, as images are."""
     kind = FieldType("image")
     state = dict(model.state_dict())

@@ -10,13 +10,17 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 Layers = list[Tensor]
 
-#: what a unit does not bear, as bits: being multiplied by a positive number, by −1, being mixed with others
-NOT_SCALED, NOT_FLIPPED, NOT_MIXED = 1, 2, 4
-NOTHING_BUT_ORDER = NOT_SCALED | NOT_FLIPPED | NOT_MIXED
+#: what a unit does not bear, as bits: being multiplied by a positive number, by −1, being mixed with others by any
+#: invertible matrix, by an orthogonal one
+NOT_SCALED, NOT_FLIPPED, NOT_MIXED, NOT_TURNED = 1, 2, 4, 8
+NOTHING_BUT_SIGN = NOT_SCALED | NOT_MIXED | NOT_TURNED
+NOTHING_BUT_ORDER = NOT_SCALED | NOT_FLIPPED | NOT_MIXED | NOT_TURNED
 
 
 def varies(layer: Tensor, dim: int) -> bool:
@@ -49,6 +53,10 @@ class Ledger:
         fixed: labels that nothing may move.
         colour: label → what was done to it; two units that were treated differently differ in it.
         limits: label → bits of what it does not bear.
+        tied: pairs of labels that are one unit, each with a sign of its own.
+        products: ``[3, n]`` labels of products and of their two factors, whose signs multiply to that of the product.
+        known: what ``same`` holds, so that it is not said twice.
+        least: the least label of each unit, and how much was known when it was found.
     """
 
     count: int = 1
@@ -57,6 +65,10 @@ class Ledger:
     fixed: list[np.ndarray] = field(default_factory=list)
     touched: list[tuple[np.ndarray, int]] = field(default_factory=list)
     limited: list[tuple[np.ndarray, int]] = field(default_factory=list)
+    tied: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
+    products: list[np.ndarray] = field(default_factory=list)
+    known: set[tuple[bytes, int]] = field(default_factory=set)
+    least: tuple[tuple[int, int], Tensor] | None = None
 
     def fresh(self, size: int) -> Tensor:
         """New labels ``[size]``."""
@@ -68,8 +80,40 @@ class Ledger:
         a, b = torch.broadcast_tensors(a, b)
         pairs = np.unique(np.stack([a.reshape(-1).numpy(), b.reshape(-1).numpy()]), axis=1)
         some = (pairs != 0).all(0)
+        if (key := (pairs.tobytes(), sign)) in self.known:
+            return
+        self.known.add(key)
         self.same.append((pairs[0, some], pairs[1, some], sign))
         self.fixed.append(pairs[:, ~some].reshape(-1))
+
+    def settled(self, layer: Tensor) -> Tensor:
+        """A layer in which labels that are known to be one unit are one label: the least of them."""
+        state = (self.count, len(self.same))
+        if self.least is None or self.least[0] != state:
+            pairs = (
+                np.concatenate([np.stack(pair[:2]) for pair in self.same], axis=1) if self.same else np.zeros((2, 0))
+            )
+            graph = coo_matrix((np.ones(pairs.shape[1]), pairs.astype(np.int64)), (self.count, self.count))
+            parts, root = connected_components(graph, directed=False)
+            least = np.full(parts, self.count, np.int64)
+            np.minimum.at(least, root, np.arange(self.count))
+            self.least = (state, torch.from_numpy(least[root]))
+        return self.least[1][layer]
+
+    def multiply(self, a: Tensor, b: Tensor) -> Tensor:
+        """The layer of a product, number by number, of two layers of the same units: only its order is theirs."""
+        shape = torch.broadcast_shapes(a.shape, b.shape)
+        a, b = torch.broadcast_tensors(*thin_pair(a.expand(shape), b.expand(shape)))
+        pairs, place = np.unique(np.stack([a.reshape(-1).numpy(), b.reshape(-1).numpy()]), axis=1, return_inverse=True)
+        some = (pairs != 0).all(0)
+        self.fixed.append(pairs[:, ~some].reshape(-1))
+        labels = np.zeros(len(some), np.int64)
+        labels[some] = self.fresh(int(some.sum())).numpy()
+        triples = np.stack([labels[some], *pairs[:, some]])
+        self.products.append(triples)
+        self.tied += [(triples[0], triples[1]), (triples[0], triples[2])]
+        self.limited.append((triples.reshape(-1), NOTHING_BUT_SIGN))
+        return torch.from_numpy(labels[place.reshape(-1)]).reshape(a.shape).expand(shape)
 
     def belong(self, units: Tensor, blocks: Tensor) -> None:
         """Units are parts of blocks (broadcast)."""
@@ -85,6 +129,11 @@ class Ledger:
     def touch(self, layer: Tensor, event: int) -> None:
         """An operation was done to these units."""
         self.touched.append((np.unique(thin(layer).numpy()), event))
+
+    def colour(self, layer: Tensor, dim: int) -> None:
+        """Units at different places along an axis are treated differently."""
+        for place, part in enumerate(layer.unbind(dim)):
+            self.touch(part, hash((-1 - len(self.touched), place)))
 
     def limit(self, layer: Tensor, bits: int) -> None:
         """These units do not bear what the bits say."""

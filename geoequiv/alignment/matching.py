@@ -21,7 +21,8 @@ class Matching:
         before, after: stream → mean correlation (or overlap of weights) of units that stand in the same place.
         dead: stream → units that never change in one of the networks: they are matched with each other, by no merit.
         broken: stream → units with activations that are not finite.
-        scores: plain stream → correlations of all units of the first with all of the second, ``[size, size]``.
+        scores: stream that is in no block → correlations of all units of the first with all of the second, ``[size,
+            size]``; of blocks the best that their insides can do.
         unseen: streams that no module shows whole; activation matching leaves them to weight matching, given the rest.
         samples: rows seen, of every stream's activations; 0 for weight matching.
     """

@@ -34,6 +34,12 @@ def interpolate(first: StateDict, second: StateDict, part: float = 0.5) -> dict[
     if first.keys() != second.keys():
         odd = sorted(first.keys() ^ second.keys())
         raise AlignmentError(f"The architectures differ: one has a tensor '{odd[0]}', the other has not.")
+    for name, value in first.items():
+        if value.shape != second[name].shape:
+            raise AlignmentError(
+                f"The architectures differ: '{name}' is {list(value.shape)} in one and {list(second[name].shape)} in "
+                "the other."
+            )
     return {name: torch.lerp(value, second[name], part) if value.is_floating_point() else value.clone()
             for name, value in first.items()}  # fmt: skip
 

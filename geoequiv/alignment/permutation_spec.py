@@ -22,12 +22,14 @@ class Place:
         index: ``[size, k]``, the k coordinates that belong to each unit.
         sign: +1 where units are written or scale along with them (rows, biases), −1 where they are read (columns), 0
             where the stream bears no scaling.
+        flips: bit g is set where the stream's flip g turns the numbers round.
     """
 
     tensor: str
     axis: int
     index: Tensor
     sign: int = 0
+    flips: int = 0
 
     def __str__(self) -> str:
         return f"{self.tensor}[{self.axis}]"
@@ -41,8 +43,10 @@ class Stream:
         name: after the first tensor that writes it.
         size: number of units.
         places: all of its places.
-        scales, flips, mixes: whether the function stays the same when units are multiplied by a positive number, by
-            −1, or by an orthogonal matrix (and their readers by the inverse).
+        scales, mixes, turns: whether the function stays the same when units are multiplied by a positive number, by any
+            invertible matrix, or by an orthogonal one (and their readers by the inverse).
+        flips: in how many ways a unit can be turned round; each is a set of places (``Place.flips``), whose weights
+            change sign. Factors of products flip each for itself, as the vectors that a gate multiplies.
         block: the stream whose units are blocks of units like these (heads of an attention), and which of them holds
             this stream; None for a plain one.
     """
@@ -51,12 +55,14 @@ class Stream:
     size: int
     places: tuple[Place, ...]
     scales: bool = False
-    flips: bool = False
+    flips: int = 0
     mixes: bool = False
+    turns: bool = False
     block: tuple[str, int] | None = None
 
     def __str__(self) -> str:
-        bears = [word for word in ("scales", "flips", "mixes") if getattr(self, word)]
+        words = ("scales", "flips", "mixes") if self.mixes else ("scales", "flips", "turns")
+        bears = [word for word in words if getattr(self, word)]
         also = f" ({', '.join(bears)})" if bears else ""
         return f"{self.name}: {self.size} units{also} in {', '.join(map(str, self.places))}"
 
@@ -67,7 +73,7 @@ class PermutationSpec:
 
     Args:
         streams: blocks come after the streams inside them, and permutations are applied in this order.
-        taps: stream → where its units can be seen (see ``tracer.Tap``); each place holds the unit's number, or −1.
+        taps: stream → everywhere its units can be seen whole (``tracer.Sight``), in the order of the forward pass.
         shapes: tensor name → shape, of all tensors with places.
     """
 
@@ -155,7 +161,8 @@ def scale(spec: PermutationSpec, factors: Mapping[str, Tensor], state: StateDict
     r"""A state dict with its units multiplied by factors :math:`s_i`, and their readers divided by them.
 
     Args:
-        factors: stream → ``[size]``; positive for a stream that scales, ±1 for one that flips.
+        factors: stream → ``[size]``, positive for a stream that scales, ±1 for one that flips; ``[flips, size]`` where
+            it flips in several ways: the signs of each, and the sizes as those of the first row.
 
     Raises:
         AlignmentError: a stream that does not bear it.
@@ -164,13 +171,19 @@ def scale(spec: PermutationSpec, factors: Mapping[str, Tensor], state: StateDict
     moved = dict(state)
     for name, values in factors.items():
         stream = spec[name]
-        units_scale, signs = bool((values.abs() != 1).any()), bool((values < 0).any())
-        if (units_scale and not stream.scales) or (signs and not stream.flips) or bool((values == 0).any()):
+        rows = values if values.ndim == 2 else values.unsqueeze(0)
+        sizes, signs = rows[0].abs(), rows.sign()
+        needed = int((signs < 0).any(1).nonzero().max()) + 1 if bool((signs < 0).any()) else 0
+        bad = bool((rows == 0).any()) or bool((rows[1:].abs() != 1).any())
+        if bad or needed > stream.flips or (bool((sizes != 1).any()) and not stream.scales):
             raise AlignmentError(f"Stream '{stream}' does not bear these factors: {values.tolist()}.")
         for place in stream.places:
+            factor = sizes**place.sign
+            for number, sign in enumerate(signs):
+                factor = factor * sign if place.flips >> number & 1 else factor
             tensor = moved[place.tensor]
             line = torch.ones(tensor.shape[place.axis], dtype=tensor.dtype, device=tensor.device)
-            line[place.index] = values.to(tensor).unsqueeze(-1).expand(place.index.shape) ** place.sign
+            line[place.index] = factor.to(tensor).unsqueeze(-1).expand(place.index.shape)
             moved[place.tensor] = tensor * line.reshape(-1, *(1,) * (tensor.ndim - place.axis - 1))
     return moved
 
@@ -179,7 +192,7 @@ def mix(spec: PermutationSpec, matrices: Mapping[str, Tensor], state: StateDict)
     r"""A state dict with the units of streams mixed: writers by M, readers by :math:`M^{-\top}`.
 
     Args:
-        matrices: stream → invertible ``[size, size]``.
+        matrices: stream → ``[size, size]``, invertible; orthogonal for a stream that turns.
 
     Raises:
         AlignmentError: a stream that does not bear it.
@@ -188,14 +201,20 @@ def mix(spec: PermutationSpec, matrices: Mapping[str, Tensor], state: StateDict)
     moved = dict(state)
     for name, matrix in matrices.items():
         stream = spec[name]
-        if not stream.mixes:
-            raise AlignmentError(f"The units of stream '{stream}' cannot be mixed.")
+        if not (stream.mixes or (stream.turns and orthogonal(matrix))):
+            bears = "mixed but by orthogonal matrices" if stream.turns else "mixed"
+            raise AlignmentError(f"The units of stream '{stream}' cannot be {bears}.")
         for place in stream.places:
             tensor = moved[place.tensor].movedim(place.axis, 0).clone()
             turn = matrix.to(tensor) if place.sign > 0 else torch.linalg.inv(matrix.to(tensor)).mT
             tensor[place.index] = torch.einsum("ij,jk...->ik...", turn, tensor[place.index])
             moved[place.tensor] = tensor.movedim(0, place.axis)
     return moved
+
+
+def orthogonal(matrix: Tensor, tolerance: float = 1e-6) -> bool:
+    r"""Whether :math:`M M^\top` is the identity."""
+    return bool(torch.allclose(matrix @ matrix.mT, torch.eye(len(matrix)).to(matrix), atol=tolerance))
 
 
 def compose(first: Permutation, then: Permutation) -> dict[str, Tensor]:

@@ -42,11 +42,12 @@ def repairable(model: nn.Module, spec: PermutationSpec) -> dict[str, int]:
 
     Forward order is that of registration, which every model here keeps.
     """
-    written = {place.tensor for stream in spec.streams for place in stream.places if place.axis == 0}
+    names = {place.tensor for stream in spec.streams for place in stream.places if place.axis == 0}
+    written = {id(tensor) for name, tensor in model.state_dict(keep_vars=True).items() if name in names}
     found = {}
     for name, module in model.named_modules():
         axis = next((axis for kind, axis in AFFINE.items() if isinstance(module, kind)), None)
-        if axis is not None and f"{name}.weight" in written and getattr(module, "bias", None) is not None:
+        if axis is not None and id(module.weight) in written and getattr(module, "bias", None) is not None:
             found[name] = axis
     return found
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from geoequiv.alignment.activations import match_activations
-from geoequiv.alignment.assignment import assign, plain_streams
+from geoequiv.alignment.assignment import assign, block_streams, plain_streams
 from geoequiv.alignment.derive import permutation_spec
 from geoequiv.alignment.fold import transformed_copy
 from geoequiv.alignment.permutation_spec import PermutationSpec
@@ -76,7 +76,8 @@ def hidden_representation(
         GroupError: an infinite group.
         AlignmentError: an element that cannot be folded into the weights, or too little data.
 
-    Exactness: a local optimum; blocks of units (heads) and streams that cannot be seen are left out.
+    Exactness: a local optimum; of blocks of units (heads) it says how they are exchanged, not what goes on inside
+    them. Streams that cannot be seen are left out.
     Reference: orders of permutations after Bökman & Kahl 2023, figure 4; consistency over the group is this project's.
     """
     signature, acting = Signature.parse(signature), group_by_name(group)
@@ -95,7 +96,8 @@ def hidden_representation(
         for i in range(len(elements))
     ]
     table = multiplication_table(elements)
-    names = [stream.name for stream in plain_streams(spec) if stream.name in matchings[0].scores]
+    streams = (*plain_streams(spec), *block_streams(spec))
+    names = [stream.name for stream in streams if stream.name in matchings[0].scores]
     alone = {name: torch.stack([assign(found.scores[name]) for found in matchings]) for name in names}
     final, agree = {}, []
     for name in names:
@@ -118,10 +120,17 @@ def hidden_representation(
 
 
 def multiplication_table(elements: Element) -> Tensor:
-    """The number of g_i g_j in the list, ``[|G|, |G|]``."""
-    linear = elements.linear.double().flatten(1)
-    product = compose(elements.reshape(-1, 1), elements.reshape(1, -1)).linear.double().flatten(2)
-    return torch.cdist(product, linear.expand(len(linear), *linear.shape)).argmin(-1)
+    """The number of g_i g_j in the list, ``[|G|, |G|]``, by isometry and relabelling of nodes."""
+
+    def said(g: Element, batch: int) -> Tensor:
+        parts = [g.linear.double().flatten(batch)]
+        if g.permutation is not None:
+            parts.append(g.permutation.double())
+        return torch.cat(parts, -1)
+
+    listed = said(elements, 1)
+    product = said(compose(elements.reshape(-1, 1), elements.reshape(1, -1)), 2)
+    return torch.cdist(product, listed.expand(len(listed), *listed.shape)).argmin(-1)
 
 
 def consistent(scores: Tensor, start: Tensor, table: Tensor, weight: float, max_rounds: int) -> Tensor:

@@ -7,7 +7,16 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from geoequiv.alignment.labels import NOT_FLIPPED, NOT_MIXED, NOTHING_BUT_ORDER, Layers, Ledger, tensors_in, varies
+from geoequiv.alignment.labels import (
+    NOT_FLIPPED,
+    NOT_SCALED,
+    NOTHING_BUT_ORDER,
+    Layers,
+    Ledger,
+    tensors_in,
+    thin,
+    varies,
+)
 from geoequiv.errors import AlignmentError
 
 aten = torch.ops.aten
@@ -39,8 +48,8 @@ ALONG = {aten.cumsum, aten.sort, aten.topk, aten.cummax, aten.cumprod}
 #: keep or change numbers one by one, with what they bear; any other pointwise operation bears nothing but order
 LINEAR = {aten.add, aten.sub, aten.neg, aten.mul, aten.div, aten._to_copy, aten.masked_fill, aten.where, aten.copy}
 POSITIVE = {aten.relu, aten.leaky_relu, aten.prelu, aten._prelu_kernel}
+EVEN = {aten.abs, aten.square, aten.cos, aten.cosh}
 ODD = {aten.tanh, aten.sin, aten.asinh, aten.atan, aten.erf, aten.sinh}
-NOT_SCALED_OR_MIXED = NOTHING_BUT_ORDER & ~NOT_FLIPPED
 
 
 class Unexplained(Exception):
@@ -56,9 +65,19 @@ def pointwise(ledger: Ledger, op: Any, args: Sequence[Any], out: Tensor, known: 
         whole = tensor.expand(out.shape)
         for layer in every:
             axes = [dim for dim in range(out.ndim) if varies(layer, dim)]
-            told = any(varies(other, dim) for other in own for dim in axes)
-            if not told and any(varies(whole, dim) for dim in axes):
+            told = [dim for dim in axes if varies(whole, dim) and not any(varies(other, dim) for other in own)]
+            settled = ledger.settled(layer) if told else layer
+            told = [dim for dim in told if varies(settled, dim)]
+            if told and any(varies(other, dim) for other in own for dim in axes):
+                for dim in told:
+                    ledger.colour(layer, dim)
+            elif told:
                 ledger.fix(layer)
+    alone = [layers[0] for _, layers in labelled if len(layers) == 1]
+    if op in (aten.mul, aten.div) and len(alone) == len(labelled) == 2 and ledger.relation(*alone) == "same":
+        return [ledger.multiply(*alone)]
+    if op in EVEN or (op is aten.pow and not isinstance(args[1], Tensor) and args[1] % 2 == 0):
+        return [ledger.multiply(layer, layer) for layer in every]
     bits = limits(op, args, len(labelled))
     for layer in every:
         ledger.limit(layer, bits)
@@ -76,15 +95,18 @@ def limits(op: Any, args: Sequence[Any], labelled: int) -> int:
         return 0 if op is aten.masked_fill and not isinstance(args[2], Tensor) and args[2] == 0 else NOTHING_BUT_ORDER
     if op in LINEAR:
         return 0
-    return NOT_FLIPPED | NOT_MIXED if op in POSITIVE else NOT_SCALED_OR_MIXED if op in ODD else NOTHING_BUT_ORDER
+    if op in POSITIVE:
+        return NOTHING_BUT_ORDER & ~NOT_SCALED
+    return NOTHING_BUT_ORDER & ~NOT_FLIPPED if op in ODD else NOTHING_BUT_ORDER
 
 
 def contract(ledger: Ledger, a: Tensor, b: Tensor, layers_a: Layers, layers_b: Layers, out: Tensor) -> Layers:
     """``a @ b`` of ``[..., m, k]`` and ``[..., k, n]``: units along k meet inversely, all others stay."""
+    layers_a, layers_b = told_apart(ledger, layers_a, layers_b, b), told_apart(ledger, layers_b, layers_a, a)
     along_a = [layer for layer in layers_a if varies(layer, -1)]
     along_b = [layer for layer in layers_b if varies(layer, -2)]
-    if len(along_a) > 1 or len(along_b) > 1:
-        raise Unexplained("the summed axis has two kinds of units")
+    one_kind(ledger, layers_a, along_a)
+    one_kind(ledger, layers_b, along_b)
     kept = [layer[..., :1].expand(out.shape) for layer in layers_a if not any(layer is other for other in along_a)]
     kept += [layer[..., :1, :].expand(out.shape) for layer in layers_b if not any(layer is other for other in along_b)]
     if along_a and along_b:
@@ -103,10 +125,41 @@ def contract(ledger: Ledger, a: Tensor, b: Tensor, layers_a: Layers, layers_b: L
     return ledger.join(kept)
 
 
+def but_zeros(layers: Layers, others: Layers, values: Tensor) -> Layers:
+    """Layers of what is added to others: a zero that belongs to no unit goes with any."""
+    nothing = values == 0
+    for other in others[:1]:
+        layers = [torch.where((layer == 0) & nothing, other, layer) for layer in layers]
+    return layers
+
+
+def one_kind(ledger: Ledger, layers: Layers, along: Layers) -> None:
+    """Where a summed axis has units of several kinds (an outer product), only the most numerous stay."""
+    while len(along) > 1:
+        few = min(along, key=lambda layer: len(thin(layer).unique()))
+        ledger.fix(few)
+        for each in (layers, along):
+            each[:] = [layer for layer in each if layer is not few]
+
+
+def told_apart(ledger: Ledger, layers: Layers, others: Layers, other: Tensor) -> Layers:
+    """Of a factor's layers those that its product keeps: not units that each meet something else of the other one."""
+    kept = []
+    for layer in layers:
+        batch = [dim for dim in range(layer.ndim - 2) if varies(layer, dim)]
+        if any(varies(other, dim) and not any(varies(each, dim) for each in others) for dim in batch):
+            ledger.fix(layer)
+        else:
+            kept.append(layer)
+    return kept
+
+
 def reduce(ledger: Ledger, layers: Layers, dims: list[int]) -> Layers:
     """Units along some axes are taken together, in whatever order: what is left, of length 1 along them."""
     kept = []
     for layer in layers:
+        if any(varies(layer, dim) for dim in dims):
+            layer = ledger.settled(layer)
         if any(varies(layer, dim) for dim in dims):
             ledger.limit(layer, NOTHING_BUT_ORDER)
             kept.append(ledger.block(layer, dims))
@@ -208,16 +261,39 @@ def along_channels(ledger: Ledger, values: Tensor, weights: Sequence[Tensor | No
     return ledger.join(kept)
 
 
+def gather(ledger: Ledger, values: Tensor, dim: int, index: Tensor, out: Tensor, known: Any) -> Layers:
+    """Each unit looks up its own numbers along an axis on which there are no units."""
+    chosen = list(known(index))
+    for layer in known(values):
+        axes = [axis for axis in range(out.ndim) if varies(layer, axis)]
+        if dim % out.ndim in axes:
+            raise Unexplained("units are picked by their numbers")
+        if any(varies(index, axis) for axis in axes) and not chosen:
+            ledger.fix(layer)
+        chosen.append(layer.narrow(dim, 0, 1).expand(out.shape))
+    for layer in chosen:
+        ledger.limit(layer, NOTHING_BUT_ORDER)
+    return ledger.join(chosen)
+
+
+def written_in_place(op: Any, args: Sequence[Any]) -> Tensor | None:
+    """The tensor that an operation writes its result into, if that is its first argument."""
+    first = op._schema.arguments[0] if op._schema.arguments else None
+    if first is None or not args or first.alias_info is None or not first.alias_info.is_write:
+        return None
+    return args[0] if isinstance(args[0], Tensor) else None
+
+
 def replay(op: Any, args: Any, kwargs: Any, known: Callable[[Tensor], Layers]) -> list[Any]:
     """A structural operation done to each layer of its first tensor (joining ones: of all)."""
     if op.overloadpacket in (aten.view, aten._unsafe_view, aten._reshape_alias):
         op, args, kwargs = aten.reshape, args[:2], {}  # repeated labels have strides of their own
-    counts = [len(known(tensor)) for tensor in tensors_in(args) if tensor.is_floating_point()]
+    counts = [len(known(tensor)) for tensor in tensors_in(args)]
     done = []
     for i in range(max(counts, default=0)):
 
         def swap(leaf: Any, i: int = i) -> Any:
-            if not isinstance(leaf, Tensor) or not leaf.is_floating_point():
+            if not isinstance(leaf, Tensor) or not (leaf.is_floating_point() or known(leaf)):
                 return leaf
             layers = known(leaf)
             return layers[i] if i < len(layers) else torch.zeros(leaf.shape, dtype=torch.int64)

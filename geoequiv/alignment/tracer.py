@@ -1,6 +1,6 @@
 """Runs a network once and follows the labels of its weights through every operation."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,15 @@ from torch.nn.modules import module as torch_module
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from geoequiv.alignment import rules
-from geoequiv.alignment.labels import NOTHING_BUT_ORDER, Layers, Ledger, axes_of, tensors_in
+from geoequiv.alignment.labels import (
+    NOT_MIXED,
+    NOT_SCALED,
+    NOTHING_BUT_ORDER,
+    Layers,
+    Ledger,
+    axes_of,
+    tensors_in,
+)
 from geoequiv.alignment.rules import Unexplained, aten
 from geoequiv.fields.calling import parameters_of, positional_names
 
@@ -46,6 +54,8 @@ class Trace:
         axes: (tensor name, axis) → labels ``[length]``, of those that the network reads.
         aliases: tensor name → further names of the same tensor in the state dict.
         outputs: what the network returned, with its layers.
+        cuts: module → labels of the units that go into it and of those that come out, where it was cut out; None where
+            they do not lie along the last axis alone.
     """
 
     ledger: Ledger
@@ -53,6 +63,25 @@ class Trace:
     aliases: dict[str, list[str]]
     taps: list[Tap]
     outputs: list[tuple[Tensor, Layers]]
+    cuts: dict[str, tuple[Tensor, Tensor] | None]
+
+
+@dataclass(frozen=True)
+class Sight:
+    """Where a stream can be seen whole.
+
+    Args:
+        tap: an axis of what a module returns.
+        index: ``[size, k]``, the places of each unit along it.
+        signs: ``[k]``, ±1: how the numbers there scale with the unit (a key is divided by what its query is multiplied
+            by).
+        flips: ``[k]``, which of the stream's flips turn the numbers there round (see ``Place``).
+    """
+
+    tap: Tap
+    index: Tensor
+    signs: Tensor
+    flips: Tensor
 
 
 def call(model: nn.Module, inputs: Inputs) -> Any:
@@ -74,18 +103,21 @@ def open_transformers() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(former)
 
 
-def trace(model: nn.Module, inputs: Inputs, labels: Mapping[str, Tensor] | None = None) -> Trace:
+def trace(
+    model: nn.Module, inputs: Inputs, labels: Mapping[str, Tensor] | None = None, cuts: Collection[str] = ()
+) -> Trace:
     """Follow the weights of a network through one call in evaluation mode.
 
     Args:
         inputs: a small batch: a dict of named inputs, a tuple of them, or one tensor. At least two items and, for
             clouds, different numbers in them: what happens to be equal cannot be told apart.
         labels: name of an input → its layer, of labels 1 … k, to be followed as well.
+        cuts: names of modules that change numbers along their last axis: what comes out of them are new units.
 
     Raises:
         AlignmentError: naming the layer and the operation that cannot be explained.
     """
-    tracer = Tracer(model)
+    tracer = Tracer(model, cuts)
     for name, layer in (labels or {}).items():
         tracer.ledger.count = max(tracer.ledger.count, int(layer.max()) + 1)
         tracer.keep(inputs[name], [layer])
@@ -106,21 +138,20 @@ def trace(model: nn.Module, inputs: Inputs, labels: Mapping[str, Tensor] | None 
     for layer in (layer for _, layers in found for layer in layers):
         tracer.ledger.fix(layer)
         tracer.ledger.limit(layer, NOTHING_BUT_ORDER)
-    return Trace(tracer.ledger, tracer.axes, tracer.aliases, tracer.taps, found)
+    return Trace(tracer.ledger, tracer.axes, tracer.aliases, tracer.taps, found, tracer.cuts)
 
 
 class Tracer(TorchDispatchMode):
     """Intercepts every operation below autograd."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, cuts: Collection[str] = ()) -> None:
         super().__init__()
+        self.cuts: dict[str, tuple[Tensor, Tensor] | None] = dict.fromkeys(cuts)
+        self.asleep = 0
         self.ledger = Ledger()
         self.names: dict[int, str] = {}
         self.aliases: dict[str, list[str]] = {}
-        for name, tensor in [
-            *model.named_parameters(remove_duplicate=False),
-            *model.named_buffers(remove_duplicate=False),
-        ]:
+        for name, tensor in model.state_dict(keep_vars=True).items():  # a wrapper's keys are those of the model inside
             if id(tensor) in self.names:
                 self.aliases.setdefault(self.names[id(tensor)], []).append(name)
             else:
@@ -130,6 +161,7 @@ class Tracer(TorchDispatchMode):
         self.taps: list[Tap] = []
         self.found: dict[int, tuple[Tensor, Layers]] = {}
         self.seen: set[int] = set()
+        self.views: dict[int, tuple[Tensor, Tensor, Any]] = {}
         self.calls: dict[str, int] = {}
         self.stack: list[str] = []
         self.event = 0
@@ -163,9 +195,13 @@ class Tracer(TorchDispatchMode):
 
         def before(module: nn.Module, args: Any) -> None:
             self.stack.append(names.get(id(module), type(module).__name__))
+            self.asleep += self.whole(module, self.stack[-1])
 
         def after(module: nn.Module, args: Any, output: Any) -> None:
             name = self.stack.pop()
+            if self.whole(module, name):
+                self.asleep -= 1
+                self.pass_through(name, next(tensors_in(args)), output)
             if id(module) not in names:
                 return
             turn = self.calls[name] = self.calls.get(name, -1) + 1
@@ -182,6 +218,27 @@ class Tracer(TorchDispatchMode):
             for hook in hooks:
                 hook.remove()
 
+    def whole(self, module: nn.Module, name: str) -> bool:
+        """Whether a module has a rule as one: those that are cut out, and RMS norms that have no weights."""
+        bare = isinstance(module, nn.RMSNorm) and module.weight is None and len(module.normalized_shape) == 1
+        return name in self.cuts or bare
+
+    def pass_through(self, name: str, values: Tensor, output: Tensor) -> None:
+        """The layers of what comes out of such a module."""
+        layers = self.known(values)
+        line = layers[0].flatten(0, -2)[0] if len(layers) == 1 and axes_of(layers[0]) == [values.ndim - 1] else None
+        if name not in self.cuts:
+            for layer in layers:
+                self.ledger.limit(layer, NOT_SCALED | NOT_MIXED if line is not None else NOTHING_BUT_ORDER)
+            if len(layers) > 1 or (layers and line is None):
+                layers = rules.normalise(self.ledger, values, [values.ndim - 1], (), self.known)
+            self.keep(output, layers)
+            return
+        fresh = self.ledger.fresh(values.shape[-1])
+        if line is not None and self.cuts[name] is None:
+            self.cuts[name] = (line.clone(), fresh)
+        self.keep(output, [fresh.expand(output.shape)])
+
     def tap(self, name: str, turn: int, leaf: int, tensor: Tensor) -> None:
         """Note an output whose units lie along one axis."""
         layers = self.known(tensor)
@@ -197,7 +254,17 @@ class Tracer(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: Any = None) -> Any:
         """Do the operation, then the same to the labels."""
         kwargs = kwargs or {}
-        out = func(*args, **kwargs)
+        if self.asleep:
+            return func(*args, **kwargs)
+        written = rules.written_in_place(func, args)
+        if written is not None:  # keep what stood there before
+            args = (args[0].clone(), *args[1:])
+            self.keep(args[0], self.known(written))
+            out = func(written, *args[1:], **kwargs)
+        else:
+            out = func(*args, **kwargs)
+        if func.overloadpacket in rules.STRUCTURAL:
+            self.remember_views(func, args, kwargs, out)
         touched = [layer for tensor in tensors_in((args, kwargs)) for layer in self.known(tensor)]
         if not touched:
             return out
@@ -209,7 +276,37 @@ class Tracer(TorchDispatchMode):
             self.explain(func, args, kwargs, out)
         except Unexplained as why:
             raise rules.refuse(func, self.stack[-1] if self.stack else "", str(why)) from None
+        if written is not None and isinstance(out, Tensor):
+            self.keep(written, self.known(out))
+            self.write_back(written)
         return out
+
+    def remember_views(self, func: Any, args: tuple, kwargs: dict[str, Any], out: Any) -> None:
+        """Which tensors show a part of another one's memory, and which part."""
+        base = next(tensors_in(args))
+        for i, tensor in enumerate(out if isinstance(out, (list, tuple)) else [out]):
+            if tensor is not base and tensor.untyped_storage().data_ptr() == base.untyped_storage().data_ptr():
+
+                def part(whole: Tensor, i: int = i) -> Tensor:
+                    found = func(whole, *args[1:], **kwargs)
+                    return found[i] if isinstance(found, (list, tuple)) else found
+
+                self.views[id(tensor)] = (tensor, base, part)
+
+    def write_back(self, view: Tensor) -> None:
+        """What was written in place into a part has been written into the whole."""
+        while id(view) in self.views:
+            _, base, part = self.views[id(view)]
+            layers = []
+            for i, layer in enumerate(self.known(view)):
+                old = self.known(base)[i : i + 1]
+                whole = torch.zeros(base.shape, dtype=torch.int64)
+                if old:
+                    whole.copy_(old[0])
+                part(whole).copy_(layer)
+                layers.append(whole)
+            self.keep(base, layers)
+            view = base
 
     def explain(self, func: Any, args: tuple, kwargs: dict[str, Any], out: Any) -> None:
         """Set the layers of what an operation returned."""
@@ -224,7 +321,7 @@ class Tracer(TorchDispatchMode):
             return
         if op in (aten.mm, aten.bmm):
             layers = rules.contract(ledger, *args, *map(known, args), out)
-        elif op in (aten.addmm, aten.baddbmm, aten.baddbmm_):
+        elif op in (aten.addmm, aten.addmm_, aten.baddbmm, aten.baddbmm_):
             bias, a, b = args
             product = rules.contract(ledger, a, b, known(a), known(b), out)
             if kwargs.get("beta", 1) == 0:
@@ -234,7 +331,13 @@ class Tracer(TorchDispatchMode):
             if not known(bias) and rules.varies(bias, out.ndim - 1):
                 for layer in product:
                     ledger.fix(layer)
-            layers = ledger.join([*product, *known(bias)])
+            layers = ledger.join([*product, *rules.but_zeros(known(bias), product, bias)])
+        elif op is aten.addmv:
+            bias, a, b = args
+            columns = [layer.unsqueeze(-1) for layer in known(b)]
+            product = rules.contract(ledger, a, b.unsqueeze(-1), known(a), columns, out.unsqueeze(-1))
+            product = [layer.squeeze(-1) for layer in product]
+            layers = ledger.join([*product, *rules.but_zeros(known(bias), product, bias)])
         elif op in (aten.mv, aten.dot):
             raise Unexplained("write it as a product of matrices")
         elif op is aten.convolution:
@@ -281,6 +384,10 @@ class Tracer(TorchDispatchMode):
             layers = ledger.join(parts)
         elif op is aten.index:
             layers = self.indexed(args, out)
+        elif op is aten.gather:
+            layers = rules.gather(ledger, *args[:3], out, known)
+        elif op in (aten.argmax, aten.argmin):
+            layers = self.reduced(op, func, args, kwargs, out)
         elif op in rules.ALONG:
             tensors = list(tensors_in(out))
             dim = args[2] if op is aten.topk and len(args) > 2 else kwargs.get("dim", args[1] if len(args) > 1 else -1)
@@ -330,7 +437,9 @@ class Tracer(TorchDispatchMode):
         dims = list(range(values.ndim)) if dims is None or dims == [] else dims
         dims = [dim % values.ndim for dim in ([dims] if isinstance(dims, int) else dims)]
         layers = self.known(values)
-        if op not in (aten.sum, aten.mean):
+        if op is aten.linalg_vector_norm:
+            layers = [self.ledger.multiply(layer, layer) for layer in layers]
+        elif op not in (aten.sum, aten.mean):
             for layer in layers:
                 self.ledger.limit(layer, NOTHING_BUT_ORDER)
         if not isinstance(out, Tensor):

@@ -20,7 +20,9 @@ SIGNATURE = "pos: point, vel: vector, charge: scalar -> pos: point"
 ENERGY = "pos: point, charge: scalar -> energy: scalar per graph"
 IMAGE = "image: image*3 -> logits: scalar*10"
 BEGIN, END = "<!-- models: begin -->", "<!-- models: end -->"
-HEADS = ("model", "what it is", "claims", "size", "parameters", "MFLOP forward", "+ backward", "reference")
+HEADS = (
+    "model", "what it is", "claims", "size", "parameters", "MFLOP forward", "+ backward", "torch.compile", "reference",
+)  # fmt: skip
 
 
 def rows() -> list[dict[str, str]]:
@@ -46,6 +48,7 @@ def row(name: str) -> dict[str, str]:
         "parameters": f"{counted.params:,}",
         "MFLOP forward": f"{counted.forward / 1e6:.2f}",
         "+ backward": f"{counted.backward / 1e6:.2f}",
+        "torch.compile": getattr(target, "compiles", "not tested"),
         "reference": reference(target),
     }
 

@@ -4,7 +4,7 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,14 +54,8 @@ class Store:
         Raises:
             DataError: there is a record, but it cannot be read.
         """
-        path = self.directory(spec) / "record.json"
-        if not path.exists():
-            return None
-        try:
-            record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise DataError(f"Cannot read {path}: {error}. Delete its folder to have the run done again.") from error
-        return record
+        directory = self.directory(spec)
+        return read_record(directory) if (directory / "record.json").exists() else None
 
     def state(self, spec: RunSpec) -> str:
         """One of "new", "half-finished", "finished", "failed"."""
@@ -81,15 +75,11 @@ class Store:
             DataError: the directory cannot be written.
         """
         directory = self.directory(spec)
-        try:
-            directory.mkdir(parents=True, exist_ok=True)
-            with FileLock(directory / ".lock", timeout=timeout):
-                config = directory / "config.yaml"
-                if not config.exists():
-                    write_atomically(config, yaml.safe_dump(spec.config, sort_keys=False, allow_unicode=True))
-                yield directory
-        except Timeout as error:
-            raise RunLocked(f"Run {spec.run_id} ({spec.title}) is being trained by another process.") from error
+        with locked_folder(directory, timeout):
+            config = directory / "config.yaml"
+            if not config.exists():
+                write_atomically(config, yaml.safe_dump(spec.config, sort_keys=False, allow_unicode=True))
+            yield directory
 
     def set_aside(self, spec: RunSpec) -> None:
         """Move a failed attempt into `failed-<k>/`, so that the next one starts anew and nothing is overwritten."""
@@ -105,8 +95,49 @@ class Store:
 
     def write_record(self, spec: RunSpec, record: dict[str, Any]) -> None:
         """Write record.json: atomically, and as the last thing a run does."""
-        text = json.dumps(_finite(record), indent=1, ensure_ascii=False, allow_nan=False)
-        write_atomically(self.directory(spec) / "record.json", text + "\n")
+        write_record(self.directory(spec), record)
+
+
+@contextmanager
+def locked_folder(directory: Path, timeout: float = 3.0) -> Iterator[None]:
+    """Hold a run's folder for this process alone; it is made if it is not there.
+
+    Raises:
+        RunLocked: another process holds it.
+        DataError: it cannot be written.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(directory / ".lock", timeout=timeout)
+        lock.acquire()
+    except Timeout as error:
+        raise RunLocked(f"The run in '{directory}' is held by another process.") from error
+    except OSError as error:
+        raise DataError(f"Cannot write in '{directory}': {error.strerror}.") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def read_record(directory: Path) -> dict[str, Any]:
+    """The record in a run's folder.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    path = directory / "record.json"
+    try:
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"Cannot read {path}: {error}. Delete its folder to have the run done again.") from error
+    return record
+
+
+def write_record(directory: Path, record: Mapping[str, Any]) -> None:
+    """Write the record of a run's folder in one step: a reader sees the former one or this one."""
+    text = json.dumps(_finite(record), indent=1, ensure_ascii=False, allow_nan=False)
+    write_atomically(directory / "record.json", text + "\n")
 
 
 def write_atomically(path: Path, text: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from pydantic import Field
 
 from geoequiv import catalog
+from geoequiv.bench.align import AlignConfig
 from geoequiv.bench.options import expand
 from geoequiv.bench.spec import RESERVED, RESERVED_OF_TASKS, EvaluateConfig, RunSpec
 from geoequiv.config import KeyPath, Problems, Section, mismatch, read_yaml
@@ -27,6 +28,7 @@ class SuiteSection(Section):
     task: Any
     train: dict[str, Any] = Field(default_factory=dict)
     evaluate: dict[str, Any] = Field(default_factory=dict)
+    align: dict[str, Any] | None = None
     seeds: tuple[int, ...] = (0,)
     entries: tuple[Any, ...] = Field(min_length=1)
 
@@ -43,11 +45,12 @@ class EntrySection(Section):
 
 @dataclass(frozen=True)
 class Suite:
-    """A checked suite: its name and its runs, each listed once."""
+    """A checked suite: its name, its runs, each listed once, and the barriers to measure when they are trained."""
 
     name: str
     description: str
     runs: tuple[RunSpec, ...]
+    align: AlignConfig | None = None
 
 
 def read_suite(path: str | Path, limit: int | None = None) -> Suite:
@@ -82,9 +85,18 @@ def read_suite(path: str | Path, limit: int | None = None) -> Suite:
         for index, entry in enumerate(top.entries)
         for config in _entry(top, entry, tasks, problems, ("entries", index))
     ]
+    align = _align(top.align, problems) if top.align is not None else None
     problems.raise_if_any()
     runs = {spec.run_id: spec for spec in (RunSpec.of(top.name, config) for config in reversed(configs))}
-    return Suite(top.name, top.description, tuple(reversed(runs.values())))
+    return Suite(top.name, top.description, tuple(reversed(runs.values())), align)
+
+
+def _align(data: Mapping[str, Any], problems: Problems) -> AlignConfig | None:
+    """The `align:` section: no part of the runs, so that barriers can be asked for when they are trained already."""
+    checked = problems.check(AlignConfig, data, ("align",))
+    if checked is None or checked.group is None:
+        return checked
+    return checked.model_copy(update={"group": _group(checked.group, problems, ("align", "group"))})
 
 
 def _entry(

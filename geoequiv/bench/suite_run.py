@@ -2,12 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
 
+from geoequiv.bench.align import AlignConfig, copies_of
+from geoequiv.bench.barriers import Aligned, align_runs
 from geoequiv.bench.runner import Outcome, load_task, run
 from geoequiv.bench.spec import RunSpec
 from geoequiv.bench.store import Store
@@ -72,9 +74,11 @@ def run_suite(
     todo = [spec for spec in suite.runs if spec not in done]
     console.print(f"Suite [bold]{escape(suite.name)}[/]: {_counts(states, resume)} → {escape(str(output))}")
     outcomes = {spec: _earlier(store, spec) for spec in done}
-    _make_data(todo, data_dir, console)
+    _make_data(todo, suite.align, data_dir, console)
     for spec, outcome in _executed(todo, store, data_dir, jobs, console):
         outcomes[spec] = outcome
+    if suite.align is not None:
+        outcomes = _aligned(suite, suite.align, store, outcomes, data_dir, console)
     result = SuiteResult(tuple((spec, outcomes[spec]) for spec in suite.runs))
     console.print(summary([outcome.record for _, outcome in result.outcomes if outcome.record]))
     _explain_failures(result, store, console, resume)
@@ -108,14 +112,54 @@ def _executed(
         yield spec, outcome
 
 
-def _make_data(todo: Sequence[RunSpec], data_dir: Path | None, console: Console) -> None:
-    """Simulate or download each task's data once, here, so that no two workers do it at the same time."""
+def _aligned(
+    suite: Suite,
+    config: AlignConfig,
+    store: Store,
+    outcomes: dict[RunSpec, Outcome],
+    data_dir: Path | None,
+    console: Console,
+) -> dict[RunSpec, Outcome]:
+    """Measure the barriers of the runs that have finished; two trainings need both, so this comes after all of them."""
+    runs = {store.directory(spec): spec for spec in suite.runs if outcomes[spec].status in ("finished", "skipped")}
+    merged = [run for run in runs if (run / "checkpoint.ckpt").exists()]
+    if merged:
+        console.print(f"Measuring barriers of {len(merged)} run{'s' if len(merged) != 1 else ''} …")
+    updated = dict(outcomes)
+    for aligned in align_runs(merged, config, data_dir):
+        spec = runs[aligned.run]
+        updated[spec] = replace(outcomes[spec], record=store.record(spec))
+        if aligned.status != "kept":
+            line = f"[dim]{spec.run_id}[/] {escape(spec.title)}  {escape(told(aligned))}"
+            console.print(line, soft_wrap=True, highlight=False)
+    return updated
+
+
+def told(aligned: Aligned) -> str:
+    """What became of one run, in a line."""
+    if aligned.status == "failed":
+        return f"no barrier: {aligned.alignment['error']}"
+    parts = []
+    for method, kinds in aligned.alignment["methods"].items():
+        known = {"own copies": kinds["copies"], "another training": kinds["trainings"]}
+        values = [f"{name} {number(each['barrier'])}" for name, each in known.items() if each]
+        parts.append(f"{method}: {', '.join(values)}")
+    return f"barriers, {'; '.join(parts)}" + (" (measured before)" if aligned.status == "kept" else "")
+
+
+def _make_data(todo: Sequence[RunSpec], align: AlignConfig | None, data_dir: Path | None, console: Console) -> None:
+    """Simulate or download each task's data once, here, so that no two workers do it at the same time.
+
+    Rotations that the barriers ask for and the task's group does not have are an error before anything is trained.
+    """
     each_task = {repr(spec.part("task")): spec for spec in todo}
     for spec in each_task.values():
         console.print(f"Preparing the data of {escape(spec.part('task')[0])} …")
         task = load_task(spec, data_dir)
         if task.symmetry_error:
             task.symmetry_error()
+        if align is not None:
+            copies_of(align, task.symmetry)
 
 
 def _earlier(store: Store, spec: RunSpec) -> Outcome:

@@ -1,8 +1,8 @@
-"""``geoequiv align``: is a trained run equivariant inside?"""
+"""``geoequiv align``: are trained runs equivariant inside?"""
 
 import argparse
 import json
-import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,177 +10,164 @@ from geoequiv.cli.arguments import RAW, Commands, common, data_folder, positive
 from geoequiv.errors import DataError
 
 if TYPE_CHECKING:
-    from torch import nn
-
-    from geoequiv.groups import Element, Group
-    from geoequiv.tasks import Task
+    from geoequiv.bench.align import AlignConfig
 
 ALIGN = """\
 Merge a trained network with its own transformed copies, units matched, and say what the halfway network is worth: the
-barrier is 0 for a network that is equivariant inside. With --other, the network is merged with another run's instead,
-which is the yardstick.
+barrier is 0 for a network that is equivariant inside. Merged with another training instead, it is the yardstick.
+
+  a run                     its barriers are printed; --other: with that run instead of with copies
+  a results folder of runs  those of every finished run, and with the next seed of the same entry; they are stored in
+                            the records and become columns of the leaderboard; what is there already is kept
 """
 EXAMPLES = """\
 examples:
   geoequiv align results/nbody/01ca75b89dbe                                 draws of the task's group
   geoequiv align results/nbody/01ca75b89dbe --group "T" --json barrier.json all elements of a finite group
-  geoequiv align results/nbody/01ca75b89dbe --angles 0,15,45,90,180         barrier against the angle
+  geoequiv align results/nbody/01ca75b89dbe --angles 0,15,45,90,180 --plots barrier against the angle, with figures
   geoequiv align results/nbody/01ca75b89dbe --other results/nbody/97e2428d54ad
+  geoequiv align results/nbody --angles 30,90,180 --axis random --elements 2 --matching none,activations
+  geoequiv align results/nbody --suite configs/align_nbody.yaml             by the align: section of a suite
 """
 COLUMNS = ("barrier", "without_repair", "without_matching", "first", "second", "middle")
+#: of the line between two networks, where it is drawn (of one run) and the options do not say
+POINTS = 21
 
 
 def add(commands: Commands) -> None:
     """Add the command."""
     align = commands.add_parser(
-        "align", parents=[common(), data_folder()], help="barrier between a run and its transformed copies",
+        "align", parents=[common(), data_folder()], help="barriers between runs and their transformed copies",
         description=ALIGN, epilog=EXAMPLES, formatter_class=RAW,
     )  # fmt: skip
-    align.add_argument("run", type=Path, metavar="RUN_DIR", help="folder of a finished run")
+    align.add_argument("directory", type=Path, metavar="DIR", help="folder of a finished run, or a results folder")
+    align.add_argument("--suite", type=Path, metavar="SUITE.yaml", help="take its align: section for the settings")
     align.add_argument("--group", metavar="NAME", help="whose elements (the task's, without translations)")
-    align.add_argument("--elements", type=positive, default=4, metavar="K", help="draws of an infinite group (4)")
-    align.add_argument("--angles", metavar="DEG,…", help="rotations about the last axis by these angles instead")
-    align.add_argument("--items", type=positive, default=500, metavar="N", help="of training and of test data (500)")
+    align.add_argument("--elements", type=positive, metavar="K", help="draws of an infinite group, or random axes (4)")
+    align.add_argument("--angles", metavar="DEG,…", help="rotations by these angles instead")
+    align.add_argument("--axis", metavar="AXIS", help="of the angles: x, y, z or random (the group's own, else z)")
+    align.add_argument("--items", type=positive, metavar="N", help="of training and of test data (500)")
     align.add_argument(
-        "--matching", choices=("activations", "rotations", "weights", "none"), default="activations",
-        help="of units; rotations: by orthogonal matrices where units bear them (activations)",
+        "--matching", metavar="NAME,…",
+        help="of units: activations, rotations (orthogonal where units bear it), weights, none (activations)",
     )  # fmt: skip
-    align.add_argument("--other", type=Path, metavar="RUN_DIR", help="merge with this run instead of with copies")
-    align.add_argument("--seed", type=int, default=0, help="of the draws (0)")
-    align.add_argument("--json", type=Path, metavar="FILE", help="write the reports here as well")
+    align.add_argument("--no-repair", action="store_true", help="leave the merged networks as they come")
+    align.add_argument("--path", type=positive, metavar="N", help="points on the line between two networks (0)")
+    align.add_argument("--other", type=Path, metavar="RUN_DIR", help="merge a run with this one instead of with copies")
+    align.add_argument("--seed", type=int, help="of the draws (0)")
+    align.add_argument("--json", type=Path, metavar="FILE", help="write a run's reports here as well")
+    align.add_argument(
+        "--plots", type=Path, metavar="FOLDER", nargs="?", const=Path(), help="draw figures (into DIR, or this folder)"
+    )
     align.set_defaults(command=_align)
 
 
 def _align(options: argparse.Namespace) -> int:
-    import torch
-
-    from geoequiv.alignment import barrier, permutation_spec, symmetry_barrier
-    from geoequiv.groups import group
-
-    task, model = trained(options.run, options.data_dir)
-    data, loader = (pairs(task, split, options.items) for split in ("train", "test"))
-    few = {name: value[:2] for name, value in data[0][0].items()}
-    settings: dict[str, Any] = {
-        "better": task.metric.better, "data": data, "matching": options.matching, "spec": permutation_spec(model, few),
-    }  # fmt: skip
-    metric = metric_of(task)
-    if options.other:
-        _, second = trained(options.other, options.data_dir)
-        found = {options.other.name: barrier(model, second, task.signature, loader, metric, **settings)}
-    else:
-        acting = group(options.group) if options.group else group(task.symmetry).linear_part
-        elements = turns(options.angles, acting.dim) if options.angles else (
-            chosen(acting, options.elements, torch.Generator().manual_seed(options.seed))
-        )
-        found = {
-            describe(each): symmetry_barrier(model, task.signature, each, loader, metric, **settings)
-            for each in elements
-        }
-    print(f"{task.metric.name} ({task.metric.better} is better), relative barriers of the halfway network")
-    print(f"{'':32}" + "".join(f"{name.replace('_', ' '):>18}" for name in COLUMNS))
-    for name, report in found.items():
-        print(f"{name:32}" + "".join(f"{getattr(report, column):>18.4g}" for column in COLUMNS))
-    if options.json:
-        content = {"run": options.run.name, "metric": task.metric.name,
-                   "barriers": {name: report.as_dict() for name, report in found.items()}}  # fmt: skip
-        options.json.write_text(json.dumps(content, indent=1) + "\n")
-    return 0
+    config = settings(options)
+    if (options.directory / "config.yaml").exists():
+        return _one(options, config)
+    return _folder(options, config)
 
 
-def trained(run: Path, data_dir: Path | None) -> "tuple[Task, nn.Module]":
-    """The task of a run, and its model with the weights of its best validation.
+def settings(options: argparse.Namespace) -> "AlignConfig":
+    """The settings that the options say, laid over those of a suite.
 
     Raises:
-        DataError: no finished training in the folder.
+        DataError: options that do not fit; ConfigError: a suite that is wrong or has no such section.
     """
-    import torch
-    import yaml
+    from pydantic import ValidationError
 
-    from geoequiv.bench.runner import build, load_task
-    from geoequiv.bench.spec import RunSpec
-    from geoequiv.training.checkpoint import load_checkpoint
+    from geoequiv.bench.align import AlignConfig
+    from geoequiv.bench.suite import read_suite
 
-    config, checkpoint = run / "config.yaml", run / "checkpoint.ckpt"
-    if not config.exists() or not checkpoint.exists():
-        raise DataError(f"'{run}' is no folder of a trained run: it needs config.yaml and checkpoint.ckpt.")
-    spec = RunSpec.of(run.parent.name, yaml.safe_load(config.read_text()))
-    task = load_task(spec, data_dir)
-    model, _ = build(spec, task)
-    weights = load_checkpoint(checkpoint, torch.device("cpu"))["progress"]["best_weights"]
-    if weights is None:
-        raise DataError(f"The run in '{run}' was stopped before its first validation: train it on first.")
-    model.load_state_dict(weights)
-    return task, model.eval()
-
-
-def pairs(task: "Task", split: str, items: int, batch_size: int = 100) -> list[tuple[dict, dict]]:
-    """Batches of inputs and targets of a split's first items."""
-    part = task.splits[split]
-    count = min(items, len(part))
-    return [
-        tuple({name: value[i : min(i + batch_size, count)] for name, value in side.items()}
-              for side in (part.inputs, part.targets))
-        for i in range(0, count, batch_size)
-    ]  # type: ignore[misc]  # fmt: skip
+    base: dict[str, Any] = {}
+    if options.suite:
+        found = read_suite(options.suite).align
+        if found is None:
+            raise DataError(f"The suite {options.suite} has no align: section; add one, or say it by options.")
+        base = found.model_dump(exclude_unset=True)
+    given = {
+        "group": options.group, "elements": options.elements, "axis": options.axis, "items": options.items,
+        "path": options.path, "seed": options.seed, "repair": False if options.no_repair else None,
+        "angles": numbers(options.angles) if options.angles else None,
+        "method": options.matching.split(",") if options.matching else None,
+    }  # fmt: skip
+    chosen = base | {name: value for name, value in given.items() if value is not None}
+    if options.plots is not None and (options.directory / "config.yaml").exists():
+        chosen.setdefault("path", POINTS)
+    try:
+        return AlignConfig(**chosen)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise DataError(f"{'.'.join(map(str, first['loc'])) or 'options'}: {first['msg']}") from None
 
 
-def metric_of(task: "Task") -> Any:
-    """The task's metric as a mean over a batch."""
-    names = list(task.signature.outputs)
-
-    def mean(outputs: Any, targets: Any) -> float:
-        if len(names) == 1:
-            outputs, targets = {names[0]: outputs}, {names[0]: targets}
-        return float(task.metric.per_item(outputs, targets).double().mean())
-
-    return mean
-
-
-def chosen(acting: "Group", count: int, generator: Any) -> "list[Element]":
-    """All elements of a finite group but the identity, or draws."""
-    if acting.is_finite:
-        elements = acting.elements()
-        return [elements[i] for i in range(1, len(elements))]
-    elements = acting.sample(count, generator=generator)
-    return [elements[i] for i in range(count)]
-
-
-def turns(angles: str, dim: int) -> "list[Element]":
-    """Rotations of the first two coordinates by ``"30,90"`` degrees.
+def numbers(angles: str) -> list[float]:
+    """Degrees of ``"30,90"``.
 
     Raises:
         DataError: something that is no number.
     """
-    import torch
-
-    from geoequiv.groups import Element
-
-    found = []
-    for text in angles.split(","):
-        try:
-            angle = math.radians(float(text))
-        except ValueError:
-            raise DataError(f"Expected angles in degrees, such as --angles 30,90; got '{text}'.") from None
-        matrix = torch.eye(dim, dtype=torch.float64)
-        cos, sin = math.cos(angle), math.sin(angle)
-        matrix[:2, :2] = torch.tensor([[cos, -sin], [sin, cos]], dtype=torch.float64)
-        found.append(Element(matrix))
-    return found
+    try:
+        return [float(text) for text in angles.split(",")]
+    except ValueError:
+        raise DataError(f"Expected angles in degrees, such as --angles 30,90; got '{angles}'.") from None
 
 
-def describe(element: "Element") -> str:
-    """``rotation by 93.1° about (0.36, 0.48, 0.80)``; ``reflection ∘ …`` for an improper element of 3-space."""
-    import torch
+def _one(options: argparse.Namespace, config: "AlignConfig") -> int:
+    from geoequiv.bench.barriers import measure
+    from geoequiv.bench.trained import load_trained
 
-    matrix = element.linear.double()
-    if element.dim != 3:
-        return str(matrix.tolist())
-    sign = float(torch.linalg.det(matrix).sign())
-    turn = matrix * sign
-    angle = math.degrees(math.acos(min(max((float(turn.trace()) - 1) / 2, -1.0), 1.0)))
-    values, vectors = torch.linalg.eigh((turn + turn.mT) / 2)
-    axis = vectors[:, int(values.argmax())]
-    twist = torch.stack([turn[2, 1] - turn[1, 2], turn[0, 2] - turn[2, 0], turn[1, 0] - turn[0, 1]])
-    axis = axis * (-1 if float(axis @ twist) < 0 else 1)
-    name = f"{angle:.1f}° about ({', '.join(f'{part:.2f}' for part in (axis + 0.0).tolist())})"
-    return name if sign > 0 else f"−1 · {name}"
+    first = load_trained(options.directory, options.data_dir)
+    other = load_trained(options.other, options.data_dir, first.task) if options.other else None
+    found = measure(first, config, other, copies=other is None)
+    metric = found["metric"]
+    print(f"{metric['name']} ({metric['better']} is better), relative barriers of the halfway network")
+    print(f"{'':32}" + "".join(f"{name.replace('_', ' '):>18}" for name in COLUMNS))
+    named = {each["element"]: each for each in found["copies"]} if len(config.method) == 1 else {
+        f"{each['element']}, {each['method']}": each for each in found["copies"]
+    }  # fmt: skip
+    named |= {f"{options.other.name}, {each['method']}": each for each in found["trainings"]}
+    for name, report in named.items():
+        print(f"{name:32}" + "".join(f"{report[column]:>18.4g}" for column in COLUMNS))
+    if options.json:
+        content = {"run": options.directory.name, "settings": config.model_dump(mode="json"), **found}
+        options.json.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    if options.plots is not None:
+        _figures(options, {"settings": config.model_dump(mode="json"), **found})
+    return 0
+
+
+def _figures(options: argparse.Namespace, alignment: Mapping[str, Any]) -> None:
+    from geoequiv.report.inside import Subject, run_figures
+    from geoequiv.report.records import AlignmentOfRun, read_run
+    from geoequiv.report.style import save
+
+    subject = Subject.of_run(read_run(options.directory), (AlignmentOfRun.model_validate(alignment),))
+    for name, figure in run_figures(subject).items():
+        print(f"Wrote {save(figure, options.directory / options.plots / f'{name}.svg')}")
+
+
+def _folder(options: argparse.Namespace, config: "AlignConfig") -> int:
+    from geoequiv import report
+    from geoequiv.bench.barriers import align_runs, alignable
+    from geoequiv.bench.suite_run import told
+
+    if options.other or options.json:
+        raise DataError(f"--other and --json go with the folder of one run; '{options.directory}' has no config.yaml.")
+    if not options.directory.is_dir():
+        raise DataError(f"No folder at '{options.directory}': give the folder of a run, or a results folder.")
+    runs = alignable(options.directory)
+    if not runs:
+        raise DataError(f"'{options.directory}' holds no finished run with its checkpoint.ckpt.")
+    failed = 0
+    for number, aligned in enumerate(align_runs(runs, config, options.data_dir), 1):
+        failed += aligned.status == "failed"
+        print(f"[{number}/{len(runs)}] {aligned.run.name}  {told(aligned)}", flush=True)
+    print(f"Wrote {report.write(options.directory, 'html')}")
+    if options.plots is not None:
+        from geoequiv.cli.plot import inside
+
+        for path in inside(options.directory, options.directory / options.plots):
+            print(f"Wrote {path}")
+    return 1 if failed else 0

@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Sequence
 
 from geoequiv import __version__
-from geoequiv.cli import align, check, data, leaderboard, listing, plot, run
+from geoequiv.cli import align, check, data, leaderboard, listing, plot, run, show
 from geoequiv.cli.arguments import RAW
 from geoequiv.errors import GeoequivError
 
@@ -22,12 +22,13 @@ Symmetric, frame-averaged and softly equivariant networks on one leaderboard.
   geoequiv check egnn --signature "pos: point -> pos: point" --group "E(3)"       how symmetric is it really?
   geoequiv align results/quickstart/01ca75b89dbe   is a trained network equivariant inside?
   geoequiv plot results/quickstart                 figures of a run or of a sweep
+  geoequiv show results/quickstart/01ca75b89dbe    predicted against true, in space
   geoequiv list models                             what a suite can name
   geoequiv data make nbody/charged                 simulate a task's data ahead of time
 """
 
 #: in the order of the help text
-COMMANDS = (run, leaderboard, check, align, plot, listing, data)
+COMMANDS = (run, leaderboard, check, align, plot, show, listing, data)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,18 +1,24 @@
 """``geoequiv data``: list, make or verify the data of tasks."""
 
 import argparse
+import sys
 
-from geoequiv.cli.arguments import RAW, Commands, chosen_options, common, data_folder
+from geoequiv.cli.arguments import RAW, Commands, chosen_options, common, data_folder, positive
+from geoequiv.errors import ConfigError, GeoequivError
 
 EXAMPLES = """\
 examples:
   geoequiv data list                                           files, sizes, whether they are sound
   geoequiv data make nbody/charged train=500 variant=isotropic
+  geoequiv data make md17-xtb --molecule ethanol aspirin --frames 100000 --jobs 2
   geoequiv data info md17/forces molecule=aspirin              the card of a task: fields, units, checksum
   geoequiv data verify                                         exit status 1 if a file is damaged
 
 Data is kept in --data-dir, else $GEOEQUIV_DATA, else ~/.cache/geoequiv. A damaged file is rebuilt when it is used.
 """
+
+TWIN = "md17-xtb"
+TWIN_OPTIONS = ("molecule", "frames", "seed", "equilibration", "nve", "jobs")
 
 
 def add(commands: Commands) -> None:
@@ -25,9 +31,20 @@ def add(commands: Commands) -> None:
     action = actions.add_parser("list", parents=[common(), data_folder()], help="list the files of the data cache")
     action.set_defaults(command=_data_list)
     action = actions.add_parser("make", parents=[common(), data_folder()], help="simulate a task's data now")
-    action.add_argument("task", metavar="NAME", help="a task of `geoequiv list tasks`")
+    action.add_argument("task", metavar="NAME", help="a task of `geoequiv list tasks`, or md17-xtb")
     action.add_argument("options", nargs="*", metavar="OPTION=VALUE", help="options of the task, such as train=500")
-    action.set_defaults(command=_data_make)
+    twin = action.add_argument_group("md17-xtb: molecular dynamics with GFN2-xTB; run it again to go on after a stop")
+    twin.add_argument(
+        "--molecule", nargs="+", metavar="NAME", help="of MD17's eight; one or several (default: aspirin)"
+    )
+    twin.add_argument("--frames", type=positive, help="frames of 0.5 fs to record (default: 100000)")
+    twin.add_argument("--seed", type=int, help="of momenta and thermostat (default: 0)")
+    twin.add_argument("--equilibration", type=int, metavar="STEPS", help="before the first frame (default: 10000)")
+    twin.add_argument(
+        "--nve", type=int, metavar="STEPS", help="without thermostat at the end, for the drift (default: 2000)"
+    )
+    twin.add_argument("--jobs", type=positive, help="molecules at a time, a process each (default: 1)")
+    action.set_defaults(command=_data_make, after_interrupt=_go_on)
     action = actions.add_parser("info", parents=[common(), data_folder()], help="print the card of a task")
     action.add_argument("task", metavar="NAME", help="a task of `geoequiv list tasks`")
     action.add_argument("options", nargs="*", metavar="OPTION=VALUE", help="options of the task, such as train=500")
@@ -41,10 +58,13 @@ def add(commands: Commands) -> None:
 
 def _data_list(options: argparse.Namespace) -> int:
     from geoequiv.tasks import data_directory, list_cached
+    from geoequiv.tasks.xtb_trajectory import twin_files
 
     print(f"Data cache: {data_directory(options.data_dir)}")
     for entry in list_cached(options.data_dir):
         print(f"{entry.task:<20} {entry.bytes / 1e6:8.1f} MB  {entry.path.name}  {entry.status}")
+    for path, status in twin_files(options.data_dir):
+        print(f"{TWIN:<20} {path.stat().st_size / 1e6:8.1f} MB  {path.name}  {status}")
     return 0
 
 
@@ -53,16 +73,22 @@ def _data_info(options: argparse.Namespace) -> int:
     from geoequiv.tasks.card import card
 
     task = catalog.task(options.task, data_dir=options.data_dir, **chosen_options(options.options))
-    lines = card(task)
-    width = max(len(name) for name, _ in lines)
-    for name, text in lines:
-        print(f"{name:<{width}}  {text}")
+    _print_lines(card(task))
     return 0
+
+
+def _go_on(options: argparse.Namespace) -> str:
+    return " Run the same command again: it goes on where it was." if options.task == TWIN else ""
 
 
 def _data_make(options: argparse.Namespace) -> int:
     from geoequiv import catalog
 
+    if options.task == TWIN:
+        return _make_twin(options)
+    given = [f"--{name}" for name in TWIN_OPTIONS if getattr(options, name) is not None]
+    if given:
+        raise ConfigError(f"{', '.join(given)} belong to {TWIN}; options of a task are written train=500.")
     task = catalog.task(options.task, data_dir=options.data_dir, **chosen_options(options.options))
     if task.symmetry_error:
         task.symmetry_error()
@@ -71,16 +97,49 @@ def _data_make(options: argparse.Namespace) -> int:
     return 0
 
 
+def _make_twin(options: argparse.Namespace) -> int:
+    from geoequiv.tasks.xtb_processes import simulate_all
+    from geoequiv.tasks.xtb_report import lines_of
+    from geoequiv.tasks.xtb_simulation import Plan, twin_path
+
+    if options.options:
+        raise ConfigError(f"{TWIN} takes --molecule, --frames, --seed, …; got '{options.options[0]}'.")
+    chosen = {
+        name: value for name in ("seed", "equilibration", "nve") if (value := getattr(options, name)) is not None
+    }  # fmt: skip
+    plans = [Plan(name, options.frames or 100_000, **chosen) for name in dict.fromkeys(options.molecule or ["aspirin"])]
+    failed = 0
+    for plan, report in simulate_all(plans, options.data_dir, jobs=options.jobs or 1):
+        if isinstance(report, GeoequivError):
+            failed += 1
+            print(f"geoequiv: error: {plan.molecule}: {report}", file=sys.stderr)
+            continue
+        print(twin_path(plan.molecule, options.data_dir))
+        _print_lines(lines_of(report))
+    return 2 if failed else 0
+
+
+def _print_lines(lines: list[tuple[str, str]]) -> None:
+    width = max(len(name) for name, _ in lines)
+    for name, text in lines:
+        print(f"{name:<{width}}  {text}")
+
+
 def _data_verify(options: argparse.Namespace) -> int:
     from geoequiv import catalog
     from geoequiv.tasks import data_directory, list_cached
+    from geoequiv.tasks.xtb_trajectory import twin_files
 
-    if options.task:
+    if options.task and options.task != TWIN:
         catalog.load("task", options.task)
-    entries = [entry for entry in list_cached(options.data_dir) if options.task in (None, entry.task)]
+    entries = [
+        (entry.path, entry.status) for entry in list_cached(options.data_dir) if options.task in (None, entry.task)
+    ]
+    if options.task is None or options.task.partition("/")[0] == TWIN:
+        entries += twin_files(options.data_dir)
     if not entries:
         print(f"No data{f' of {options.task}' if options.task else ''} in {data_directory(options.data_dir)}.")
         return 1 if options.task else 0
-    for entry in entries:
-        print(f"{entry.path}: {entry.status}")
-    return 0 if all(entry.status == "ok" for entry in entries) else 1
+    for path, status in entries:
+        print(f"{path}: {status}")
+    return 0 if all(status == "ok" for _, status in entries) else 1

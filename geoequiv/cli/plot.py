@@ -11,6 +11,7 @@ Draw figures; which ones follows from what the folder is.
 
   a run (it holds a log.csv)     losses, E′, α and β over training        training.svg
   a results folder of runs       E′ and test metric over β, per task      trade-off.svg
+  either, with barriers          what `geoequiv align` found inside       barrier-*.svg, correlation.svg, cycles.svg
 """
 EXAMPLES = """\
 examples:
@@ -43,6 +44,7 @@ def _plot(options: argparse.Namespace) -> int:
 
 
 def _training(run: Path, output: Path | None) -> list[Path]:
+    from geoequiv.report.inside import Subject, run_figures
     from geoequiv.report.records import read_run
     from geoequiv.report.style import save
     from geoequiv.report.training_curves import Bound, read_log, training_curves
@@ -50,7 +52,11 @@ def _training(run: Path, output: Path | None) -> list[Path]:
     record = read_run(run)
     title = f"{record.model}, {record.symmetry}, seed {record.seed}" if record else run.name
     bound = Bound.of(record.config) if record else None
-    return [save(training_curves(read_log(run), title, bound), output or run / "training.svg")]
+    written = [save(training_curves(read_log(run), title, bound), output or run / "training.svg")]
+    if record and record.alignment and not output:
+        figures = run_figures(Subject.of_run(record, (record.alignment,)))
+        written += [save(figure, run / f"{name}.svg") for name, figure in figures.items()]
+    return written
 
 
 def _trade_off(directory: Path, output: Path | None) -> list[Path]:
@@ -59,7 +65,29 @@ def _trade_off(directory: Path, output: Path | None) -> list[Path]:
     from geoequiv.report.trade_off import sweeps_of, trade_off
 
     boards = leaderboard(directory)
-    swept = [board for board in boards if sweeps_of(board)] or boards[:1]  # one without a sweep: its error says why
+    drawn = [] if output else inside(directory, directory)
+    swept = [board for board in boards if sweeps_of(board)]
+    if not swept and not drawn:
+        swept = boards[:1]  # one without a sweep: its error says why
     path = output or directory / "trade-off.svg"
-    names = [path] if len(swept) == 1 else [path.with_stem(f"{path.stem}-{i}") for i in range(1, len(swept) + 1)]
-    return [save(trade_off(board), name) for board, name in zip(swept, names, strict=True)]
+    return [save(trade_off(board), name) for board, name in zip(swept, numbered(path, len(swept)), strict=True)] + drawn
+
+
+def numbered(path: Path, count: int) -> list[Path]:
+    """One path for each of several figures: the path itself, where there is one."""
+    return [path] if count == 1 else [path.with_stem(f"{path.stem}-{i}") for i in range(1, count + 1)]
+
+
+def inside(directory: Path, output: Path) -> list[Path]:
+    """Draw what the records of a results folder say of barriers, board by board, into another folder."""
+    from geoequiv.report import leaderboard
+    from geoequiv.report.inside import board_figures
+    from geoequiv.report.style import save
+
+    found = [figures for board in leaderboard(directory) if (figures := board_figures(board))]
+    written = []
+    for figures, suffix in zip(
+        found, [""] if len(found) == 1 else [f"-{i}" for i in range(1, len(found) + 1)], strict=True
+    ):
+        written += [save(figure, output / f"{name}{suffix}.svg") for name, figure in figures.items()]
+    return written

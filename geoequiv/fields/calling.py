@@ -14,10 +14,14 @@ from geoequiv.fields.signature import Signature
 LAYOUT_NAMES = ("batch", "mask", "edge_index")
 
 
-def parameters_of(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+def signature_of(function: Callable[..., Any]) -> inspect.Signature:
+    """Python's signature of a callable; of ``forward`` for a module."""
+    return inspect.signature(function.forward if isinstance(function, nn.Module) else function)
+
+
+def parameters_of(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
     """Parameters of a callable; of ``forward`` for a module."""
-    target = function.forward if isinstance(function, nn.Module) else function
-    return dict(inspect.signature(target).parameters)
+    return signature_of(function).parameters
 
 
 def positional_names(parameters: Mapping[str, inspect.Parameter], names: list[str]) -> dict[str, str]:
@@ -37,14 +41,14 @@ class Call:
         function: what is called.
         fields: field name → value, in the order of the call; a PyG object stands for all of its attributes.
         places: field name → the parameter that holds it, and the key or position in it for ``**`` and ``*``.
-        bound: the arguments as they came, by parameter.
+        bound: the arguments as they came.
         graph: the name of the parameter that holds a PyG object, if one does.
     """
 
     function: Callable[..., Any]
     fields: Any
     places: Mapping[str, tuple[str, str | int | None]]
-    bound: Mapping[str, Any]
+    bound: inspect.BoundArguments
     graph: str | None = None
 
     @classmethod
@@ -58,18 +62,19 @@ class Call:
         Raises:
             SignatureError: if some of the inputs cannot be found among the parameters.
         """
-        parameters = parameters_of(function)
+        written = signature_of(function)
+        parameters = written.parameters
         names = list(signature.inputs)
         field_of = positional_names(parameters, names)
         parameter_of = {field: parameter for parameter, field in field_of.items()}
         kwargs = {parameter_of.get(key, key): value for key, value in kwargs.items()}
         try:
-            bound = inspect.Signature(list(parameters.values())).bind(*args, **kwargs).arguments
+            bound = written.bind(*args, **kwargs)
         except TypeError as error:
             raise SignatureError(f"{describe(function)} cannot be called this way: {error}.") from None
         fields: dict[str, Any] = {}
         places: dict[str, tuple[str, str | int | None]] = {}
-        for parameter, value in bound.items():
+        for parameter, value in bound.arguments.items():
             kind = parameters[parameter].kind
             if is_graph(value):
                 return cls(function, value, {}, bound, graph=parameter)
@@ -95,7 +100,7 @@ class Call:
 
     def __call__(self, fields: Any) -> Any:
         """Call the model with other values for the fields."""
-        arguments = dict(self.bound)
+        arguments = dict(self.bound.arguments)
         if self.graph is not None:
             arguments[self.graph] = fields
         else:
@@ -109,8 +114,7 @@ class Call:
                 else:
                     entries = arguments[parameter]
                     arguments[parameter] = (*entries[:key], fields[name], *entries[key + 1 :])
-        signature = inspect.Signature(list(parameters_of(self.function).values()))
-        ready = inspect.BoundArguments(signature, arguments)
+        ready = inspect.BoundArguments(self.bound.signature, arguments)
         return self.function(*ready.args, **ready.kwargs)
 
 

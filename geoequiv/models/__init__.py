@@ -11,6 +11,7 @@ from geoequiv.models.neighbours import radius_graph
 from geoequiv.models.nequip import NequIP
 from geoequiv.models.painn import PaiNN
 from geoequiv.models.pgcnn import PGCNN
+from geoequiv.models.ponita import PONITA
 from geoequiv.models.radial_field import RadialField
 from geoequiv.models.resnet import ResNet
 from geoequiv.models.se3_transformer import SE3Transformer
@@ -25,6 +26,7 @@ __all__ = [
     "GNN",
     "MLP",
     "PGCNN",
+    "PONITA",
     "SEGNN",
     "TFN",
     "VGG11",

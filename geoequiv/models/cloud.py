@@ -144,7 +144,11 @@ class Ports:
                 if batch is not None:
                     raise BatchError(f"Field '{name}' is a matrix over nodes: give a dense batch, not a ragged one.")
                 field.trailing(values, 3, name)
-                relations.append(values if size > 1 else values.unsqueeze(-1))
+                values = values if size > 1 else values.unsqueeze(-1)
+                if mask is not None:
+                    real = mask.unsqueeze(-1) & mask.unsqueeze(-2)
+                    values = values.masked_fill(~real.unsqueeze(-1), 0.0)
+                relations.append(values)
                 continue
             if field.is_scalar and values.shape[-1:] != (size,):
                 got = list(values.shape)
@@ -282,7 +286,7 @@ def smooth_norm(vectors: Tensor, tiny: float = 1e-12) -> Tensor:
 def squared_distances(points: Tensor, pairs: Pairs) -> Tensor:
     """‖x_i − x_j‖² per pair and point channel: ``[..., N, P, 3]`` → ``[..., N, N−1, P]`` (or ``[E, P]``)."""
     flat = points.flatten(-2)
-    return (pairs.receiver(flat) - pairs.sender(flat)).unflatten(-1, points.shape[-2:]).square().sum(-1)
+    return pairs.difference(flat).unflatten(-1, points.shape[-2:]).square().sum(-1)
 
 
 def pair_invariants(cloud: Cloud, pairs: Pairs) -> Tensor:

@@ -34,6 +34,7 @@ class DeepSets(nn.Module):
     """
 
     claims = None
+    compiles = "one graph"
 
     def __init__(self, signature: Signature | str, width: int = 64, depth: int = 4, *, pool: str = "mean") -> None:
         super().__init__()

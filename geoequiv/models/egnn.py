@@ -6,8 +6,8 @@ from torch.nn import functional as F
 
 from geoequiv.fields import Signature
 from geoequiv.models.cloud import GEOMETRIC, Ports, pair_invariants, smooth_norm
-from geoequiv.models.pairs import PairLinear, Pairs
-from geoequiv.models.perceptron import gain, perceptron
+from geoequiv.models.pairs import PairLinear, Pairs, several
+from geoequiv.models.perceptron import gain, perceptron, silu
 
 TINY = 1e-12  # squared; keeps the root differentiable for coincident nodes
 
@@ -49,6 +49,7 @@ class EGNN(nn.Module):
     """
 
     claims = "E(3)"
+    compiles = "one graph"
 
     def __init__(
         self,
@@ -97,9 +98,11 @@ class EGNN(nn.Module):
         if not invariants.shape[-1]:
             invariants = torch.ones_like(start[..., :1])
         nodes, position = self.embed(invariants), start
+        entered = (invariants, self.embed)
         edges = pair_invariants(cloud, pairs)
         for layer in self.layers:
-            nodes, position = layer(pairs, nodes, position, directions, edges)
+            nodes, position = layer(pairs, nodes, position, directions, edges, entered)
+            entered = None
         scalars = cloud.scalars[..., :0] if self.scalars is None else self.scalars(nodes)
         basis = torch.cat([(position - start).unsqueeze(-2), directions], dim=-2)  # [..., N, 1 + directions, 3]
         heads = basis[..., :0, :]
@@ -148,28 +151,49 @@ class EquivariantLayer(nn.Module):
         self.node = perceptron(2 * width, width, width) if updates_nodes else None
 
     def forward(
-        self, pairs: Pairs, nodes: Tensor, position: Tensor, directions: Tensor, edges: Tensor
+        self,
+        pairs: Pairs,
+        nodes: Tensor,
+        position: Tensor,
+        directions: Tensor,
+        edges: Tensor,
+        entered: tuple[Tensor, nn.Linear] | None,
     ) -> tuple[Tensor, Tensor]:
-        """Nodes ``[..., N, width]``, positions ``[..., N, 3]``, edges ``[..., N, N−1, edges]`` → nodes, positions."""
-        difference = pairs.receiver(position) - pairs.sender(position)
+        """Nodes ``[..., N, width]``, positions ``[..., N, 3]``, edges ``[..., N, N−1, edges]`` → nodes, positions.
+
+        In the first layer nodes are still a linear map of few invariants (``entered``): what reads them is taken
+        of these, :math:`W (E s + b) = (W E) s + W b`.
+        """
+        received, sent, *further = several(nodes, self.readers(), after=entered)
+        difference = pairs.difference(position)
         distance = difference.square().sum(-1, keepdim=True)
-        message = silu(self.first(pairs, nodes, torch.cat([distance, edges], dim=-1)))
+        message = silu(self.first.join(pairs, received, sent, torch.cat([distance, edges], dim=-1)))
         message = silu(self.second(message))
         if self.gate is not None:
             message = message * self.gate(message).sigmoid()
-        factor = self.step(message).tanh() if self.tanh else self.step(message)
+        factor = self.step[2](silu(self.step[0](message)))
+        if self.tanh:
+            factor = factor.tanh()
         if self.normalize:
             factor = factor / (1 + (distance + TINY).sqrt())
         step = pairs.mean(difference * factor)
         longest = self.max_step**2
         moved = position + step * (longest / step.square().sum(-1, keepdim=True).clamp(min=longest)).sqrt()
         if self.speed is not None:
-            moved = moved + (self.speed(nodes).unsqueeze(-2) @ directions).squeeze(-2)
+            speeds = self.speed[2](F.silu(further.pop(0)))
+            moved = moved + (speeds.unsqueeze(-1) * directions).sum(-2)
         if self.node is not None:
-            nodes = nodes + self.node(torch.cat([nodes, pairs.sum(message)], dim=-1))
+            (own,) = further
+            heard = self.node[0].weight[:, own.shape[-1] :]
+            nodes = nodes + self.node[2](silu(F.linear(pairs.sum(message), heard) + own))
         return nodes, moved
 
-
-def silu(fresh: Tensor) -> Tensor:
-    """SiLU of a tensor that nobody else reads: in place where no gradient needs it."""
-    return F.silu(fresh, inplace=not fresh.requires_grad)
+    def readers(self) -> list[tuple[Tensor, Tensor | None]]:
+        """First maps of all that read node features, which are taken in one product: weights and biases."""
+        maps: list[tuple[Tensor, Tensor | None]] = [*self.first.of_nodes]
+        if self.speed is not None:
+            maps.append((self.speed[0].weight, self.speed[0].bias))
+        if self.node is not None:
+            own = self.node[0].weight[:, : self.node[0].out_features]
+            maps.append((own, self.node[0].bias))
+        return maps

@@ -30,7 +30,8 @@ class GATr(nn.Module):
     the translation :math:`e_0 v` (published) and as the plane through x that it is normal to,
     :math:`v + (v \cdot x)\, e_0`; further points of a node as trivectors; scalars beside. A displacement or vector
     comes out of a plane's normal, a line's direction, and a trivector seen from the node, :math:`p - w x`, all of which
-    translations leave alone (published: the point p / w).
+    translations leave alone (published: the point p / w). An ``adjacency`` adds a linear function of what it says to
+    the logits of attention, one per head and the same in all blocks.
 
     Args:
         signature: of points, vectors and scalars.
@@ -47,13 +48,13 @@ class GATr(nn.Module):
     ones do not lose digits. The published network commutes with Pin(3,0,1), where a mirrored point is minus a point: on
     points with weight +1 it is equivariant to SE(3) only (its join is mended by a reference, its linear maps are not).
     Here half of the multivectors change sign under improper elements and products keep account of it (even × odd is
-    odd; a join is odd once more), which makes reflections exact as well. ``torch.compile`` breaks its graph at the
-    products, whose derivatives are written out.
+    odd; a join is odd once more), which makes reflections exact as well.
     Reference: Brehmer, de Haan, Behrends & Cohen 2023, sections 3 and 4; n-body there: 10 blocks, 128 scalars, 16
     multivectors, 8 heads with shared keys and values (here each head has its own).
     """
 
     claims = "E(3)"
+    compiles = "one graph; ragged batches in parts (their padding has a size that depends on the batch)"
 
     def __init__(
         self, signature: Signature | str, width: int = 64, depth: int = 4, *, heads: int = 4, multivectors: int = 0
@@ -70,6 +71,7 @@ class GATr(nn.Module):
         channels = multivectors // 2  # of each parity
         self.inputs = max(ports.points, ports.vectors, 1)
         self.embed = EquivariantLinear(self.inputs, channels, max(ports.scalars, 1), width)
+        self.relations = nn.Linear(ports.relations, heads, bias=False) if ports.relations else None
         self.blocks = nn.ModuleList(Block(channels, width, heads) for _ in range(depth))
         self.moves = ports.out_points + ports.out_vectors
         self.head = EquivariantLinear(channels, self.moves, width, 0, scale=0.1) if self.moves else None
@@ -84,10 +86,15 @@ class GATr(nn.Module):
         if padding is not None:
             lead, mask = (padding.clouds, padding.longest), padding.mask
         visible = None
-        if mask is not None:
-            visible = (mask | ~mask.any(-1, keepdim=True)).reshape(
-                -1, 1, 1, lead[-1]
-            )  # an empty cloud sees its padding
+        if mask is not None:  # an empty cloud sees its padding
+            visible = (mask | ~mask.any(-1, keepdim=True)).reshape(-1, 1, 1, lead[-1])
+        if self.relations is not None:
+            bias = (
+                self.relations(cloud.relations)
+                .movedim(-1, -3)
+                .reshape(-1, self.relations.out_features, *[lead[-1]] * 2)
+            )
+            visible = bias if visible is None else bias.masked_fill(~visible, float("-inf"))
         multivectors, scalars = self.embed(multivectors, scalars)
         twice = cloud.flat.requires_grad
         for block in self.blocks:
@@ -168,7 +175,8 @@ class Block(nn.Module):
             multivectors: of all nodes of all clouds.
             scalars: of the same.
             nodes: N, of a cloud with its padding.
-            visible: ``[clouds, 1, 1, N]``, True where a node is real, or None.
+            visible: ``[clouds, 1, 1, N]``, True where a node is real; what is added to the logits, ``[clouds, heads,
+                N, N]``; or None.
             padding: where the nodes of a ragged batch go, or None if they stand in clouds of N.
             twice: take the attention kernel that has a second derivative.
         """

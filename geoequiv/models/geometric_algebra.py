@@ -104,6 +104,10 @@ class Table:
         ones[torch.tensor(places), torch.arange(len(places))] = 1.0
         return cls(torch.tensor(left).T.flatten(), torch.tensor(right).T.flatten(), ones)
 
+    def to(self, device: torch.device) -> "Table":
+        """The same on another device."""
+        return Table(self.left.to(device), self.right.to(device), self.places.to(device))
+
     def __call__(self, left: Tensor, right: Tensor) -> Tensor:
         """``[16, ...]`` and ``[16, ...]``, which broadcast → ``[16, ...]``."""
         signed = torch.cat([right, -right, torch.zeros_like(right[:1])])
@@ -127,8 +131,7 @@ def terms(name: str) -> tuple[Terms, Terms, Terms]:
 def table(name: str, which: int, device: torch.device) -> Table:
     """One of the `terms` as a table."""
     with torch.inference_mode(False):
-        made = Table.of(list(terms(name)[which]))
-        return Table(made.left.to(device), made.right.to(device), made.places.to(device))
+        return Table.of(list(terms(name)[which])).to(device)
 
 
 def term_by_term(left: Tensor, right: Tensor, some: Terms, into: Tensor) -> None:
@@ -184,7 +187,10 @@ class Bilinear(torch.autograd.Function):
         return moves[0] if len(moves) == 1 else moves[0] + moves[1]
 
 
-@torch.compiler.disable  # Dynamo refuses functions with a forward derivative of their own: a break in the graph
+#: what a compiled graph takes: its compiler fuses the gathers and derives the transposes
+PLAIN = {name: Table.of(list(terms(name)[0])) for name in ("geometric", "join")}
+
+
 def bilinear(left: Tensor, right: Tensor, names: tuple[str, ...], which: int = 0) -> Tensor:
     """Products of multivectors, or their transposes.
 
@@ -194,5 +200,8 @@ def bilinear(left: Tensor, right: Tensor, names: tuple[str, ...], which: int = 0
         names: of each bank, "geometric" or "join".
         which: 0 the product, 1 its transpose towards the left factor, 2 towards the right one.
     """
+    if torch.compiler.is_compiling() and which == 0:  # Dynamo refuses functions with a forward derivative of their own
+        banks = zip(names, left.unbind(1), right.unbind(1), strict=True)
+        return torch.stack([PLAIN[name].to(left.device)(a, b) for name, a, b in banks], dim=1)
     result: Tensor = Bilinear.apply(left, right, names, which)
     return result

@@ -2,12 +2,11 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from geoequiv.fields import Signature
 from geoequiv.models.cloud import Ports, pair_invariants
 from geoequiv.models.pairs import PairLinear, Pairs
-from geoequiv.models.perceptron import perceptron
+from geoequiv.models.perceptron import perceptron, silu
 
 
 class GNN(nn.Module):
@@ -35,6 +34,7 @@ class GNN(nn.Module):
     """
 
     claims = None
+    compiles = "one graph"
 
     def __init__(self, signature: Signature | str, width: int = 64, depth: int = 4, *, relative: bool = True) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class GNN(nn.Module):
         edges = pair_invariants(cloud, pairs)
         if self.relative:
             places = torch.cat([cloud.points, cloud.vectors], dim=-2).flatten(-2)
-            edges = torch.cat([edges, pairs.receiver(places) - pairs.sender(places)], dim=-1)
+            edges = torch.cat([edges, pairs.difference(places)], dim=-1)
         nodes = self.embed(cloud.flat)
         for layer in self.layers:
             nodes = layer(pairs, nodes, edges)
@@ -75,5 +75,5 @@ class MessageLayer(nn.Module):
 
     def forward(self, pairs: Pairs, nodes: Tensor, edges: Tensor) -> Tensor:
         """Nodes ``[..., N, width]``, edges ``[..., N, N−1, edges]`` → nodes."""
-        message = F.silu(self.second(F.silu(self.first(pairs, nodes, edges))))
+        message = silu(self.second(silu(self.first(pairs, nodes, edges))))
         return nodes + self.node(torch.cat([nodes, pairs.sum(message)], dim=-1))

@@ -28,6 +28,7 @@ class Linear(nn.Module):
     """
 
     claims = "E(3)"
+    compiles = "one graph"
 
     def __init__(self, signature: Signature | str, width: int = 64, depth: int = 4) -> None:
         super().__init__()

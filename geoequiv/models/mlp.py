@@ -30,6 +30,7 @@ class MLP(nn.Module):
     """
 
     claims = None
+    compiles = "one graph"
 
     def __init__(
         self, signature: Signature | str, width: int = 64, depth: int = 4, *, nodes: int | None = None

@@ -78,6 +78,7 @@ class NequIP(nn.Module):
     """
 
     claims = "E(3)"
+    compiles = "one graph; forces, a gradient inside, not compiled"
 
     def __init__(
         self,
@@ -129,6 +130,10 @@ class NequIP(nn.Module):
             cloud = self.ports.read(fields)
             none = cloud.points[..., :0, :]
             return self.ports.write(cloud, points=none, vectors=none, scalars=self.energies(cloud))
+        return self._with_forces(fields)
+
+    @torch.compiler.disable  # Dynamo does not trace a gradient inside a model
+    def _with_forces(self, fields: dict[str, Tensor]) -> Tensor | dict[str, Tensor]:
         training, name = torch.is_grad_enabled(), self.ports.signature.inputs.of_kind("point")[0]
         with torch.inference_mode(False), torch.enable_grad():
             fields = {each: values.clone() if values.is_inference() else values for each, values in fields.items()}
@@ -151,7 +156,7 @@ class NequIP(nn.Module):
             atoms = (atoms == atoms.new_tensor(self.species)).to(atoms.dtype)
         if not atoms.shape[-1]:
             atoms = torch.ones_like(position[..., :1])
-        difference = pairs.receiver(position) - pairs.sender(position)
+        difference = pairs.difference(position)
         distance = smooth_norm(difference, TINY).unsqueeze(-1)
         counts = shares(pairs, difference, mean=False) * self.normalise * envelope(distance, self.cutoff)
         angular = self.harmonics(smooth_direction(difference, TINY)) * counts

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from geoequiv.fields import Signature
 from geoequiv.models.cloud import GEOMETRIC, Ports, smooth_norm
-from geoequiv.models.pairs import Pairs
+from geoequiv.models.pairs import AllPairs, Pairs
 from geoequiv.models.perceptron import perceptron
 from geoequiv.models.radial import RadialBasis
 
@@ -22,7 +22,8 @@ class PaiNN(nn.Module):
 
     Scalars start from a node's scalars and the norms of its vectors (further points seen from the first), vectors from
     linear combinations of these vectors. An output vector is a combination of the vector features, each scaled by a
-    function of the scalar ones; an output point is displaced by one.
+    function of the scalar ones; an output point is displaced by one. What an ``adjacency`` says of a pair stands beside
+    the radial functions that filters are made of.
 
     Args:
         signature: of points, vectors and scalars, with at least one input point.
@@ -41,6 +42,7 @@ class PaiNN(nn.Module):
     """
 
     claims = "E(3)"
+    compiles = "one graph"
 
     def __init__(
         self, signature: Signature | str, width: int = 64, depth: int = 3, *, cutoff: float = 0.0, basis: int = 20
@@ -52,7 +54,7 @@ class PaiNN(nn.Module):
         self.lift = nn.Linear(directions, width, bias=False) if directions else None
         self.radial = RadialBasis(basis, cutoff)
         moves = ports.out_points + ports.out_vectors
-        self.messages = nn.ModuleList(Message(width, basis) for _ in range(depth))
+        self.messages = nn.ModuleList(Message(width, basis + ports.relations) for _ in range(depth))
         self.updates = nn.ModuleList(Update(width, moves > 0 or layer + 1 < depth) for layer in range(depth))
         self.scalars = perceptron(width, width, ports.out_scalars) if ports.out_scalars else None
         self.gates = perceptron(width, width, moves) if moves else None
@@ -73,9 +75,11 @@ class PaiNN(nn.Module):
             vectors = self.lift(directions.mT)  # [..., N, 3, width]
         else:
             vectors = scalars.new_zeros(*scalars.shape[:-1], 3, scalars.shape[-1])
-        difference = pairs.receiver(start) - pairs.sender(start)
+        difference = pairs.difference(start)
         distance = smooth_norm(difference).unsqueeze(-1)
         unit, radial = difference / distance, self.radial(distance)
+        if isinstance(pairs, AllPairs) and self.ports.relations:
+            radial = torch.cat([radial, pairs.between(cloud.relations) * radial[..., -1:]], dim=-1)
         for message, update in zip(self.messages, self.updates, strict=True):
             scalars, vectors = update(*message(pairs, scalars, vectors, unit, radial))
         moves = start.unsqueeze(-2)[..., :0, :]
@@ -91,13 +95,13 @@ class Message(nn.Module):
 
     Args:
         width: scalar and vector features.
-        basis: radial functions.
+        basis: what filters are made of, without the envelope.
     """
 
     def __init__(self, width: int, basis: int) -> None:
         super().__init__()
         self.content = perceptron(width, width, 3 * width)
-        self.filter = nn.Linear(basis + 1, 3 * width, bias=False)  # the last of the basis is the envelope: a bias
+        self.filter = nn.Linear(basis + 1, 3 * width, bias=False)  # the envelope is a bias
 
     def forward(
         self, pairs: Pairs, scalars: Tensor, vectors: Tensor, unit: Tensor, radial: Tensor

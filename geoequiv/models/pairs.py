@@ -1,8 +1,9 @@
 """The ordered pairs (i, j), i ≠ j, over which messages pass: dense for clouds of one size, a list for ragged ones.
 
-Both forms offer the same four verbs, so that an architecture is written once.
+Both forms offer the same five verbs, so that an architecture is written once.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -18,19 +19,21 @@ class AllPairs:
     Args:
         nodes: N.
         index: ``[N·(N−1)]``, the sender of each pair, receivers in order.
+        own: ``[N·(N−1)]``, the receiver of each.
         mask: ``[..., N]`` bool, True where a node is real, or None.
     """
 
     nodes: int
     index: Tensor
+    own: Tensor
     mask: Tensor | None = None
 
     @classmethod
     def of(cls, nodes: int, mask: Tensor | None, device: torch.device) -> "AllPairs":
         """The pairs of clouds of ``nodes`` nodes."""
         if torch.compiler.is_compiling():  # a compiled graph holds the index by itself, and warns of caches
-            return cls(nodes, senders_of.__wrapped__(nodes, device), mask)
-        return cls(nodes, senders_of(nodes, device), mask)
+            return cls(nodes, *ends_of.__wrapped__(nodes, device), mask)
+        return cls(nodes, *ends_of(nodes, device), mask)
 
     def receiver(self, values: Tensor) -> Tensor:
         """Values of i for each pair: ``[..., N, F]`` → ``[..., N, 1, F]``, which broadcasts over j."""
@@ -42,14 +45,19 @@ class AllPairs:
 
     def between(self, values: Tensor) -> Tensor:
         """Values of the pairs themselves: ``[..., N, N, F]`` → ``[..., N, N−1, F]``."""
-        places = torch.arange(self.nodes, device=self.index.device).repeat_interleave(self.nodes - 1) * self.nodes
-        return values.flatten(-3, -2).index_select(-2, places + self.index).unflatten(-2, (self.nodes, self.nodes - 1))
+        places = self.own * self.nodes + self.index
+        return values.flatten(-3, -2).index_select(-2, places).unflatten(-2, (self.nodes, self.nodes - 1))
 
     def sum(self, values: Tensor) -> Tensor:
         """Sum over j: ``[..., N, N−1, F]`` → ``[..., N, F]``; padding nodes send nothing."""
         if self.mask is not None:
             values = values * self.sender(self.mask.unsqueeze(-1).to(values.dtype))
         return values.sum(-2)
+
+    def difference(self, values: Tensor) -> Tensor:
+        """Values of i less those of j: ``[..., N, F]`` → ``[..., N, N−1, F]``."""
+        ends = values.index_select(-2, self.own), values.index_select(-2, self.index)  # few columns broadcast slowly
+        return (ends[0] - ends[1]).unflatten(-2, (self.nodes, self.nodes - 1))
 
     def mean(self, values: Tensor) -> Tensor:
         """Mean over j, 0 for a node without neighbours: ``[..., N, N−1, F]`` → ``[..., N, F]``."""
@@ -81,6 +89,10 @@ class EdgeList:
         """Values of j for each edge: ``[n, F]`` → ``[E, F]``."""
         return values.index_select(0, self.senders)
 
+    def difference(self, values: Tensor) -> Tensor:
+        """Values of i less those of j: ``[n, F]`` → ``[E, F]``."""
+        return self.receiver(values) - self.sender(values)
+
     def sum(self, values: Tensor) -> Tensor:
         """Sum over the edges of each receiver: ``[E, F]`` → ``[n, F]``."""
         return values.new_zeros(self.nodes, *values.shape[1:]).index_add(0, self.receivers, values)
@@ -95,11 +107,12 @@ Pairs = AllPairs | EdgeList
 
 
 @lru_cache(maxsize=64)
-def senders_of(nodes: int, device: torch.device) -> Tensor:
-    """For receivers 0 … N−1 in turn, every other node: ``[N·(N−1)]``."""
+def ends_of(nodes: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """For receivers 0 … N−1 in turn, every other node: senders and receivers, ``[N·(N−1)]`` each."""
     with torch.inference_mode(False):  # the cached index must stay usable where gradients are taken
         every = torch.arange(nodes, device=device).expand(nodes, nodes)
-        return every[~torch.eye(nodes, dtype=torch.bool, device=device)]
+        others = ~torch.eye(nodes, dtype=torch.bool, device=device)
+        return every[others], every.T[others]
 
 
 def within_clouds(batch: Tensor) -> EdgeList:
@@ -138,7 +151,45 @@ class PairLinear(nn.Linear):
 
     def forward(self, pairs: Pairs, nodes: Tensor, edges: Tensor) -> Tensor:  # type: ignore[override]
         """``[..., N, nodes]`` and ``[..., N, N−1, edges]`` (or ``[n, ·]``, ``[E, ·]``) → ``out`` per pair."""
-        receiver, sender, edge = self.weight.split(self.split, dim=1)
-        both = pairs.sender(F.linear(nodes, sender)) + pairs.receiver(F.linear(nodes, receiver, self.bias))
+        (receiver, bias), (sender, _) = self.of_nodes
+        return self.join(pairs, F.linear(nodes, receiver, bias), F.linear(nodes, sender), edges)
+
+    @property
+    def of_nodes(self) -> tuple[tuple[Tensor, Tensor | None], tuple[Tensor, None]]:
+        """Weight and bias of what is taken once per node: of a receiver and of a sender."""
+        receiver, sender, _ = self.weight.split(self.split, dim=1)
+        return (receiver, self.bias), (sender, None)
+
+    def join(self, pairs: Pairs, received: Tensor, sent: Tensor, edges: Tensor) -> Tensor:
+        """Both products of the nodes ``[..., N, out]`` and ``[..., N, N−1, edges]`` → ``out`` per pair."""
+        both, received = pairs.sender(sent), pairs.receiver(received)
         # few columns: a contiguous transpose gives BLAS the shapes it is 3 to 5 times faster at in the backward pass
-        return both + edges @ edge.T.contiguous()
+        of_edges = self.weight[:, sum(self.split[:2]) :].T.contiguous()
+        if both.requires_grad or edges.requires_grad or of_edges.requires_grad:
+            return torch.addmm((both + received).flatten(0, -2), edges.flatten(0, -2), of_edges).view_as(both)
+        both.add_(received).flatten(0, -2).addmm_(edges.flatten(0, -2), of_edges)
+        return both
+
+
+def several(
+    values: Tensor, maps: Sequence[tuple[Tensor, Tensor | None]], after: tuple[Tensor, nn.Linear] | None = None
+) -> tuple[Tensor, ...]:
+    """Linear maps (weight, bias or None) of the same features in one product, which BLAS does faster than many.
+
+    Args:
+        values: ``[..., inputs]``.
+        maps: weights ``[out, inputs]`` with biases ``[out]``.
+        after: what the features are a linear map of, and that map; with fewer columns the two are composed first.
+
+    Returns:
+        ``[..., out]`` of each.
+    """
+    weights = [weight for weight, _ in maps]
+    biases = [weight.new_zeros(weight.shape[0]) if bias is None else bias for weight, bias in maps]
+    weight, bias = torch.cat(weights), torch.cat(biases)
+    if after is not None and after[0].shape[-1] < weight.shape[-1]:
+        values, first = after
+        bias = torch.addmv(bias, weight, first.bias)
+        weight = weight @ first.weight
+    joint = F.linear(values, weight, bias)
+    return joint.split([each.shape[0] for each in weights], dim=-1)

@@ -1,6 +1,7 @@
 """The two-layer perceptron that every architecture here is made of."""
 
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 def perceptron(inputs: int, width: int, outputs: int, *, active: bool = False) -> nn.Sequential:
@@ -17,3 +18,8 @@ def gain(inputs: int, width: int, scale: float = 1e-3) -> nn.Sequential:
     last = nn.Linear(width, 1, bias=False)
     nn.init.xavier_uniform_(last.weight, gain=scale)
     return nn.Sequential(nn.Linear(inputs, width), nn.SiLU(), last)
+
+
+def silu(fresh: Tensor) -> Tensor:
+    """SiLU of a tensor that nobody else reads: in place where no gradient needs it."""
+    return F.silu(fresh, inplace=not fresh.requires_grad)

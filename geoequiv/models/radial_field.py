@@ -33,6 +33,7 @@ class RadialField(nn.Module):
     """
 
     claims = "E(3)"
+    compiles = "one graph"
 
     def __init__(self, signature: Signature | str, width: int = 64, depth: int = 4) -> None:
         super().__init__()
@@ -55,7 +56,7 @@ class RadialField(nn.Module):
         norms = smooth_norm(directions)
         edges = pair_invariants(cloud, pairs)
         for layer, field in enumerate(self.fields):
-            difference = pairs.receiver(position) - pairs.sender(position)
+            difference = pairs.difference(position)
             distance = smooth_norm(difference).unsqueeze(-1)
             position = position + pairs.mean(difference * field(torch.cat([distance, edges], dim=-1)).tanh())
             if self.speeds:

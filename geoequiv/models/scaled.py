@@ -47,9 +47,7 @@ class Scaled(nn.Module):
         sides = {"input": (signature.inputs, dict(inputs or {})), "output": (signature.outputs, dict(outputs or {}))}
         for kind, (side, scales) in sides.items():
             check_scales(kind, side, scales)
-        lengths = {
-            scales.get(name, 1.0) for side, scales in sides.values() for name in side if side[name].translates
-        }
+        lengths = {scales.get(name, 1.0) for side, scales in sides.values() for name in side if side[name].translates}
         if len(lengths) > 1:
             raise SignatureError(f"The points of '{signature}' translate together and need one scale, got {lengths}.")
         for kind, (_, scales) in sides.items():

@@ -64,6 +64,7 @@ class SE3Transformer(nn.Module):
     """
 
     claims = "SE(3)"
+    compiles = "one graph"
 
     def __init__(
         self,

@@ -56,6 +56,7 @@ class SEGNN(nn.Module):
     """
 
     claims = "E(3)"
+    compiles = "one graph"
 
     def __init__(
         self,
@@ -102,7 +103,7 @@ class SEGNN(nn.Module):
         cloud = self.ports.read(fields)
         pairs = cloud.pairs()
         start, directions = self.ports.start(cloud)
-        difference = pairs.receiver(start) - pairs.sender(start)
+        difference = pairs.difference(start)
         angular = self.harmonics(smooth_direction(difference))
         steering = pairs.sum(angular * shares(pairs, angular, mean=True))
         if self.ports.directions:

@@ -121,7 +121,7 @@ def pair_geometry(pairs: Pairs, start: Tensor, harmonics: Harmonics, couplings: 
         couplings: of the degrees that are wanted.
         mean: whether kernels sum to a mean over senders.
     """
-    difference = pairs.receiver(start) - pairs.sender(start)
+    difference = pairs.difference(start)
     angular = harmonics(smooth_direction(difference)) * shares(pairs, difference, mean)
     return kernels_of(pairs, couplings, angular)
 
@@ -132,7 +132,7 @@ def pair_scalars(cloud: Cloud, pairs: Pairs) -> Tensor:
     As many as ``Ports.pair_invariants``; distances are not squared, which a radial function fits more easily.
     """
     flat = cloud.points.flatten(-2)
-    distances = smooth_norm((pairs.receiver(flat) - pairs.sender(flat)).unflatten(-1, cloud.points.shape[-2:]), 1e-8)
+    distances = smooth_norm(pairs.difference(flat).unflatten(-1, cloud.points.shape[-2:]), 1e-8)
     scalars = [pairs.receiver(cloud.scalars) * pairs.sender(cloud.scalars), distances]
     if isinstance(pairs, AllPairs) and cloud.relations.numel():
         scalars.append(pairs.between(cloud.relations))

@@ -61,6 +61,7 @@ class TFN(nn.Module):
     """
 
     claims = "E(3)"
+    compiles = "one graph"
 
     def __init__(
         self,

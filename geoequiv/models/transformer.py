@@ -45,6 +45,7 @@ class Transformer(nn.Module):
     """
 
     claims = None
+    compiles = "one graph; ragged batches in parts (their padding has a size that depends on the batch)"
 
     def __init__(
         self,

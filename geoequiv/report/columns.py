@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from geoequiv.report import barriers
 from geoequiv.report.facts import labelled, metric_label
 from geoequiv.report.leaderboard import Leaderboard
 from geoequiv.report.numbers import count, decimals_for, duration, fixed, small, words
@@ -23,7 +24,7 @@ class Column:
 
 
 def columns_of(board: Leaderboard) -> list[Column]:
-    """The columns that the rows fill: metric, its parts by mark and by split, symmetry error, cost, seeds."""
+    """The columns that the rows fill: metric, its parts by mark and by split, symmetry error, barriers, cost, seeds."""
     decimals = decimals_of(board)
     metric = metric_label(board)
     first = "ascending" if board.metric.better == "lower" else "descending"
@@ -70,6 +71,8 @@ def columns_of(board: Leaderboard) -> list[Column]:
                     _own_shown,
                 )
             )
+    for method, kind in barriers.measured(board):
+        columns.append(_barrier_column(board, method, kind))
     costs: tuple[tuple[str, str, str, Callable[[float | None], str]], ...] = (
         ("params", "params", "Trainable parameters", count),
         ("train_seconds", "training", "Seconds of the whole training, mean over seeds", duration),
@@ -96,6 +99,15 @@ def _statistic_column(
         return fixed(found.mean, decimals) if found else "–"
 
     return Column(key, title, "Test accuracy", hint, value, shown, first)
+
+
+def _barrier_column(board: Leaderboard, method: str, kind: str) -> Column:
+    def value(row: Row) -> float | None:
+        found = row.barrier(method, kind)
+        return found.mean if found else None
+
+    title, hint = barriers.title(method, kind, board), barriers.hint(method, kind)
+    return Column(f"barrier:{method}:{kind}", title, "Barrier", hint, value, _through(small, value))
 
 
 def _mark(name: str, side: str) -> Callable[[Row], Statistic | None]:

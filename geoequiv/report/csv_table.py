@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Sequence
 
+from geoequiv.report.barriers import KINDS
 from geoequiv.report.leaderboard import Leaderboard, Reference
 from geoequiv.report.rows import Row, Statistic
 
@@ -78,6 +79,9 @@ def _measured(row: Row) -> dict[str, Cell]:
         line |= _pair(f"split:{name}", value)
     for (name, unit), value in row.further.items():
         line |= _pair(f"{name} [{unit}]", value)
+    for method, kind in dict.fromkeys((m, kind) for each in row.alignments for m in each.methods for kind in KINDS):
+        if (barrier := row.barrier(method, kind)) is not None:
+            line |= _pair(f"barrier:{method}:{kind}", barrier)
     if row.equivariance is not None:
         error = row.equivariance
         line |= {"group": error.group, "E": error.E, "E_prime": error.E_prime}

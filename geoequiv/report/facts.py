@@ -1,5 +1,6 @@
 """What the header of a leaderboard states: protocol, metric, the labels' own symmetry error, provenance."""
 
+from geoequiv.report.barriers import how_measured
 from geoequiv.report.leaderboard import Leaderboard
 from geoequiv.report.numbers import small, words
 
@@ -38,6 +39,7 @@ def facts(board: Leaderboard) -> list[tuple[str, str]]:
         ("Task symmetry", board.symmetry),
         ("Labels’ own symmetry error", ". ".join(filter(None, (symmetry_of_labels(board), floor_sentence(board))))),
         ("Model symmetry error", ", ".join(filter(None, (_how_measured(board), _what_the_errors_are(board))))),
+        ("Barriers", how_measured(board)),
         ("Runs", runs + (f", {per_row} a row" if per_row else "")),
         ("Inference timed at", timing),
         ("Data checksum", ", ".join(_shortened(checksum, 16) for checksum in board.checksums)),

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from geoequiv.report.barriers import KINDS
 from geoequiv.report.leaderboard import STATES, Leaderboard
 from geoequiv.report.rows import Row, Statistic, SymmetryError
 
@@ -91,6 +92,7 @@ def _row(board: Leaderboard, rank: int, row: Row) -> dict[str, Any]:
         "equivariance": _symmetry_error(row.equivariance),
         "equivariance_own": _symmetry_error(row.equivariance_own),
         "equivariance_before": _symmetry_error(row.equivariance_before),
+        **({"barriers": _barriers(row)} if any(each.methods for each in row.alignments) else {}),
         "params": row.params,
         "seconds": {
             "train": row.train_seconds,
@@ -108,6 +110,16 @@ def _row(board: Leaderboard, rank: int, row: Row) -> dict[str, Any]:
 
 def _statistic(value: Statistic) -> dict[str, Any]:
     return {"mean": value.mean, "std": value.std, "n": value.n, "values": list(value.values)}
+
+
+def _barriers(row: Row) -> dict[str, Any]:
+    """By method and kind, over the seeds; rows that were not looked into have no such key."""
+    methods = dict.fromkeys(method for each in row.alignments for method in each.methods)
+    found = {method: {kind: row.barrier(method, kind) for kind in KINDS} for method in methods}
+    return {
+        method: {kind: _statistic(value) if value else None for kind, value in parts.items()}
+        for method, parts in found.items()
+    }
 
 
 def _symmetry_error(error: SymmetryError | None) -> dict[str, Any] | None:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 
+from geoequiv.report import barriers
 from geoequiv.report.facts import facts, labelled, metric_label, with_error
 from geoequiv.report.leaderboard import STATES, Leaderboard, Reference
 from geoequiv.report.numbers import count, decimals_for, duration, plus_minus, small, words
@@ -41,7 +42,14 @@ def _table(board: Leaderboard) -> str:
     heads += [f"{side} {words(name)}" for name, side in sides] + [words(name) for name in splits]
     others = {name: [r.further[name].mean for r in board.rows if name in r.further] for name in named_further(board)}
     heads += [labelled(*name) for name in others]
-    heads += ["relative", "own group", "worst", "E′", "E", "params", "training", "inference", "seeds"]
+    inside = barriers.measured(board)
+    heads += ["relative", "own group", "worst", "E′", "E"]
+    heads += [f"barrier, {barriers.title(*each, board)}" for each in inside] + [
+        "params",
+        "training",
+        "inference",
+        "seeds",
+    ]
     table = [heads, [":--" if name in ("model", "symmetry") else "--:" for name in heads]]
     ranks = {id(row): rank for rank, row in enumerate(board.rows, 1)}
     for entry in board.ranked():
@@ -54,7 +62,9 @@ def _table(board: Leaderboard) -> str:
         for name, values in others.items():
             found = entry.further.get(name)
             cells.append(plus_minus(found.mean, found.std, decimals_for(values)) if found else "–")
-        table.append([str(ranks[id(entry)]), *_measured(entry, cells, decimals)])
+        merged = [entry.barrier(*each) for each in inside]
+        shown = [with_error(each.mean, each.std) if each else "–" for each in merged]
+        table.append([str(ranks[id(entry)]), *_measured(entry, cells, shown, decimals)])
     return "\n".join("| " + " | ".join(line) + " |" for line in table)
 
 
@@ -63,7 +73,7 @@ def named_further(board: Leaderboard) -> list[tuple[str, str]]:
     return list(dict.fromkeys(name for row in board.rows for name in row.further))
 
 
-def _measured(row: Row, extra: list[str], decimals: int) -> list[str]:
+def _measured(row: Row, extra: list[str], inside: list[str], decimals: int) -> list[str]:
     error = row.equivariance
     names = ("E_prime", "E")
     shown = {
@@ -79,6 +89,7 @@ def _measured(row: Row, extra: list[str], decimals: int) -> list[str]:
         own_error(row),
         small(error.worst if error else None),
         *shown.values(),
+        *inside,
         count(row.params),
         duration(row.train_seconds),
         duration(row.inference_seconds),

@@ -102,6 +102,45 @@ class TaskCard(_Part):
     references: tuple[ReferenceOfTask, ...] = ()
 
 
+class MergeOfRun(_Part):
+    """A network merged halfway with its transformed copy, or with another training; barriers are relative."""
+
+    method: str
+    element: str = ""
+    angle: Number | None = None
+    seed: int | None = None
+    barrier: Number | None = None
+    absolute: Number | None = None
+    without_repair: Number | None = None
+    without_matching: Number | None = None
+    own_copy: bool = False
+    correlation: Mapping[str, Number | None] = Field(default_factory=dict)
+    layers: Mapping[str, Mapping[str, Number | None]] = Field(default_factory=dict)
+    cycles: Mapping[str, int] = Field(default_factory=dict)
+    path: Mapping[str, tuple[Number | None, ...]] | None = None
+
+
+class BarriersOfRun(_Part):
+    """Means over all merges of one kind."""
+
+    n: int
+    barrier: Number | None = None
+    absolute: Number | None = None
+    without_repair: Number | None = None
+    without_matching: Number | None = None
+
+
+class AlignmentOfRun(_Part):
+    """Barriers of one trained model, by the way its units were matched, with every merge."""
+
+    settings: Mapping[str, Any] = Field(default_factory=dict)
+    error: str | None = None
+    metric: Mapping[str, str] = Field(default_factory=dict)
+    methods: Mapping[str, Mapping[str, BarriersOfRun | None]] = Field(default_factory=dict)
+    copies: tuple[MergeOfRun, ...] = ()
+    trainings: tuple[MergeOfRun, ...] = ()
+
+
 class Record(_Part):
     """One run, finished or failed, as the bench wrote it."""
 
@@ -124,6 +163,7 @@ class Record(_Part):
     params: int | None = None
     seconds: SecondsOfRun | None = None
     task_card: TaskCard | None = None
+    alignment: AlignmentOfRun | None = None
     environment: Mapping[str, Any] = Field(default_factory=dict)
     started: str | None = None
     finished: str | None = None

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from geoequiv.report.families import Family, family_of
-from geoequiv.report.records import Measured, Record, SymmetryErrorOfRun
+from geoequiv.report.records import AlignmentOfRun, Measured, Record, SymmetryErrorOfRun
 
 
 @dataclass(frozen=True)
@@ -81,11 +81,17 @@ class Row:
     seeds: tuple[int, ...]
     failed_seeds: tuple[int, ...]
     runs: tuple[str, ...]
+    alignments: tuple[AlignmentOfRun, ...] = ()
 
     @property
     def family(self) -> Family:
         """The way this row gets its symmetry."""
         return family_of(self.symmetry)
+
+    def barrier(self, method: str, kind: str, name: str = "barrier") -> Statistic | None:
+        """A barrier over the seeds: with the "copies" or with other "trainings"; None if it was not measured."""
+        parts = (each.methods.get(method, {}).get(kind) for each in self.alignments)
+        return Statistic.of(getattr(part, name) for part in parts if part is not None)
 
 
 @dataclass(frozen=True)
@@ -183,6 +189,7 @@ def _row(finished: list[Record], failed: list[Record], variant: str) -> Row:
         seeds=tuple(record.seed for record in finished),
         failed_seeds=tuple(record.seed for record in failed),
         runs=tuple(record.run_id for record in finished),
+        alignments=tuple(record.alignment for record in finished if record.alignment is not None),
     )
 
 

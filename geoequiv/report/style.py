@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from geoequiv.errors import ConfigError, GeoequivError, unknown
 from geoequiv.report.families import colour
+from geoequiv.report.files import write_bytes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -98,8 +99,7 @@ def save(figure: "Figure", path: str | Path) -> Path:
     with matplotlib.rc_context(dict(RULES)):
         figure.savefig(buffer, format=form, metadata={"Date": None} if form == "svg" else {"Software": None})
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(buffer.getvalue())
+        write_bytes(path, buffer.getvalue())
     except OSError as error:
         raise GeoequivError(f"Cannot write the figure to '{path}': {error.strerror}.") from error
     return path

@@ -1,11 +1,10 @@
 """Render the leaderboards of a results folder, and write them to a file."""
 
-import os
-import tempfile
 from pathlib import Path
 
 from geoequiv.errors import ConfigError, DataError, unknown
 from geoequiv.report.csv_table import render_csv
+from geoequiv.report.files import write_text
 from geoequiv.report.html import render_html
 from geoequiv.report.json_document import render_json
 from geoequiv.report.leaderboard import leaderboard
@@ -59,21 +58,3 @@ def write(directory: str | Path, format: str = "html", output: str | Path | None
     except OSError as error:
         raise DataError(f"Cannot write the leaderboard to '{path}': {error.strerror}.") from error
     return path
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text through a temporary neighbour and a rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -14,6 +14,7 @@ from geoequiv.errors import BatchError, ConfigError, DataError, unknown
 from geoequiv.fields import FieldType, Signature
 from geoequiv.groups import group
 from geoequiv.tasks.cache import checksum
+from geoequiv.tasks.drawing import Drawing
 from geoequiv.tasks.energy_and_forces import force_field_head
 from geoequiv.tasks.mean_squared_error import MAE, MSE
 from geoequiv.tasks.normalisation import normalising_head
@@ -94,7 +95,8 @@ def files(
         rows = {part: np.arange(cut(part, sizes[part], len_of(fields[part]))) for part in PARTS}
     else:
         source = read(place)
-        whole = fields_of(source, parsed, elements([source]))
+        kinds = elements([source])
+        whole = fields_of(source, parsed, kinds)
         fields, rows = dict.fromkeys(PARTS, whole), drawn(sizes, len_of(whole), seed)
     arrays = {f"{part}_{name}": array[rows[part]] for part in PARTS for name, array in fields[part].items()}
     if "mask" in fields["train"] and not all(each.per_graph for each in parsed.outputs.values()):
@@ -121,7 +123,15 @@ def files(
         checksum=sum_of_all,
         citation="",
         head=head_of(parsed, splits["train"], zeros, normalise, conservative),
+        drawing=drawing_of(parsed, kinds),
     )
+
+
+def drawing_of(signature: Signature, kinds: NDArray[np.int64]) -> Drawing:
+    """Molecules where the elements are known, particles elsewhere; the first relation is taken for bonds."""
+    named = len(kinds) > 0 and "species" in signature.inputs and signature.inputs["species"].multiplicity == len(kinds)
+    bonds = next(iter(signature.inputs.of_kind("adjacency")), None)
+    return Drawing("molecule", bonds, tuple(kinds.tolist())) if named else Drawing("particles", bonds)
 
 
 def fields_of(source: Source, signature: Signature, kinds: NDArray[np.int64]) -> Fields:
@@ -211,8 +221,8 @@ def drawn(sizes: Mapping[str, int | None], items: int, seed: int) -> dict[str, N
     if items < len(PARTS):
         raise ConfigError(f"There are {items} items, and each of {', '.join(PARTS)} needs one.")
     tenth = max(items // 10, 1)
-    counts = {part: tenth if sizes[part] is None else sizes[part] for part in ("val", "test")}
-    counts = {part: checked_size(part, size, items, "the number of items") for part, size in counts.items()}
+    asked = {part: tenth if sizes[part] is None else sizes[part] for part in ("val", "test")}
+    counts = {part: checked_size(part, size, items, "the number of items") for part, size in asked.items()}
     left = items - sum(counts.values())
     counts["train"] = max(left, 0) if sizes["train"] is None else checked_size("train", sizes["train"], items, "items")
     if sum(counts.values()) > items or counts["train"] == 0:

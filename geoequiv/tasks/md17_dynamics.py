@@ -2,14 +2,16 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from geoequiv.errors import ConfigError, DataError
+from geoequiv.errors import ConfigError
 from geoequiv.fields import Signature
 from geoequiv.tasks.cache import checksum, data_directory
+from geoequiv.tasks.drawing import Drawing
 from geoequiv.tasks.mean_squared_error import MSE
 from geoequiv.tasks.normalisation import normalising_head
 from geoequiv.tasks.official import OfficialFile, find, obtain
@@ -18,6 +20,7 @@ from geoequiv.tasks.protocols import CITATIONS, references_of
 from geoequiv.tasks.relations import one_and_two_hops
 from geoequiv.tasks.task import Split, Task
 from geoequiv.tasks.trajectory import Trajectory, bonds_within, read_trajectory, species
+from geoequiv.tasks.xtb_trajectory import read_twin
 
 SOURCE = "http://www.quantum-machine.org/gdml/data/npz/"
 LICENCE = "free for research; cite Chmiela et al. 2017 (sgdml.org)."
@@ -112,19 +115,13 @@ def twin(
 ) -> Task:
     """The same task on a simulated twin of MD17: GFN2-xTB at 500 K, made by ``geoequiv data make md17-xtb``.
 
-    Its numbers compare with each other, never with MD17's. Fields and options are those of ``md17/dynamics``.
+    Its numbers compare with each other, never with MD17's. Fields and options are those of ``md17/dynamics``. The
+    trajectory is held against the checksum of its report, which the task's card shows.
     """
-    molecule = checked_choice("molecule", molecule, tuple(FILES))
-    folder = data_directory(data_dir)
-    path = find(f"md17_xtb_{molecule}.npz", [folder / "md17-xtb", folder])
-    if path is None:
-        raise DataError(
-            f"There is no md17_xtb_{molecule}.npz in {folder / 'md17-xtb'}. Simulate it: geoequiv data make md17-xtb "
-            f"--molecule {molecule} --frames 100000 (needs geoequiv[sim])."
-        )
-    return windows_of(
+    found = read_twin(molecule, data_dir)
+    task = windows_of(
         "md17-xtb/dynamics",
-        read_trajectory(path),
+        found.trajectory,
         molecule,
         f"Simulated twin of MD17 (GFN2-xTB, 500 K), {molecule} without hydrogens",
         horizon,
@@ -134,6 +131,7 @@ def twin(
         normalise,
         dtype,
     )
+    return replace(task, citation=CITATIONS["gfn2"], notes=found.report)
 
 
 def windows_of(
@@ -179,6 +177,7 @@ def windows_of(
         checksum=checksum(arrays),
         citation=CITATIONS["md17"],
         head=normalising_head(signature, splits["train"]) if normalise else None,
+        drawing=Drawing("molecule", "bond", elements=tuple(np.unique(heavy.charges).tolist()), unit="Å"),
     )
 
 

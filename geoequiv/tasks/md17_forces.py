@@ -1,8 +1,10 @@
-"""Energies and forces of revised MD17 (task ``md17/forces``)."""
+"""Energies and forces of revised MD17 and of its simulated twin (tasks ``md17/forces``, ``md17-xtb/forces``)."""
 
 import bz2
 import os
 import tarfile
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -10,17 +12,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from geoequiv.errors import DataError
+from geoequiv.errors import ConfigError, DataError
 from geoequiv.fields import Signature
 from geoequiv.tasks.cache import checksum, data_directory
+from geoequiv.tasks.drawing import Drawing
 from geoequiv.tasks.energy_and_forces import FORCE_MAE, FURTHER, energy_force_loss, force_field_head
 from geoequiv.tasks.official import OfficialFile, find, obtain
-from geoequiv.tasks.options import checked_choice, checked_dtype, checked_size
+from geoequiv.tasks.options import checked_choice, checked_dtype, checked_seed, checked_size
 from geoequiv.tasks.protocols import CITATIONS, references_of
 from geoequiv.tasks.task import Split, Task
 from geoequiv.tasks.trajectory import Trajectory, read_trajectory, species
+from geoequiv.tasks.xtb_trajectory import read_twin
 
 NAME = "md17/forces"
+TWIN = "md17-xtb/forces"
 MOLECULES = (
     "aspirin", "azobenzene", "benzene", "ethanol", "malonaldehyde", "naphthalene", "paracetamol", "salicylic",
     "toluene", "uracil",
@@ -103,37 +108,132 @@ def forces(
         "val": (learn[0], learn[1][len(learn[1]) - sizes["val"] :]),
         "test": (held_out[0], held_out[1][: sizes["test"]]),
     }
+    return task_of(
+        NAME,
+        protocol_id(molecule, split, sizes),
+        f"Revised MD17 (DFT, 500 K), {molecule} ({elements(learn[0])}), official split {split}, the last "
+        f"{sizes['val']} training frames for validation",
+        parts,
+        mode == "gradient",
+        (energy_weight, force_weight),
+        CITATIONS["rmd17"],
+        dtype,
+    )
+
+
+def twin(
+    data_dir: str | os.PathLike[str] | None = None,
+    *,
+    molecule: str = "ethanol",
+    forces: Literal["gradient", "direct"] = "gradient",
+    train: int = TRAIN - VALIDATION,
+    val: int = VALIDATION,
+    test: int = TEST,
+    seed: int = 0,
+    energy_weight: float = 0.01,
+    force_weight: float = 1.0,
+    dtype: torch.dtype | str = torch.float32,
+) -> Task:
+    """Energies and forces of a simulated twin of MD17: GFN2-xTB at 500 K, made by ``geoequiv data make md17-xtb``.
+
+    Its numbers compare with each other, never with MD17's. Fields, units, loss and metric are those of ``md17/forces``;
+    frames are drawn from the whole trajectory by the seed, without replacement.
+
+    Args:
+        data_dir: searched, with its folder ``md17-xtb``, for ``md17_xtb_<molecule>.npz``.
+        molecule: aspirin, benzene, ethanol, malonaldehyde, naphthalene, salicylic, toluene or uracil.
+        forces: how a model gives forces; no part of the protocol.
+        train: items of the training set.
+        val: items of the validation set.
+        test: items of the test set.
+        seed: of the draw of frames.
+        energy_weight: of the squared error of the energy.
+        force_weight: of the squared error of the force on an atom.
+        dtype: of the task's tensors.
+
+    Raises:
+        ConfigError: unknown molecule or option, more items than the trajectory has frames.
+        DataError: the file is missing, cannot be read, or does not match its report.
+    """
+    mode = checked_choice("way of giving forces", forces, ("gradient", "direct"))
+    seed, dtype = checked_seed(seed), checked_dtype(dtype)
+    found = read_twin(molecule, data_dir)
+    trajectory = found.trajectory
+    frames = len(trajectory.positions)
+    sizes = {"train": train, "val": val, "test": test}
+    for name, size in sizes.items():
+        checked_size(name, size, frames, f"the frames of {trajectory.path}")
+    if sum(sizes.values()) > frames:
+        raise ConfigError(f"{trajectory.path} has {frames} frames; the splits {sizes} need {sum(sizes.values())}.")
+    order = np.random.default_rng(seed).permutation(frames)
+    drawn = np.split(order[: sum(sizes.values())], np.cumsum(list(sizes.values()))[:-1])
+    task = task_of(
+        TWIN,
+        twin_id(molecule, sizes, seed),
+        f"Simulated twin of MD17 (GFN2-xTB, 500 K), {molecule} ({elements(trajectory)})",
+        {name: (trajectory, rows) for name, rows in zip(sizes, drawn, strict=True)},
+        mode == "gradient",
+        (energy_weight, force_weight),
+        CITATIONS["gfn2"],
+        dtype,
+    )
+    return replace(task, notes=found.report)
+
+
+def task_of(
+    name: str,
+    identity: str,
+    what: str,
+    parts: Mapping[str, Frames],
+    gradient: bool,
+    weights: tuple[float, float],
+    citation: str,
+    dtype: torch.dtype,
+) -> Task:
+    """The task on frames that are dealt out already."""
     arrays = {
-        f"{name}_{field}": array[rows]
-        for name, (trajectory, rows) in parts.items()
+        f"{part}_{field}": array[rows]
+        for part, (trajectory, rows) in parts.items()
         for field, array in fields_of(trajectory).items()
     }
     zero = float(arrays["train_energy"].mean())
-    kinds, symbols = species(learn[0].charges)
-    splits = {name: split_of(arrays, name, zero, kinds, dtype) for name in sizes}
+    kinds, symbols = species(parts["train"][0].charges)
+    splits = {part: split_of(arrays, part, zero, kinds, dtype) for part in parts}
     signature = Signature.parse(
         f"pos: point, species: scalar*{len(symbols)} -> energy: scalar per graph, forces: vector"
     )
-    identity = protocol_id(molecule, split, sizes)
     return Task(
-        name=NAME,
+        name=name,
         protocol=identity,
         description=(
-            f"Revised MD17 (DFT, 500 K), {molecule} ({', '.join(symbols)}), official split {split}, the last "
-            f"{sizes['val']} training frames for validation: mean absolute error of force components. Energies are "
-            f"relative to {zero:.4f} kcal/mol, the mean of the training frames."
+            f"{what}: mean absolute error of force components. Energies are relative to {zero:.4f} kcal/mol, the mean "
+            "of the training frames."
         ),
         signature=signature,
         symmetry="E(3)",
         splits=splits,
-        loss=energy_force_loss(energy_weight, force_weight),
+        loss=energy_force_loss(*weights),
         metric=FORCE_MAE,
         references=references_of(identity),
         checksum=checksum(arrays),
-        citation=CITATIONS["rmd17"],
-        head=force_field_head(signature, splits["train"], zero, gradient=mode == "gradient"),
+        citation=citation,
+        head=force_field_head(signature, splits["train"], zero, gradient=gradient),
         further=FURTHER,
+        drawing=Drawing(
+            "molecule", elements=tuple(np.unique(parts["train"][0].charges).tolist()), unit="Å", arrow_unit="kcal/mol/Å"
+        ),
     )
+
+
+def elements(trajectory: Trajectory) -> str:
+    """Symbols of the elements, in the order of the one-hot columns."""
+    return ", ".join(species(trajectory.charges)[1])
+
+
+def twin_id(molecule: str, sizes: dict[str, int], seed: int) -> str:
+    """md17-xtb/forces/aspirin/950-50-1000/force_mae."""
+    drawn = "" if seed == 0 else f"/seed{seed}"
+    return f"{TWIN}/{molecule}/{'-'.join(str(size) for size in sizes.values())}/force_mae{drawn}"
 
 
 def protocol_id(molecule: str, split: int, sizes: dict[str, int]) -> str:

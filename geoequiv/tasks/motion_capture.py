@@ -2,29 +2,31 @@
 
 import os
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from geoequiv.errors import ConfigError, DataError
+from geoequiv.errors import DataError
 from geoequiv.fields import Signature
 from geoequiv.tasks.asf_amc import read_amc, read_asf
 from geoequiv.tasks.cache import UNREADABLE, checksum, data_directory
+from geoequiv.tasks.drawing import Drawing, recorded_paths
 from geoequiv.tasks.mean_squared_error import MSE
 from geoequiv.tasks.normalisation import normalising_head
 from geoequiv.tasks.official import OfficialFile, find, obtain
-from geoequiv.tasks.options import checked_dtype, checked_seed, checked_size
+from geoequiv.tasks.options import checked_choice, checked_dtype, checked_seed, checked_size
 from geoequiv.tasks.protocols import CITATIONS, references_of
-from geoequiv.tasks.relations import one_and_two_hops
+from geoequiv.tasks.recording import HORIZON, Recording, bonds, dealt, split_of, windows
 from geoequiv.tasks.skeleton import forward_kinematics
-from geoequiv.tasks.task import Split, Task
+from geoequiv.tasks.task import Task
 
 JOINTS = 31
-HORIZON = 30
+#: places after the comma that are kept of computed positions, so that their checksum does not hang on the last digits
+DIGITS = 8
+CM = 2.54 / 0.45  # of one unit of length
 SOURCE = "http://mocap.cs.cmu.edu/subjects/"
 LICENCE = "CMU Graphics Lab Motion Capture Database, free for all uses; say that the data came from mocap.cs.cmu.edu."
 #: subject and trials; walk: the 23 walking trials of subject 35 that GMN uses
@@ -34,18 +36,6 @@ SIZES = {"walk": (200, 600, 600), "run": (200, 240, 240)}
 MIRRORED = (0, *range(6, 11), *range(1, 6), *range(11, 17), *range(24, 31), *range(17, 24))
 #: the group of that mirror: x ↦ −x, left and right exchanged; SO(2)@y*MIRROR has the mirrors of all upright planes
 MIRROR = "Cs@x&" + "".join(f"({joint} {other})" for joint, other in enumerate(MIRRORED) if joint < other) + "/31"
-
-
-@dataclass(frozen=True, eq=False)
-class Recording:
-    """Trials of one subject: name → joint positions ``[T, 31, 3]``; bones ``[30, 2]``; y is up.
-
-    ``starts`` holds a published split, if the source has one: split → trial → start frames.
-    """
-
-    trials: Mapping[str, NDArray[np.float64]]
-    edges: NDArray[np.int64]
-    starts: Mapping[str, Mapping[str, NDArray[np.int64]]] | None = None
 
 
 def walk(
@@ -94,8 +84,9 @@ def motion_task(
     Inputs pos [n, 31, 3]; vel [n, 31, 3], the step to the next frame; joint [n, 31, 31], which joint it is (one-hot; a
     label, which stays where a mirror exchanges left and right); bond [n, 31, 31, 2], 1 for joints that share a bone,
     and for joints two bones apart. Target pos [n, 31, 3]. Lengths are the database's: 0.45 to the inch, so that 1 is
-    5.6 cm; y is up, against gravity. SO(2)@y, O(2)@y, SO(3) and ``MIRROR``, the exchange of left and right, are groups
-    to choose from.
+    5.6 cm; y is up, against gravity. Positions and targets are about the centroid of pos: errors are the same as in
+    the room, but no model can learn where in the room each trial of the training set went. SO(2)@y, O(2)@y, SO(3) and
+    ``MIRROR``, the exchange of left and right, are groups to choose from.
 
     Splits are by trial. "run" takes trials and start frames from ``run.npz`` (EGNO's public split: 80 starts a trial,
     of which training uses the first ``train / trials``). Elsewhere trials are shuffled by the seed and dealt to train,
@@ -116,13 +107,13 @@ def motion_task(
         dtype: of the task's tensors.
 
     Raises:
-        ConfigError: a size or horizon that the trials cannot give.
+        ConfigError: an unknown kind, a size or horizon that the trials cannot give.
         DataError: files that are missing and cannot be fetched, or that cannot be read (with path and line).
 
     Reference:
         CMU Graphics Lab; Huang et al., GMN, ICLR 2022, and Xu et al., EGNO, ICML 2024, for task and sizes.
     """
-    seed, dtype = checked_seed(seed), checked_dtype(dtype)
+    kind, seed, dtype = checked_choice("motion", kind, tuple(TRIALS)), checked_seed(seed), checked_dtype(dtype)
     names = ("train", "val", "test")
     sizes = {
         name: checked_size(name, default if given is None else given, 100_000, "more than the recordings hold")
@@ -136,7 +127,7 @@ def motion_task(
         for name in names
         for field, array in windows(recording.trials, starts[name], horizon).items()
     }
-    bond = bonds(recording.edges)
+    bond, paths = bonds(recording.edges, JOINTS), recorded_paths(recording.trials, starts, horizon, centred=True)
     identity = protocol_id(kind, recording, sizes, horizon, seed)
     signature = Signature.parse("pos: point, vel: vector, joint: label*31, bond: adjacency*2 -> pos: point")
     splits = {name: split_of(arrays, name, bond, dtype) for name in names}
@@ -157,6 +148,7 @@ def motion_task(
         checksum=checksum(arrays),
         citation=CITATIONS["mocap"],
         head=normalising_head(signature, splits["train"]) if normalise else None,
+        drawing=Drawing("skeleton", "bond", up=1, unit="cm", length=CM, paths=paths),
     )
 
 
@@ -178,8 +170,8 @@ def load_recording(kind: str, folder: Path) -> Recording:
     if packed is not None:
         return read_packed(packed)
     skeleton_file = find(f"{subject}.asf", places)
-    if skeleton_file is None:
-        home = places[0]
+    if skeleton_file is None or skeleton_file.with_name(f"{subject}.asf.sha256").is_file():  # ours, perhaps not all
+        home = places[0] if skeleton_file is None else skeleton_file.parent
         skeleton_file = obtain(official(subject, f"{subject}.asf"), home)
         motion_files = [obtain(official(subject, f"{subject}_{trial:02d}.amc"), home) for trial in trials]
     else:  # what the user's folder holds
@@ -193,7 +185,9 @@ def load_recording(kind: str, folder: Path) -> Recording:
     skeleton = read_asf(skeleton_file)
     if len(skeleton.names) != JOINTS:
         raise DataError(f"{skeleton_file} has {len(skeleton.names)} joints, expected {JOINTS}.")
-    motions = {path.stem: forward_kinematics(skeleton, read_amc(path, skeleton)) for path in motion_files}
+    motions = {
+        path.stem: np.round(forward_kinematics(skeleton, read_amc(path, skeleton)), DIGITS) for path in motion_files
+    }
     return Recording(motions, skeleton.edges)
 
 
@@ -231,93 +225,3 @@ def read_packed(path: Path) -> Recording:
         except KeyError as error:
             raise DataError(f"{path} lacks {error} of its split.") from error
     return Recording(trials, arrays["edges"], starts)
-
-
-def dealt(
-    recording: Recording, sizes: Mapping[str, int], horizon: int, seed: int
-) -> dict[str, dict[str, NDArray[np.int64]]]:
-    """Split → trial → start frames: the published ones, or drawn by the seed."""
-    room = {name: len(trial) - max(horizon, 1) for name, trial in recording.trials.items()}
-    if recording.starts is not None and horizon == HORIZON:
-        return {name: shared_out(recording.starts[name], sizes[name], name) for name in sizes}
-    usable = sorted(name for name, frames in room.items() if frames > 0)
-    if len(usable) < len(sizes):
-        longest = max(len(trial) for trial in recording.trials.values())
-        raise ConfigError(
-            f"A horizon of {horizon} frames leaves {len(usable)} trials, and each of {', '.join(sizes)} needs one; the "
-            f"longest trial has {longest} frames."
-        )
-    rng = np.random.default_rng([seed, 0])
-    order = [usable[i] for i in rng.permutation(len(usable))]
-    dealt_out: dict[str, dict[str, NDArray[np.int64]]] = {}
-    cuts = cut_points(list(sizes.values()), len(order))
-    for name, first, last in zip(sizes, [0, *cuts[:-1]], cuts, strict=True):
-        starts = {trial: rng.permutation(room[trial]) for trial in sorted(order[first:last])}
-        dealt_out[name] = shared_out(starts, sizes[name], name)
-    return dealt_out
-
-
-def cut_points(sizes: Sequence[int], trials: int) -> list[int]:
-    """Where to cut a row of trials so that each split gets its share, and at least one."""
-    shares = [1] * len(sizes)
-    for _ in range(trials - len(sizes)):
-        hungry = max(range(len(sizes)), key=lambda k: sizes[k] / shares[k])
-        shares[hungry] += 1
-    return [int(cut) for cut in np.cumsum(shares)]
-
-
-def shared_out(starts: Mapping[str, NDArray[np.int64]], size: int, split: str) -> dict[str, NDArray[np.int64]]:
-    """The first start frames of each trial, equally many as far as they last, ``size`` together.
-
-    Raises:
-        ConfigError: there are fewer than that.
-    """
-    total = sum(len(frames) for frames in starts.values())
-    if total < size:
-        raise ConfigError(f"Split '{split}' can have at most {total} items from its {len(starts)} trials, got {size}.")
-    taken = dict.fromkeys(starts, 0)
-    while (missing := size - sum(taken.values())) > 0:
-        open_trials = [trial for trial in starts if taken[trial] < len(starts[trial])]
-        for place, trial in enumerate(open_trials):
-            share = missing // len(open_trials) + (place < missing % len(open_trials))
-            taken[trial] = min(taken[trial] + share, len(starts[trial]))
-    return {trial: starts[trial][: taken[trial]] for trial in starts}
-
-
-def windows(
-    trials: Mapping[str, NDArray[np.float64]], starts: Mapping[str, NDArray[np.int64]], horizon: int
-) -> dict[str, NDArray[np.float64]]:
-    """pos, vel and target at the start frames of each trial: ``[n, 31, 3]`` each."""
-    parts: dict[str, list[NDArray[np.float64]]] = {"pos": [], "vel": [], "target": []}
-    for name, frames in starts.items():
-        motion = trials[name]
-        if len(frames) and (frames.min() < 0 or frames.max() + horizon >= len(motion)):
-            raise DataError(f"A window of {name} reaches beyond its {len(motion)} frames.")
-        parts["pos"].append(motion[frames])
-        parts["vel"].append(motion[frames + 1] - motion[frames])
-        parts["target"].append(motion[frames + horizon])
-    return {field: np.concatenate(arrays) for field, arrays in parts.items()}
-
-
-def bonds(edges: NDArray[np.int64], joints: int = JOINTS) -> NDArray[np.float64]:
-    """Which joints share a bone, and which are two bones apart: ``[joints, joints, 2]``, symmetric, zero diagonal."""
-    bonded = np.zeros((joints, joints), dtype=bool)
-    bonded[edges[:, 0], edges[:, 1]] = bonded[edges[:, 1], edges[:, 0]] = True
-    return one_and_two_hops(bonded)
-
-
-def split_of(
-    arrays: Mapping[str, NDArray[np.float64]], name: str, bond: NDArray[np.float64], dtype: torch.dtype
-) -> Split:
-    """Tensors of one split."""
-    pos, vel, target = (torch.from_numpy(arrays[f"{name}_{field}"]).to(dtype) for field in ("pos", "vel", "target"))
-    items, joints = pos.shape[:2]
-    return Split(
-        inputs={
-            "pos": pos,
-            "vel": vel,
-            "joint": torch.eye(joints, dtype=dtype).expand(items, joints, joints),
-            "bond": torch.from_numpy(bond).to(dtype).expand(items, *bond.shape),
-        },
-        targets={"pos": target},
-    )

@@ -1,7 +1,7 @@
 """`nbody/charged`: where will five charged particles be, 1000 integration steps from now?"""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import cast
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from geoequiv.fields import Signature
 from geoequiv.tasks.cache import Arrays, Cached, load_or_build, load_or_compute
 from geoequiv.tasks.charged_system import INPUT_STEP, STREAM, TARGET_STEP, Clamp, States, advance, initial_states
+from geoequiv.tasks.drawing import Drawing
 from geoequiv.tasks.label_symmetry import Cloud, label_symmetry_error, measurement_key
 from geoequiv.tasks.mean_squared_error import MSE
 from geoequiv.tasks.options import checked_choice, checked_dtype, checked_seed, checked_size
@@ -24,6 +25,7 @@ INPUTS = ("pos", "vel", "charge")
 MARKS = ("clamp_event",)
 SIMULATOR = 1  # raise when the simulated numbers change
 WINDOW = TARGET_STEP - INPUT_STEP
+PATH_STEP = 20  # between two points of a drawn path
 VARIANTS = {
     "component": "Each component of a force is clamped to ±100, as in the public data; this breaks rotation symmetry.",
     "isotropic": "The norm of a force is clamped to 100, so the labels are rotation equivariant up to round-off.",
@@ -87,6 +89,7 @@ def charged(
         checksum=data.checksum,
         citation=CITATIONS["charged"],
         symmetry_error=partial(_symmetry_error, data, clamp),
+        drawing=Drawing(sign="charge", paths=partial(_paths, data, clamp)),
     )
 
 
@@ -131,6 +134,17 @@ def _symmetry_error(data: Cached, clamp: Clamp) -> dict[str, float]:
         measurement_key(data.checksum),
         lambda: label_symmetry_error(resimulate, pos, vel, target, marked=marked),
     )
+
+
+def _paths(data: Cached, clamp: Clamp, split: str, items: Sequence[int]) -> Cloud:
+    """Positions every `PATH_STEP` steps, [n, T, 5, 3], simulated again: bit for bit on the way to the target."""
+    charge, pos, vel = (data.arrays[f"{split}_{field}"][list(items)] for field in ("charge", "pos", "vel"))
+    states = States(charge[:, :, 0].T, np.ascontiguousarray(pos.T), np.ascontiguousarray(vel.T))
+    course = [states.pos]
+    for _ in range(0, WINDOW, PATH_STEP):
+        states = advance(states, PATH_STEP, clamp)[0]
+        course.append(states.pos)
+    return np.stack([_cloud(pos) for pos in course], axis=1)
 
 
 def _cloud(x: NDArray[np.float64]) -> Cloud:

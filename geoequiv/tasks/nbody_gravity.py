@@ -1,7 +1,7 @@
 """`nbody/gravity`: where will a star and its three planets be, 100 integration steps from now?"""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -12,6 +12,7 @@ from scipy.spatial.transform import Rotation
 from geoequiv.fields import Signature
 from geoequiv.groups import group
 from geoequiv.tasks.cache import Arrays, Cached, load_or_build, load_or_compute
+from geoequiv.tasks.drawing import Drawing
 from geoequiv.tasks.gravity_system import STEPS, Systems, accepted_systems, evolve
 from geoequiv.tasks.label_symmetry import Cloud, label_symmetry_error, measurement_key
 from geoequiv.tasks.mean_squared_error import MSE
@@ -22,6 +23,7 @@ from geoequiv.tasks.task import Task
 
 NAME = "nbody/gravity"
 INPUTS = ("pos", "vel", "mass")
+PATH_STEP = 2  # between two points of a drawn path
 SIMULATOR = 1  # raise when the simulated numbers change
 SHIFT_STD = 20.0  # of each component of a system's translation
 FAR_SHIFT = np.array([200.0, 0.0, 0.0])  # further shift of "test_shifted"
@@ -105,6 +107,7 @@ def gravity(
         checksum=data.checksum,
         citation=CITATIONS["gravity"],
         symmetry_error=partial(_symmetry_error, data),
+        drawing=Drawing(size="mass", paths=partial(_paths, data)),
     )
 
 
@@ -154,6 +157,16 @@ def rotations(rng: np.random.Generator, count: int, degrees: tuple[float, float]
     axis = rng.standard_normal((count, 3))
     axis /= np.linalg.norm(axis, axis=1, keepdims=True)
     return Rotation.from_rotvec(axis * rng.uniform(*degrees, (count, 1)), degrees=True).as_matrix()
+
+
+def _paths(data: Cached, split: str, items: Sequence[int]) -> Cloud:
+    """Positions every `PATH_STEP` steps, [n, T, 4, 3], simulated again."""
+    mass, pos, vel = (data.arrays[f"{split}_{field}"][list(items)] for field in ("mass", "pos", "vel"))
+    course = [pos]
+    for _ in range(0, STEPS, PATH_STEP):
+        pos, vel = evolve(Systems(mass[..., 0], pos, vel), PATH_STEP)
+        course.append(pos)
+    return np.stack(course, axis=1)
 
 
 def _symmetry_error(data: Cached) -> dict[str, float]:

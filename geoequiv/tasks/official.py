@@ -5,6 +5,7 @@ on where it stopped. A file whose checksum is not the expected one is kept aside
 """
 
 import hashlib
+import http.client
 import os
 import sys
 import urllib.error
@@ -16,9 +17,12 @@ from pathlib import Path
 from tqdm import tqdm
 
 from geoequiv.errors import DataError
+from geoequiv.tasks.cache import write_atomically
 
 BLOCK = 1 << 20
 TIMEOUT = 30.0  # seconds without a byte
+#: what a connection raises that ends before its time
+BROKEN_OFF = (http.client.HTTPException, ConnectionError, TimeoutError)
 
 
 @dataclass(frozen=True)
@@ -75,20 +79,34 @@ def obtain(file: OfficialFile, folder: str | os.PathLike[str], *, progress: bool
                 f"file '{file.name}' into {path.parent} by hand, or name another folder with data_dir=…, --data-dir or "
                 "GEOEQUIV_DATA."
             ) from error
-        except OSError as error:
+        except BROKEN_OFF as error:
             raise DataError(
-                f"Downloading {file.url} to {part} stopped: {error.strerror or error}. What has come so far is kept: "
-                "free space or name another folder (data_dir=…), and run again to go on."
+                f"The download of {file.url} broke off ({type(error).__name__}: {error}). What has come so far is kept "
+                f"in {part}: run again to go on."
             ) from error
+        except OSError as error:
+            raise stopped(file, part, error) from error
         check(part, file.sha256, keep_as=path.with_name(path.name + ".mismatch"))
-        part.replace(path)
-        if file.sha256 is None:
-            path.with_name(path.name + ".sha256").write_text(sha256(path) + "\n", encoding="ascii")
+        try:
+            if file.sha256 is None:
+                line = f"{sha256(part)}\n".encode()
+                write_atomically(path.with_name(path.name + ".sha256"), lambda out: out.write(line))
+            part.replace(path)
+        except OSError as error:
+            raise stopped(file, part, error) from error
         return path
     noted = path.with_name(path.name + ".sha256")
     expected = file.sha256 or (noted.read_text(encoding="ascii").split()[0] if noted.is_file() else None)
     check(path, expected, keep_as=path.with_name(path.name + ".mismatch"))
     return path
+
+
+def stopped(file: OfficialFile, part: Path, error: OSError) -> DataError:
+    """What to do where the folder or the disk, not the network, is the trouble."""
+    return DataError(
+        f"Downloading {file.url} to {part} stopped: {error.strerror or error}. What has come so far is kept: "
+        "free space or name another folder (data_dir=…), and run again to go on."
+    )
 
 
 def download(file: OfficialFile, part: Path, progress: bool) -> None:
@@ -101,9 +119,14 @@ def download(file: OfficialFile, part: Path, progress: bool) -> None:
     try:
         response = urllib.request.urlopen(request, timeout=TIMEOUT)  # noqa: S310
     except urllib.error.HTTPError as error:
-        if error.code == 416 and have:  # nothing is left to send: the part is whole
-            return
-        raise
+        if error.code != 416 or not have:
+            raise
+        error.close()
+        whole = (error.headers.get("Content-Range") or "").rpartition("/")[2]
+        if whole.isdigit() and int(whole) != have:  # the part is longer than the file: it is of another one
+            part.unlink()
+            download(file, part, progress)
+        return  # nothing is left to send: the part is whole
     with response, open(part, "ab") as out:
         if have and response.status != 206:  # the server starts over
             out.truncate(0)

@@ -42,6 +42,14 @@ CITATIONS = {
   number={4},
   year={2020}
 }""",
+    "gfn2": """@article{bannwarth2019gfn2,
+  title={{GFN2-xTB}: An Accurate and Broadly Parametrized Self-Consistent Tight-Binding Quantum Chemical Method},
+  author={Bannwarth, Christoph and Ehlert, Sebastian and Grimme, Stefan},
+  journal={Journal of Chemical Theory and Computation},
+  volume={15},
+  number={3},
+  year={2019}
+}""",
     "cifar10": """@techreport{krizhevsky2009learning,
   title={Learning Multiple Layers of Features from Tiny Images},
   author={Krizhevsky, Alex},
@@ -53,6 +61,11 @@ CITATIONS = {
   author={{CMU}},
   year={2003},
   url={http://mocap.cs.cmu.edu}
+}""",
+    "geoequiv": """@software{geoequiv,
+  title={geoequiv: which way of getting symmetry, and how symmetric is it really?},
+  author={{The geoequiv authors}},
+  note={Version 0.1.0}
 }""",
 }
 
@@ -110,6 +123,7 @@ def _splits(*sizes: int) -> dict[str, int]:
     return dict(zip(("train", "val", "test"), sizes, strict=True))
 
 
+_MD17 = ("aspirin", "benzene", "ethanol", "malonaldehyde", "naphthalene", "salicylic", "toluene", "uracil")
 _EGNN = "Satorras et al. 2021 (EGNN)"
 _GMN = "Huang et al. 2022 (GMN)"
 _EGNO = "Xu et al. 2024 (EGNO)"
@@ -176,7 +190,6 @@ def _gravity() -> tuple[Protocol, ...]:
 
 def _dynamics() -> tuple[Protocol, ...]:
     """GMN's horizon is 3000 frames; the 5000 that its paper prints is corrected by its authors."""
-    molecules = ("aspirin", "benzene", "ethanol", "malonaldehyde", "naphthalene", "salicylic", "toluene", "uracil")
     frames = "its own random frames"
     published = {  # MSE in Å², in the order of the molecules
         ("Radial Field", _GMN, "E(3)"): (0.1094, 1.0372, 0.0464, 0.1393, 0.0050, 0.0123, 0.1093, 0.0064),
@@ -191,7 +204,7 @@ def _dynamics() -> tuple[Protocol, ...]:
         Reference("GNN", 0.0928, _REMUL, "S", "REMUL", frames),
     )
     found = []
-    for k, molecule in enumerate(molecules):
+    for k, molecule in enumerate(_MD17):
         for name in ("md17/dynamics", "md17-xtb/dynamics"):
             references = tuple(
                 Reference(model, values[k], source, "M", f"built-in {group}", frames)
@@ -201,7 +214,8 @@ def _dynamics() -> tuple[Protocol, ...]:
                 Protocol(
                     f"{name}/{molecule}/Δ3000/500-2000-2000/mse", name, {"molecule": molecule},
                     _splits(500, 2000, 2000), "seed 0 draws the frames, none of the first and last 10 000", 3000, "mse",
-                    "Å; Å²", "md17", None, references if name == "md17/dynamics" else (),
+                    "Å; Å²", "md17" if name == "md17/dynamics" else "gfn2", None,
+                    references if name == "md17/dynamics" else (),
                 )
             )  # fmt: skip
     return tuple(found)
@@ -219,7 +233,15 @@ def _forces() -> tuple[Protocol, ...]:
         "aspirin", "azobenzene", "benzene", "ethanol", "malonaldehyde", "naphthalene", "paracetamol", "salicylic",
         "toluene", "uracil",
     )  # fmt: skip
-    return tuple(
+    simulated = tuple(
+        Protocol(
+            f"md17-xtb/forces/{molecule}/950-50-1000/force_mae", "md17-xtb/forces", {"molecule": molecule},
+            _splits(950, 50, 1000), "seed 0 draws the frames", None, "force_mae",
+            "Å, kcal/mol, kcal/mol/Å; meV/Å", "gfn2",
+        )
+        for molecule in _MD17
+    )  # fmt: skip
+    return simulated + tuple(
         Protocol(
             f"md17/forces/{molecule}/split{split}/950-50-1000/force_mae", "md17/forces",
             {"molecule": molecule, "split": split}, _splits(950, 50, 1000),
@@ -257,7 +279,7 @@ def _mocap() -> tuple[Protocol, ...]:
             "0.45 to the inch; that squared", "mocap", *rest,
         )  # fmt: skip
 
-    twenty = "b5df5578cdb70e873b2c22ea470988ec6b4f4ee23494d173dda640a3477d3593"
+    twenty = "b37db0dbe301c262a6ea9f3d3a6c299b16414e73919f21bc432ad37174a08b13"
     public = "5fccc498814e100996863f4531f23dfbff11f843b85566acdb90a076f22713cd"
     drawn = "seed 0 deals trials and draws frames"
     return (
@@ -265,7 +287,11 @@ def _mocap() -> tuple[Protocol, ...]:
         entry("walk", (200, 600, 600), "/20-trials", drawn, twenty),
         entry("run", (200, 240, 240), "", "EGNO's public trials and frames", public, run),
         entry("run", (200, 240, 240), "/drawn-split", drawn),
-    )
+        Protocol(
+            "mocap-gait/walk/Δ30/200-240-240/mse", "mocap-gait/walk", {}, _splits(200, 240, 240),
+            "seed 0 draws walkers and frames, our simulation", 30, "mse", "0.45 to the inch; that squared", "geoequiv",
+        ),
+    )  # fmt: skip
 
 
 def _images() -> tuple[Protocol, ...]:

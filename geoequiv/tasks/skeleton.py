@@ -1,14 +1,17 @@
 """Articulated skeletons and their forward kinematics, all frames at once."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
 from geoequiv.errors import DataError
 
 Array = NDArray[np.float64]
+
+BLOCK = 1024  # frames at a time, which bounds the memory that products of matrices take
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +28,8 @@ class Skeleton:
         unit: metres per unit of length.
 
     Raises:
-        DataError: the parents are no tree with the root first.
+        DataError: the parents are no tree with the root first, a channel is given twice, or a bone would change its
+            length.
     """
 
     names: tuple[str, ...]
@@ -40,6 +44,11 @@ class Skeleton:
         ordered = all(0 <= parent < joint for joint, parent in enumerate(self.parents) if joint)
         if not self.parents or self.parents[0] != -1 or not ordered:
             raise DataError(f"The joints of a skeleton must follow their parents, root first; got {self.parents}.")
+        for joint, (name, dofs) in enumerate(zip(self.names, self.dofs, strict=True)):
+            if len(set(dofs)) < len(dofs):
+                raise DataError(f"The joint '{name}' has a channel twice: {', '.join(dofs)}.")
+            if joint and any(dof.startswith("t") for dof in dofs):
+                raise DataError(f"The joint '{name}' is to move along {', '.join(dofs)}: only the root may.")
 
     @property
     def edges(self) -> NDArray[np.int64]:
@@ -52,13 +61,24 @@ class Skeleton:
         lengths: Array = np.linalg.norm(self.offsets[1:], axis=-1)
         return lengths
 
+    @cached_property
+    def levels(self) -> list[NDArray[np.int64]]:
+        """Joints by their distance from the root: the root, its children, theirs …"""
+        depth = [0] * len(self.parents)
+        for joint, parent in enumerate(self.parents[1:], start=1):
+            depth[joint] = depth[parent] + 1
+        return [np.flatnonzero(np.array(depth) == level) for level in range(max(depth) + 1)]
 
-def forward_kinematics(skeleton: Skeleton, motion: dict[str, Array]) -> Array:
+
+def forward_kinematics(skeleton: Skeleton, motion: Mapping[str, Array]) -> Array:
     r"""Joint positions from joint angles.
 
     With the bone's own axes :math:`C_j` and the motion :math:`M_j` about them,
 
     .. math:: G_j = G_{p(j)}\, C_j M_j C_j^{-1}, \qquad x_j = x_{p(j)} + G_j\, o_j .
+
+    Computed for :math:`H_j = G_j C_j = H_{p(j)} (C_{p(j)}^{-1} C_j) M_j`. The product in brackets is a constant, and
+    one product of matrices a joint is left, done for all joints of one depth together.
 
     Args:
         skeleton: J joints.
@@ -81,34 +101,72 @@ def forward_kinematics(skeleton: Skeleton, motion: dict[str, Array]) -> Array:
         wanted = (frames, len(skeleton.dofs[skeleton.names.index(name)]))
         if channels.shape != wanted:
             raise DataError(f"The motion of '{name}' has shape {channels.shape}, expected {wanted}.")
-    turn = np.empty((len(skeleton.names), frames, 3, 3))
     place = np.empty((frames, len(skeleton.names), 3))
-    for joint, (name, parent) in enumerate(zip(skeleton.names, skeleton.parents, strict=True)):
-        channels = motion.get(name, np.zeros((frames, len(skeleton.dofs[joint]))))
-        local = skeleton.axes[joint] @ rotations(skeleton.dofs[joint], channels) @ skeleton.axes[joint].T
-        if parent < 0:
-            turn[joint] = local
-            place[:, joint] = skeleton.position + translations(skeleton.dofs[joint], channels)
-        else:
-            turn[joint] = turn[parent] @ local
-            place[:, joint] = place[:, parent] + turn[joint] @ skeleton.offsets[joint]
+    for first in range(0, frames, BLOCK):
+        block = slice(first, min(first + BLOCK, frames))
+        place[block] = placed(skeleton, {name: each[block] for name, each in motion.items()}, block.stop - first)
     return place
 
 
-def rotations(dofs: tuple[str, ...], channels: Array) -> Array:
-    """Rotation matrices ``[T, 3, 3]`` of the angular channels, the first named applied first, about fixed axes."""
-    angular = [k for k, dof in enumerate(dofs) if dof.startswith("r")]
-    if not angular:
-        return np.broadcast_to(np.eye(3), (len(channels), 3, 3))
-    order = "".join(dofs[k][1] for k in angular)  # lower case: scipy's extrinsic rotations
-    matrices: Array = Rotation.from_euler(order, channels[:, angular]).as_matrix()
-    return matrices
+def placed(skeleton: Skeleton, motion: Mapping[str, Array], frames: int) -> Array:
+    """Joint positions ``[T, J, 3]`` of one block of frames; inside, frames are the last axis of everything."""
+    parents = np.array(skeleton.parents)
+    before = np.concatenate([np.eye(3)[None], skeleton.axes[parents[1:]].swapaxes(-1, -2)])  # C_p⁻¹
+    local = (before @ skeleton.axes) @ rotations(skeleton, motion, frames).reshape(-1, 3, 3 * frames)
+    local = local.reshape(-1, 3, 3, frames)
+    turn = np.empty_like(local)  # H
+    turn[0] = local[0]
+    for joints in skeleton.levels[1:]:
+        above, here = turn[parents[joints]], local[joints]
+        product = above[:, :, 0, None] * here[:, None, 0]
+        product += above[:, :, 1, None] * here[:, None, 1]
+        product += above[:, :, 2, None] * here[:, None, 2]
+        turn[joints] = product
+    own = np.einsum("jab,ja->jb", skeleton.axes, skeleton.offsets)  # C⁻¹ o
+    place = turn[:, :, 0] * own[:, 0, None, None]
+    place += turn[:, :, 1] * own[:, 1, None, None]
+    place += turn[:, :, 2] * own[:, 2, None, None]
+    place[0] = skeleton.position[:, None]
+    if skeleton.names[0] in motion:
+        place[0] += translations(skeleton.dofs[0], motion[skeleton.names[0]])
+    for joints in skeleton.levels[1:]:
+        place[joints] += place[parents[joints]]
+    return place.transpose(2, 0, 1)
+
+
+def rotations(skeleton: Skeleton, motion: Mapping[str, Array], frames: int) -> Array:
+    r"""Matrices ``[J, 3, 3, T]`` of the angular channels, the first named applied first, about fixed axes.
+
+    For the order x, y, z, :math:`M = R_z(c)\, R_y(b)\, R_x(a)`. Another order is the same with axes renamed, and with
+    sines negated where that changes handedness. A channel that is not there is an angle of 0, wherever it is put.
+    """
+    joints = len(skeleton.names)
+    angle = np.zeros((joints, 3, frames))  # about x, y, z
+    orders: dict[tuple[int, ...], list[int]] = {}
+    for joint, (name, dofs) in enumerate(zip(skeleton.names, skeleton.dofs, strict=True)):
+        axes = {"xyz".index(dof[1]): k for k, dof in enumerate(dofs) if dof.startswith("r")}
+        orders.setdefault((*axes, *(axis for axis in range(3) if axis not in axes)), []).append(joint)
+        for axis, k in axes.items() if name in motion else ():
+            angle[joint, axis] = motion[name][:, k]
+    sine, cosine = np.zeros_like(angle), np.ones_like(angle)
+    moving = angle.any(-1)
+    sine[moving], cosine[moving] = np.sin(angle[moving]), np.cos(angle[moving])
+    matrix = np.empty((joints, 3, 3, frames))
+    for (i, j, k), at in orders.items():
+        sign = 1.0 if (j - i) % 3 == 1 else -1.0
+        sa, sb, sc = (sign * sine[at, axis] for axis in (i, j, k))
+        ca, cb, cc = (cosine[at, axis] for axis in (i, j, k))
+        up, across = sb * cc, sb * sc
+        matrix[at, i, i], matrix[at, i, j], matrix[at, i, k] = cb * cc, sa * up - ca * sc, ca * up + sa * sc
+        matrix[at, j, i], matrix[at, j, j], matrix[at, j, k] = cb * sc, sa * across + ca * cc, ca * across - sa * cc
+        matrix[at, k, i], matrix[at, k, j], matrix[at, k, k] = -sb, sa * cb, ca * cb
+    return matrix
 
 
 def translations(dofs: tuple[str, ...], channels: Array) -> Array:
-    """Translations ``[T, 3]`` of the channels tx, ty, tz."""
-    moved = np.zeros((len(channels), 3))
+    """Translations ``[3, T]`` of the channels tx, ty, tz."""
+    moved = np.zeros((3, len(channels)))
     for k, dof in enumerate(dofs):
         if dof.startswith("t"):
-            moved[:, "xyz".index(dof[1])] = channels[:, k]
+            moved["xyz".index(dof[1])] = channels[:, k]
     return moved

@@ -54,7 +54,10 @@ def read(path: Path) -> Source:
     found = sorted(p for p in path.iterdir() if p.suffix in ENDINGS) if path.is_dir() else [path]
     if not found or any(each.suffix not in ENDINGS for each in found):
         what = "holds no .xyz or .extxyz file, nor train, val and test" if path.is_dir() else "is none of them"
-        raise DataError(f"{path} {what}. A task is made of .npz, .xyz or .extxyz files.")
+        raise DataError(
+            f"{path} {what}. A task is made of .npz, .xyz or .extxyz files; trials of motion capture (.bvh, .c3d, "
+            ".amc) are for the task mocap/files."
+        )
     frames = [frame for each in found for frame in read_frames(each)]
     names = tuple(name for name in frames[0] if all(name in frame for frame in frames))
     return Source(path, names, lambda name: stacked(frames, name, path))

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from geoequiv.errors import BatchError, DataError, SignatureError
 from geoequiv.fields import Signature
+from geoequiv.tasks.drawing import Drawing
 
 REQUIRED_SPLITS = ("train", "val", "test")
 PointwiseLoss = Callable[[Tensor, Tensor], Tensor]
@@ -122,6 +123,8 @@ class Task:
             lazy, and cached on disk beside the data.
         head: what stands around every model, or None.
         further: metrics that are recorded and shown besides.
+        notes: lines (name, text) about the data for its card, such as the report of a simulation.
+        drawing: what `geoequiv show` draws beside positions.
 
     Raises:
         DataError: a split is missing.
@@ -143,6 +146,8 @@ class Task:
     symmetry_error: Callable[[], dict[str, float]] | None = None
     head: Head | None = None
     further: tuple[Metric, ...] = ()
+    notes: tuple[tuple[str, str], ...] = ()
+    drawing: Drawing = field(default_factory=Drawing)
 
     @property
     def model_signature(self) -> Signature:

@@ -14,16 +14,28 @@ from geoequiv.models import (
     TFN,
     VGG11,
     DeepSets,
+    GATr,
+    Linear,
+    NequIP,
     PaiNN,
     RadialField,
     ResNet,
     SE3Transformer,
     Transformer,
 )
+from geoequiv.models.vector_neurons import (
+    VNBatchNorm,
+    VNInvariant,
+    VNLeakyReLU,
+    VNLinear,
+    VNMaxPool,
+    VNMeanPool,
+)
 from geoequiv.testing.inputs import random_inputs
 
 SIGNATURE = "pos: point, vel: vector, charge: scalar -> pos: point"
 PICTURES = "image: image*3 -> logits: scalar*10"
+MOLECULES = "pos: point, species: scalar*2 -> energy: scalar per graph, force: vector"
 
 
 class Residual(nn.Module):
@@ -56,8 +68,29 @@ class Concat(nn.Module):
         return self.last(torch.cat([self.b(x).tanh(), x[:, :1], F.gelu(self.a(x))], -1))
 
 
+class VectorNeurons(nn.Module):
+    """An invariant of a cloud of vectors."""
+
+    def __init__(self, pool):
+        super().__init__()
+        self.first = nn.Sequential(VNLinear(1, 8), VNBatchNorm(8), VNLeakyReLU(8), VNLinear(8, 6), VNLeakyReLU(6))
+        self.pool, self.read = pool, VNInvariant(6)
+        self.last = nn.Sequential(nn.Linear(18, 5), nn.SiLU(), nn.Linear(5, 1))
+
+    def forward(self, vel):
+        return self.last(self.read(self.pool(self.first(vel.unsqueeze(-2)))))
+
+
 def clouds(items=2, points=4, seed=0):
     return random_inputs(SIGNATURE, items, points, generator=torch.Generator().manual_seed(seed))
+
+
+def molecules(items=2, points=4, seed=0):
+    return random_inputs(MOLECULES, items, points, generator=torch.Generator().manual_seed(seed))
+
+
+def vectors(items=2):
+    return {"vel": clouds(items)["vel"]}
 
 
 def images(items=2):
@@ -119,6 +152,11 @@ NETWORKS = {
     "tfn": (lambda: TFN(SIGNATURE, 4, 2), clouds, None),
     "segnn": (lambda: SEGNN(SIGNATURE, 8, 2), clouds, None),
     "se3 transformer": (lambda: SE3Transformer(SIGNATURE, 8, 2), clouds, None),
+    "gatr": (lambda: GATr(f"{SIGNATURE}, energy: scalar", 8, 1, heads=2, multivectors=8), clouds, 15),
+    "nequip": (lambda: NequIP(MOLECULES, 4, 2, l_max=1, radial=8), molecules, 12),
+    "vector neurons": (lambda: VectorNeurons(VNMeanPool()), vectors, 4),
+    "vector neurons, max": (lambda: VectorNeurons(VNMaxPool(6)), vectors, 4),
+    "linear": (lambda: Linear(SIGNATURE), clouds, 0),
 }  # fmt: skip
 
 

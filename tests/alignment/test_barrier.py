@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from networks import NETWORKS, SIGNATURE, make
+from networks import MOLECULES, NETWORKS, SIGNATURE, make
 from torch import nn
 
 import geoequiv as ge
@@ -23,7 +23,7 @@ from geoequiv.alignment.repair import repairable, spreads
 from geoequiv.errors import AlignmentError
 from geoequiv.fields import Signature, act, call_model
 from geoequiv.groups import Element
-from geoequiv.models import EGNN, GNN, Transformer
+from geoequiv.models import EGNN, GNN, MLP, Transformer
 from geoequiv.testing.inputs import random_inputs
 
 
@@ -120,6 +120,10 @@ def test_a_network_equivariant_inside_is_seen_to_be():
     assert torn.second > 2 * torn.first
 
 
+def make_wide():
+    return MLP(SIGNATURE, 10, 3, nodes=4).double()
+
+
 def test_barriers_by_hand():
     assert barrier_of(0.9, 0.8, 0.68, "higher") == pytest.approx((0.2, 0.17))
     assert barrier_of(1.0, 3.0, 3.0, "lower") == pytest.approx((0.5, 1.0))
@@ -173,6 +177,36 @@ def test_repair_resets_batch_norms():
     assert act(g, pairs[0][0], Signature.parse(signature).inputs)["x"].shape == (16, 3, 8, 8)
 
 
+@pytest.mark.parametrize("name", ["gatr", "nequip", "se3 transformer", "painn"])
+def test_planted_permutations_of_equivariant_networks_have_no_barrier(name):
+    model, inputs = make(name)
+    signature = {"gatr": f"{SIGNATURE}, energy: scalar", "nequip": MOLECULES}.get(name, SIGNATURE)
+    spec = permutation_spec(model, inputs, verify=False)
+    other = with_state(model, apply(spec, spec.random(torch.Generator().manual_seed(5)), model.state_dict()))
+    first = next(iter(Signature.parse(signature).outputs))
+
+    def metric(outputs, targets):
+        outputs, targets = (each[first] if isinstance(each, dict) else each for each in (outputs, targets))
+        return nn.functional.mse_loss(outputs, targets)
+
+    report = barrier(model, other, signature, data(model, signature, batches=1), metric, better="lower", spec=spec)
+    assert abs(report.barrier) < 1e-6
+    assert abs(report.without_repair) < 1e-6
+    assert abs(report.without_matching) > 1e-5  # a network whose head starts near 0 says little either way
+
+
+def test_the_best_of_all_matchings_is_taken():
+    model, inputs = make("transformer")
+    spec = permutation_spec(model, inputs, verify=False)
+    state = model.state_dict()
+    other = with_state(model, apply(spec, spec.random(torch.Generator().manual_seed(5)), state))
+    report = barrier(model, other, SIGNATURE, data(model, batches=1), "mse", matching="best", repair=False, spec=spec)
+    assert abs(report.barrier) < 1e-6
+    assert report.how == report.as_dict()["how"] != "none"
+    same = barrier(model, model, SIGNATURE, data(model, batches=1), "mse", matching="best", repair=False, spec=spec)
+    assert same.how == "none"
+
+
 def test_bad_input():
     model, _ = make("mlp")
     with pytest.raises(AlignmentError, match=r"Unknown metric 'mes'. Did you mean 'mse'"):
@@ -188,4 +222,8 @@ def test_bad_input():
     images, turn = [({"x": torch.randn(4, 3, 8, 8)}, {})], element("SO(2)")
     with pytest.raises(ge.GeoequivError, match="does not map pixels"):
         symmetry_barrier(nn.Conv2d(3, 1, 3), "x: image -> y: image", turn, images, "mse")
+    with pytest.raises(ge.GeoequivError, match="2"):
+        symmetry_barrier(model, SIGNATURE, ge.group("C4@plane").elements()[1], data(model), "mse")
+    with pytest.raises(AlignmentError, match=r"architectures differ: '.*' is \[.*\] in one and"):
+        barrier(model, make_wide(), SIGNATURE, data(model), "mse")
     assert "mlp" in NETWORKS

@@ -66,6 +66,69 @@ def test_copies_of_copies_are_copies_by_the_product():
     assert all(torch.allclose(once[key], twice[key], atol=1e-12) for key in once)
 
 
+def same(model, signature, g, inputs):
+    """The copy, checked against the definition on other inputs."""
+    signature = Signature.parse(signature)
+    other = transformed_copy(model, signature, g, inputs)
+    fresh = random_inputs(signature, 5, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(9))
+    wanted = act(inverse(g), call_model(model, signature, act(g, fresh, signature.inputs)), signature.outputs)
+    got, plain = (call_model(each, signature, fresh) for each in (other, model))
+    assert all(torch.allclose(got[key], wanted[key], atol=1e-9) for key in wanted)
+    assert any(not torch.allclose(plain[key], wanted[key], atol=1e-3) for key in wanted)
+    return other
+
+
+@pytest.mark.parametrize("group", ["SE(3)", "T(3)"])
+@pytest.mark.parametrize("name", MODELS)
+def test_translations_go_into_biases(name, group):
+    torch.manual_seed(0)
+    signature = TYPES[1]
+    model = MODELS[name](signature).double()
+    inputs = random_inputs(Signature.parse(signature), 3, 4, dtype=torch.float64)
+    other = same(model, signature, some(group, 3), inputs)
+    changed = {key for key, value in model.state_dict().items() if not torch.equal(value, other.state_dict()[key])}
+    assert any("bias" in key for key in changed)
+    assert group == "SE(3)" or all("bias" in key for key in changed)
+
+
+class Direct(nn.Module):
+    """Writes points themselves, not steps from where they were."""
+
+    def __init__(self, bias=True):
+        super().__init__()
+        self.first, self.last = nn.Linear(3, 6, bias=bias), nn.Linear(6, 3)
+
+    def forward(self, pos):
+        return self.last(self.first(pos).tanh())
+
+
+def test_translations_of_what_is_written():
+    torch.manual_seed(0)
+    inputs = {"pos": torch.randn(3, 4, 3, dtype=torch.float64)}
+    other = same(Direct().double(), "pos: point -> pos: point", some("SE(3)", 1), inputs)
+    assert other.last.bias is not None
+    with pytest.raises(AlignmentError, match="'first' reads points and has no bias to take a translation"):
+        transformed_copy(Direct(False).double(), "pos: point -> pos: point", some("SE(3)", 1), inputs)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_nodes_are_relabelled(name):
+    """In networks whose nodes share weights nothing comes of it but the isometry; an MLP has weights for each node."""
+    torch.manual_seed(0)
+    model = MODELS[name](SIGNATURE).double()
+    inputs = {key: value.double() for key, value in clouds(3).items()}
+    mirror = ge.group("Cs@x&(0 1)(2 3)/4").elements()[1]
+    other = same(model, SIGNATURE, mirror, inputs).state_dict()
+    if name != "mlp":
+        plain = transformed_copy(model, SIGNATURE, ge.group("Cs@x").elements()[1], inputs).state_dict()
+        assert all(torch.equal(value, plain[key]) for key, value in other.items())
+    turn = some("S(4)", 1)
+    assert (turn.permutation != torch.arange(4)).any()
+    relabelled = transformed_copy(model, SIGNATURE, turn, inputs).state_dict()
+    alike = all(torch.equal(value, relabelled[key]) for key, value in model.state_dict().items())
+    assert alike == (name != "mlp")
+
+
 @pytest.mark.parametrize("maker", [EGNN, SE3Transformer])
 def test_an_equivariant_network_is_its_own_copy(maker):
     model = maker(SIGNATURE, 8, 2)
@@ -109,8 +172,9 @@ def test_what_cannot_be_folded():
     x = {"x": torch.randn(2, 4, 3)}
     with pytest.raises(AlignmentError, match="cannot be folded into the weights of Bends: the network reads or writes"):
         transformed_copy(Bends(), "x: vector -> y: vector", some("SO(3)"), x)
+    point = {"pos": x["x"]}
     with pytest.raises(AlignmentError, match="it translates them"):
-        transformed_copy(GNN(SIGNATURE, 8, 1), SIGNATURE, some("SE(3)"), clouds())
+        transformed_copy(Bends(), "pos: point -> pos: point", some("T(3)"), point)
     with pytest.raises(GroupError, match="one group element"):
         transformed_copy(Bends(), "x: vector -> y: vector", ge.group("SO(3)").sample(2), x)
     image, turn = {"x": torch.randn(2, 3, 8, 8)}, some("SO(2)")

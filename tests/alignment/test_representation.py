@@ -89,6 +89,32 @@ def steps(table):
     return found
 
 
+def test_the_table_of_a_group_that_relabels_nodes():
+    for name, order in [("S(3)", 6), ("Cs@x&(0 1)/3", 2)]:
+        elements = ge.group(name).elements()
+        table = multiplication_table(elements)
+        assert table[0].tolist() == list(range(order))
+        assert all(sorted(row) == list(range(order)) for row in table.tolist())
+        for i in range(order):
+            for j in range(order):
+                product = elements[i] @ elements[j]
+                assert torch.equal(product.permutation, elements[int(table[i, j])].permutation)
+
+
+def test_heads_are_part_of_the_representation():
+    """Two heads that a quarter turn exchanges cannot be planted simply; that they are looked at can be seen."""
+    from networks import SIGNATURE as CLOUD
+    from networks import make
+    from test_barrier import data
+
+    model, _ = make("transformer")
+    found = hidden_representation(model, CLOUD, "C2", [inputs for inputs, _ in data(model, batches=1)])
+    heads = found.permutations["blocks.0.query_key_value"]
+    assert heads.shape == (2, 2)
+    assert heads[0].tolist() == [0, 1]
+    assert found.zero["blocks.0.query_key_value"] == 0
+
+
 def test_orders_by_hand():
     assert order_of(torch.tensor([0, 1, 2])) == 1
     assert order_of(torch.tensor([1, 0, 3, 4, 2])) == 6

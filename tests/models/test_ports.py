@@ -9,6 +9,7 @@ from geoequiv.models import (
     EGNN,
     GNN,
     MLP,
+    PONITA,
     SEGNN,
     TFN,
     DeepSets,
@@ -27,7 +28,7 @@ def fields(*lead):
     return {"pos": torch.randn(*lead, 3), "vel": torch.randn(*lead, 3), "charge": torch.randn(*lead, 1)}
 
 
-@pytest.mark.parametrize("model", [EGNN, GATr, Linear, PaiNN, RadialField])
+@pytest.mark.parametrize("model", [EGNN, GATr, Linear, PONITA, PaiNN, RadialField])
 @pytest.mark.parametrize("kind", ["pseudovector", "pseudoscalar", "tensor", "1x0e+1x2e"])
 def test_equivariant_models_name_the_field_they_cannot_handle(model, kind):
     with pytest.raises(SignatureError, match=rf"{model.__name__} handles .*'spin' is a "):
@@ -130,7 +131,7 @@ def test_an_output_point_is_displaced_from_the_input_of_its_name():
     assert torch.equal(outputs["c"], batch["a"])
 
 
-@pytest.mark.parametrize("model", [EGNN, GNN, DeepSets, GATr, PaiNN, Transformer, TFN, SEGNN, SE3Transformer])
+@pytest.mark.parametrize("model", [EGNN, GNN, DeepSets, GATr, PONITA, PaiNN, Transformer, TFN, SEGNN, SE3Transformer])
 def test_per_graph_fields_come_in_and_go_out_once_a_cloud(model):
     """Dense, padded and ragged batches give the same sums (and mean points) over the nodes of a cloud."""
     torch.manual_seed(0)
@@ -166,9 +167,12 @@ def test_something_must_live_on_nodes():
 BONDED = "pos: point, kind: scalar*2, bond: adjacency*2 -> pos: point"
 
 
-@pytest.mark.parametrize("model", [EGNN, GNN, RadialField, Transformer])
+READERS = [EGNN, GATr, GNN, PONITA, PaiNN, RadialField, SE3Transformer, SEGNN, TFN, Transformer]
+
+
+@pytest.mark.parametrize("model", READERS)
 def test_relations_of_pairs_are_read(model):
-    """A bond changes what its two nodes do, follows a relabelling, and padding has none."""
+    """A bond changes what its two nodes do, follows a relabelling, and padding has none, whatever stands there."""
     torch.manual_seed(0)
     built = model(BONDED, width=8, depth=2).double()
     for parameter in built.parameters():  # coordinate gains start near 0
@@ -181,11 +185,26 @@ def test_relations_of_pairs_are_read(model):
     relabelled = built(pos=pos[:, order], kind=kind[:, order], bond=bond[:, order][:, :, order])
     torch.testing.assert_close(relabelled, out[:, order])
     mask = torch.tensor([True] * 3 + [False] * 2).expand(2, 5)
+    spoilt = bond.clone()
+    spoilt[:, 3:] = spoilt[:, :, 3:] = float("nan")
     torch.testing.assert_close(
-        built(pos=pos, kind=kind, bond=bond, mask=mask)[:, :3],
+        built(pos=pos, kind=kind, bond=spoilt, mask=mask)[:, :3],
         built(pos=pos[:, :3], kind=kind[:, :3], bond=bond[:, :3, :3]),
     )
     torch.testing.assert_close(built(pos=pos[0], kind=kind[0], bond=bond[0]), out[0])
+
+
+def test_relations_end_at_the_cutoff():
+    """A bond between nodes further apart than the cutoff of PaiNN says nothing."""
+    torch.manual_seed(0)
+    built = PaiNN(BONDED, width=8, depth=2, cutoff=2.0)
+    pos = torch.tensor([[0.0, 0, 0], [1, 0, 0], [3.5, 0, 0]])
+    kind, none = torch.ones(3, 2), torch.zeros(3, 3, 2)
+    near, far = none.clone(), none.clone()
+    near[0, 1], far[0, 2] = 1.0, 1.0
+    plain = built(pos=pos, kind=kind, bond=none)
+    assert torch.equal(built(pos=pos, kind=kind, bond=far), plain)
+    assert not torch.equal(built(pos=pos, kind=kind, bond=near), plain)
 
 
 def test_relations_are_dense_and_are_not_predicted():

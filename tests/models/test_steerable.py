@@ -257,18 +257,20 @@ def test_outputs_start_near_the_input_points(model):
     assert 0 < float(moved.detach().square().mean().sqrt()) < 0.1
 
 
-def test_segnn_has_as_many_parameters_as_published():
-    """147 424 with the published inputs: products of charges on pairs only (counted on the published code's layers)."""
-    assert sum(weights.numel() for weights in SEGNN(CHARGED, node_scalars=False).parameters()) == 147_424
+def test_segnn_has_the_weights_of_the_published_layers():
+    """Layers as the published code stacks them for n-body, each counted by e3nn's own tensor product."""
+    attributes = o3.Irreps.spherical_harmonics(1)
+    hidden, gates = o3.Irreps("32x0e + 32x1o"), o3.Irreps("64x0e + 32x1o")  # 32 of each balance 64 x 64 plain weights
 
+    def count(inputs, outputs):
+        product = o3.FullyConnectedTensorProduct(inputs, attributes, outputs, compile_left_right=False)
+        return product.weight_numel + o3.Irreps(outputs).count("0e")  # a bias for each scalar
 
-@pytest.mark.parametrize("model", [TFN, SEGNN, SE3Transformer])
-def test_compiles_in_one_graph(model):
-    torch._dynamo.reset()
-    built = model(CHARGED, width=8, depth=1, **({"heads": 2} if model is SE3Transformer else {}))
-    inputs = {"pos": torch.randn(2, 3, 3), "vel": torch.randn(2, 3, 3), "charge": torch.ones(2, 3, 1)}
-    expected = built(**inputs)  # makes the constants
-    torch.testing.assert_close(torch.compile(built, backend="eager", fullgraph=True)(**inputs), expected)
+    layer = count("64x0e + 64x1o + 2x0e", gates) + count(hidden, gates)  # messages, with distance and charges
+    layer += count("64x0e + 64x1o", gates) + count(hidden, hidden)  # update
+    published = count("2x1o + 1x0e", hidden) + 4 * layer + count(hidden, gates) + count(hidden, "1x1o")
+    model = SEGNN(CHARGED, node_scalars=False)
+    assert sum(weights.numel() for weights in model.parameters()) == published == 147_424
 
 
 def test_outputs_out_of_reach_are_named():

@@ -112,13 +112,6 @@ def test_species_by_number_are_those_one_hot():
         torch.testing.assert_close(values, expected[name])
 
 
-def test_energies_alone_compile_in_one_graph():
-    torch._dynamo.reset()
-    model, batch = built("pos: point, charge: scalar -> energy: scalar per graph"), molecules()
-    expected = model(**batch)
-    torch.testing.assert_close(torch.compile(model, backend="eager", fullgraph=True)(**batch), expected)
-
-
 def test_envelope_and_bessel_functions_by_hand():
     ends = torch.tensor([0.0, 2.0, 5.0], dtype=torch.float64)
     assert envelope(ends, 2.0).tolist() == [1.0, 0.0, 0.0]

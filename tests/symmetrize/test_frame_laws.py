@@ -19,7 +19,6 @@ FINITE = {3: ["O", "Oh", "I", "D4", "T(3)"], 2: ["C4", "D4"]}
 LAYOUTS = ["single", "dense", "masked", "ragged", "pyg"]
 #: largest relative error; what a network magnifies is not bounded by the frame
 LIMITS = {torch.float64: 1e-10, torch.float32: 1e-5}
-LEARNED = {torch.float64: 1e-9, torch.float32: 1e-4}
 
 SPATIAL = {name: cloud for name, (cloud, _, _) in molecules.CLOUDS.items()} | molecules.NEAR
 PLANAR = {
@@ -147,7 +146,7 @@ def check_exact(frame, group, dim, cloud, layout, dtype, moving, seed):
     net = (GraphNet if layout == "pyg" else Net)(dim).to(dtype)
     model = averaged(net, group, frame, dim)
     error = relative_error(model, CLOUDS[dim][cloud], group, layout, dtype, moving, seed, dim)
-    assert error < (LEARNED if frame == "learned" else LIMITS)[dtype]
+    assert error < LIMITS[dtype]
 
 
 @FRAME

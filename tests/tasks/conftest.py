@@ -9,13 +9,24 @@ from geoequiv.tasks.nbody_charged import charged
 from geoequiv.tasks.nbody_gravity import gravity
 
 
-@pytest.fixture(scope="session")
-def loop():
-    """The module with the naive twin, which lies beside this file."""
-    spec = importlib.util.spec_from_file_location("charged_loop", Path(__file__).with_name("charged_loop.py"))
+def beside(name):
+    """A module that lies beside this file."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session")
+def loop():
+    """The naive twin of the charged simulation."""
+    return beside("charged_loop")
+
+
+@pytest.fixture(scope="session")
+def loops():
+    """The naive twin of forward kinematics."""
+    return beside("kinematics_loop").place_in_loop
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from geoequiv.errors import DataError
@@ -113,6 +115,38 @@ def test_all_frames_at_once_are_the_frames_one_by_one(skeleton):
     np.testing.assert_allclose(bones, np.broadcast_to(skeleton.lengths, bones.shape), atol=1e-12)
 
 
+def drawn_skeleton(rng, joints):
+    """A tree at random, with axes at random and channels in any order, some of them missing."""
+    axes = Rotation.random(joints, random_state=int(rng.integers(2**31))).as_matrix().reshape(joints, 3, 3)
+    channels = [tuple(rng.permutation(["rx", "ry", "rz"])[: rng.integers(4)].tolist()) for _ in range(joints)]
+    channels[0] = tuple(rng.permutation(["tx", "ty", "tz", "rx", "ry", "rz"]).tolist())
+    parents = (-1, *(int(rng.integers(joint)) for joint in range(1, joints)))
+    names = tuple(f"j{joint}" for joint in range(joints))
+    return Skeleton(names, parents, rng.normal(size=(joints, 3)), axes, tuple(channels), rng.normal(size=3))
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**31), joints=st.integers(1, 12), frames=st.integers(1, 5))
+def test_forward_kinematics_is_the_loop(loops, seed, joints, frames):
+    rng = np.random.default_rng(seed)
+    skeleton = drawn_skeleton(rng, joints)
+    still = set(skeleton.names[1:]) & {f"j{k}" for k in rng.integers(1, 13, size=3)}
+    motion = {
+        name: 3 * rng.normal(size=(frames, len(dofs)))
+        for name, dofs in zip(skeleton.names, skeleton.dofs, strict=True)
+        if dofs and name not in still
+    }
+    np.testing.assert_allclose(forward_kinematics(skeleton, motion), loops(skeleton, motion), atol=1e-12)
+
+
+def test_blocks_of_frames_join(loops, monkeypatch):
+    monkeypatch.setattr("geoequiv.tasks.skeleton.BLOCK", 4)
+    rng = np.random.default_rng(1)
+    skeleton = drawn_skeleton(rng, 6)
+    motion = {name: rng.normal(size=(10, len(dofs))) for name, dofs in zip(skeleton.names, skeleton.dofs, strict=True)}
+    np.testing.assert_allclose(forward_kinematics(skeleton, motion), loops(skeleton, motion), atol=1e-12)
+
+
 def test_both_ways_of_reading_give_the_same(tmp_path, skeleton):
     counts = {name: len(dofs) for name, dofs in zip(skeleton.names, skeleton.dofs, strict=True) if dofs}
     reader = Reader(write(tmp_path / "one.amc", AMC))
@@ -183,6 +217,10 @@ def test_motions_fit_the_skeleton(skeleton):
         forward_kinematics(skeleton, {"thigh": np.zeros((2, 2))})
     with pytest.raises(DataError, match="must follow their parents"):
         Skeleton(("a", "b"), (1, -1), np.zeros((2, 3)), np.zeros((2, 3, 3)), ((), ()), np.zeros(3))
+    with pytest.raises(DataError, match="'b' is to move along tx: only the root may"):
+        Skeleton(("a", "b"), (-1, 0), np.zeros((2, 3)), np.zeros((2, 3, 3)), ((), ("tx",)), np.zeros(3))
+    with pytest.raises(DataError, match="'a' has a channel twice: rx, rx"):
+        Skeleton(("a",), (-1,), np.zeros((1, 3)), np.zeros((1, 3, 3)), (("rx", "rx"),), np.zeros(3))
 
 
 def test_real_walk():

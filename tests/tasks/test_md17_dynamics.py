@@ -114,6 +114,16 @@ def test_a_truncated_file_is_named(tmp_path):
         small(tmp_path)
 
 
+def test_a_file_with_another_checksum_is_kept_aside(tmp_path):
+    trajectory(tmp_path)
+    path = tmp_path / "md17_ethanol.npz"
+    (tmp_path / "md17_ethanol.npz.sha256").write_text("0" * 64 + "\n")
+    with pytest.raises(DataError, match=r"its sha256 is [0-9a-f]{64}, expected 0{64}.*md17_ethanol\.npz\.mismatch"):
+        small(tmp_path)
+    assert not path.exists()
+    assert (tmp_path / "md17_ethanol.npz.mismatch").is_file()
+
+
 def test_without_network_it_says_what_to_put_where(tmp_path, monkeypatch):
     monkeypatch.setattr("geoequiv.tasks.md17_dynamics.SOURCE", "http://127.0.0.1:9/")
     with pytest.raises(DataError, match=r"put the file 'md17_aspirin\.npz' into .*md17 by hand"):

@@ -144,6 +144,24 @@ def test_a_broken_file_is_named(tmp_path, changes, message):
         small(tmp_path)
 
 
+def test_a_truncated_file_is_named(tmp_path):
+    cut_files(tmp_path)
+    path = tmp_path / "rmd17_ethanol_test_01.npz"
+    path.write_bytes(path.read_bytes()[:900])
+    with pytest.raises(DataError, match=r"rmd17_ethanol_test_01\.npz cannot be read"):
+        small(tmp_path)
+
+
+def test_an_archive_with_another_checksum_is_kept_aside(tmp_path):
+    (tmp_path / "rmd17").mkdir()
+    path = tmp_path / "rmd17" / "rmd17.tar.bz2"
+    path.write_bytes(b"BZh9")
+    path.with_name("rmd17.tar.bz2.sha256").write_text("0" * 64 + "\n")
+    with pytest.raises(DataError, match=r"its sha256 is [0-9a-f]{64}, expected 0{64}.*rmd17\.tar\.bz2\.mismatch"):
+        small(tmp_path)
+    assert not path.exists()
+
+
 def test_bad_options(tmp_path):
     cut_files(tmp_path)
     with pytest.raises(ConfigError, match="Did you mean 'ethanol'"):

@@ -6,23 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from geoequiv.errors import ConfigError, DataError
+from geoequiv import catalog
+from geoequiv.errors import ConfigError, DataError, GeoequivError
 from geoequiv.fields import act
 from geoequiv.groups import group
-from geoequiv.tasks.motion_capture import (
-    MIRROR,
-    MIRRORED,
-    Recording,
-    bonds,
-    cut_points,
-    dealt,
-    motion_task,
-    run,
-    shared_out,
-    walk,
-    windows,
-)
-from geoequiv.tasks.protocols import PROTOCOLS
+from geoequiv.tasks.motion_capture import MIRROR, MIRRORED, motion_task, run, walk
+from geoequiv.tasks.protocols import PROTOCOLS, checksum_of
+from geoequiv.tasks.recording import Recording, bonds, cut_points, dealt, shared_out, windows
 from geoequiv.tasks.skeleton import Skeleton
 
 PARENTS = [-1, 0, 1, 2, 3, 4, 0, 6, 7, 8, 9, 0, 11, 12, 13, 14, 15, 13, 17, 18, 19, 20, 21, 20, 13, 24, 25, 26, 27, 28]
@@ -54,9 +44,10 @@ def test_run_follows_the_public_split(tmp_path):
     target = np.concatenate([arrays["trial_01"][first + 30], arrays["trial_04"][second + 30]])
     following = np.concatenate([arrays["trial_01"][first + 1], arrays["trial_04"][second + 1]])
     split = task.splits["train"]
-    np.testing.assert_array_equal(split.inputs["pos"].numpy(), pos)
+    centroid = pos.mean(1, keepdims=True)
+    np.testing.assert_allclose(split.inputs["pos"].numpy(), pos - centroid, atol=1e-14)
     np.testing.assert_array_equal(split.inputs["vel"].numpy(), following - pos)
-    np.testing.assert_array_equal(split.targets["pos"].numpy(), target)
+    np.testing.assert_allclose(split.targets["pos"].numpy(), target - centroid, atol=1e-14)
     assert split.inputs["joint"].shape == (10, 31, 31)
     assert split.inputs["bond"].shape == (10, 31, 31, 2)
     assert len(task.splits["test"]) == 40
@@ -103,6 +94,40 @@ def test_without_files_and_network_it_says_what_to_put_where(tmp_path, monkeypat
         walk(tmp_path)
 
 
+def test_an_interrupted_download_goes_on_with_the_trials_that_are_missing(tmp_path, monkeypatch):
+    """A download that broke off in the third trial is not taken for a folder of two trials."""
+    asked, broken = [], True
+
+    def obtain(file, folder):
+        asked.append(file.name)
+        if broken and file.name == "35_03.amc":
+            raise DataError("The download broke off.")
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / file.name).touch()
+        (folder / f"{file.name}.sha256").touch()
+        return folder / file.name
+
+    monkeypatch.setattr("geoequiv.tasks.motion_capture.obtain", obtain)
+    monkeypatch.setattr("geoequiv.tasks.motion_capture.read_asf", lambda path: Skeleton(
+        tuple("abcdefghijklmnopqrstuvwxyzABCDE"), tuple(PARENTS), np.ones((31, 3)), np.stack([np.eye(3)] * 31),
+        (("tx",), *((),) * 30), np.zeros(3),
+    ))  # fmt: skip
+    monkeypatch.setattr("geoequiv.tasks.motion_capture.read_amc", lambda path, skeleton: {"a": np.ones((100, 1))})
+    for _ in range(2):
+        with pytest.raises(DataError, match="broke off"):
+            walk(tmp_path)
+    broken = False
+    asked.clear()
+    assert walk(tmp_path, train=5, val=5, test=5).protocol == "mocap/walk/Δ30/5-5-5/mse"  # of all 23 trials
+    assert len(asked) == 24
+
+
+def test_a_folder_with_a_skeleton_and_no_trials_is_named(tmp_path):
+    (tmp_path / "35.asf").touch()
+    with pytest.raises(DataError, match=r"holds 35\.asf but none of the trials 35_NN\.amc: put them there, from http"):
+        walk(tmp_path)
+
+
 def test_trials_are_dealt_whole_and_by_size():
     recording = Recording({f"t{k:02d}": trial(40 + k, k) for k in range(9)}, EDGES)
     starts = dealt(recording, {"train": 20, "val": 30, "test": 40}, 30, seed=3)
@@ -137,6 +162,13 @@ def test_a_horizon_longer_than_the_trials_is_refused():
         motion_task("walk", horizon=0)
 
 
+def test_an_unknown_motion_names_the_nearest():
+    with pytest.raises(ConfigError, match=r"Unknown motion 'wakl'\. Did you mean 'walk'"):
+        motion_task("wakl")
+    with pytest.raises(GeoequivError, match=r"Unknown task 'mocap/rnu'\. Did you mean 'mocap/run'"):
+        catalog.task("mocap/rnu")
+
+
 def test_windows_at_the_last_frame():
     motion = {"a": trial(32, 0)}
     cut = windows(motion, {"a": np.array([1])}, 30)
@@ -145,7 +177,7 @@ def test_windows_at_the_last_frame():
 
 def test_bonds_by_hand():
     """The root has three bones; the hip's foot is two bones away from the shin."""
-    bond = bonds(EDGES)
+    bond = bonds(EDGES, 31)
     assert bond.shape == (31, 31, 2)
     assert np.array_equal(bond, bond.swapaxes(0, 1))
     assert bond[..., 0].sum() == 60
@@ -159,7 +191,7 @@ def test_the_mirror_keeps_the_skeleton():
     """Exchanging left and right maps bones to bones, and is its own inverse."""
     swap = np.array(MIRRORED)
     assert np.array_equal(swap[swap], np.arange(31))
-    bond = bonds(EDGES)
+    bond = bonds(EDGES, 31)
     assert np.array_equal(bond[swap][:, swap], bond)
     assert [int(i) for i in np.flatnonzero(swap == np.arange(31))] == [0, *range(11, 17)]
 
@@ -194,6 +226,7 @@ def test_real_recordings():
     assert tasks[0].protocol == "mocap/run/Δ30/200-240-240/mse"
     assert tasks[0].references
     for task in tasks:
+        assert checksum_of(task.protocol) in (None, task.checksum)
         split = task.splits["test"]
         pos, vel, target = split.inputs["pos"], split.inputs["vel"], split.targets["pos"]
         assert (pos + 30 * vel - target).square().mean() < 0.5 * (pos - target).square().mean()

@@ -2,6 +2,8 @@
 
 import hashlib
 import re
+import socket
+import struct
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -15,7 +17,8 @@ SUM = hashlib.sha256(CONTENT).hexdigest()
 
 
 class Server(BaseHTTPRequestHandler):
-    """Serves CONTENT at any address; `/short` breaks off half way, `/whole` ignores ranges, `/gone` is a 404."""
+    """Serves CONTENT at any address; `/short` breaks off half way, `/chunks` and `/reset` do so less politely, `/whole`
+    ignores ranges, `/gone` is a 404."""
 
     asked: list[str | None] = []  # noqa: RUF012  (reset by the fixture)
 
@@ -25,7 +28,19 @@ class Server(BaseHTTPRequestHandler):
         if "whole" in self.path:
             first = 0
         if "gone" in self.path or first >= len(CONTENT):
-            self.send_error(404 if "gone" in self.path else 416)
+            self.send_response(404 if "gone" in self.path else 416)
+            self.send_header("Content-Range", f"bytes */{len(CONTENT)}")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        if "chunks" in self.path:  # announces 4096 bytes, sends 16, and goes
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1000\r\n" + CONTENT[:16])
+            return
+        if "reset" in self.path:
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10240\r\n\r\n" + CONTENT[:16])
+            self.wfile.flush()
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.connection.close()
             return
         self.send_response(206 if first else 200)
         self.send_header("Content-Length", str(len(CONTENT) - first))
@@ -72,6 +87,20 @@ def test_a_download_goes_on_where_it_stopped(url, tmp_path, where):
     assert Server.asked == [None, f"bytes={len(CONTENT) // 2}-"]
 
 
+@pytest.mark.parametrize("where", ["chunks", "reset"])
+def test_a_connection_that_breaks_is_told_and_resumed(url, tmp_path, where):
+    with pytest.raises(DataError, match=r"broke off.*data\.bin\.part: run again to go on"):
+        obtain(official(f"{url}/{where}"), tmp_path)
+    assert not (tmp_path / "data.bin").exists()
+    assert obtain(official(f"{url}/a"), tmp_path).read_bytes() == CONTENT
+
+
+def test_a_part_longer_than_the_file_is_fetched_anew(url, tmp_path):
+    (tmp_path / "data.bin.part").write_bytes(CONTENT + b"of another file")
+    assert obtain(official(f"{url}/a", None), tmp_path).read_bytes() == CONTENT
+    assert Server.asked == [f"bytes={len(CONTENT) + 15}-", None]
+
+
 def test_a_whole_part_is_taken_as_it_is(url, tmp_path):
     (tmp_path / "data.bin.part").write_bytes(CONTENT)
     assert obtain(official(f"{url}/a"), tmp_path).read_bytes() == CONTENT
@@ -105,15 +134,43 @@ def test_only_the_web_is_a_source(tmp_path):
         obtain(official("file:///etc/hostname"), tmp_path)
 
 
-def test_a_full_disk_keeps_what_came(url, tmp_path, monkeypatch):
-    def full(file, part, progress):
-        part.write_bytes(CONTENT[:10])
-        raise OSError(28, "No space left on device")
+class FullDisk:
+    """An open file on a disk that has room for so many bytes more."""
 
-    monkeypatch.setattr("geoequiv.tasks.official.download", full)
+    def __init__(self, file, room):
+        self.file, self.room = file, room
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *told):
+        self.file.close()
+
+    def write(self, block):
+        taken = self.file.write(block[: self.room])
+        self.room -= taken
+        if taken < len(block):
+            raise OSError(28, "No space left on device")
+        return taken
+
+
+def test_a_full_disk_keeps_what_came(url, tmp_path, monkeypatch):
+    monkeypatch.setattr("geoequiv.tasks.official.BLOCK", 100)
+    opened = lambda path, how: FullDisk(open(path, how), 250)  # noqa: E731, SIM115
+    monkeypatch.setattr("geoequiv.tasks.official.open", opened, raising=False)
     with pytest.raises(DataError, match=r"No space left on device.*run again to go on"):
         obtain(official(f"{url}/a"), tmp_path)
-    assert (tmp_path / "data.bin.part").read_bytes() == CONTENT[:10]
+    assert (tmp_path / "data.bin.part").read_bytes() == CONTENT[:250]
+    assert not (tmp_path / "data.bin").exists()
+    monkeypatch.undo()
+    assert obtain(official(f"{url}/a"), tmp_path).read_bytes() == CONTENT
+    assert Server.asked == [None, "bytes=250-"]
+
+
+def test_a_folder_that_cannot_be_written_is_named(url, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match=r"Downloading .* to .*file/data\.bin\.part stopped"):
+        obtain(official(f"{url}/a"), tmp_path / "file")
 
 
 def test_the_first_folder_wins(tmp_path):

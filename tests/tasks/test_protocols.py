@@ -17,9 +17,11 @@ from geoequiv.tasks import (
     cifar10,
     md17_dynamics,
     md17_forces,
+    mocap_gait,
     motion_capture,
     nbody_charged,
     nbody_gravity,
+    recording,
 )
 from geoequiv.tasks.limit import limited
 from geoequiv.tasks.mean_squared_error import MSE
@@ -43,11 +45,15 @@ def made_id(entry):
     if entry.task == "images/cifar10":
         part = entry.id.split("/")[2].removeprefix("part-") if options["path"] else None  # of the file's content
         return cifar10.protocol_id(sizes, options["seed"], part)
+    if entry.task == "mocap-gait/walk":
+        return mocap_gait.protocol_id(sizes, options["horizon"], options["seed"])
+    if entry.task == "md17-xtb/forces":
+        return md17_forces.twin_id(options["molecule"], sizes, options["seed"])
     assert entry.task == "md17/forces"
     return md17_forces.protocol_id(options["molecule"], options["split"], sizes)
 
 
-@pytest.mark.parametrize("identity", [i for i in PROTOCOLS if not i.startswith("mocap")])
+@pytest.mark.parametrize("identity", [i for i in PROTOCOLS if not i.startswith("mocap/")])
 def test_tasks_make_these_ids_out_of_their_options(identity):
     assert made_id(PROTOCOLS[identity]) == identity
 
@@ -57,11 +63,11 @@ def test_tasks_make_these_ids_out_of_their_options(identity):
     [("walk", 23, None, 0), ("walk", 20, None, 1), ("run", 11, {"train": {}}, 2), ("run", 11, None, 3)],
 )
 def test_motion_capture_makes_these_ids_too(kind, trials, starts, number):
-    entry = [each for each in PROTOCOLS.values() if each.task.startswith("mocap")][number]
-    recording = motion_capture.Recording(
+    entry = [each for each in PROTOCOLS.values() if each.task.startswith("mocap/")][number]
+    trials_of = recording.Recording(
         {f"t{k}": np.zeros((60, 31, 3)) for k in range(trials)}, np.zeros((30, 2), dtype=int), starts
     )
-    assert motion_capture.protocol_id(kind, recording, entry.splits, 30, 0) == entry.id
+    assert motion_capture.protocol_id(kind, trials_of, entry.splits, 30, 0) == entry.id
 
 
 def test_the_register_is_listed(capsys):

@@ -19,6 +19,8 @@ from geoequiv.symmetrize.frames.spectrum import Spectrum
 
 #: the length of a channel below which it fades out instead of giving a direction
 SOFT = 0.3
+#: smallest length of a leg over its noise, in units of ``Spectrum.trust``
+LEG = 1 / 3
 
 
 @Frame.register
@@ -35,9 +37,11 @@ class LearnedFrame(nn.Module):
     n · width · channels per cloud.
 
     Where the vectors are dependent, as on every cloud with a symmetry, they tell no frame, and near that they tell
-    one badly: what one adds to those before must be longer than ``Spectrum.trust`` (1e-4 in float64, 0.02 in float32)
-    times √(Σ_i (ψ_i - mean ψ)² |x_i|²) / n, what random directions would add up to. The elements of ``MinimalFrame``
-    are taken elsewhere: for the network as it starts that is 2 to 15 % of random clouds in float32.
+    one badly. How badly follows from the slopes of φ and ψ: what a vector adds to those before, over how far errors of
+    the points move it (to first order, for independent errors of size 1), must be above a third of ``Spectrum.trust``
+    (6e-3 in float32, 4e-5 in float64); for the third one, whose side alone counts, above ``Spectrum.noise``. The
+    elements of ``MinimalFrame`` are taken elsewhere: for the network as it starts that is 3 to 11 % of random clouds in
+    float32 (under SO and O, which see the origin, 1 to 3 %).
 
     Args:
         group: O(d), SO(d), E(d) or SE(d).
@@ -48,9 +52,9 @@ class LearnedFrame(nn.Module):
         frame_from: see ``PCAFrame``. The network sees the cloud alone: the first point (or vector) that is named; the
             others are for ``MinimalFrame``.
 
-    Exactness: round-off, whatever the weights, magnified by their steepness and by one over what a vector adds: in
-    float32 below 6e-6 for 99 % of random clouds, up to 6e-5 for single ones (measured on 20 000). Discontinuous where
-    the vectors become dependent.
+    Exactness: round-off, whatever the weights, magnified by at most the limit above: frames differ by at most 1e-5
+    (Frobenius norm) in float32 over 360 000 random clouds, as drawn and with weights three times as steep.
+    Discontinuous where the vectors become dependent.
 
     Reference: Kaba et al., "Equivariance with learned canonicalization functions" (ICML 2023), §3; the form of the
     network: Deng et al., "Vector neurons" (ICCV 2021).
@@ -116,25 +120,54 @@ class LearnedFrame(nn.Module):
         return framed(linear, spectrum.centre, cloud), torch.where(dependent, other_weights, only)
 
     def axes(self, spectrum: Spectrum, layout: Layout) -> tuple[Tensor, Tensor]:
-        """Axes as columns ``[*shape, d, d]``, and by how much each vector is independent ``[*shape, k]``."""
+        """Axes as columns ``[*shape, d, d]``, and how far each vector can be trusted ``[*shape, k]``: from 0 on."""
         x = spectrum.points
         count = node_count(x, layout).unsqueeze(-1)
         tiny = torch.finfo(x.dtype).tiny
         spread = (node_sum(x.square(), layout).sum(-1, keepdim=True) / count.squeeze(-1)).clamp_min(tiny)
         x = x / per_node(spread.sqrt(), layout)
         length = safe_norm(x)
-        channels = mean_vectors(perceptron(self.first, length), x, layout) / count
-        channels = channels / (safe_norm(channels) + SOFT)
+        means = mean_vectors(perceptron(self.first, length), x, layout) / count
+        channels = means / (safe_norm(means) + SOFT)
         here = per_node(channels.flatten(-2), layout).unflatten(-1, channels.shape[-2:])
-        weight = perceptron(self.second, torch.cat([length, (here * x.unsqueeze(-2)).sum(-1)], -1))
-        varying = weight - per_node(node_sum(weight, layout) / count.squeeze(-1), layout)
-        trust = spectrum.trust.unsqueeze(-1)
-        whole, chance = (
-            node_sum((part.detach() * length.detach()).square(), layout).sqrt().clamp_min(tiny)
-            for part in (weight, varying)
-        )
-        axes, sizes = gram_schmidt(mean_vectors(varying, x, layout), self.group)
-        return axes, sizes / chance.maximum(trust * whole) - trust
+        seen = torch.cat([length, (here * x.unsqueeze(-2)).sum(-1)], -1)
+        weight = perceptron(self.second, seen)
+        weight = weight - per_node(node_sum(weight, layout) / count.squeeze(-1), layout)
+        vectors = mean_vectors(weight, x, layout)
+        axes, sizes = gram_schmidt(vectors, self.group)
+        with torch.no_grad():
+            slope = slopes(self.first, length)[..., 0]
+            scatter = node_sum(perceptron(self.first, length).square() + (slope * length).square(), layout)
+            blur = scatter.sqrt() / count.squeeze(-1) / (safe_norm(means) + SOFT).squeeze(-1)
+            noise = self.noise(weight, slopes(self.second, seen), x, channels, blur, layout)
+            for k in range(1, sizes.shape[-1]):  # what the legs before it do to it
+                along = (vectors[..., k, None, :] * axes[..., :k].mT).sum(-1) * (noise / sizes.clamp_min(tiny))[..., :k]
+                noise[..., k] = (noise[..., k].square() + along.square().sum(-1)).sqrt()
+            limit = (LEG * spectrum.trust).unsqueeze(-1).expand_as(noise)
+            if not self.group.is_proper:  # of the last vector only the side counts
+                limit = torch.cat([limit[..., :-1], spectrum.noise.unsqueeze(-1)], -1)
+        return axes, sizes / noise.clamp_min(tiny) - limit
+
+    def noise(
+        self, weight: Tensor, slope: Tensor, x: Tensor, channels: Tensor, blur: Tensor, layout: Layout
+    ) -> Tensor:
+        """To first order, how far independent errors of size 1 in the points move each vector, ``[*shape, k]``.
+
+        Args:
+            weight: ψ about its mean ``[..., k]``; slope: its derivatives ``[..., k, 1 + C]``.
+            channels: Ṽ ``[*shape, C, d]``; blur: how far the same errors move them ``[*shape, C]``.
+        """
+        lengths = torch.cat([torch.ones_like(channels[..., :1, :1]), safe_norm(channels)], -2).squeeze(-1)
+        own = (slope * per_node(lengths, layout).unsqueeze(-2)).square().sum(-1) * x.square().sum(-1, keepdim=True)
+        moved = node_sum(weight.square() + own, layout)
+        steep, outer = slope[..., 1:].flatten(-2), (x.unsqueeze(-1) * x.unsqueeze(-2)).flatten(-2)
+        if layout.is_ragged:
+            common = node_sum((steep.unsqueeze(-1) * outer.unsqueeze(-2)).flatten(-2), layout)
+            common = common.unflatten(-1, (steep.shape[-1], outer.shape[-1]))
+        else:
+            common = steep.mT @ outer
+        common = common.square().sum(-1).unflatten(-1, (slope.shape[-2], channels.shape[-2]))
+        return (moved + (common * blur.unsqueeze(-2).square()).sum(-1)).sqrt()
 
     def diagnose(self, fields: Any, side: str | Side = "pos: point", layout: Layout | None = None) -> FrameReport:
         """Spectral gaps, frame size and distance to the next jump, for each item (see ``PCAFrame.diagnose``)."""
@@ -169,6 +202,14 @@ def perceptron(layers: nn.Sequential, values: Tensor) -> Tensor:
         else:
             values = layer(values)
     return values
+
+
+def slopes(layers: nn.Sequential, values: Tensor) -> Tensor:
+    """Derivatives ``[..., out, in]`` of a perceptron (linear, tanh, linear)."""
+    first, _, last = layers
+    inner = first.weight.to(values)
+    rate = 1 - nn.functional.linear(values, inner, first.bias.to(values)).tanh().square()
+    return (last.weight.to(values) * rate.unsqueeze(-2)) @ inner
 
 
 def mean_vectors(weight: Tensor, x: Tensor, layout: Layout) -> Tensor:

@@ -1,0 +1,221 @@
+"""The tables and pictures of docs/findings-alignment.md, from the records of benchmarks/results/align_nbody.
+
+    python benchmarks/align_findings.py [benchmarks/results/align_nbody] [--page docs/findings-alignment.md]
+
+Rewrites what stands between ``<!-- NAME -->`` and ``<!-- /NAME -->`` in the page, for each name of ``PARTS``; the prose
+around it is written by hand. Numbers are mean ± sample standard deviation over seeds.
+"""
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from geoequiv.report import Statistic, leaderboard
+from geoequiv.report.barrier_curves import barrier_by_angle, barrier_by_error
+from geoequiv.report.barriers import how_measured
+from geoequiv.report.inside import Subject, subjects_of
+from geoequiv.report.markdown import plain
+from geoequiv.report.matched_units import LONGEST, order_of, shares_of
+from geoequiv.report.numbers import small
+from geoequiv.report.style import save
+
+#: heading → method, and which of its numbers
+WAYS = {
+    "Units as they stand": ("none", "without_repair"),
+    "As they stand, after REPAIR": ("none", "barrier"),
+    "Matched by activations": ("activations", "without_repair"),
+    "Matched by activations, after REPAIR": ("activations", "barrier"),
+}
+FAR = 90.0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("store", type=Path, nargs="?", default=Path("benchmarks/results/align_nbody"))
+    parser.add_argument("--page", type=Path, default=Path("docs/findings-alignment.md"))
+    arguments = parser.parse_args()
+    page = arguments.page.read_text(encoding="utf-8")
+    for name, write in PARTS.items():
+        begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+        if page.count(begin) != 1 or page.count(end) != 1:
+            sys.exit(f"{arguments.page} needs one '{begin}' and one '{end}'.")
+        text = write(arguments.store, arguments.page.parent)
+        page = re.sub(f"{begin}.*?{end}", lambda _, text=text: f"{begin}\n{text}\n{end}", page, flags=re.DOTALL)  # noqa: B023
+    arguments.page.write_text(page, encoding="utf-8")
+    print(f"Wrote {arguments.page}")
+
+
+def provenance(store: Path, docs: Path) -> str:
+    """What the gravity numbers were measured with."""
+    (board,) = leaderboard(store / "gravity")
+    seconds = sum(made["alignment"]["seconds"] for made in records(store / "gravity"))
+    commits = {made["alignment"]["environment"]["git_commit"][:10] for made in records(store / "gravity")}
+    lines = [
+        f"Protocol `{board.protocol}`; {board.num_runs} trained transformers of `configs/remul_nbody.yaml`, seeds "
+        f"{', '.join(map(str, sorted({seed for row in board.rows for seed in row.seeds})))}.",
+        f"Barriers: {how_measured(board)}; commit {', '.join(sorted(commits))}, {seconds / 60:.0f} minutes of one core "
+        "that others used as well.",
+    ]
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def gravity(store: Path, docs: Path) -> str:
+    """Barriers by angle, one table for each way of matching, with and without REPAIR."""
+    (board,) = leaderboard(store / "gravity")
+    rows = {row.symmetry: row for row in board.rows}
+    subjects = subjects_of(board)
+    angles = subjects[0].angles("none")
+    parts = []
+    for title, (method, number) in WAYS.items():
+        heads = ["training", "E′", "test MSE", *(f"{angle:g}°" for angle in angles), "another seed"]
+        lines = []
+        for each in subjects:
+            values = [each.over_seeds("copies", method, angle, number) for angle in angles]
+            values.append(each.over_seeds("trainings", method, name=number))
+            lines.append([plain(each.name), spread(each.error), spread(rows[each.name].metric), *map(spread, values)])
+        parts.append(f"**{title}**\n\n{table(heads, lines)}")
+    return "\n\n".join(parts)
+
+
+def absolute(store: Path, docs: Path) -> str:
+    """Barriers in the unit of the metric: what the merged network adds to the error."""
+    (board,) = leaderboard(store / "gravity")
+    heads = [
+        "training",
+        "as they stand, ≥ 90°",
+        "matched, ≥ 90°",
+        "as they stand, another seed",
+        "matched, another seed",
+    ]
+    lines = []
+    for each in subjects_of(board):
+        cells = [over(each, "copies", method, lambda merge: merge.absolute) for method in ("none", "activations")]
+        cells += [over(each, "trainings", method, lambda merge: merge.absolute) for method in ("none", "activations")]
+        lines.append([plain(each.name), *map(spread, cells)])
+    return table(heads, lines)
+
+
+def units(store: Path, docs: Path) -> str:
+    """Correlations of units before and after matching, and the cycles of the permutations."""
+    (board,) = leaderboard(store / "gravity")
+    turned = {f"{angle:g}°": ("copies", angle) for angle in (FAR, 180.0)}
+    columns = [*turned.items(), ("another seed", ("trainings", None))]
+    heads = ["training", *(f"correlation, {name}" for name, _ in columns)]
+    heads += [f"in cycles that divide {order_of(angle)}, {name}" for name, (_, angle) in turned.items()]
+    lines = []
+    for each in subjects_of(board):
+        cells = []
+        for _, (kind, angle) in columns:
+            both = [over(each, kind, "activations", lambda merge, when=when: merge.correlation.get(when), angle)
+                    for when in ("before", "after")]  # fmt: skip
+            cells.append(" → ".join(small(value.mean) if value else "–" for value in both))
+        for _, (_, angle) in turned.items():
+            order = order_of(angle)
+            shares = shares_of(each.merges("copies", "activations", angle))
+            allowed = sum(share for length, share in enumerate(shares, 1) if length < LONGEST and order % length == 0)
+            cells.append(f"{allowed:.0%}")
+        lines.append([plain(each.name), *cells])
+    return table(heads, lines)
+
+
+def layers(store: Path, docs: Path) -> str:
+    """Variance of the rotated stream that a map of the stream explains, over rotations by 90° or more."""
+    content = json.loads((store / "layers.json").read_text(encoding="utf-8"))
+    names = list(content["runs"][0]["trained"][0]["explained"])
+    grouped: dict[str, list[dict[str, Any]]] = {}
+    for run in content["runs"]:
+        grouped.setdefault(run["symmetry"], []).append(run)
+    (board,) = leaderboard(store / "gravity")
+    order = [each.name for each in subjects_of(board) if each.name in grouped]
+    lines = []
+    for kind in ("affine", "rigid"):
+        for symmetry in order:
+            cells = [
+                spread(Statistic.of(share(run["trained"], name, kind) for run in grouped[symmetry])) for name in names
+            ]
+            lines.append([f"{plain(symmetry)}", kind, *cells])
+        untrained = [Statistic.of(share(run["untrained"], name, kind) for run in content["runs"]) for name in names]
+        lines.append(["*before training*", kind, *map(spread, untrained)])
+        known = [run["another"] for run in content["runs"] if "another" in run]
+        others = [Statistic.of(each[name][kind] for each in known) for name in names]
+        lines.append(["*to another seed, no rotation*", kind, *map(spread, others)])
+    return table(["training", "map", *names], lines, left=2)
+
+
+def share(merges: Iterable[dict[str, Any]], name: str, kind: str) -> float:
+    """Mean over rotations by 90° or more."""
+    values = [each["explained"][name][kind] for each in merges if each["angle"] >= FAR - 1e-6]
+    return sum(values) / len(values)
+
+
+def frames(store: Path, docs: Path) -> str:
+    """Flips inside a frame average."""
+    merges = json.loads((store / "frames.json").read_text(encoding="utf-8"))["merges"]
+    lines = []
+    for method, label in (("none", "as they stand"), ("activations", "matched")):
+        for kind, names in (("copies", dict.fromkeys(m["element"] for m in merges if m["kind"] == "copies")),
+                            ("trainings", {None: None})):  # fmt: skip
+            for name in names:
+                those = [m for m in merges if (m["kind"], m["method"], m.get("element")) == (kind, method, name)]
+                cells = [Statistic.of(m[number] for m in those)
+                         for number in ("first", "second", "without_repair", "barrier")]  # fmt: skip
+                lines.append([name or "another training", label, *map(spread, cells)])
+    return table(["merged with", "units", "its MSE", "MSE of the other", "barrier", "after REPAIR"], lines, left=2)
+
+
+def pictures(store: Path, docs: Path) -> str:
+    """Barriers by angle and against E′."""
+    (board,) = leaderboard(store / "gravity")
+    subjects = subjects_of(board)
+    save(barrier_by_angle(subjects, board.protocol), docs / "images" / "alignment-angle.svg")
+    save(barrier_by_error(subjects, board.protocol), docs / "images" / "alignment-error.svg")
+    return (
+        "![Barrier by the angle of the copy](images/alignment-angle.svg)\n\n"
+        "![Barrier against E′ over β](images/alignment-error.svg)"
+    )
+
+
+PARTS: dict[str, Callable[[Path, Path], str]] = {
+    "provenance": provenance, "gravity": gravity, "absolute": absolute, "units": units, "layers": layers,
+    "frames": frames, "pictures": pictures,
+}  # fmt: skip
+
+
+def records(directory: Path) -> list[dict[str, Any]]:
+    """The records of a folder, as they are."""
+    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(directory.glob("*/record.json"))]
+
+
+def over(
+    subject: Subject, kind: str, method: str, number: Callable[[Any], float | None], angle: float | None = None
+) -> Statistic | None:
+    """A number of the merges (of copies: by this angle, or by 90° and more), averaged by seed, over seeds."""
+    means = []
+    for each in subject.alignments:
+        merges = [merge for merge in getattr(each, kind) if merge.method == method]
+        if kind == "copies":
+            merges = [m for m in merges if (m.angle == angle if angle is not None else (m.angle or 0) >= FAR - 1e-6)]
+        known = Statistic.of(number(merge) for merge in merges)
+        means.append(known.mean if known else None)
+    return Statistic.of(means)
+
+
+def spread(value: Statistic | None) -> str:
+    """A mean of any size with its sample standard deviation."""
+    if value is None:
+        return "–"
+    return small(value.mean) if not value.std else f"{small(value.mean)} ± {small(value.std)}"
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
+    """A Markdown table whose first columns are text."""
+    rule = [":--" if index < left else "--:" for index in range(len(heads))]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (heads, rule, *rows))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""The trained model of a run's folder, with the task it was trained on."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch import nn
+
+from geoequiv.bench.runner import build, load_task
+from geoequiv.bench.spec import RunSpec
+from geoequiv.errors import DataError
+from geoequiv.tasks import Task
+from geoequiv.training.checkpoint import load_checkpoint
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A finished run: what it was, what came of it, its task, and its model with the weights of its best validation."""
+
+    spec: RunSpec
+    record: Mapping[str, Any]
+    task: Task
+    model: nn.Module
+
+
+def load_trained(run: Path, data_dir: Path | None = None, task: Task | None = None) -> TrainedRun:
+    """Load a finished run from its folder; the model is in evaluation mode, on the CPU.
+
+    Args:
+        run: `results/<suite>/<run id>`, as `geoequiv run` writes it.
+        data_dir: the data cache of the task.
+        task: the run's task, where another run of it has loaded it already.
+
+    Raises:
+        DataError: it is no folder of a run, the run is not finished, its checkpoint is gone, cannot be read, or does
+            not fit the model.
+    """
+    config = run / "config.yaml"
+    if not config.exists():
+        raise DataError(f"'{run}' is no folder of a run: there is no config.yaml in it. Give RESULTS/SUITE/RUN_ID.")
+    spec = _spec(run.parent.name, config)
+    record = _record(run)
+    checkpoint = run / "checkpoint.ckpt"
+    if not checkpoint.exists():
+        raise DataError(f"'{run}' has a record but no checkpoint.ckpt: its weights are elsewhere, or were deleted.")
+    task = task or load_task(spec, data_dir)
+    model, _ = build(spec, task)
+    weights = load_checkpoint(checkpoint, torch.device("cpu"))["progress"]["best_weights"]
+    try:
+        model.load_state_dict(weights)
+    except (RuntimeError, TypeError) as error:
+        reason = str(error).partition("\n")[0].rstrip(":")
+        raise DataError(f"The weights in {checkpoint} do not fit {spec.part('model')[0]}: {reason}.") from error
+    return TrainedRun(spec, record, task, model.eval())
+
+
+def _spec(suite: str, config: Path) -> RunSpec:
+    try:
+        content = yaml.safe_load(config.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise DataError(f"Cannot read {config}: {error}.") from error
+    needed = ("task", "model", "symmetry", "seed")
+    if not isinstance(content, dict) or any(name not in content for name in needed):
+        raise DataError(f"{config} is not the configuration of a run: it must have {', '.join(needed)}.")
+    return RunSpec.of(suite, content)
+
+
+def _record(run: Path) -> Mapping[str, Any]:
+    path = run / "record.json"
+    again = "`geoequiv run SUITE.yaml --resume` goes on with it."
+    if not path.exists():
+        raise DataError(f"The run in '{run}' is not finished: it has no record.json. {again}")
+    try:
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"Cannot read {path}: {error}.") from error
+    if record.get("status") != "finished":
+        raise DataError(f"The run in '{run}' failed, and its record.json says why. {again}")
+    return record

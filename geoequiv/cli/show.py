@@ -1,0 +1,100 @@
+"""``geoequiv show``: what a trained run predicts, drawn beside what is true."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from geoequiv.cli.arguments import RAW, Commands, common, data_folder
+from geoequiv.errors import GeoequivError
+
+if TYPE_CHECKING:
+    from geoequiv.groups import Element
+
+SHOW = """\
+Draw a trained run's predictions against the truth, items of the test split side by side: skeletons, molecules, force
+arrows, the paths of n-body systems. Without --items: the best, the median and the worst by the task's metric.
+"""
+EXAMPLES = """\
+examples:
+  geoequiv show results/mocap/01ca75b89dbe                     RUN_DIR/pictures/test.svg and test.gif
+  geoequiv show results/mocap/01ca75b89dbe --items 0 1 2 --format png --no-gif
+  geoequiv show results/mocap/01ca75b89dbe --turn              with the prediction for the turned input, turned back
+  geoequiv show results/mocap/01ca75b89dbe --turn "SO(3)"      turned by a rotation that the task's group does not hold
+
+The GIF turns the camera once about the vertical; where the task knows the way from input to target (n-body, motion
+capture), the true bodies move along it. Needs matplotlib: pip install 'geoequiv[plots]'. Equal runs give equal files.
+"""
+TASKS_OWN = "the task's"
+
+
+def add(commands: Commands) -> None:
+    """Add the command."""
+    show = commands.add_parser(
+        "show", parents=[common(), data_folder()], help="draw a run's predictions against the truth",
+        description=SHOW, epilog=EXAMPLES, formatter_class=RAW,
+    )  # fmt: skip
+    show.add_argument("run", type=Path, metavar="RUN_DIR", help="folder of a finished run")
+    show.add_argument("--items", type=int, nargs="+", metavar="N", help="items to draw (best, median and worst)")
+    show.add_argument("--split", default="test", metavar="NAME", help="of the task, such as test_rotated (test)")
+    show.add_argument(
+        "--turn", nargs="?", const=TASKS_OWN, metavar="GROUP",
+        help="show what is predicted for the turned input, turned back; GROUP: turned by an element of it (the task's)",
+    )  # fmt: skip
+    show.add_argument("--seed", type=int, default=0, help="of that element (0)")
+    show.add_argument("--output", type=Path, metavar="DIR", help="where to (RUN_DIR/pictures)")
+    show.add_argument(
+        "--format", nargs="+", choices=("svg", "png"), default=["svg"], metavar="FORMAT", help="svg, png or both (svg)"
+    )
+    show.add_argument("--gif", action=argparse.BooleanOptionalAction, default=True, help="a film as well (yes)")
+    show.set_defaults(command=_show)
+
+
+def _show(options: argparse.Namespace) -> int:
+    import torch
+
+    from geoequiv.bench.trained import load_trained
+    from geoequiv.report.film import film_of, save_film
+    from geoequiv.report.predictions import predictions
+    from geoequiv.report.scene_figure import picture_of
+    from geoequiv.report.style import save
+
+    trained = load_trained(options.run, options.data_dir)
+    turn = element(options.turn, trained.task.symmetry, options.seed) if options.turn else None
+    torch.manual_seed(trained.spec.config["seed"])  # as when the run was measured: some models draw as they predict
+    scenes = predictions(trained.task, trained.model, options.split, options.items, turn)
+    record = trained.record
+    metric = record["metric"]
+    measured = f"test {metric['name']} {metric['value']:.3g} {metric['unit']}".rstrip()
+    heading = {
+        "title": f"{record['model']}, {record['symmetry']}, seed {record['seed']}",
+        "subtitle": f"{trained.task.protocol}: {measured}",
+    }
+    folder = options.output or options.run / "pictures"
+    figure = picture_of(scenes, **heading)
+    written = [save(figure, folder / f"{options.split}.{form}") for form in dict.fromkeys(options.format)]
+    if options.gif:
+        written.append(save_film(film_of(scenes, **heading), folder / f"{options.split}.gif"))
+    for scene in scenes:
+        print(f"{scene.title}: {scene.caption}")
+    for path in written:
+        print(f"Wrote {path}")
+    return 0
+
+
+def element(name: str, own: str, seed: int) -> "Element":
+    """An element that turns: of the task's group or of another, without translation; one that keeps handedness.
+
+    Raises:
+        GeoequivError: all that the group does is to move or to reflect.
+    """
+    import torch
+
+    from geoequiv.groups import group
+
+    acting = group(own if name == TASKS_OWN else name).linear_part
+    drawn = acting.sample(64, generator=torch.Generator().manual_seed(seed))
+    away = (drawn.linear - torch.eye(acting.dim, dtype=drawn.linear.dtype)).abs().amax(dim=(-1, -2)) > 1e-6
+    turns = (away & (drawn.det > 0)).nonzero()
+    if not len(turns):
+        raise GeoequivError(f"Nothing in {acting.name} turns the input. Give another group, such as --turn 'SO(3)'.")
+    return drawn[int(turns[0])]

@@ -1,0 +1,118 @@
+"""Scenes that turn or move, as a GIF."""
+
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from geoequiv.errors import DataError, GeoequivError
+from geoequiv.report.camera import Camera
+from geoequiv.report.files import write_bytes
+from geoequiv.report.scene import Scene
+from geoequiv.report.scene_figure import panels, view_of, windows_of
+from geoequiv.report.style import RULES
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FRAMES = 36
+SECONDS = 0.09  # a frame
+SWING = math.radians(35)  # a film of moving bodies swings so far to either side
+HOLD = 0.3  # of such a film, at its end, the bodies have arrived
+COLOURS = 96  # of a GIF
+GIF_DPI = 90
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One frame of a film: how far the view has turned (radians), and how far bodies have come on their path."""
+
+    angle: float = 0.0
+    moment: float = 1.0
+
+
+def film_of(scenes: Sequence[Scene], title: str = "", subtitle: str = "", frames: int = FRAMES) -> bytes:
+    """The same picture as a GIF: bodies with a known path move along it, all others turn once about the vertical.
+
+    Args:
+        scenes: one or more, of one kind.
+        title: of the whole.
+        subtitle: below it, small.
+        frames: how many.
+
+    Returns:
+        The file; equal scenes give equal bytes.
+
+    Raises:
+        DataError: there is no scene, or fewer than 2 frames were asked for.
+        GeoequivError: matplotlib is not installed.
+    """
+    if not scenes or frames < 2:
+        raise DataError(f"A film needs an item and two frames; got {len(scenes)} and {frames}.")
+    shots = shots_of(scenes[0], frames)
+    views = [view_of(scene) for scene in scenes]
+    courses = [
+        [turned_view(scene, view, shot.angle) for shot in shots] for scene, view in zip(scenes, views, strict=True)
+    ]
+    windows = windows_of(scenes, courses)
+    figures = (
+        panels(scenes, [course[place] for course in courses], windows, shot.moment, title, subtitle)
+        for place, shot in enumerate(shots)
+    )
+    return _gif([_raster(figure) for figure in figures])
+
+
+def save_film(film: bytes, path: Path) -> Path:
+    """Write a film; GeoequivError if that cannot be."""
+    try:
+        write_bytes(path, film)
+    except OSError as error:
+        raise GeoequivError(f"Cannot write the film to '{path}': {error.strerror}.") from error
+    return path
+
+
+def turned_view(scene: Scene, view: Camera, angle: float) -> Camera:
+    """A view later in a film; two-dimensional data is not turned."""
+    if scene.flat:
+        return view
+    return view.turned(angle, None if scene.up is None else np.eye(3)[scene.up])
+
+
+def shots_of(scene: Scene, frames: int) -> list[Shot]:
+    """Frames of a film: along the path with the view swinging, or a full turn; both go on from the end at the start."""
+    turns = [2 * math.pi * place / frames for place in range(frames)]
+    if scene.path is None:
+        return [Shot(angle) for angle in turns]
+    last = max(round((1 - HOLD) * (frames - 1)), 1)
+    return [Shot(SWING * math.sin(angle), min(place / last, 1.0)) for place, angle in enumerate(turns)]
+
+
+def _raster(figure: "Figure") -> Any:
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from PIL import Image
+
+    with matplotlib.rc_context(dict(RULES)):
+        figure.set_dpi(GIF_DPI)
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        return Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy())
+
+
+def _gif(images: Sequence[Any]) -> bytes:
+    """All frames with the colours of the middle one, so that nothing flickers."""
+    from PIL import Image
+
+    palette = images[len(images) // 2].quantize(COLOURS)
+
+    frames = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
+    buffer = io.BytesIO()
+    milliseconds = round(1000 * SECONDS)
+    frames[0].save(
+        buffer, format="GIF", save_all=True, append_images=frames[1:], duration=milliseconds, loop=0, optimize=False
+    )  # fmt: skip
+    return buffer.getvalue()

@@ -1,0 +1,67 @@
+"""Reading a simulated twin of MD17: its file, held against its report."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from geoequiv.errors import DataError
+from geoequiv.tasks.cache import data_directory
+from geoequiv.tasks.md17_geometries import MOLECULES
+from geoequiv.tasks.official import check, find, sha256
+from geoequiv.tasks.options import checked_choice
+from geoequiv.tasks.trajectory import Trajectory, read_trajectory
+from geoequiv.tasks.xtb_report import finding, lines_of
+from geoequiv.tasks.xtb_simulation import FOLDER, twin_path
+
+
+@dataclass(frozen=True, eq=False)
+class Twin:
+    """A trajectory, and the lines of its report; none where there is no report beside it."""
+
+    trajectory: Trajectory
+    report: tuple[tuple[str, str], ...]
+
+
+def read_twin(molecule: str, data_dir: str | os.PathLike[str] | None = None) -> Twin:
+    """The file ``md17_xtb_<molecule>.npz`` of the data folder or of its folder ``md17-xtb``.
+
+    Raises:
+        ConfigError: an unknown molecule.
+        DataError: there is no file (says how to make it), it cannot be read, or it is not the one that its report
+            belongs to (both checksums; the file is kept aside).
+    """
+    checked_choice("molecule", molecule, MOLECULES)
+    folder = data_directory(data_dir)
+    home = twin_path(molecule, folder)
+    path = find(home.name, [folder / FOLDER, folder])
+    if path is None:
+        raise DataError(
+            f"There is no {home.name} in {home.parent}. Simulate it: geoequiv data make md17-xtb --molecule {molecule} "
+            "--frames 100000 (needs geoequiv[sim])."
+        )
+    report = finding(path)
+    if report is not None:
+        check(path, report["sha256"], keep_as=path.with_name(path.name + ".mismatch"))
+    return Twin(read_trajectory(path), tuple(lines_of(report)) if report is not None else ())
+
+
+def twin_files(data_dir: str | os.PathLike[str] | None = None) -> list[tuple[Path, str]]:
+    """Every simulated trajectory in the folder ``md17-xtb``, and whether it is sound ("ok" or "damaged: …")."""
+    found = []
+    for molecule in MOLECULES:
+        path = twin_path(molecule, data_dir)
+        if not path.is_file():
+            continue
+        try:
+            report = finding(path)
+            status = "damaged: there is no report beside it" if report is None else damage(path, report["sha256"])
+        except DataError as error:
+            status = f"damaged: {error}"
+        found.append((path, status))
+    return found
+
+
+def damage(path: Path, expected: str) -> str:
+    """Give "ok" if the file has the expected sha256; unlike `check`, leave it where it is."""
+    known = sha256(path)
+    return "ok" if known == expected else f"damaged: its sha256 is {known}, expected {expected}"

@@ -1,0 +1,97 @@
+"""``torch.compile`` against eager execution, and what each model says of it (its ``compiles``)."""
+
+import shutil
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from geoequiv import catalog
+from geoequiv.errors import SignatureError
+
+CHARGED = "pos: point, vel: vector, charge: scalar -> pos: point"
+ENERGY = "pos: point, charge: scalar -> energy: scalar per graph"
+HEADS = {"heads": 2}
+SMALL = {"mlp": {"nodes": 3}, "gatr": HEADS, "se3_transformer": HEADS, "transformer": HEADS}
+CLOUDS = [name for name in catalog.names("model") if hasattr(catalog.load("model", name), "compiles")]
+#: those whose graphs are too long to be traced through autograd in a test
+LONG = {"nequip", "se3_transformer", "segnn", "tfn"}
+RAGGED = ["egnn", "gatr", "tfn", "transformer"]  # edges, padding, kernels of edges, padding
+
+
+@pytest.fixture(autouse=True)
+def _fresh():
+    torch._dynamo.reset()
+    torch.manual_seed(0)
+
+
+def small(name: str) -> nn.Module:
+    target = catalog.load("model", name)
+    try:
+        return target(CHARGED, width=8, depth=1, **SMALL.get(name, {}))
+    except SignatureError:
+        return target(ENERGY, width=8, depth=1, **SMALL.get(name, {}))
+
+
+def dense() -> dict[str, Tensor]:
+    return {"pos": torch.randn(2, 3, 3), "vel": torch.randn(2, 3, 3), "charge": torch.randn(2, 3, 1)}
+
+
+def ragged() -> dict[str, Tensor]:
+    return {
+        **{name: values.flatten(0, 1)[:5] for name, values in dense().items()},
+        "batch": torch.tensor([0] * 3 + [1] * 2),
+    }
+
+
+def gradients(model: nn.Module, run: nn.Module, fields: dict[str, Tensor]) -> list[Tensor]:
+    """The output of a model, run as it is or compiled, and the gradients of its parameters."""
+    output = run(**fields)
+    found = torch.autograd.grad(output.square().sum(), list(model.parameters()), allow_unused=True)
+    return [output, *(each for each in found if each is not None)]
+
+
+def test_every_model_of_clouds_says_whether_it_compiles():
+    assert {"egnn", "gatr", "nequip", "tfn", "transformer"} < set(CLOUDS)
+    assert all(catalog.load("model", name).compiles.startswith("one graph") for name in CLOUDS)
+
+
+@pytest.mark.parametrize("name", CLOUDS)
+def test_dense_clouds_are_one_graph_with_the_values_and_gradients_of_eager(name):
+    model, fields = small(name), dense()
+    expected = gradients(model, model, fields)  # eager first: it makes the constants
+    compiled = torch.compile(model, backend="eager" if name in LONG else "aot_eager", fullgraph=True)
+    found = gradients(model, compiled, fields)
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("name", RAGGED)
+def test_ragged_clouds_equal_eager_in_as_many_graphs_as_is_said(name):
+    model, fields = small(name), ragged()
+    whole = "ragged" not in type(model).compiles
+    expected = model(**fields)
+    found = torch.compile(model, backend="eager", fullgraph=whole)(**fields)
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("name", [name for name in RAGGED if "ragged" in catalog.load("model", name).compiles])
+def test_what_is_said_to_break_the_graph_does(name):
+    with pytest.raises(Exception, match=r"data-dependent|Tensor\.item"):
+        torch.compile(small(name), backend="eager", fullgraph=True)(**ragged())
+
+
+def test_forces_run_as_they_do_uncompiled():
+    model = catalog.load("model", "nequip")(
+        "pos: point, charge: scalar -> forces: vector, energy: scalar", width=8, depth=1
+    )
+    fields = {name: values for name, values in dense().items() if name != "vel"}
+    expected = model(**fields)
+    torch.testing.assert_close(torch.compile(model, backend="eager")(**fields), expected)
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="inductor needs a C++ compiler on a CPU")
+def test_inductor_gives_the_same_numbers():
+    model, fields = small("deepsets").eval(), dense()  # few kernels to build
+    with torch.no_grad():
+        expected = model(**fields)
+        torch.testing.assert_close(torch.compile(model)(**fields), expected, rtol=1e-4, atol=1e-5)
