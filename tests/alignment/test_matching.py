@@ -14,7 +14,7 @@ from geoequiv.errors import AlignmentError
 #: all networks with units that can be exchanged
 FAMILIES = [name for name, (_, _, count) in NETWORKS.items() if count != 0]
 #: of these, such that a unit is dead on the batches, or that two of them always do the same
-DEAD = ("plain", "concat", "vgg", "vgg11", "resnet", "resnet, 8", "pgcnn", "group norm")
+DEAD = ("plain", "concat", "vgg", "vgg11", "resnet", "resnet, 8", "gcnn", "pgcnn", "group norm")
 
 
 def planted(name, seed=5):
