@@ -211,7 +211,7 @@ class Seen:
                 scaled[:, quiet[1] | bad] = 0.0
                 scaled = scaled.abs() if flips and flip else scaled
                 total, still = total + scaled.clamp(-1, 1), still & (quiet[0] | quiet[1])
-                places = places + ~((quiet[0] | bad).unsqueeze(1) & (quiet[1] | bad))  # where there is something to compare
+                places = places + ~((quiet[0] | bad).unsqueeze(1) & (quiet[1] | bad))  # there is something to compare
                 if ratio is None:
                     ratio = (one.sqrt().unsqueeze(1) / two.sqrt().clamp(min=1e-300)).nan_to_num(1.0) ** sign
         assert isinstance(total, Tensor)
