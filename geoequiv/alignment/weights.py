@@ -15,7 +15,7 @@ from geoequiv.alignment.matching import Matching
 from geoequiv.alignment.permutation_spec import Permutation, PermutationSpec, Place, StateDict, Stream, apply, scale
 
 #: flips of one unit that turn the same places round are tried in all 2ⁿ ways, up to so many; more, one after the other
-MOST_FLIPS = 12
+MOST_FLIPS = 6
 
 
 def overlap(places: Sequence[Place], first: StateDict, second: StateDict) -> Tensor:

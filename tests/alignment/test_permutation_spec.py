@@ -68,7 +68,7 @@ def test_scales_flips_and_mixtures_leave_the_function(name):
     assert tried or name == "resnet"
 
 
-@pytest.mark.parametrize("name", ["painn", "tfn", "nequip", "se3 transformer", "gatr", "transformer, rms"])
+@pytest.mark.parametrize("name", ["painn", "tfn", "nequip", "gatr", "transformer, rms"])
 def test_units_of_products_flip_factor_by_factor(name):
     model, inputs = make(name)
     spec, state = permutation_spec(model, inputs), model.state_dict()
