@@ -340,6 +340,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", help="these models (and the Transformer)")
     parser.add_argument("--shapes", nargs="*", default=[f"{batch}x{nodes}" for batch, nodes in SHAPES])
     parser.add_argument("--records", nargs="*", default=[], help="folders of runs, for equal accuracy")
+    parser.add_argument("--no-blocks", action="store_true", help="leave out equal blocks")
     parser.add_argument("--json", metavar="FILE", help="write the measurements here as well")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -367,7 +368,7 @@ def main() -> None:
             Path(options.json).write_text(json.dumps(kept, indent=1) + "\n")
 
     shapes = [tuple(int(each) for each in shape.split("x")) for shape in options.shapes]
-    if shapes:
+    if shapes and not options.no_blocks:
         found = measure([name for name in names if name in BLOCKED], *shapes[0], options.repeats, "blocks")
         batch, nodes = shapes[0]
         keep("blocks", found, f"\nEqual blocks, {BLOCKS[1]} of width {BLOCKS[0]}, {batch} × {nodes}\n{table(found)}")

@@ -4,7 +4,8 @@ Run: ``OMP_NUM_THREADS=1 .venv/bin/python benchmarks/speed/tensor_products.py [-
 Every path is timed in turn in each repeat; medians of processor time of forward, and of forward plus backward.
 The convolution is ``uvu`` with weights per pair, a sum over senders and a linear map; the steered linear map is the
 fully connected product with one copy of the harmonics and shared weights. tests/models/test_steerable.py shows that
-both sides compute the same numbers.
+both sides compute the same numbers. Where ``cuequivariance_torch`` can be imported, its products of the same shapes are
+timed beside them by its "naive" method, the only one that it has without a GPU.
 """
 
 import argparse
@@ -15,6 +16,12 @@ from collections.abc import Callable
 import torch
 from e3nn import o3
 from torch import Tensor
+
+try:
+    import cuequivariance as cue
+    import cuequivariance_torch
+except ImportError:
+    cue = None
 
 from geoequiv.models.clebsch_gordan import Couplings, Harmonics, smooth_direction
 from geoequiv.models.pairs import AllPairs
@@ -72,7 +79,27 @@ def paths(batch: int, nodes: int, width: int, l_max: int) -> dict[str, Run]:
     def theirs_connected() -> Tensor:
         return connected(flat_edges, listed).square().sum()
 
+    further: dict[str, Run] = {}
+    if cue is not None:
+        wanted = [cue.O3(degree, parity) for degree, parity in kinds]
+        both = cue.Irreps("O3", str(irreps)), cue.Irreps("O3", str(sphere))
+        layout = {"layout": cue.mul_ir, "method": "naive"}
+        channelwise = cuequivariance_torch.ChannelWiseTensorProduct(*both, wanted, shared_weights=False, **layout)
+        assert channelwise.weight_numel == convolution.weights
+        mixing = o3.Linear(o3.Irreps(str(channelwise.irreps_out)), irreps)
+        full = cuequivariance_torch.FullyConnectedTensorProduct(*both, both[0], internal_weights=True, **layout)
+
+        def channel_by_channel() -> Tensor:
+            each = channelwise(flat[senders], listed, listed_weights)
+            return mixing(each.new_zeros(len(flat), each.shape[-1]).index_add(0, receivers, each)).square().sum()
+
+        further = {
+            f"convolution, cuEquivariance, l ≤ {l_max}": channel_by_channel,
+            f"steered linear, cuEquivariance, l ≤ {l_max}": lambda: full(flat_edges, listed).square().sum(),
+        }
+
     return {
+        **further,
         f"convolution, ours, l ≤ {l_max}": ours,
         f"convolution, e3nn, l ≤ {l_max}": theirs,
         f"steered linear, ours, l ≤ {l_max}": ours_steered,
@@ -103,10 +130,10 @@ def main() -> None:
             if repeat >= 0:
                 seconds[name].append((between - start, time.process_time() - between))
     print(f"ms, batch {options.batch} × {options.nodes}, width {options.width}, 1 thread, torch {torch.__version__}")
-    print(f"{'':<32}{'forward':>10}{'forward + backward':>22}")
+    print(f"{'':<38}{'forward':>10}{'forward + backward':>22}")
     for name, each in seconds.items():
         forward, both = (1e3 * statistics.median(times) for times in zip(*each, strict=True))
-        print(f"{name:<32}{forward:>10.2f}{both:>22.2f}")
+        print(f"{name:<38}{forward:>10.2f}{both:>22.2f}")
 
 
 if __name__ == "__main__":

@@ -40,6 +40,7 @@ class BarrierReport:
         matching: how the units were matched.
         folded: names of the norms that were folded into the weights before (see ``fold_norms``).
         how: the method by which they were matched.
+        networks: the two, matched (and with folded norms, if there are such): ``path`` goes between them.
     """
 
     first: float
@@ -51,6 +52,7 @@ class BarrierReport:
     matching: Matching
     folded: tuple[str, ...] = ()
     how: str = "activations"
+    networks: tuple[nn.Module, ...] = ()
 
     def _barrier(self, value: float, which: int) -> float:
         return barrier_of(self.first, self.second, value, self.better)[which]
@@ -97,7 +99,7 @@ def barrier(
     matching: str = "activations",
     data: Loader | None = None,
     spec: PermutationSpec | None = None,
-    taps: str = "last",
+    taps: str = "all",
 ) -> BarrierReport:
     """Match two networks, merge them halfway, and measure: the yardstick is the barrier between two trainings.
 
@@ -134,11 +136,13 @@ def barrier(
     naive = reset_batch_norms(naive, signature, seen)
     tried = TRIED if matching == "best" else (matching,)
     merged = [merge(first, second, spec, signature, seen, how, taps) for how in tried]
-    if matching == "best":
-        learned = loader if data is None else data
-        worth = [evaluate(each.middle, signature, learned, metric) for each in merged]
-        merged = [merged[worth.index(min(worth) if better == "lower" else max(worth))]]
     chosen = merged[0]
+    if matching == "best":
+        worth = [evaluate(each.middle, signature, loader if data is None else data, metric) for each in merged]
+        least = worth[0]
+        for each, value in zip(merged, worth, strict=True):
+            if barrier_of(least, least, value, better)[1] < -1e-9 * abs(least):  # round-off is no merit
+                chosen, least = each, value
     better_one = None
     if repair:
         better_one = repaired(chosen.halfway, chosen.first, chosen.second, chosen.matching.spec, signature, seen)
@@ -152,6 +156,7 @@ def barrier(
         chosen.matching,
         chosen.folded,
         chosen.how,
+        (chosen.first, chosen.second),
     )
 
 
@@ -194,7 +199,7 @@ def merge(
 
 
 def matched(
-    first: nn.Module, second: nn.Module, spec: PermutationSpec, seen: Iterable[Any], how: str, taps: str = "last"
+    first: nn.Module, second: nn.Module, spec: PermutationSpec, seen: Iterable[Any], how: str, taps: str = "all"
 ) -> Matching:  # fmt: skip
     """The matching by its name."""
     if how == "none":

@@ -16,7 +16,7 @@ from geoequiv.alignment.labels import (
     NOT_MIXED,
     NOT_SCALED,
     NOT_TURNED,
-    NOTHING_BUT_ORDER,
+    NOTHING_BUT_SIGN,
     Ledger,
     tensors_in,
 )
@@ -115,7 +115,7 @@ class Units:
 
     def __init__(self, found: Trace) -> None:
         ledger, count = found.ledger, found.ledger.count
-        self.root, self.sign, torn = united(ledger, count)
+        self.root, self.own, self.sign, torn = united(ledger, count)
         size = int(self.root.max()) + 1
         self.fixed = np.zeros(size, bool)
         self.fixed[self.root[0]] = True
@@ -127,7 +127,8 @@ class Units:
         self.limits = np.zeros(size, np.int64)
         for labels, bits in ledger.limited:
             np.bitwise_or.at(self.limits, self.root[labels], bits)
-        self.limits[torn] |= NOTHING_BUT_ORDER
+        self.limits[torn] |= NOTHING_BUT_SIGN
+        self.flips = Flips(ledger, self.root, self.own)
         self.parents: dict[int, set[int]] = defaultdict(set)
         self.children: dict[int, set[int]] = defaultdict(set)
         for units, blocks in ledger.inside:
@@ -139,31 +140,91 @@ class Units:
             self.fixed[block] = True
         self.axes = list(found.axes)
         self.places: dict[int, list[tuple[int, int, int]]] = defaultdict(list)  # unit → (axis number, index, sign)
+        self.parts: dict[int, list[int]] = defaultdict(list)  # the same → which part of the unit it is
         for number, labels in enumerate(found.axes.values()):
             for index, label in enumerate(labels.tolist()):
                 self.places[int(self.root[label])].append((number, index, int(self.sign[label])))
+                self.parts[int(self.root[label])].append(int(self.own[label]))
 
     def treatment(self, unit: int) -> tuple:
         """What two exchangeable units have in common, besides the blocks that they belong to."""
         return tuple(number for number, _, _ in self.places[unit]), int(self.colour[unit])
 
 
-def united(ledger: Ledger, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Label → unit; label → +1 or −1, how it scales with its unit; the units whose signs contradict each other."""
+def united(ledger: Ledger, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Label → unit; label → part of it that scales as one; label → +1 or −1, how; units whose signs contradict."""
     pairs = [(a, b, sign) for a, b, sign in ledger.same if len(a)]
-    a = np.concatenate([p[0] for p in pairs]) if pairs else np.zeros(0, np.int64)
-    b = np.concatenate([p[1] for p in pairs]) if pairs else np.zeros(0, np.int64)
-    turned = np.concatenate([np.full(len(p[0]), p[2] < 0) for p in pairs]) if pairs else np.zeros(0, bool)
-    ones = np.ones(len(a))
-    _, root = connected_components(coo_matrix((ones, (a, b)), (count, count)), directed=False)
+    a = np.concatenate([np.zeros(0, np.int64), *(p[0] for p in pairs)])
+    b = np.concatenate([np.zeros(0, np.int64), *(p[1] for p in pairs)])
+    turned = np.concatenate([np.zeros(0, bool), *(np.full(len(p[0]), p[2] < 0) for p in pairs)])
+    every = [np.concatenate([each, *(pair[i] for pair in ledger.tied)]) for i, each in enumerate((a, b))]
+    _, root = connected_components(coo_matrix((np.ones(len(every[0])), every), (count, count)), directed=False)
+    parts, own = connected_components(coo_matrix((np.ones(len(a)), (a, b)), (count, count)), directed=False)
     there = np.where(turned, b + count, b)
     back = np.where(turned, b, b + count)
     both = coo_matrix((np.ones(2 * len(a)), (np.r_[a, a + count], np.r_[there, back])), (2 * count, 2 * count))
     _, cover = connected_components(both, directed=False)
-    first = np.full(int(root.max()) + 1, -1, np.int64)
-    first[root[::-1]] = np.arange(count)[::-1]  # the first label of each unit: a writer, where there is one
-    sign = np.where(cover[:count] == cover[first[root]], 1, -1)
-    return root, sign, np.unique(root[cover[:count] == cover[count:]])
+    first = np.full(parts, -1, np.int64)
+    first[own[::-1]] = np.arange(count)[::-1]  # the first label of each part: a writer, where there is one
+    sign = np.where(cover[:count] == cover[first[own]], 1, -1)
+    return root, own, sign, np.unique(root[cover[:count] == cover[count:]])
+
+
+class Flips:
+    """Which parts of a unit change sign together: linear equations over {0, 1}, one for each product and each limit."""
+
+    def __init__(self, ledger: Ledger, root: np.ndarray, own: np.ndarray) -> None:
+        self.still = np.zeros(int(own.max()) + 1, bool)
+        for labels, bits in ledger.limited:
+            if bits & NOT_FLIPPED:
+                self.still[own[labels]] = True
+        self.products: dict[int, set[tuple[int, ...]]] = defaultdict(set)
+        for triples in ledger.products:
+            for unit, *parts in np.unique(np.stack([root[triples[0]], *own[triples]]), axis=1).T.tolist():
+                self.products[unit].add(tuple(parts))
+
+    def of(self, unit: int, parts: list[int]) -> tuple[tuple[int, ...], dict[int, int]]:
+        """For the places of a unit, by the part that each is of: bit g says whether flip g turns it round.
+
+        Returns:
+            The same for all parts of the unit as well, also those that are met in no weights.
+
+        Exactness: a basis of all flips, by elimination.
+        """
+        names = sorted({*parts, *(part for product in self.products[unit] for part in product)})
+        column = {part: number for number, part in enumerate(names)}
+        rows = [1 << column[part] for part in names if self.still[part]]
+        for product in self.products[unit]:
+            row = 0
+            for part in product:
+                row ^= 1 << column[part]
+            rows.append(row)
+        solutions = nullspace(rows, len(names))
+        low = len(names)  # first the places, which look the same in all units of a stream, then the parts
+        seen = [sum((flip >> column[part] & 1) << low + i for i, part in enumerate(parts)) | flip for flip in solutions]
+        basis = [flip for flip in reduced(seen) if flip >> low]
+        places = tuple(sum((flip >> low + i & 1) << g for g, flip in enumerate(basis)) for i in range(len(parts)))
+        return places, {part: sum((flip >> column[part] & 1) << g for g, flip in enumerate(basis)) for part in names}
+
+
+def reduced(rows: list[int]) -> list[int]:
+    """A basis of rows of bits, each with a leading bit that no other has, in descending order."""
+    basis: dict[int, int] = {}
+    for row in rows:
+        for lead in sorted(basis, reverse=True):
+            if row >> lead & 1:
+                row ^= basis[lead]
+        if row:
+            lead = row.bit_length() - 1
+            basis = {other: each ^ row if each >> lead & 1 else each for other, each in basis.items()} | {lead: row}
+    return [basis[lead] for lead in sorted(basis, reverse=True)]
+
+
+def nullspace(rows: list[int], size: int) -> list[int]:
+    """All of the bits x with an even number of common bits with every row: a basis."""
+    basis = {row.bit_length() - 1: row for row in reduced(rows)}
+    free = [bit for bit in range(size) if bit not in basis]
+    return [1 << bit | sum(1 << lead for lead, row in basis.items() if row >> bit & 1) for bit in free]
 
 
 def streams_of(found: Trace, state: dict[str, Tensor]) -> PermutationSpec:
@@ -221,6 +282,7 @@ class StreamMaker:
         self.members: dict[str, list[int]] = {}
         self.taken: set[str] = set()
         self.turned: dict[str, int] = {}  # stream → −1 where its signs were turned round
+        self.marks: dict[str, dict[int, int]] = {}  # stream → part of its first unit → the flips that turn it round
 
     def name(self, places: list[tuple[int, int, int]], end: str = "") -> str:
         """After the module that writes the units; with a number where that is taken."""
@@ -243,41 +305,56 @@ class StreamMaker:
         bits = 0
         for unit in members:
             bits |= int(self.units.limits[unit])
-        bits = bits if members else NOTHING_BUT_ORDER
+        bits = bits & NOTHING_BUT_SIGN if members else NOTHING_BUT_SIGN
+        found = [self.units.flips.of(unit, self.units.parts[unit]) for unit in members]
+        patterns = {places for places, _ in found}
+        turned_round = patterns.pop() if len(patterns) == 1 else (0,) * len(lists[0])
+        flips = max(turned_round).bit_length()
         name = called or self.name(lists[0], f"[{block[1]}]" if block else "")
-        grouped: dict[tuple[int, int], list[list[int]]] = {}
+        grouped: dict[tuple[int, int, int], list[list[int]]] = {}
         for row, places in enumerate(lists):
-            for number, index, sign in places:
-                key = (number, 0 if bits == NOTHING_BUT_ORDER else sign)
+            for (number, index, sign), which in zip(places, turned_round, strict=True):
+                key = (number, 0 if bits == NOTHING_BUT_SIGN else sign, which)
                 grouped.setdefault(key, [[] for _ in lists])[row].append(index)
         places = [
-            Place(tensor, self.units.axes[number][1], torch.tensor(index), sign)
-            for (number, sign), index in grouped.items()
+            Place(tensor, self.units.axes[number][1], torch.tensor(index), sign, which)
+            for (number, sign, which), index in grouped.items()
             for tensor in (self.units.axes[number][0], *self.found.aliases.get(self.units.axes[number][0], ()))
         ]
         writers = [place for place in places if place.axis == 0 and place.sign]
         self.turned[name] = -1 if writers and writers[0].sign < 0 else 1
         if self.turned[name] < 0:
-            places = [Place(p.tensor, p.axis, p.index, -p.sign) for p in places]
+            places = [Place(p.tensor, p.axis, p.index, -p.sign, p.flips) for p in places]
         self.taken.add(name)
         self.members[name] = members
-        bears = [not bits & bit for bit in (NOT_SCALED, NOT_FLIPPED, NOT_MIXED, NOT_TURNED)]
-        self.streams.append(Stream(name, len(lists), tuple(places), *bears, block))
+        scales, mixes, turns = (not bits & bit for bit in (NOT_SCALED, NOT_MIXED, NOT_TURNED))
+        self.marks[name] = found[0][1] if any(turned_round) else {}
+        self.streams.append(Stream(name, len(lists), tuple(places), scales, flips, mixes, turns, block))
 
     def taps(self) -> dict[str, tuple[Sight, ...]]:
         """Stream → where all its units can be seen, as often each, in the order of the forward pass."""
         found: dict[str, list[Sight]] = {}
         owner = {unit: (name, row) for name, members in self.members.items() for row, unit in enumerate(members)}
         for tap in self.found.taps:
-            rows: dict[str, list[list[tuple[int, int]]]] = {}
-            signs = self.units.sign[tap.labels.numpy()].tolist()
-            for place, unit in enumerate(self.units.root[tap.labels.numpy()].tolist()):
+            labels = tap.labels.numpy()
+            rows: dict[str, list[list[tuple[int, int, int]]]] = {}
+            for place, (unit, sign, part) in enumerate(
+                zip(
+                    *(each[labels].tolist() for each in (self.units.root, self.units.sign, self.units.own)), strict=True
+                )
+            ):
                 if unit in owner:
                     name, row = owner[unit]
-                    rows.setdefault(name, [[] for _ in self.members[name]])[row].append((place, signs[place]))
+                    rows.setdefault(name, [[] for _ in self.members[name]])[row].append((place, sign, part))
             for name, places in rows.items():
-                scales = [[sign for _, sign in row] for row in places]
+                scales = [[sign for _, sign, _ in row] for row in places]
                 if scales[0] and all(row == scales[0] for row in scales):
-                    index = torch.tensor([[place for place, _ in row] for row in places])
-                    found.setdefault(name, []).append(Sight(tap, index, self.turned[name] * torch.tensor(scales[0])))
+                    index = torch.tensor([[place for place, _, _ in row] for row in places])
+                    flips = torch.tensor([self.mark(name, part) for _, _, part in places[0]])
+                    signs = self.turned[name] * torch.tensor(scales[0])
+                    found.setdefault(name, []).append(Sight(tap, index, signs, flips))
         return {name: tuple(sights) for name, sights in found.items()}
+
+    def mark(self, name: str, part: int) -> int:
+        """The flips of a stream that turn round a part of its first unit, wherever it has no weights: 0."""
+        return self.marks[name].get(part, 0)

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from geoequiv.alignment.permutation_spec import PermutationSpec, StateDict, Stream, mix, scale
-from geoequiv.alignment.weights import finite
 
 #: a stream whose weights do not span its units to this part of the largest direction has no least network
 SPAN = 1e-10
@@ -26,6 +25,11 @@ class Gauge:
     state: Mapping[str, Tensor]
     factors: Mapping[str, Tensor] = field(default_factory=dict)
     matrices: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+def finite(weights: Tensor) -> Tensor:
+    """In float64 on the CPU; what is not finite counts as 0."""
+    return weights.detach().double().cpu().nan_to_num(0.0, 0.0, 0.0)
 
 
 def squares(stream: Stream, state: StateDict, sign: int) -> Tensor:

@@ -19,6 +19,7 @@ Layers = list[Tensor]
 #: what a unit does not bear, as bits: being multiplied by a positive number, by −1, being mixed with others by any
 #: invertible matrix, by an orthogonal one
 NOT_SCALED, NOT_FLIPPED, NOT_MIXED, NOT_TURNED = 1, 2, 4, 8
+NOTHING_BUT_SIGN = NOT_SCALED | NOT_MIXED | NOT_TURNED
 NOTHING_BUT_ORDER = NOT_SCALED | NOT_FLIPPED | NOT_MIXED | NOT_TURNED
 
 
@@ -52,6 +53,8 @@ class Ledger:
         fixed: labels that nothing may move.
         colour: label → what was done to it; two units that were treated differently differ in it.
         limits: label → bits of what it does not bear.
+        tied: pairs of labels that are one unit, each with a sign of its own.
+        products: ``[3, n]`` labels of products and of their two factors, whose signs multiply to that of the product.
         known: what ``same`` holds, so that it is not said twice.
         least: the least label of each unit, and how much was known when it was found.
     """
@@ -62,6 +65,8 @@ class Ledger:
     fixed: list[np.ndarray] = field(default_factory=list)
     touched: list[tuple[np.ndarray, int]] = field(default_factory=list)
     limited: list[tuple[np.ndarray, int]] = field(default_factory=list)
+    tied: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
+    products: list[np.ndarray] = field(default_factory=list)
     known: set[tuple[bytes, int]] = field(default_factory=set)
     least: tuple[tuple[int, int], Tensor] | None = None
 
@@ -94,6 +99,21 @@ class Ledger:
             np.minimum.at(least, root, np.arange(self.count))
             self.least = (state, torch.from_numpy(least[root]))
         return self.least[1][layer]
+
+    def multiply(self, a: Tensor, b: Tensor) -> Tensor:
+        """The layer of a product, number by number, of two layers of the same units: only its order is theirs."""
+        shape = torch.broadcast_shapes(a.shape, b.shape)
+        a, b = torch.broadcast_tensors(*thin_pair(a.expand(shape), b.expand(shape)))
+        pairs, place = np.unique(np.stack([a.reshape(-1).numpy(), b.reshape(-1).numpy()]), axis=1, return_inverse=True)
+        some = (pairs != 0).all(0)
+        self.fixed.append(pairs[:, ~some].reshape(-1))
+        labels = np.zeros(len(some), np.int64)
+        labels[some] = self.fresh(int(some.sum())).numpy()
+        triples = np.stack([labels[some], *pairs[:, some]])
+        self.products.append(triples)
+        self.tied += [(triples[0], triples[1]), (triples[0], triples[2])]
+        self.limited.append((triples.reshape(-1), NOTHING_BUT_SIGN))
+        return torch.from_numpy(labels[place.reshape(-1)]).reshape(a.shape).expand(shape)
 
     def belong(self, units: Tensor, blocks: Tensor) -> None:
         """Units are parts of blocks (broadcast)."""

@@ -22,12 +22,14 @@ class Place:
         index: ``[size, k]``, the k coordinates that belong to each unit.
         sign: +1 where units are written or scale along with them (rows, biases), −1 where they are read (columns), 0
             where the stream bears no scaling.
+        flips: bit g is set where the stream's flip g turns the numbers round.
     """
 
     tensor: str
     axis: int
     index: Tensor
     sign: int = 0
+    flips: int = 0
 
     def __str__(self) -> str:
         return f"{self.tensor}[{self.axis}]"
@@ -41,8 +43,10 @@ class Stream:
         name: after the first tensor that writes it.
         size: number of units.
         places: all of its places.
-        scales, flips, mixes, turns: whether the function stays the same when units are multiplied by a positive number,
-            by −1, by any invertible matrix, or by an orthogonal one (and their readers by the inverse).
+        scales, mixes, turns: whether the function stays the same when units are multiplied by a positive number, by any
+            invertible matrix, or by an orthogonal one (and their readers by the inverse).
+        flips: in how many ways a unit can be turned round; each is a set of places (``Place.flips``), whose weights
+            change sign. Factors of products flip each for itself, as the vectors that a gate multiplies.
         block: the stream whose units are blocks of units like these (heads of an attention), and which of them holds
             this stream; None for a plain one.
     """
@@ -51,7 +55,7 @@ class Stream:
     size: int
     places: tuple[Place, ...]
     scales: bool = False
-    flips: bool = False
+    flips: int = 0
     mixes: bool = False
     turns: bool = False
     block: tuple[str, int] | None = None
@@ -157,7 +161,8 @@ def scale(spec: PermutationSpec, factors: Mapping[str, Tensor], state: StateDict
     r"""A state dict with its units multiplied by factors :math:`s_i`, and their readers divided by them.
 
     Args:
-        factors: stream → ``[size]``; positive for a stream that scales, ±1 for one that flips.
+        factors: stream → ``[size]``, positive for a stream that scales, ±1 for one that flips; ``[flips, size]`` where
+            it flips in several ways: the signs of each, and the sizes as those of the first row.
 
     Raises:
         AlignmentError: a stream that does not bear it.
@@ -166,13 +171,19 @@ def scale(spec: PermutationSpec, factors: Mapping[str, Tensor], state: StateDict
     moved = dict(state)
     for name, values in factors.items():
         stream = spec[name]
-        units_scale, signs = bool((values.abs() != 1).any()), bool((values < 0).any())
-        if (units_scale and not stream.scales) or (signs and not stream.flips) or bool((values == 0).any()):
+        rows = values if values.ndim == 2 else values.unsqueeze(0)
+        sizes, signs = rows[0].abs(), rows.sign()
+        needed = int((signs < 0).any(1).nonzero().max()) + 1 if bool((signs < 0).any()) else 0
+        bad = bool((rows == 0).any()) or bool((rows[1:].abs() != 1).any())
+        if bad or needed > stream.flips or (bool((sizes != 1).any()) and not stream.scales):
             raise AlignmentError(f"Stream '{stream}' does not bear these factors: {values.tolist()}.")
         for place in stream.places:
+            factor = sizes**place.sign
+            for number, sign in enumerate(signs):
+                factor = factor * sign if place.flips >> number & 1 else factor
             tensor = moved[place.tensor]
             line = torch.ones(tensor.shape[place.axis], dtype=tensor.dtype, device=tensor.device)
-            line[place.index] = values.to(tensor).unsqueeze(-1).expand(place.index.shape) ** place.sign
+            line[place.index] = factor.to(tensor).unsqueeze(-1).expand(place.index.shape)
             moved[place.tensor] = tensor * line.reshape(-1, *(1,) * (tensor.ndim - place.axis - 1))
     return moved
 

@@ -19,14 +19,14 @@ Loss = Callable[[Callable[..., Any], Any, Any], Tensor]
 
 
 def sinkhorn(logits: Tensor, rounds: int = 20) -> Tensor:
-    """The doubly stochastic matrix of logits ``[n, n]``: rows and columns are normalised in turn.
+    """The doubly stochastic matrices of logits ``[..., n, n]``: rows and columns are normalised in turn.
 
     Exactness: columns sum to 1, rows as nearly as the rounds allow.
     Reference: Sinkhorn & Knopp 1967; Mena et al. 2018.
     """
     for _ in range(rounds):
-        logits = logits - logits.logsumexp(1, keepdim=True)
-        logits = logits - logits.logsumexp(0, keepdim=True)
+        logits = logits - logits.logsumexp(-1, keepdim=True)
+        logits = logits - logits.logsumexp(-2, keepdim=True)
     return logits.exp()
 
 
@@ -78,21 +78,26 @@ def match_sinkhorn(
         raise AlignmentError("Sinkhorn matching starts from a matching by permutations alone.")
     one = {name: first[name].detach().double() for name in spec.shapes}
     two = {name: value.double() for name, value in begin.apply(second).items() if name in spec.shapes}
-    logits = {stream.name: torch.zeros(stream.size, stream.size, dtype=torch.float64) for stream in plain}
-    if start is not None:
-        logits = {name: value + torch.eye(len(value)) for name, value in logits.items()}
+    alike: dict[int, list[str]] = {}  # streams of one size go together
+    for stream in plain:
+        alike.setdefault(stream.size, []).append(stream.name)
+    own = torch.zeros if start is None else lambda count, n, _, dtype: torch.eye(n, dtype=dtype).repeat(count, 1, 1)
+    logits = {size: own(len(group), size, size, dtype=torch.float64) for size, group in alike.items()}
     for value in logits.values():
         value.requires_grad_()
     optimizer = torch.optim.Adam(logits.values(), lr=lr)
     for step in range(steps):
         heat = temperature * 0.1 ** (step / max(steps - 1, 1))
-        soft = soften(spec, {name: sinkhorn(value / heat) for name, value in logits.items()}, two)
+        matrices = {size: sinkhorn(value / heat).unbind(0) for size, value in logits.items()}
+        soft = soften(spec, {name: matrix for size, group in alike.items()
+                             for name, matrix in zip(group, matrices[size], strict=True)}, two)  # fmt: skip
         distance = sum(((soft[name] - value) ** 2).sum() / value.square().sum().clamp(min=1e-12)
                        for name, value in one.items())  # fmt: skip
         optimizer.zero_grad()
         distance.backward()
         optimizer.step()
-    hard = {name: assign(value.detach()) for name, value in logits.items()}
+    hard = {name: assign(value) for size, group in alike.items()
+            for name, value in zip(group, logits[size].detach(), strict=True)}  # fmt: skip
     found = replace(begin, permutations=(*begin.permutations, hard))
     if start is None and len(names) < len(spec.streams):
         blocks = [stream.name for stream in spec.streams if spec.inside(stream.name)]

@@ -97,7 +97,7 @@ def repair(
 
     folded into the weights, layer by layer from the inputs on, since each correction changes what later layers see.
     It is done to every linear map, convolution, layer norm and batch norm that writes units of a stream and has a bias;
-    statistics of batch norms are measured anew first.
+    statistics of batch norms are measured anew first. A map whose weights are read without calling it is left.
 
     Args:
         merged: the network between the two; ``first`` and ``second`` as they were merged (matched).
@@ -121,7 +121,7 @@ def repair(
             mean, deviation = spreads(model, signature, batches, {name: 1}, before=True)[name].read()
             module.running_mean.copy_(mean)
             module.running_var.copy_(deviation.square())
-        if name not in axes:
+        if name not in axes or not ends[0][name].rows:
             continue
         (mean_1, std_1), (mean_2, std_2) = (end[name].read() for end in ends)
         mean, std = spreads(model, signature, batches, {name: axes[name]})[name].read()

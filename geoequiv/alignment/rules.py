@@ -48,6 +48,7 @@ ALONG = {aten.cumsum, aten.sort, aten.topk, aten.cummax, aten.cumprod}
 #: keep or change numbers one by one, with what they bear; any other pointwise operation bears nothing but order
 LINEAR = {aten.add, aten.sub, aten.neg, aten.mul, aten.div, aten._to_copy, aten.masked_fill, aten.where, aten.copy}
 POSITIVE = {aten.relu, aten.leaky_relu, aten.prelu, aten._prelu_kernel}
+EVEN = {aten.abs, aten.square, aten.cos, aten.cosh}
 ODD = {aten.tanh, aten.sin, aten.asinh, aten.atan, aten.erf, aten.sinh}
 
 
@@ -72,6 +73,11 @@ def pointwise(ledger: Ledger, op: Any, args: Sequence[Any], out: Tensor, known: 
                     ledger.colour(layer, dim)
             elif told:
                 ledger.fix(layer)
+    alone = [layers[0] for _, layers in labelled if len(layers) == 1]
+    if op in (aten.mul, aten.div) and len(alone) == len(labelled) == 2 and ledger.relation(*alone) == "same":
+        return [ledger.multiply(*alone)]
+    if op in EVEN or (op is aten.pow and not isinstance(args[1], Tensor) and args[1] % 2 == 0):
+        return [ledger.multiply(layer, layer) for layer in every]
     bits = limits(op, args, len(labelled))
     for layer in every:
         ledger.limit(layer, bits)
@@ -119,11 +125,12 @@ def contract(ledger: Ledger, a: Tensor, b: Tensor, layers_a: Layers, layers_b: L
     return ledger.join(kept)
 
 
-def without_zeros(bias: Tensor, layers: Layers, product: Layers) -> Layers:
-    """The layers of what is added to a product, less its constant zeros, which say nothing of the units there."""
-    if len(product) != 1:
-        return layers
-    return [torch.where((layer == 0) & (bias == 0), product[0], layer) for layer in layers]
+def but_zeros(layers: Layers, others: Layers, values: Tensor) -> Layers:
+    """Layers of what is added to others: a zero that belongs to no unit goes with any."""
+    nothing = values == 0
+    for other in others[:1]:
+        layers = [torch.where((layer == 0) & nothing, other, layer) for layer in layers]
+    return layers
 
 
 def one_kind(ledger: Ledger, layers: Layers, along: Layers) -> None:
@@ -174,13 +181,13 @@ def convolve(ledger: Ledger, args: Sequence[Any], out: Tensor, known: Callable[[
     transposed, groups = args[6], args[8]
     if transposed:
         raise Unexplained("transposed convolutions have no rule")
-    for layer in known(filters):
-        if any(varies(layer, dim) for dim in range(2, layer.ndim)):
-            ledger.fix(layer)
-    rows = split_rows([layer for layer in known(filters) if not varies(layer, 1)], 0)
-    columns = [
-        layer.flatten(2)[..., 0] for layer in known(filters) if varies(layer, 1)
-    ]  # [out, in]: tied filters differ
+    pixels = [layer for layer in known(filters) if any(varies(layer, dim) for dim in range(2, layer.ndim))]
+    for layer in pixels:
+        ledger.fix(layer)
+    kinds = [layer for layer in known(filters) if not any(layer is other for other in pixels)]
+    rows = split_rows([layer for layer in kinds if not varies(layer, 1)], 0)
+    # [out, in], and not one line: filters that are tied to each other differ in the order of their columns
+    columns = [layer.flatten(2)[..., 0] for layer in kinds if varies(layer, 1)]
     channels = known(values)
     if any(varies(layer, dim) for layer in channels for dim in range(layer.ndim) if dim != 1):
         raise Unexplained("units lie along the pixels")

@@ -75,11 +75,13 @@ class Sight:
         index: ``[size, k]``, the places of each unit along it.
         signs: ``[k]``, ±1: how the numbers there scale with the unit (a key is divided by what its query is multiplied
             by).
+        flips: ``[k]``, which of the stream's flips turn the numbers there round (see ``Place``).
     """
 
     tap: Tap
     index: Tensor
     signs: Tensor
+    flips: Tensor
 
 
 def call(model: nn.Module, inputs: Inputs) -> Any:
@@ -329,13 +331,13 @@ class Tracer(TorchDispatchMode):
             if not known(bias) and rules.varies(bias, out.ndim - 1):
                 for layer in product:
                     ledger.fix(layer)
-            layers = ledger.join([*product, *rules.without_zeros(bias, known(bias), product)])
+            layers = ledger.join([*product, *rules.but_zeros(known(bias), product, bias)])
         elif op is aten.addmv:
             bias, a, b = args
             columns = [layer.unsqueeze(-1) for layer in known(b)]
             product = rules.contract(ledger, a, b.unsqueeze(-1), known(a), columns, out.unsqueeze(-1))
             product = [layer.squeeze(-1) for layer in product]
-            layers = ledger.join([*product, *rules.without_zeros(bias, known(bias), product)])
+            layers = ledger.join([*product, *rules.but_zeros(known(bias), product, bias)])
         elif op in (aten.mv, aten.dot):
             raise Unexplained("write it as a product of matrices")
         elif op is aten.convolution:
@@ -435,7 +437,9 @@ class Tracer(TorchDispatchMode):
         dims = list(range(values.ndim)) if dims is None or dims == [] else dims
         dims = [dim % values.ndim for dim in ([dims] if isinstance(dims, int) else dims)]
         layers = self.known(values)
-        if op not in (aten.sum, aten.mean):
+        if op is aten.linalg_vector_norm:
+            layers = [self.ledger.multiply(layer, layer) for layer in layers]
+        elif op not in (aten.sum, aten.mean):
             for layer in layers:
                 self.ledger.limit(layer, NOTHING_BUT_ORDER)
         if not isinstance(out, Tensor):

@@ -13,6 +13,7 @@ examples:
   geoequiv leaderboard results/quickstart --format md --output LEADERBOARD.md
   geoequiv leaderboard results/quickstart --format svg --output board.svg       a picture for a README
   geoequiv leaderboard results/quickstart --format json --output -      to the standard output
+  geoequiv leaderboard results/charged results/more --output all.md             several folders as one
 """
 
 
@@ -20,11 +21,14 @@ def add(commands: Commands) -> None:
     """Add the command."""
     board = commands.add_parser(
         "leaderboard", parents=[common()], help="render the records of a results folder",
-        description="Render the records of a results folder.", epilog=EXAMPLES, formatter_class=RAW,
+        description="Render the records of a results folder, or of several as one.",
+        epilog=EXAMPLES, formatter_class=RAW,
     )  # fmt: skip
-    board.add_argument("directory", type=Path, metavar="DIR", help="folder that `geoequiv run` wrote")
+    board.add_argument("directories", type=Path, nargs="+", metavar="DIR", help="folder that `geoequiv run` wrote")
     board.add_argument("--format", choices=FORMATS, help="by the ending of --output if not given, else html")
-    board.add_argument("--output", metavar="FILE", help="the file; - is the standard output (DIR/leaderboard.FORMAT)")
+    board.add_argument(
+        "--output", metavar="FILE", help="the file; - is the standard output (leaderboard.FORMAT in the first DIR)"
+    )
     board.set_defaults(command=_leaderboard)
 
 
@@ -34,7 +38,7 @@ def _leaderboard(options: argparse.Namespace) -> int:
     ending = Path(options.output or "").suffix.removeprefix(".")
     form = options.format or (ending if ending in FORMATS else "html")
     if options.output == "-":
-        sys.stdout.write(report.render(options.directory, form))
+        sys.stdout.write(report.render(options.directories, form))
     else:
-        print(f"Wrote {report.write(options.directory, form, options.output)}")
+        print(f"Wrote {report.write(options.directories, form, options.output)}")
     return 0

@@ -50,21 +50,19 @@ class FlipConvolution(nn.Module):
     def __init__(self, before: FlipChannels, after: FlipChannels, side: int = 3) -> None:
         super().__init__()
         self.before, self.after, self.side = before, after, side
-        deviation = (
-            2 / (after.total * side * side)
-        ) ** 0.5  # as He et al. 2015; a mean of two twins has half the variance
+        deviation = (2 / (after.total * side * side)) ** 0.5  # as He et al. 2015
         shape = before.total, side, side
-        self.regular = nn.Parameter(deviation * torch.randn(after.regular, *shape))
-        self.invariant = (
-            nn.Parameter(2**0.5 * deviation * torch.randn(after.invariant, *shape)) if after.invariant else None
-        )
+        pairs = deviation * torch.randn(after.regular, *shape)
+        own = 2**0.5 * deviation * torch.randn(after.invariant, *shape)  # the mean of two has half the variance
+        self.regular = nn.Parameter(pairs) if after.regular else None
+        self.invariant = nn.Parameter(own) if after.invariant else None
         self.register_buffer("twins", before.twins(), persistent=False)
 
     def filters(self) -> Tensor:
         """All filters, ``[after, before, side, side]``."""
-        parts = [self.regular, self.mirrored(self.regular)]
-        if self.invariant is not None:
-            parts.insert(0, (self.invariant + self.mirrored(self.invariant)) / 2)
+        parts = [] if self.invariant is None else [(self.invariant + self.mirrored(self.invariant)) / 2]
+        if self.regular is not None:
+            parts += [self.regular, self.mirrored(self.regular)]
         return torch.cat(parts)
 
     def mirrored(self, filters: Tensor) -> Tensor:
@@ -77,10 +75,10 @@ class FlipConvolution(nn.Module):
 
     def plain(self) -> nn.Conv2d:
         """The same map as a convolution without constraints."""
-        with torch.no_grad():
-            found = nn.Conv2d(self.before.total, self.after.total, self.side, padding=self.side // 2, bias=False)
-            found.weight.copy_(self.filters())
-        return found.to(self.regular)
+        filters = self.filters().detach()
+        found = nn.Conv2d(self.before.total, self.after.total, self.side, padding=self.side // 2, bias=False)
+        found.to(filters).load_state_dict({"weight": filters})
+        return found
 
 
 class FlipNorm(nn.Module):
@@ -101,18 +99,15 @@ class FlipNorm(nn.Module):
         own, pairs = features.split([self.channels.invariant, 2 * self.channels.regular], dim=1)
         parts = [] if self.invariant is None else [self.invariant(own)]
         if self.regular is not None:
-            sides = pairs.unflatten(1, (2, -1)).transpose(
-                1, 2
-            )  # [n, r, 2, H, W]: both twins are samples of one channel
+            sides = pairs.unflatten(1, (2, -1)).transpose(1, 2)  # [n, r, 2, H, W]: twins are one channel
             parts.append(self.regular(sides.flatten(2, 3)).reshape(sides.shape).transpose(1, 2).flatten(1, 2))
         return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
 
     def plain(self) -> nn.BatchNorm2d:
         """The same map, in evaluation mode, as a batch norm whose channels share nothing."""
-        found = nn.BatchNorm2d(self.channels.total)
-        for name, tensor in found.state_dict().items():
-            if tensor.ndim:
-                parts = [] if self.invariant is None else [self.invariant.state_dict()[name]]
-                parts += [] if self.regular is None else 2 * [self.regular.state_dict()[name]]
-                tensor.copy_(torch.cat(parts))
-        return found.to((self.regular or self.invariant).weight)
+        parts = [part for part in (self.invariant, self.regular, self.regular) if part is not None]
+        found = nn.BatchNorm2d(self.channels.total).to(parts[0].weight)
+        states = [part.state_dict() for part in parts]
+        whole = {name: torch.cat([state[name] for state in states]) for name, value in states[0].items() if value.ndim}
+        found.load_state_dict(states[0] | whole)
+        return found

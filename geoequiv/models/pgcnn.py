@@ -86,7 +86,7 @@ def flip_layers(before: int, width: float, count: int, invariant: float) -> tupl
 
 def expanded(model: Any, last: Tensor) -> VGG11:
     """A ``VGG11`` with the filters, norms and pools of a network of flip layers, and these weights at its end."""
-    plain = VGG11(model.signature, model.width)
+    plain = VGG11(model.signature, model.width).to(last)
     for number, layer in enumerate(model.features):
         if isinstance(layer, (FlipConvolution, FlipNorm)):
             layer = layer.plain()
@@ -94,4 +94,4 @@ def expanded(model: Any, last: Tensor) -> VGG11:
     with torch.no_grad():
         plain.last.weight.copy_(last)
         plain.last.bias.copy_(model.last.bias)
-    return plain.to(last).eval()
+    return plain.eval()

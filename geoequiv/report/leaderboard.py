@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from geoequiv.report.records import LeftOut, MetricOfRun, Record, read_store
+from geoequiv.report.records import LeftOut, MetricOfRun, Record, read_stores
 from geoequiv.report.rows import Failure, Row, configuration, summarise
 
 STATES = {
@@ -89,21 +89,21 @@ class Leaderboard:
         return value if self.metric.better == "lower" else -value
 
 
-def leaderboard(directory: str | Path) -> list[Leaderboard]:
-    """Leaderboards of a results folder, one per (task, protocol), ordered by these names.
+def leaderboard(*directories: str | Path) -> list[Leaderboard]:
+    """Leaderboards of one or more results folders, one per (task, protocol), ordered by these names.
 
     Mean and sample standard deviation run over the seeds of records that are otherwise equal.
 
     Args:
-        directory: a results folder as `geoequiv run` writes it.
+        directories: results folders as `geoequiv run` writes them; several are read as one (see `read_stores`).
 
     Returns:
         One leaderboard per protocol; failed runs are listed, unreadable records named in `left_out`.
 
     Raises:
-        DataError: the folder is missing or holds no usable record.
+        DataError: a folder is missing or holds no usable record.
     """
-    store = read_store(directory)
+    store = read_stores(directories)
     homeless = [record for record in store.records if not record.protocol]
     groups: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for record in store.records:

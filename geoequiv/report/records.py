@@ -1,7 +1,7 @@
 """Read the records of a results folder: one `record.json` per run, checked against its schema."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -233,6 +233,32 @@ def read_store(directory: str | Path) -> Store:
     if not records:
         raise DataError(_nothing_to_show(directory, left_out, unfinished))
     return Store(tuple(records), tuple(left_out), tuple(unfinished))
+
+
+def read_stores(directories: Sequence[str | Path]) -> Store:
+    """Several results folders as one; paths then begin with their folder.
+
+    Of a run that more than one of them holds the first record counts, and the others are named in `left_out`.
+
+    Raises:
+        DataError: as `read_store`, for any of them.
+    """
+    stores = [read_store(directory) for directory in directories]
+    if len(stores) == 1:
+        return stores[0]
+    records: dict[str, Record] = {}
+    left_out: list[LeftOut] = []
+    unfinished: list[str] = []
+    for directory, store in zip(directories, stores, strict=True):
+        left_out += [LeftOut(f"{directory}/{item.path}", item.reason) for item in store.left_out]
+        unfinished += [f"{directory}/{name}" for name in store.unfinished]
+        for record in store.records:
+            path = f"{directory}/{record.path}"
+            if record.run_id in records:
+                left_out.append(LeftOut(path, f"the same run as {records[record.run_id].path}"))
+            else:
+                records[record.run_id] = record.model_copy(update={"path": path})
+    return Store(tuple(records.values()), tuple(left_out), tuple(unfinished))
 
 
 def read_run(directory: str | Path) -> Record | None:

@@ -84,7 +84,7 @@ def panels(
     columns = min(len(scenes), COLUMNS)
     lines = math.ceil(len(scenes) / columns)
     wide = PANEL * columns + 0.3
-    high = 1.05 + lines * (PANEL * windows[0].high / windows[0].wide + 0.5)
+    high = 1.2 + lines * (PANEL * windows[0].high / windows[0].wide + 0.5)
 
     def draw(figure: "Figure") -> None:
         grid = figure.subplots(lines, columns, squeeze=False).flatten()
@@ -105,7 +105,7 @@ def panels(
                 figure.text(left, top / high, text, **look)
         engine = figure.get_layout_engine()
         assert engine is not None
-        engine.set(rect=(0, 0, 1, (top - 0.05) / high), wspace=0.03, hspace=0.04)  # type: ignore[call-arg]
+        engine.set(rect=(0, 0, 1, (top - 0.2) / high), wspace=0.03, hspace=0.04)  # type: ignore[call-arg]
         figure.legend(handles=_legend(scenes[0]), loc="outside lower left", ncols=5, handlelength=1.8)
 
     return drawn(draw, high, wide)

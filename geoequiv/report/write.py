@@ -1,5 +1,6 @@
 """Render the leaderboards of a results folder, and write them to a file."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from geoequiv.errors import ConfigError, DataError, unknown
@@ -15,11 +16,11 @@ _RENDERERS = {"html": render_html, "md": render_markdown, "csv": render_csv, "js
 FORMATS = tuple(_RENDERERS)
 
 
-def render(directory: str | Path, format: str = "html") -> str:
-    """The leaderboards of a results folder as text; equal records give equal bytes.
+def render(directories: str | Path | Sequence[str | Path], format: str = "html") -> str:
+    """The leaderboards of a results folder, or of several as one, as text; equal records give equal bytes.
 
     Args:
-        directory: a results folder as `geoequiv run` writes it.
+        directories: a results folder as `geoequiv run` writes it, or a sequence of them.
         format: "html", "md", "csv", "json", or "svg" (a picture for a README, of a folder with one protocol).
 
     Returns:
@@ -31,16 +32,23 @@ def render(directory: str | Path, format: str = "html") -> str:
     """
     if format not in _RENDERERS:
         raise ConfigError(unknown("format", format, FORMATS))
-    return _RENDERERS[format](leaderboard(directory))
+    return _RENDERERS[format](leaderboard(*several(directories)))
 
 
-def write(directory: str | Path, format: str = "html", output: str | Path | None = None) -> Path:
+def several(directories: str | Path | Sequence[str | Path]) -> Sequence[str | Path]:
+    """One folder as a sequence of one."""
+    return [directories] if isinstance(directories, (str, Path)) else directories
+
+
+def write(
+    directories: str | Path | Sequence[str | Path], format: str = "html", output: str | Path | None = None
+) -> Path:
     """Write the rendered leaderboards in one step: a reader sees the old file or the new one.
 
     Args:
-        directory: a results folder as `geoequiv run` writes it.
+        directories: as for `render`.
         format: as for `render`.
-        output: the file to write; `DIR/leaderboard.<format>` if None.
+        output: the file to write; `DIR/leaderboard.<format>` in the first folder if None.
 
     Returns:
         The path written.
@@ -49,8 +57,8 @@ def write(directory: str | Path, format: str = "html", output: str | Path | None
         ConfigError: the format is unknown.
         DataError: no usable record, or the file cannot be written.
     """
-    text = render(directory, format)
-    path = Path(output) if output is not None else Path(directory) / f"leaderboard.{format}"
+    text = render(directories, format)
+    path = Path(output) if output is not None else Path(several(directories)[0]) / f"leaderboard.{format}"
     if path.is_dir():
         raise DataError(f"Cannot write the leaderboard to '{path}': it is a folder. Give a file name.")
     try:

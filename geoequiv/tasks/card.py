@@ -1,5 +1,6 @@
 """The card of a task: what its data is, where it comes from, and under which id its numbers count."""
 
+import re
 from collections.abc import Mapping
 
 from torch import Tensor
@@ -29,7 +30,7 @@ def card(task: Task) -> list[tuple[str, str]]:
         ("Metric", ", ".join(named(metric) for metric in (task.metric, *task.further))),
         ("Checksum", against_register(task)),
         ("Published", "; ".join(f"{each.model} {each.value:g} [{each.state}]" for each in task.references)),
-        ("Citation", task.citation.partition("\n")[0]),
+        ("Citation", cited(task.citation)),
         *task.notes,
     ]
     return [(name, text) for name, text in lines if text]
@@ -45,6 +46,17 @@ def fields_of(kind: str, side: Side, tensors: Mapping[str, Tensor]) -> list[tupl
         )
         for name, kind_of in side.items()
     ]
+
+
+def cited(entry: str) -> str:
+    r"""Authors, year and title of a BibTeX entry, in one line.
+
+    >>> cited("@misc{key,\n  title={On {X}},\n  author={Doe, Jane and Roe,\n    Ann},\n  year={2020}\n}")
+    'Doe, Jane and Roe, Ann (2020): On X'
+    """
+    found = dict(re.findall(r"(\w+)=\{(.*?)\}(?=,?\n)", entry, re.DOTALL))
+    parts = (re.sub(r"[{}]|\\\W", "", " ".join(found.get(name, "").split())) for name in ("author", "year", "title"))
+    return "{} ({}): {}".format(*parts) if found else entry
 
 
 def named(metric: Metric) -> str:

@@ -221,8 +221,8 @@ def drawn(sizes: Mapping[str, int | None], items: int, seed: int) -> dict[str, N
     if items < len(PARTS):
         raise ConfigError(f"There are {items} items, and each of {', '.join(PARTS)} needs one.")
     tenth = max(items // 10, 1)
-    counts = {part: tenth if sizes[part] is None else sizes[part] for part in ("val", "test")}
-    counts = {part: checked_size(part, size, items, "the number of items") for part, size in counts.items()}
+    asked = {part: tenth if sizes[part] is None else sizes[part] for part in ("val", "test")}
+    counts = {part: checked_size(part, size, items, "the number of items") for part, size in asked.items()}
     left = items - sum(counts.values())
     counts["train"] = max(left, 0) if sizes["train"] is None else checked_size("train", sizes["train"], items, "items")
     if sum(counts.values()) > items or counts["train"] == 0:

@@ -133,7 +133,7 @@ def simulate(sizes: Mapping[str, int], horizon: int, seed: int) -> Arrays:
         cut = windows(motion / UNIT, start_frames(split, size, horizon, seed), horizon, size)
         arrays |= {f"{split}_{field}": array for field, array in cut.items()}
     lowest, highest = np.min(found, axis=0), np.max(found, axis=0)
-    arrays["figures"] = np.array([lowest[0], *highest[1:]])
+    arrays["figures"] = np.concatenate([lowest[:2], highest[2:]])
     return arrays
 
 
@@ -155,9 +155,9 @@ def paths(sizes: Mapping[str, int], horizon: int, seed: int, split: str, items: 
 def figures(style: Style, motion: Array) -> Array:
     """How plausible walks are, over all of them: ``[6]``, metres and seconds.
 
-    Smallest and largest speed; the furthest that a joint of a resting foot moves from one frame to the next; how far
-    the lowest joint is below the ground (0 if none is); the largest deviation of a bone from its length; the largest
-    vertical acceleration of the trunk (above 9.81 it would have to be pulled down).
+    Height of the lowest joint above the ground; smallest and largest speed; the furthest that a joint of a resting foot
+    moves from one frame to the next; the largest deviation of a bone from its length; the largest vertical acceleration
+    of the trunk (above 9.81 it would have to be pulled down).
     """
     speed = pace(style).speed
     rests = resting(style, np.arange(motion.shape[1]) / RATE)  # [W, T, 2]
@@ -167,18 +167,16 @@ def figures(style: Style, motion: Array) -> Array:
     lengths = np.linalg.norm(bones(style)[:, 1:], axis=-1)[:, None]
     stretch = np.abs(np.linalg.norm(motion[:, :, EDGES[:, 0]] - motion[:, :, EDGES[:, 1]], axis=-1) - lengths)
     upward = np.diff(motion[:, :, 0, 1], n=2, axis=1) * RATE**2
-    depth = max(0.0, -float(motion[..., 1].min()))
-    return np.array(
-        [speed.min(), speed.max(), np.where(rests, steps, 0.0).max(), depth, stretch.max(), np.abs(upward).max()]
-    )
+    slide = np.where(rests, steps, 0.0).max()
+    return np.array([motion[..., 1].min(), speed.min(), speed.max(), slide, stretch.max(), np.abs(upward).max()])
 
 
 def told(found: Array) -> str:
     """Figures in words."""
-    slow, fast, slide, depth, stretch, upward = (float(value) for value in found)
+    low, slow, fast, slide, stretch, upward = (float(value) for value in found)
     return (
-        f"Speeds from {slow:.2f} to {fast:.2f} m/s; resting feet slide by at most {slide:.1g} m a frame, no joint is "
-        f"more than {depth:.1g} m below the ground, bones keep their lengths to {stretch:.1g} m, and the trunk is "
+        f"Speeds from {slow:.2f} to {fast:.2f} m/s; resting feet slide by at most {slide:.1g} m a frame, the lowest "
+        f"joint is {100 * low:.1f} cm above the ground, bones keep their lengths to {stretch:.1g} m, and the trunk is "
         f"accelerated vertically by at most {upward:.1f} m/s²."
     )
 

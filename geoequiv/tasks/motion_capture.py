@@ -170,8 +170,8 @@ def load_recording(kind: str, folder: Path) -> Recording:
     if packed is not None:
         return read_packed(packed)
     skeleton_file = find(f"{subject}.asf", places)
-    if skeleton_file is None:
-        home = places[0]
+    if skeleton_file is None or skeleton_file.with_name(f"{subject}.asf.sha256").is_file():  # ours, perhaps not all
+        home = places[0] if skeleton_file is None else skeleton_file.parent
         skeleton_file = obtain(official(subject, f"{subject}.asf"), home)
         motion_files = [obtain(official(subject, f"{subject}_{trial:02d}.amc"), home) for trial in trials]
     else:  # what the user's folder holds

@@ -6,16 +6,20 @@ from torch.nn import functional as F
 
 from geoequiv.models import (
     EGNN,
+    GCNN,
     GNN,
     MLP,
+    PGCNN,
     SEGNN,
     TFN,
+    VGG11,
     DeepSets,
     GATr,
     Linear,
     NequIP,
     PaiNN,
     RadialField,
+    ResNet,
     SE3Transformer,
     Transformer,
 )
@@ -31,6 +35,7 @@ from geoequiv.testing.inputs import random_inputs
 
 SIGNATURE = "pos: point, vel: vector, charge: scalar -> pos: point"
 MOLECULES = "pos: point, species: scalar*2 -> energy: scalar per graph, force: vector"
+PICTURES = "image: image*3 -> logits: scalar*10"
 
 
 class Residual(nn.Module):
@@ -70,7 +75,7 @@ class VectorNeurons(nn.Module):
         super().__init__()
         self.first = nn.Sequential(VNLinear(1, 8), VNBatchNorm(8), VNLeakyReLU(8), VNLinear(8, 6), VNLeakyReLU(6))
         self.pool, self.read = pool, VNInvariant(6)
-        self.last = nn.Sequential(nn.Linear(18, 5), nn.ReLU(), nn.Linear(5, 1))
+        self.last = nn.Sequential(nn.Linear(18, 5), nn.SiLU(), nn.Linear(5, 1))
 
     def forward(self, vel):
         return self.last(self.read(self.pool(self.first(vel.unsqueeze(-2)))))
@@ -90,6 +95,10 @@ def vectors(items=2):
 
 def images(items=2):
     return torch.randn(items, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+
+
+def pictures(items=2):
+    return {"image": torch.randn(items, 3, 32, 32, generator=torch.Generator().manual_seed(0))}
 
 
 def rows(items=7):
@@ -124,6 +133,10 @@ NETWORKS = {
     "vgg": (vgg, images, 2),
     "resnet": (resnet, images, 3),
     "group norm": (group_norm, images, 3),
+    "vgg11": (lambda: VGG11(PICTURES, 1 / 16), pictures, 8),
+    "resnet, 8": (lambda: ResNet(PICTURES, 1 / 2, 8), pictures, 6),
+    "gcnn": (lambda: GCNN(PICTURES, 1 / 8), pictures, 8),
+    "pgcnn": (lambda: PGCNN(PICTURES, 1 / 8, 2, 0.5), pictures, None),
     "words": (Words, lambda: torch.randint(11, (3, 5), generator=torch.Generator().manual_seed(0)), 7),
     "mlp": (lambda: MLP(SIGNATURE, 8, 3, nodes=4), clouds, 3),
     "deepsets": (lambda: DeepSets(SIGNATURE, 8, 2), clouds, 4),
@@ -139,7 +152,7 @@ NETWORKS = {
     "tfn": (lambda: TFN(SIGNATURE, 4, 2), clouds, None),
     "segnn": (lambda: SEGNN(SIGNATURE, 8, 2), clouds, None),
     "se3 transformer": (lambda: SE3Transformer(SIGNATURE, 8, 2), clouds, None),
-    "gatr": (lambda: GATr(f"{SIGNATURE}, energy: scalar", 8, 1, heads=2, multivectors=8), clouds, 14),
+    "gatr": (lambda: GATr(f"{SIGNATURE}, energy: scalar", 8, 1, heads=2, multivectors=8), clouds, 15),
     "nequip": (lambda: NequIP(MOLECULES, 4, 2, l_max=1, radial=8), molecules, 12),
     "vector neurons": (lambda: VectorNeurons(VNMeanPool()), vectors, 4),
     "vector neurons, max": (lambda: VectorNeurons(VNMaxPool(6)), vectors, 4),

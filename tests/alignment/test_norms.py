@@ -7,7 +7,7 @@ from test_barrier import data
 from test_matching import largest_difference, many
 from torch import nn
 
-from geoequiv.alignment import apply, barrier, fold_norms, match_activations, mix, permutation_spec
+from geoequiv.alignment import apply, barrier, fold_norms, match_activations, mix, path, permutation_spec
 from geoequiv.alignment.derive import difference, outputs_of, with_state
 from geoequiv.alignment.gauge import least, squares
 from geoequiv.errors import AlignmentError
@@ -114,4 +114,7 @@ def test_a_turned_transformer_has_no_barrier():
     whole = make("transformer")[0]
     again = barrier(whole, whole, SIGNATURE, pairs, "mse", matching="rotations", repair=False)
     assert len(again.folded) == 5
+    states = [each.state_dict() for each in again.networks]
+    _, values = path(again.networks[0], *states, SIGNATURE, pairs, "mse", 3)
+    assert values == pytest.approx([again.first, again.middle, again.second], rel=1e-9)
     assert abs(again.barrier) < 1e-9

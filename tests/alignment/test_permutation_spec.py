@@ -6,7 +6,7 @@ from networks import NETWORKS, clouds, make, rows
 from torch import nn
 
 from geoequiv.alignment import apply, permutation_spec, scale
-from geoequiv.alignment.derive import difference, outputs_of, with_state
+from geoequiv.alignment.derive import difference, nullspace, outputs_of, reduced, with_state
 from geoequiv.alignment.permutation_spec import compose, inverse, mix
 from geoequiv.errors import AlignmentError
 
@@ -33,9 +33,9 @@ def test_random_permutations_leave_every_family_as_it_is(name):
 
 def test_a_spec_by_hand():
     model, inputs = make("plain")
-    places = [[(p.tensor, p.axis, p.sign) for p in s.places] for s in permutation_spec(model, inputs).streams]
-    assert places == [[("0.weight", 0, 1), ("0.bias", 0, 1), ("2.weight", 1, -1)],
-                      [("2.weight", 0, 1), ("2.bias", 0, 1), ("4.weight", 1, -1)]]  # fmt: skip
+    places = [[(p.tensor, p.axis, p.sign, p.flips) for p in s.places] for s in permutation_spec(model, inputs).streams]
+    assert places == [[("0.weight", 0, 1, 0), ("0.bias", 0, 1, 0), ("2.weight", 1, -1, 0)],
+                      [("2.weight", 0, 0, 1), ("2.bias", 0, 0, 1), ("4.weight", 1, 0, 1)]]  # fmt: skip
 
 
 def test_what_units_bear():
@@ -66,6 +66,37 @@ def test_scales_flips_and_mixtures_leave_the_function(name):
             tried += 1
             assert difference(before, outputs_of(with_state(model, other), inputs)) < 1e-8, stream
     assert tried or name == "resnet"
+
+
+@pytest.mark.parametrize("name", ["painn", "tfn", "nequip", "gatr", "transformer, rms"])
+def test_units_of_products_flip_factor_by_factor(name):
+    model, inputs = make(name)
+    spec, state = permutation_spec(model, inputs), model.state_dict()
+    before = outputs_of(model, inputs)
+    flipping = [stream for stream in spec.streams if stream.flips]
+    assert flipping
+    for stream in flipping:
+        for which in range(stream.flips):
+            signs = torch.ones(stream.flips, stream.size, dtype=torch.float64)
+            signs[which, ::2] = -1.0
+            moved = scale(spec, {stream.name: signs}, state)
+            assert difference(before, outputs_of(with_state(model, moved), inputs)) < 1e-10, stream
+            place = next(place for place in stream.places if place.flips >> which & 1)
+            wrong = dict(state)
+            line = torch.ones(state[place.tensor].shape[place.axis], dtype=torch.float64)
+            line[place.index[::2]] = -1.0
+            shape = (-1, *(1,) * (state[place.tensor].ndim - place.axis - 1))
+            wrong[place.tensor] = state[place.tensor] * line.reshape(shape)  # one place of the pattern alone
+            assert difference(before, outputs_of(with_state(model, wrong), inputs)) > 1e-9, stream
+        with pytest.raises(AlignmentError, match="does not bear"):
+            scale(spec, {stream.name: -torch.ones(stream.flips + 1, stream.size)}, state)
+
+
+def test_nullspaces_by_hand():
+    assert reduced([0b011, 0b110]) == [0b101, 0b011]
+    assert nullspace([0b011, 0b110], 3) == [0b111]
+    assert nullspace([], 2) == [0b01, 0b10]
+    assert nullspace([0b1, 0b10], 2) == []
 
 
 def test_compose_and_inverse():

@@ -21,6 +21,7 @@ WAYS = """\
     - remul: {group: O, sampling: adversarial, num_samples: 2}
     - augmentation: {group: SO(3), num_samples: 2}
     - invariance_loss: {group: SO(3), start: 0.2}
+    - invariance_loss: {group: SO(3), weight: 0.5, augment: true}
     - latent_equivariance: {group: SO(3), weight: 0.1}
     - latent_equivariance: {group: SO(3), layer: norm, type: scalar}
     - test_time_averaging: {group: SO(3), num_samples: 4}
@@ -37,6 +38,7 @@ LABELS = [
     "REMUL β=1 O (adversarial of 2)",
     "augmentation SO(3) (2 samples)",
     "late (20%) invariance loss β=1 SO(3)",
+    "invariance loss β=0.5 SO(3) (augmented)",
     "latent equivariance β=0.1 SO(3)",
     "latent equivariance β=1 SO(3) (norm, scalar)",
     "test-time averaging SO(3) (4 samples)",

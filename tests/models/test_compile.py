@@ -15,7 +15,7 @@ HEADS = {"heads": 2}
 SMALL = {"mlp": {"nodes": 3}, "gatr": HEADS, "se3_transformer": HEADS, "transformer": HEADS}
 CLOUDS = [name for name in catalog.names("model") if hasattr(catalog.load("model", name), "compiles")]
 #: those whose graphs are too long to be traced through autograd in a test
-LONG = {"nequip", "se3_transformer", "segnn", "tfn"}
+LONG = {"gatr", "nequip", "ponita", "se3_transformer", "segnn", "tfn"}
 RAGGED = ["egnn", "gatr", "tfn", "transformer"]  # edges, padding, kernels of edges, padding
 
 

@@ -4,7 +4,7 @@ import torch
 from torch.nn import functional as F
 
 from geoequiv.models.padding import Padding
-from geoequiv.models.pairs import AllPairs, EdgeList, PairLinear, within_clouds
+from geoequiv.models.pairs import AllPairs, EdgeList, PairLinear, several, within_clouds
 
 
 def test_all_pairs_list_every_other_node_in_order():
@@ -63,3 +63,36 @@ def test_padding_there_and_back():
     assert padding.mask.sum(1).tolist() == [2, 1, 3]
     assert torch.equal(padding.strip(padding.fill(values)), values)
     assert (padding.fill(values)[~padding.mask] == 0).all()
+
+
+def test_pair_linear_says_the_same_in_place_and_leaves_its_inputs():
+    torch.manual_seed(0)
+    layer, pairs = PairLinear(4, 2, 5).double(), AllPairs.of(3, None, torch.device("cpu"))
+    nodes, edges = torch.randn(2, 3, 4, dtype=torch.float64), torch.randn(2, 3, 2, 2, dtype=torch.float64)
+    kept = nodes.clone(), edges.clone()
+    with torch.no_grad():
+        found = layer(pairs, nodes, edges)
+    torch.testing.assert_close(found, layer(pairs, nodes, edges).detach())
+    assert torch.equal(nodes, kept[0])
+    assert torch.equal(edges, kept[1])
+
+
+def test_differences_are_receiver_less_sender():
+    values = torch.tensor([[10.0, 0.0], [20.0, 1.0], [40.0, 5.0]])
+    dense = AllPairs.of(3, None, torch.device("cpu")).difference(values)
+    assert dense[..., 0].tolist() == [[-10, -30], [10, -20], [30, 20]]
+    listed = EdgeList(3, torch.tensor([1, 2, 0]), torch.tensor([0, 0, 2])).difference(values)
+    assert listed.tolist() == [[-10, -1], [-30, -5], [30, 5]]
+
+
+def test_several_maps_equal_each_on_its_own_also_after_another():
+    torch.manual_seed(0)
+    first, layers = (
+        torch.nn.Linear(2, 4).double(),
+        [torch.nn.Linear(4, 3).double(), torch.nn.Linear(4, 5, bias=False).double()],
+    )
+    few = torch.randn(7, 2, dtype=torch.float64)
+    maps = [(layer.weight, layer.bias) for layer in layers]
+    expected = [layer(first(few)) for layer in layers]
+    torch.testing.assert_close(list(several(first(few), maps)), expected)
+    torch.testing.assert_close(list(several(first(few), maps, after=(few, first))), expected)

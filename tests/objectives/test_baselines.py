@@ -49,6 +49,22 @@ def test_the_invariance_loss_is_the_mean_distance(fused):
     assert float(value.total) == pytest.approx(float(mse_loss(bent(**x), y["pos"])) + 0.3 * float(distance))
 
 
+@pytest.mark.parametrize("start", [0.0, 0.5])
+def test_the_invariance_loss_at_augmented_items(start):
+    """Both terms at h x, with h drawn before g, also before the second term counts."""
+    x, y = batch()
+    options = {"weight": 0.3, "augment": True, "start": start, "total_steps": 10, "generator": seeded()}
+    value = ge.InvarianceLoss(bent, SIGNATURE, "SE(3)", mse_loss, **options)(x, y)
+    generator = seeded()
+    h, g = (ge.group("SE(3)").sample(6, generator=generator) for _ in range(2))
+    there, label = act(h, x, SIGNATURE.inputs), act(h, y, SIGNATURE.outputs)
+    moved = act(g, {"pos": bent(**there)}, SIGNATURE.outputs)["pos"]
+    distance = (bent(**act(g, there, SIGNATURE.inputs)) - moved).flatten(1).norm(dim=1).mean()
+    assert float(value.objective) == pytest.approx(float(mse_loss(bent(**there), label["pos"])))
+    assert float(value.equivariance) == pytest.approx(float(distance))
+    assert float(value.total) == pytest.approx(float(value.objective + (0.3 if start == 0 else 0.0) * distance))
+
+
 def test_the_invariance_loss_of_an_invariant_output():
     """Bökman and Kahl's form, ‖f(x) − f(τx)‖, and nothing for an invariant model."""
     signature = Signature.parse("pos: vector -> energy: scalar")

@@ -174,9 +174,9 @@ def record() -> Callable[..., dict[str, Any]]:
 
 
 @pytest.fixture
-def results(tmp_path: Path) -> Callable[[list[dict[str, Any]]], Path]:
-    """Writes records as a results folder and returns it."""
-    return lambda records: _write(tmp_path / "results", records)
+def results(tmp_path: Path) -> Callable[..., Path]:
+    """Writes records as a results folder (of this name) and returns it."""
+    return lambda records, name="results": _write(tmp_path / name, records)
 
 
 @pytest.fixture

@@ -23,6 +23,18 @@ def test_one_seed_has_no_deviation(results, record):
     assert board.rows[0].metric.std is None
 
 
+def test_several_folders_are_one_board_and_a_run_counts_once(results, record):
+    one = results([record(model="egnn", seed=0, value=1.0), record(model="gnn", value=2.0)], "one")
+    two = results([record(model="egnn", seed=1, value=3.0), record(model="gnn", value=2.0)], "two")
+    (board,) = leaderboard(one, two)
+    values = {row.model: row.metric.values for row in board.rows}
+    assert values == {"egnn": (1.0, 3.0), "gnn": (2.0,)}
+    (doubled,) = board.left_out
+    assert doubled.path.startswith(str(two))
+    assert doubled.reason.startswith(f"the same run as {one}")
+    assert "egnn" in render([one, two], "md")
+
+
 def test_errors_are_means_but_the_worst_is_the_worst(results, record):
     (board,) = leaderboard(results([record(seed=0, relative=0.1), record(seed=1, relative=0.3)]))
     error = board.rows[0].equivariance

@@ -1,6 +1,5 @@
 """Frames of symmetric, flat and coincident clouds are exact: rotated, moved and relabelled at once."""
 
-
 import molecules
 import pytest
 import torch

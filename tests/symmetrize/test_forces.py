@@ -1,6 +1,5 @@
 """Forces as gradients of an averaged energy are exactly equivariant, and so is training on them, on any cloud."""
 
-
 import molecules
 import pytest
 import torch

@@ -1,6 +1,5 @@
 """The laws of every frame at once: groups × frames × layouts × generic, symmetric, flat and nearly symmetric clouds."""
 
-
 import molecules
 import pytest
 import torch

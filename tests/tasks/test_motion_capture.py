@@ -94,6 +94,34 @@ def test_without_files_and_network_it_says_what_to_put_where(tmp_path, monkeypat
         walk(tmp_path)
 
 
+def test_an_interrupted_download_goes_on_with_the_trials_that_are_missing(tmp_path, monkeypatch):
+    """A download that broke off in the third trial is not taken for a folder of two trials."""
+    asked, broken = [], True
+
+    def obtain(file, folder):
+        asked.append(file.name)
+        if broken and file.name == "35_03.amc":
+            raise DataError("The download broke off.")
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / file.name).touch()
+        (folder / f"{file.name}.sha256").touch()
+        return folder / file.name
+
+    monkeypatch.setattr("geoequiv.tasks.motion_capture.obtain", obtain)
+    monkeypatch.setattr("geoequiv.tasks.motion_capture.read_asf", lambda path: Skeleton(
+        tuple("abcdefghijklmnopqrstuvwxyzABCDE"), tuple(PARENTS), np.ones((31, 3)), np.stack([np.eye(3)] * 31),
+        (("tx",), *((),) * 30), np.zeros(3),
+    ))  # fmt: skip
+    monkeypatch.setattr("geoequiv.tasks.motion_capture.read_amc", lambda path, skeleton: {"a": np.ones((100, 1))})
+    for _ in range(2):
+        with pytest.raises(DataError, match="broke off"):
+            walk(tmp_path)
+    broken = False
+    asked.clear()
+    assert walk(tmp_path, train=5, val=5, test=5).protocol == "mocap/walk/Δ30/5-5-5/mse"  # of all 23 trials
+    assert len(asked) == 24
+
+
 def test_a_folder_with_a_skeleton_and_no_trials_is_named(tmp_path):
     (tmp_path / "35.asf").touch()
     with pytest.raises(DataError, match=r"holds 35\.asf but none of the trials 35_NN\.amc: put them there, from http"):

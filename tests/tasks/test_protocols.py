@@ -14,6 +14,7 @@ from geoequiv.fields import Signature
 from geoequiv.tasks import (
     Split,
     Task,
+    cifar10,
     md17_dynamics,
     md17_forces,
     mocap_gait,
@@ -45,6 +46,9 @@ def made_id(entry):
         return mocap_gait.protocol_id(sizes, options["horizon"], options["seed"])
     if entry.task == "md17-xtb/forces":
         return md17_forces.twin_id(options["molecule"], sizes, options["seed"])
+    if entry.task == "images/cifar10":
+        part = entry.id.split("/")[2].removeprefix("part-") if options["path"] else None  # of the file's content
+        return cifar10.protocol_id(sizes, options["seed"], part)
     assert entry.task == "md17/forces"
     return md17_forces.protocol_id(options["molecule"], options["split"], sizes)
 
@@ -78,7 +82,10 @@ def test_default_sizes_are_those_of_the_register():
         defaults = {k: p.default for k, p in inspect.signature(catalog.load("task", entry.task)).parameters.items()}
         for name in ("train", "val", "test"):
             size = defaults[name]
-            if size is None:
+            if size is None and entry.task == "images/cifar10":  # of the 50 000 and 10 000 images, or of a part's
+                learn, held_out = (8000, 2000) if entry.options else (50_000, 10_000)
+                size = {"train": learn - learn // 10, "val": learn // 10, "test": held_out}[name]
+            elif size is None:
                 size = dict(zip(("train", "val", "test"), motion_capture.SIZES.get(entry.task[6:], ()), strict=False))
                 size = size.get(name, nbody_gravity.TRAIN.get(entry.options.get("protocol")))
             assert size == entry.splits[name], entry.id

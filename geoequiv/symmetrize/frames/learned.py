@@ -148,9 +148,7 @@ class LearnedFrame(nn.Module):
                 limit = torch.cat([limit[..., :-1], spectrum.noise.unsqueeze(-1)], -1)
         return axes, sizes / noise.clamp_min(tiny) - limit
 
-    def noise(
-        self, weight: Tensor, slope: Tensor, x: Tensor, channels: Tensor, blur: Tensor, layout: Layout
-    ) -> Tensor:
+    def noise(self, weight: Tensor, slope: Tensor, x: Tensor, channels: Tensor, blur: Tensor, layout: Layout) -> Tensor:
         """To first order, how far independent errors of size 1 in the points move each vector, ``[*shape, k]``.
 
         Args:
