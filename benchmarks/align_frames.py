@@ -23,7 +23,7 @@ from geoequiv.bench.store import read_record, write_atomically
 from geoequiv.bench.trained import load_trained
 from geoequiv.groups import Element
 
-CONFIG = AlignConfig(method=("none", "activations"), items=150)
+CONFIG = AlignConfig(method=("none", "activations"), items=60)
 FLIPS = ((1.0, 1.0, -1.0), (1.0, -1.0, -1.0), (-1.0, -1.0, -1.0))
 
 
