@@ -118,8 +118,8 @@ def units(store: Path, docs: Path) -> str:
         for _, (_, angle) in turned.items():
             cells.append(f"{allowed_share(each.merges('copies', 'activations', angle), order_of(angle)):.0%}")
         lines.append([plain(each.name), *cells])
-    untrained = [MergeOfRun.model_validate(each) for run in unmerged(store)["runs"]
-                 for each in run.get("untrained_units", ())]  # fmt: skip
+    content = json.loads((store / "untrained.json").read_text(encoding="utf-8"))
+    untrained = [MergeOfRun.model_validate(each) for each in content["merges"]]
     cells = []
     for _, (kind, angle) in columns:
         those = [merge for merge in untrained if kind == "copies" and merge.angle == angle]
@@ -149,15 +149,9 @@ def allowed_share(merges: Sequence[MergeOfRun], order: int | None) -> float:
     return sum(share for length, share in shares if order and length < LONGEST and order % length == 0)
 
 
-def unmerged(store: Path) -> dict[str, Any]:
-    """What `benchmarks/align_layers.py` measured."""
-    content: dict[str, Any] = json.loads((store / "layers.json").read_text(encoding="utf-8"))
-    return content
-
-
 def layers(store: Path, docs: Path) -> str:
     """Variance of the rotated stream that a map of the stream explains, over rotations by 90° or more."""
-    content = unmerged(store)
+    content = json.loads((store / "layers.json").read_text(encoding="utf-8"))
     names = list(content["runs"][0]["trained"][0]["explained"])
     grouped: dict[str, list[dict[str, Any]]] = {}
     for run in content["runs"]:
@@ -198,21 +192,6 @@ def methods(store: Path, docs: Path) -> str:
     return table(["training", "merged with", *names], lines, left=2)
 
 
-def frames(store: Path, docs: Path) -> str:
-    """Flips inside a frame average."""
-    merges = json.loads((store / "frames.json").read_text(encoding="utf-8"))["merges"]
-    lines = []
-    for method, label in (("none", "as they stand"), ("activations", "matched")):
-        for kind, names in (("copies", dict.fromkeys(m["element"] for m in merges if m["kind"] == "copies")),
-                            ("trainings", {None: None})):  # fmt: skip
-            for name in names:
-                those = [m for m in merges if (m["kind"], m["method"], m.get("element")) == (kind, method, name)]
-                cells = [Statistic.of(m[number] for m in those)
-                         for number in ("first", "second", "without_repair", "barrier")]  # fmt: skip
-                lines.append([name or "another training", label, *map(spread, cells)])
-    return table(["merged with", "units", "its MSE", "MSE of the other", "barrier", "after REPAIR"], lines, left=2)
-
-
 def pictures(store: Path, docs: Path) -> str:
     """Barriers by angle and against E′."""
     (board,) = leaderboard(store / "gravity")
@@ -227,7 +206,7 @@ def pictures(store: Path, docs: Path) -> str:
 
 PARTS: dict[str, Callable[[Path, Path], str]] = {
     "provenance": provenance, "gravity": gravity, "halfway": halfway, "units": units, "methods": methods,
-    "layers": layers, "frames": frames, "pictures": pictures,
+    "layers": layers, "pictures": pictures,
 }  # fmt: skip
 
 
