@@ -21,15 +21,19 @@ from geoequiv.report.inside import Subject, subjects_of
 from geoequiv.report.markdown import plain
 from geoequiv.report.matched_units import LONGEST, order_of, shares_of
 from geoequiv.report.numbers import small
+from geoequiv.report.records import MergeOfRun
 from geoequiv.report.style import save
 
 #: heading → method, and which of its numbers
 WAYS = {
     "Units as they stand": ("none", "without_repair"),
     "As they stand, after REPAIR": ("none", "barrier"),
-    "Matched by activations": ("activations", "without_repair"),
-    "Matched by activations, after REPAIR": ("activations", "barrier"),
+    "Permuted by activations": ("activations", "without_repair"),
+    "Permuted by activations, after REPAIR": ("activations", "barrier"),
+    "Permuted, and the residual stream rotated": ("rotations", "without_repair"),
+    "Permuted and rotated, after REPAIR": ("rotations", "barrier"),
 }
+METHODS = {"none": "as they stand", "activations": "permuted", "rotations": "permuted and rotated"}
 FAR = 90.0
 
 
@@ -81,20 +85,17 @@ def gravity(store: Path, docs: Path) -> str:
     return "\n\n".join(parts)
 
 
-def absolute(store: Path, docs: Path) -> str:
-    """Barriers in the unit of the metric: what the merged network adds to the error."""
+def halfway(store: Path, docs: Path) -> str:
+    """The metric itself, of the networks, of their copies, and halfway, before REPAIR."""
     (board,) = leaderboard(store / "gravity")
-    heads = [
-        "training",
-        "as they stand, ≥ 90°",
-        "matched, ≥ 90°",
-        "as they stand, another seed",
-        "matched, another seed",
-    ]
+    heads = ["training", "network", "copies", *(f"{label}, copies" for label in METHODS.values())]
+    heads += [f"{label}, another seed" for label in METHODS.values()]
     lines = []
     for each in subjects_of(board):
-        cells = [over(each, "copies", method, lambda merge: merge.absolute) for method in ("none", "activations")]
-        cells += [over(each, "trainings", method, lambda merge: merge.absolute) for method in ("none", "activations")]
+        cells = [over(each, "copies", "none", lambda merge: merge.first)]
+        cells += [over(each, "copies", "none", lambda merge: merge.second)]
+        cells += [over(each, kind, method, lambda merge: merge.middle)
+                  for kind in ("copies", "trainings") for method in METHODS]  # fmt: skip
         lines.append([plain(each.name), *map(spread, cells)])
     return table(heads, lines)
 
@@ -104,7 +105,7 @@ def units(store: Path, docs: Path) -> str:
     (board,) = leaderboard(store / "gravity")
     turned = {f"{angle:g}°": ("copies", angle) for angle in (FAR, 180.0)}
     columns = [*turned.items(), ("another seed", ("trainings", None))]
-    heads = ["training", *(f"correlation, {name}" for name, _ in columns)]
+    heads = ["training", *(f"correlation, {name}" for name, _ in columns), "≥ 90° over another seed"]
     heads += [f"in cycles that divide {order_of(angle)}, {name}" for name, (_, angle) in turned.items()]
     lines = []
     for each in subjects_of(board):
@@ -113,13 +114,39 @@ def units(store: Path, docs: Path) -> str:
             both = [over(each, kind, "activations", lambda merge, when=when: merge.correlation.get(when), angle)
                     for when in ("before", "after")]  # fmt: skip
             cells.append(" → ".join(small(value.mean) if value else "–" for value in both))
+        cells.append(spread(gain(each)))
         for _, (_, angle) in turned.items():
-            order = order_of(angle)
-            shares = shares_of(each.merges("copies", "activations", angle))
-            allowed = sum(share for length, share in enumerate(shares, 1) if length < LONGEST and order % length == 0)
-            cells.append(f"{allowed:.0%}")
+            cells.append(f"{allowed_share(each.merges('copies', 'activations', angle), order_of(angle)):.0%}")
         lines.append([plain(each.name), *cells])
-    return table(heads, lines)
+    content = json.loads((store / "untrained.json").read_text(encoding="utf-8"))
+    untrained = [MergeOfRun.model_validate(each) for each in content["merges"]]
+    cells = []
+    for _, (kind, angle) in columns:
+        those = [merge for merge in untrained if kind == "copies" and merge.angle == angle]
+        both = [Statistic.of(merge.correlation[when] for merge in those) for when in ("before", "after")]
+        cells.append(" → ".join(small(value.mean) if value else "–" for value in both))
+    cells.append("–")
+    for _, (_, angle) in turned.items():
+        cells.append(f"{allowed_share([merge for merge in untrained if merge.angle == angle], order_of(angle)):.0%}")
+    return table(heads, [*lines, ["*before training*", *cells]])
+
+
+def gain(subject: Subject) -> Statistic | None:
+    """By how much matched units correlate better with those of far copies than with those of another seed, by seed."""
+    gains = []
+    for each in subject.alignments:
+        after = [
+            Statistic.of(m.correlation.get("after") for m in merges if m.method == "activations" and far(m))
+            for merges, far in ((each.copies, lambda m: (m.angle or 0) >= FAR - 1e-6), (each.trainings, lambda m: True))
+        ]
+        gains.append(after[0].mean - after[1].mean if after[0] and after[1] else None)
+    return Statistic.of(gains)
+
+
+def allowed_share(merges: Sequence[MergeOfRun], order: int | None) -> float:
+    """Share of units in cycles whose length divides the order."""
+    shares = enumerate(shares_of(merges), 1)
+    return sum(share for length, share in shares if order and length < LONGEST and order % length == 0)
 
 
 def layers(store: Path, docs: Path) -> str:
@@ -152,19 +179,17 @@ def share(merges: Iterable[dict[str, Any]], name: str, kind: str) -> float:
     return sum(values) / len(values)
 
 
-def frames(store: Path, docs: Path) -> str:
-    """Flips inside a frame average."""
-    merges = json.loads((store / "frames.json").read_text(encoding="utf-8"))["merges"]
+def methods(store: Path, docs: Path) -> str:
+    """Barriers by every way of matching, without REPAIR."""
+    (board,) = leaderboard(store / "methods")
+    subjects = subjects_of(board)
+    names = subjects[0].methods
     lines = []
-    for method, label in (("none", "as they stand"), ("activations", "matched")):
-        for kind, names in (("copies", dict.fromkeys(m["element"] for m in merges if m["kind"] == "copies")),
-                            ("trainings", {None: None})):  # fmt: skip
-            for name in names:
-                those = [m for m in merges if (m["kind"], m["method"], m.get("element")) == (kind, method, name)]
-                cells = [Statistic.of(m[number] for m in those)
-                         for number in ("first", "second", "without_repair", "barrier")]  # fmt: skip
-                lines.append([name or "another training", label, *map(spread, cells)])
-    return table(["merged with", "units", "its MSE", "MSE of the other", "barrier", "after REPAIR"], lines, left=2)
+    for each in subjects:
+        for kind, label in (("copies", "own copies"), ("trainings", "another seed")):
+            values = [each.over_seeds(kind, method, name="without_repair") for method in names]
+            lines.append([plain(each.name), label, *map(spread, values)])
+    return table(["training", "merged with", *names], lines, left=2)
 
 
 def pictures(store: Path, docs: Path) -> str:
@@ -180,8 +205,8 @@ def pictures(store: Path, docs: Path) -> str:
 
 
 PARTS: dict[str, Callable[[Path, Path], str]] = {
-    "provenance": provenance, "gravity": gravity, "absolute": absolute, "units": units, "layers": layers,
-    "frames": frames, "pictures": pictures,
+    "provenance": provenance, "gravity": gravity, "halfway": halfway, "units": units, "methods": methods,
+    "layers": layers, "pictures": pictures,
 }  # fmt: skip
 
 

@@ -21,7 +21,7 @@ from geoequiv.bench.align import AlignConfig, copies_of, describe
 from geoequiv.bench.barriers import alignable, pairs, partners, units_of
 from geoequiv.bench.environment import environment
 from geoequiv.bench.runner import build
-from geoequiv.bench.store import write_atomically
+from geoequiv.bench.store import read_record, write_atomically
 from geoequiv.bench.trained import load_trained
 from geoequiv.fields import act, call_model
 
@@ -31,11 +31,14 @@ ITEMS = 400
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("store", type=Path)
+    parser.add_argument("--seeds", type=int, nargs="*", help="of the runs to look at (all)")
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results/align_nbody/layers.json"))
     arguments = parser.parse_args()
     config = AlignConfig(angles=(45, 90, 135, 180), axis="random", elements=2)
     task, runs = None, []
     for run, other in partners(alignable(arguments.store)).items():
+        if arguments.seeds and read_record(run)["seed"] not in arguments.seeds:
+            continue
         first = load_trained(run, task=task)
         task = first.task
         inputs = {name: value[:ITEMS] for name, value in task.splits["test"].inputs.items()}

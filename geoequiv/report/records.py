@@ -109,6 +109,9 @@ class MergeOfRun(_Part):
     element: str = ""
     angle: Number | None = None
     seed: int | None = None
+    first: Number | None = None
+    second: Number | None = None
+    middle: Number | None = None
     barrier: Number | None = None
     absolute: Number | None = None
     without_repair: Number | None = None

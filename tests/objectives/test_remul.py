@@ -89,7 +89,7 @@ def test_an_equivariant_model_is_seen_to_be_one(anchor):
     model = lambda pos, vel: pos + 2 * vel  # noqa: E731
     value = ge.REMUL(model, CLOUDS, "SE(3)", mse_loss, anchor=anchor, num_samples=2)(x, {"pos": x["pos"] + x["vel"]})
     expected = 0.0 if anchor == "prediction" else float(value.objective)
-    assert float(value.equivariance) == pytest.approx(expected, abs=1e-20)
+    assert float(value.equivariance) == pytest.approx(expected, rel=1e-12, abs=1e-20)
 
 
 def test_the_prediction_anchor_pulls_at_both_sides():

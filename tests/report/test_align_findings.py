@@ -1,0 +1,55 @@
+"""The page of findings inside networks is what its script writes from the committed records."""
+
+import importlib.util
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SCRIPT, PAGE = ROOT / "benchmarks/align_findings.py", ROOT / "docs/findings-alignment.md"
+STORE = ROOT / "benchmarks/results/align_nbody"
+
+
+@pytest.fixture
+def findings(monkeypatch):
+    specification = importlib.util.spec_from_file_location("align_findings", SCRIPT)
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+
+    def write(store, page):
+        monkeypatch.setattr(sys, "argv", ["align_findings.py", str(store), "--page", str(page)])
+        module.main()
+        return page.read_text()
+
+    return write
+
+
+def test_the_page_is_what_the_records_say(findings, tmp_path):
+    page = tmp_path / "findings.md"
+    shutil.copy(PAGE, page)
+    assert findings(STORE, page) == PAGE.read_text()
+    for name in ("alignment-angle.svg", "alignment-error.svg"):
+        assert (tmp_path / "images" / name).exists()
+        assert (PAGE.parent / "images" / name).exists()
+
+
+def test_other_records_give_another_page(findings, tmp_path):
+    store = Path(shutil.copytree(STORE, tmp_path / "store"))
+    for path in (store / "gravity").glob("*/record.json"):
+        record = json.loads(path.read_text())
+        for each in record["alignment"]["copies"]:
+            each["middle"] = 0.5
+        path.write_text(json.dumps(record))
+    page = tmp_path / "findings.md"
+    shutil.copy(PAGE, page)
+    assert ".50 |" in findings(store, page)
+
+
+def test_a_page_without_its_marks_is_refused(findings, tmp_path):
+    page = tmp_path / "findings.md"
+    page.write_text("# nothing\n")
+    with pytest.raises(SystemExit, match="needs one"):
+        findings(STORE, page)
