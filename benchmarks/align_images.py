@@ -27,12 +27,11 @@ from torch import Tensor, nn
 
 import geoequiv as ge
 from geoequiv.alignment import barrier, hidden_representation, match_activations, permutation_spec, transformed_copy
-from geoequiv.bench.runner import build, load_task
 from geoequiv.bench.spec import RunSpec
+from geoequiv.bench.trained import load_trained
 from geoequiv.report.filters import Point, barriers_against_errors, matched_filters, orders
 from geoequiv.report.style import save
 from geoequiv.tasks import Task
-from geoequiv.training.checkpoint import load_checkpoint
 
 #: label of a symmetry in a suite, and of the model → what the paper calls it
 NAMES = {
@@ -75,9 +74,9 @@ def main() -> None:
     found = runs_of(options.runs)
     if not found:
         parser.error(f"No finished run of the suite in {options.runs}.")
-    task = load_task(next(iter(found.values()))[0], options.data_dir)
+    task = load_trained(next(iter(found.values())), options.data_dir).task
     bench = Bench(task, options.items, options.output / "merges")
-    singles = {key: bench.kept(key, lambda s=spec, p=path: bench.itself(s, p)) for key, (spec, path) in found.items()}
+    singles = {key: bench.kept(key, lambda p=path: bench.itself(p)) for key, path in found.items()}
     merges = {}
     for first, second in pairs_of(found):
         merges[first, second] = bench.kept((*first, *second), lambda a=found[first], b=found[second]: bench.two(a, b))
@@ -89,7 +88,7 @@ def main() -> None:
 Key = tuple[str, int]  # what the paper calls a network, and its seed
 
 
-def runs_of(folder: Path) -> dict[Key, tuple[RunSpec, Path]]:
+def runs_of(folder: Path) -> dict[Key, Path]:
     """Finished runs with weights, in the order of the paper."""
     found = {}
     for path in folder.glob("*/record.json"):
@@ -100,7 +99,7 @@ def runs_of(folder: Path) -> dict[Key, tuple[RunSpec, Path]]:
             name, symmetry = spec.part("model")[0], spec.config["symmetry"]
             label = NAMES.get((name, symmetry["name"], symmetry.get("start", 0.0)))
             if label:
-                found[label, int(spec.config["seed"])] = spec, path.parent
+                found[label, int(spec.config["seed"])] = path.parent
     place = list(NAMES.values())
     return {key: found[key] for key in sorted(found, key=lambda key: (place.index(key[0]), key[1]))}
 
@@ -146,9 +145,9 @@ class Bench:
         print(f"{name}: barrier {values['merge']['barrier']:.4f} in {values['seconds']} s", flush=True)
         return values
 
-    def itself(self, spec: RunSpec, path: Path) -> dict[str, Any]:
+    def itself(self, path: Path) -> dict[str, Any]:
         """A network and its mirror image."""
-        model = plain(self.load(spec, path))
+        model = self.load(path)
         units = permutation_spec(model, self.few)
         copy = transformed_copy(model, SIGNATURE, FLIP, {"image": self.data[0][0]["image"][:4]})
         merged = barrier(model, copy, SIGNATURE, self.loader, "accuracy", data=self.data, spec=units)
@@ -156,27 +155,21 @@ class Bench:
         return {
             "run": path.name, "accuracy": merged.first, "invariance_error": invariance(model, self.loader),
             "merge": merged.as_dict(), "hidden": hidden.as_dict(),
+            "paired": {name: paired(found[1]) for name, found in hidden.permutations.items()},
             "sizes": {stream.name: stream.size for stream in units.streams},
             "correlation": {"before": dict(merged.matching.before), "after": dict(merged.matching.after)},
         }  # fmt: skip
 
-    def two(self, first: tuple[RunSpec, Path], second: tuple[RunSpec, Path]) -> dict[str, Any]:
+    def two(self, first: Path, second: Path) -> dict[str, Any]:
         """Two different trainings."""
-        one, two = (plain(self.load(*each)) for each in (first, second))
+        one, two = self.load(first), self.load(second)
         merged = barrier(one, two, SIGNATURE, self.loader, "accuracy", data=self.data)
-        return {"runs": [path.name for _, path in (first, second)], "merge": merged.as_dict()}
+        return {"runs": [first.name, second.name], "merge": merged.as_dict()}
 
-    def load(self, spec: RunSpec, path: Path) -> nn.Module:
-        """The network of a run, with the weights that its training ended with."""
-        model, _ = build(spec, self.task)
-        state = load_checkpoint(path / "checkpoint.ckpt", torch.device("cpu"))["progress"]["best_weights"]
-        model.load_state_dict(state)
-        return model.eval()
-
-
-def plain(model: nn.Module) -> nn.Module:
-    """A network whose filters are tied as one whose filters are not."""
-    return model.plain() if hasattr(model, "plain") else model
+    def load(self, path: Path) -> nn.Module:
+        """The network of a run, with the weights that its training ended with, as one whose filters are not tied."""
+        model = load_trained(path, task=self.task).model
+        return model.plain() if hasattr(model, "plain") else model
 
 
 def batches(task: Task, split: str, items: int, size: int = 200) -> list[tuple[dict[str, Tensor], dict[str, Tensor]]]:
@@ -202,10 +195,20 @@ def spread(values: Sequence[float], digits: int = 3) -> str:
     return f"{text} ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else text
 
 
-def part_of(single: Mapping[str, Any], kind: str) -> float:
-    """Fraction of all channels of a network."""
-    sizes = single["sizes"]
-    return sum(sizes[name] * value for name, value in single["hidden"][kind].items()) / sum(sizes.values())
+def paired(permutation: Tensor) -> float:
+    """Fraction of channels that are exchanged with one other."""
+    twice = permutation[permutation] == torch.arange(len(permutation))
+    return float((twice & (permutation != torch.arange(len(permutation)))).double().mean())
+
+
+def parts_of(single: Mapping[str, Any]) -> list[float]:
+    """Fractions of all channels of a network: invariant, paired, in longer cycles, dead."""
+    sizes, hidden = single["sizes"], single["hidden"]
+    invariant, two, zero = (
+        sum(sizes[name] * value for name, value in kind.items()) / sum(sizes.values())
+        for kind in (hidden["invariant"], single["paired"], hidden["zero"])
+    )
+    return [invariant, two, 1 - invariant - two - zero, zero]
 
 
 def table(singles: Mapping[Key, Any], merges: Mapping[tuple[Key, Key], Any], bench: Bench) -> str:
@@ -231,21 +234,21 @@ def table(singles: Mapping[Key, Any], merges: Mapping[tuple[Key, Key], Any], ben
         lines.append(f"| {name} | {len(own)} | {' | '.join(spread(column) for column in columns)} | "
                      f"{' | '.join(published)} |")  # fmt: skip
     lines += [
-        "", "Channels of all layers, by the permutation that matches a network with its mirror image: its own twin "
-        "(invariant), one of a pair (regular), never active (zero), or in a longer cycle.", "",
-        "| network | invariant | regular | zero | other | layers of order 1, 2, more | correlation before → after |",
+        "", "Channels of all layers, by the permutation that matches a network with its mirror image: their own twins "
+        "(invariant), exchanged with one other (regular), in longer cycles, or never active (zero). A channel is its "
+        "own twin where no other goes better with it, however badly it does itself: the correlation tells.", "",
+        "| network | invariant | regular | longer | zero | layers of order 1, 2, more | correlation before → after |",
         "|---|--:|--:|--:|--:|--:|--:|",
     ]  # fmt: skip
     for name in names:
         own = [single for (label, _), single in singles.items() if label == name]
-        parts = [[part_of(each, kind) for each in own] for kind in ("invariant", "regular", "zero")]
-        rest = [1 - sum(values) for values in zip(*parts, strict=True)]
+        parts = list(zip(*(parts_of(each) for each in own), strict=True))
         found = Counter(min(orders_[1], 3) for each in own for orders_ in each["hidden"]["orders"].values())
         total = sum(found.values())
         before, after = ([statistics.mean(each["correlation"][key].values()) for each in own]
                          for key in ("before", "after"))  # fmt: skip
         lines.append(
-            f"| {name} | {' | '.join(spread(column, 2) for column in (*parts, rest))} | "
+            f"| {name} | {' | '.join(spread(column, 2) for column in parts)} | "
             f"{', '.join(f'{found[order] / total:.2f}' for order in (1, 2, 3))} | "
             f"{statistics.mean(before):.2f} → {statistics.mean(after):.2f} |"
         )
@@ -282,7 +285,7 @@ def draw(
         key = next((key for key in found if key[0] == name), None)
         if key is None:
             continue
-        model = plain(bench.load(*found[key]))
+        model = bench.load(found[key])
         copy = transformed_copy(model, SIGNATURE, FLIP, {"image": bench.data[0][0]["image"][:4]})
         units = permutation_spec(model, bench.few)
         matching = match_activations(model, copy, units, [inputs for inputs, _ in bench.data])

@@ -9,6 +9,7 @@ processor, which other work on the machine changes little.
 
 import argparse
 import json
+import os
 import platform
 import resource
 import time
@@ -86,6 +87,7 @@ def main() -> None:
         with open(options.json, "w") as file:
             settings = {key: getattr(options, key) for key in ("width", "samples", "batch_size", "threads")}
             content = {"torch": torch.__version__, **settings, "seconds": rows, "ratio": ratio, "peak_MiB": memory}
+            content["load_average"] = os.getloadavg()  # of the machine, at the end
             json.dump(content, file, indent=1)
             file.write("\n")
 
