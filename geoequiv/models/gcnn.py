@@ -29,6 +29,7 @@ class GCNN(nn.Module):
     """
 
     claims = "flip"
+    compiles = "one graph"
 
     def __init__(self, signature: Signature | str, width: float = 1.0) -> None:
         super().__init__()

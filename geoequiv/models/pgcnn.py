@@ -39,6 +39,7 @@ class PGCNN(nn.Module):
     """
 
     claims: str | None = None
+    compiles = "one graph"
 
     def __init__(self, signature: Signature | str, width: float = 1.0, layers: int = 2, invariant: float = 0.0) -> None:
         super().__init__()

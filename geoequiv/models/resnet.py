@@ -38,6 +38,7 @@ class ResNet(nn.Module):
     """
 
     claims = None
+    compiles = "one graph"
 
     def __init__(self, signature: Signature | str, width: float = 1.0, depth: int = 20) -> None:
         super().__init__()

@@ -30,6 +30,7 @@ class VGG11(nn.Module):
     """
 
     claims = None
+    compiles = "one graph"
 
     def __init__(self, signature: Signature | str, width: float = 1.0) -> None:
         super().__init__()

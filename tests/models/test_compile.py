@@ -13,7 +13,14 @@ CHARGED = "pos: point, vel: vector, charge: scalar -> pos: point"
 ENERGY = "pos: point, charge: scalar -> energy: scalar per graph"
 HEADS = {"heads": 2}
 SMALL = {"mlp": {"nodes": 3}, "gatr": HEADS, "se3_transformer": HEADS, "transformer": HEADS}
-CLOUDS = [name for name in catalog.names("model") if hasattr(catalog.load("model", name), "compiles")]
+PICTURES = "image: image*3 -> logits: scalar*10"
+SMALL_PICTURES = {
+    "vgg11": {"width": 1 / 16},
+    "resnet": {"width": 1 / 2, "depth": 8},
+    "gcnn": {"width": 1 / 8},
+    "pgcnn": {"width": 1 / 8},
+}
+CLOUDS = [name for name in catalog.names("model") if name not in SMALL_PICTURES]
 #: those whose graphs are too long to be traced through autograd in a test
 LONG = {"gatr", "nequip", "ponita", "se3_transformer", "segnn", "tfn"}
 RAGGED = ["egnn", "gatr", "tfn", "transformer"]  # edges, padding, kernels of edges, padding
@@ -63,6 +70,13 @@ def test_dense_clouds_are_one_graph_with_the_values_and_gradients_of_eager(name)
     compiled = torch.compile(model, backend="eager" if name in LONG else "aot_eager", fullgraph=True)
     found = gradients(model, compiled, fields)
     torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("name", SMALL_PICTURES)
+def test_pictures_are_one_graph_with_the_values_of_eager(name):
+    model, image = catalog.load("model", name)(PICTURES, **SMALL_PICTURES[name]).eval(), torch.randn(2, 3, 32, 32)
+    assert model.compiles == "one graph"
+    torch.testing.assert_close(torch.compile(model, backend="eager", fullgraph=True)(image), model(image))
 
 
 @pytest.mark.parametrize("name", RAGGED)
