@@ -123,7 +123,7 @@ def frame_rows(repeats: int) -> Iterator[dict[str, Any]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=7, help="for small clouds; large ones take half")
+    parser.add_argument("--repeats", type=int, default=41, help="for small clouds; large ones take a tenth")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--only", nargs="+", metavar="NAME", choices=["frames", *CASES], default=["frames", *CASES])
     parser.add_argument("--json", metavar="FILE", help="write the measurements here as well")
@@ -133,14 +133,14 @@ def main() -> None:
     print(f"torch {torch.__version__}, {platform.processor() or platform.machine()}, {options.threads} thread(s)")
     frames, rows = [], []
     if "frames" in options.only:
-        for row in frame_rows(options.repeats):
+        for row in frame_rows(max(3, options.repeats // 6)):
             frames.append(row)
             print(f"{row['frame']:10}{row['group']:10}{row['ms']:>8.1f} ms for 10000 clouds of 21 points", flush=True)
     for case in (case for case in CASES if case in options.only):
         _, batch, points = CASES[case]
         title = f"{case}, {batch} × {points}"
         print(f"\n{title:32}{'frames':>7}{'bare ms':>10}{'wrapped ms':>12}{'ratio':>8}{'memory':>8}")
-        for row in wrapper_rows(case, options.repeats if points < 100 else max(3, options.repeats // 2)):
+        for row in wrapper_rows(case, options.repeats if points < 100 else max(3, options.repeats // 10)):
             rows.append(row)
             memory = f"{row['memory']:.2f}" if "memory" in row else ""
             times = f"{1e3 * row['bare']:>10.1f}{1e3 * row['wrapped']:>12.1f}{row['ratio']:>8.2f}{memory:>8}"
