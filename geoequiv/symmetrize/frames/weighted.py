@@ -18,6 +18,8 @@ from geoequiv.symmetrize.frames.spectrum import Spectrum
 
 #: round-off of what a pair spans, of vectors no longer than 1
 SLACK = 1e-14
+#: pairs that are looked at in one go, which bounds the memory
+PAIRS = 2**16
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class WeightedFrame(PCAFrame):
 
     Cost: under SO(3) 3 frames on average (10 at most) for 5 random points, 5 (26) for 21, 7 (28) for 60; twice that
     under O(3); hundreds for a symmetric cloud, up to all n(n-1). The batch is filled up to its largest frame. A c
-    nearer to one makes them fewer and the change with x steeper; c = 0 takes all pairs. n² memory.
+    nearer to one makes them fewer and the change with x steeper; c = 0 takes all pairs. Time goes with n².
 
     Where all points lie on one line, no pair spans anything: as ``PCAFrame`` there, and where they nearly do.
 
@@ -111,18 +113,23 @@ class WeightedFrame(PCAFrame):
         return frames, weights, flat
 
     def candidates(self, legs: Tensor, x: Tensor, trust: Tensor, tolerance: Tensor) -> tuple[Tensor, ...]:
-        """All pairs of ``[B, A, 3]`` and ``[B, K, 3]`` that may have a weight: items, first and second ``[R]``, sorted.
+        """All pairs of ``[B, A, 3]`` and ``[B, K, 3]`` that may have a weight: items, first and second ``[R]``.
 
         What pairs span is |a|²|x|² - (a·x)², quick for all of them and good to a few round-offs of |a|²|x|². None are
         needed where all lie on one line.
         """
+        size = max(1, PAIRS // max(1, legs.shape[1] * x.shape[1]))
+        least = (1 - tolerance).clamp_max(self.threshold)
+        found = []
         with torch.no_grad():
-            spans = (legs @ x.mT).square_().neg_()
-            spans += legs.square().sum(-1).unsqueeze(2) * x.square().sum(-1).unsqueeze(1)
-            most = spans.amax((1, 2))
-            least = (1 - tolerance).clamp_max(self.threshold) * most - SLACK
-            least = torch.where(most > trust**2 / 2, least, torch.inf)
-            return (spans >= least[:, None, None]).nonzero(as_tuple=True)
+            for start in range(0, max(len(x), 1), size):
+                a, u, flat = (part[start : start + size] for part in (legs, x, trust**2 / 2))
+                spans = a.square().sum(-1).unsqueeze(2) * u.square().sum(-1).unsqueeze(1) - (a @ u.mT).square()
+                most = spans.amax((1, 2))
+                bound = torch.where(most > flat, least[start : start + size] * most - SLACK, torch.inf)
+                item, i, j = (spans >= bound[:, None, None]).nonzero(as_tuple=True)
+                found.append((item + start, i, j))
+        return tuple(torch.cat(part) for part in zip(*found, strict=True))
 
     def distance(self, spectrum: Spectrum, fields: Mapping[str, Any], side: Side, layout: Layout) -> Tensor:
         """How far each item is from one line (in the plane from a single place), ``[*shape]``; 0 where it is there."""
