@@ -6,6 +6,7 @@ from torch.nn import functional as F
 
 from geoequiv.fields import Signature
 from geoequiv.models.cloud import GEOMETRIC, Ports, pair_invariants, smooth_norm
+from geoequiv.models.hooks import untouched
 from geoequiv.models.pairs import PairLinear, Pairs, several
 from geoequiv.models.perceptron import gain, perceptron, silu
 
@@ -98,7 +99,7 @@ class EGNN(nn.Module):
         if not invariants.shape[-1]:
             invariants = torch.ones_like(start[..., :1])
         nodes, position = self.embed(invariants), start
-        entered = (invariants, self.embed)
+        entered = (invariants, self.embed) if untouched(self.embed) else None
         edges = pair_invariants(cloud, pairs)
         for layer in self.layers:
             nodes, position = layer(pairs, nodes, position, directions, edges, entered)
@@ -161,17 +162,15 @@ class EquivariantLayer(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Nodes ``[..., N, width]``, positions ``[..., N, 3]``, edges ``[..., N, N−1, edges]`` → nodes, positions.
 
-        In the first layer nodes are still a linear map of few invariants (``entered``): what reads them is taken
-        of these, :math:`W (E s + b) = (W E) s + W b`.
+        In the first layer nodes are still a linear map of few invariants (``entered``).
         """
-        received, sent, *further = several(nodes, self.readers(), after=entered)
         difference = pairs.difference(position)
         distance = difference.square().sum(-1, keepdim=True)
-        message = silu(self.first.join(pairs, received, sent, torch.cat([distance, edges], dim=-1)))
-        message = silu(self.second(message))
-        if self.gate is not None:
-            message = message * self.gate(message).sigmoid()
-        factor = self.step[2](silu(self.step[0](message)))
+        features = torch.cat([distance, edges], dim=-1)
+        if untouched(self.first, self.second, self.gate, self.step, self.speed, self.node):
+            factor, speeds, change = self.jointly(pairs, nodes, features, entered)
+        else:
+            factor, speeds, change = self.one_by_one(pairs, nodes, features)
         if self.tanh:
             factor = factor.tanh()
         if self.normalize:
@@ -179,14 +178,38 @@ class EquivariantLayer(nn.Module):
         step = pairs.mean(difference * factor)
         longest = self.max_step**2
         moved = position + step * (longest / step.square().sum(-1, keepdim=True).clamp(min=longest)).sqrt()
-        if self.speed is not None:
-            speeds = self.speed[2](F.silu(further.pop(0)))
+        if speeds is not None:
             moved = moved + (speeds.unsqueeze(-1) * directions).sum(-2)
-        if self.node is not None:
-            (own,) = further
-            heard = self.node[0].weight[:, own.shape[-1] :]
-            nodes = nodes + self.node[2](silu(F.linear(pairs.sum(message), heard) + own))
-        return nodes, moved
+        return nodes if change is None else nodes + change, moved
+
+    def one_by_one(self, pairs: Pairs, nodes: Tensor, features: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        r""":math:`\phi_x(m_{ij})`, :math:`\phi_v(h_i)` and :math:`\phi_h` as the equations say, each module called."""
+        message = self.gated(F.silu(self.second(F.silu(self.first(pairs, nodes, features)))))
+        speeds = None if self.speed is None else self.speed(nodes)
+        change = None if self.node is None else self.node(torch.cat([nodes, pairs.sum(message)], dim=-1))
+        return self.step(message), speeds, change
+
+    def jointly(
+        self, pairs: Pairs, nodes: Tensor, features: Tensor, entered: tuple[Tensor, nn.Linear] | None
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """The same from one product of all that read the nodes, with activations in place.
+
+        What reads ``entered`` nodes is taken of the invariants, :math:`W (E s + b) = (W E) s + W b`.
+        """
+        received, sent, *further = several(nodes, self.readers(), after=entered)
+        message = silu(self.first.join(pairs, received, sent, features))
+        message = self.gated(silu(self.second(message)))
+        factor = self.step[2](silu(self.step[0](message)))
+        speeds = None if self.speed is None else self.speed[2](F.silu(further.pop(0)))
+        if self.node is None:
+            return factor, speeds, None
+        (own,) = further
+        heard = F.linear(pairs.sum(message), self.node[0].weight[:, own.shape[-1] :])
+        return factor, speeds, self.node[2](silu(heard + own))
+
+    def gated(self, message: Tensor) -> Tensor:
+        """Messages times their attention, where the layer has one."""
+        return message if self.gate is None else message * self.gate(message).sigmoid()
 
     def readers(self) -> list[tuple[Tensor, Tensor | None]]:
         """First maps of all that read node features, which are taken in one product: weights and biases."""

@@ -2,9 +2,11 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from geoequiv.fields import Signature
 from geoequiv.models.cloud import Ports, pair_invariants
+from geoequiv.models.hooks import untouched
 from geoequiv.models.pairs import PairLinear, Pairs
 from geoequiv.models.perceptron import perceptron, silu
 
@@ -75,5 +77,6 @@ class MessageLayer(nn.Module):
 
     def forward(self, pairs: Pairs, nodes: Tensor, edges: Tensor) -> Tensor:
         """Nodes ``[..., N, width]``, edges ``[..., N, N−1, edges]`` → nodes."""
-        message = silu(self.second(silu(self.first(pairs, nodes, edges))))
+        act = silu if untouched(self.first, self.second) else F.silu
+        message = act(self.second(act(self.first(pairs, nodes, edges))))
         return nodes + self.node(torch.cat([nodes, pairs.sum(message)], dim=-1))
