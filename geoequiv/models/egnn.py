@@ -1,5 +1,7 @@
 """EGNN with velocity (Satorras et al. 2021)."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -88,9 +90,9 @@ class EGNN(nn.Module):
         self.scalars = perceptron(width, width, ports.out_scalars) if ports.out_scalars else None
         self.heads = perceptron(width, width, heads * (1 + directions)) if heads else None
 
-    def forward(self, **fields: Tensor) -> Tensor | dict[str, Tensor]:
-        """Fields of the signature → its outputs."""
-        cloud = self.ports.read(fields)
+    def forward(self, graph: Any = None, /, **fields: Tensor) -> Tensor | dict[str, Tensor]:
+        """Fields of the signature, by name or as a PyG object → its outputs."""
+        cloud = self.ports.read(fields, graph)
         pairs = cloud.pairs()
         start, directions = self.ports.start(cloud)  # [..., N, 3], [..., N, directions, 3]
         invariants = smooth_norm(directions)
@@ -98,14 +100,18 @@ class EGNN(nn.Module):
             invariants = torch.cat([invariants, cloud.scalars], dim=-1)
         if not invariants.shape[-1]:
             invariants = torch.ones_like(start[..., :1])
-        nodes, position = self.embed(invariants), start
+        nodes, position, moved = self.embed(invariants), start, torch.zeros_like(start)
         entered = (invariants, self.embed) if untouched(self.embed) else None
         edges = pair_invariants(cloud, pairs)
         for layer in self.layers:
-            nodes, position = layer(pairs, nodes, position, directions, edges, entered)
+            nodes, step = layer(pairs, nodes, position, directions, edges, entered)
+            position, moved = (
+                position + step,
+                moved + step,
+            )  # place less start would lose digits
             entered = None
         scalars = cloud.scalars[..., :0] if self.scalars is None else self.scalars(nodes)
-        basis = torch.cat([(position - start).unsqueeze(-2), directions], dim=-2)  # [..., N, 1 + directions, 3]
+        basis = torch.cat([moved.unsqueeze(-2), directions], dim=-2)  # [..., N, 1 + directions, 3]
         heads = basis[..., :0, :]
         if self.heads is not None:
             heads = self.heads(nodes).unflatten(-1, (-1, basis.shape[-2])) @ basis
@@ -117,7 +123,7 @@ class EGNN(nn.Module):
 
 
 class EquivariantLayer(nn.Module):
-    """One round of messages: updates node features (unless nobody reads them) and positions.
+    """One round of messages: updates node features (unless nobody reads them), and tells where positions move.
 
     Args:
         width: features of nodes and messages.
@@ -160,7 +166,7 @@ class EquivariantLayer(nn.Module):
         edges: Tensor,
         entered: tuple[Tensor, nn.Linear] | None,
     ) -> tuple[Tensor, Tensor]:
-        """Nodes ``[..., N, width]``, positions ``[..., N, 3]``, edges ``[..., N, N−1, edges]`` → nodes, positions.
+        """Nodes ``[..., N, width]``, positions ``[..., N, 3]``, edges ``[..., N, N−1, edges]`` → nodes, steps.
 
         In the first layer nodes are still a linear map of few invariants (``entered``).
         """
@@ -177,10 +183,10 @@ class EquivariantLayer(nn.Module):
             factor = factor / (1 + (distance + TINY).sqrt())
         step = pairs.mean(difference * factor)
         longest = self.max_step**2
-        moved = position + step * (longest / step.square().sum(-1, keepdim=True).clamp(min=longest)).sqrt()
+        step = step * (longest / step.square().sum(-1, keepdim=True).clamp(min=longest)).sqrt()
         if speeds is not None:
-            moved = moved + (speeds.unsqueeze(-1) * directions).sum(-2)
-        return nodes if change is None else nodes + change, moved
+            step = step + (speeds.unsqueeze(-1) * directions).sum(-2)
+        return nodes if change is None else nodes + change, step
 
     def one_by_one(self, pairs: Pairs, nodes: Tensor, features: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
         r""":math:`\phi_x(m_{ij})`, :math:`\phi_v(h_i)` and :math:`\phi_h` as the equations say, each module called."""

@@ -1,5 +1,7 @@
 """A message-passing network on coordinates as they stand: no symmetry but permutations."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -47,9 +49,9 @@ class GNN(nn.Module):
         self.layers = nn.ModuleList(MessageLayer(width, edges) for _ in range(depth))
         self.decode = perceptron(width, width, ports.out_width)
 
-    def forward(self, **fields: Tensor) -> Tensor | dict[str, Tensor]:
-        """Fields of the signature → its outputs."""
-        cloud = self.ports.read(fields)
+    def forward(self, graph: Any = None, /, **fields: Tensor) -> Tensor | dict[str, Tensor]:
+        """Fields of the signature, by name or as a PyG object → its outputs."""
+        cloud = self.ports.read(fields, graph)
         pairs = cloud.pairs()
         edges = pair_invariants(cloud, pairs)
         if self.relative:

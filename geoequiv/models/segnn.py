@@ -99,9 +99,9 @@ class SEGNN(nn.Module):
         self.harmonics = Harmonics(attribute)
         self.couplings = Couplings(tuple(each for each in triples if all(each)), attribute)
 
-    def forward(self, **fields: Tensor) -> Tensor | dict[str, Tensor]:
-        """Fields of the signature → its outputs."""
-        cloud = self.ports.read(fields)
+    def forward(self, graph: Any = None, /, **fields: Tensor) -> Tensor | dict[str, Tensor]:
+        """Fields of the signature, by name or as a PyG object → its outputs."""
+        cloud = self.ports.read(fields, graph)
         pairs = cloud.pairs()
         start, directions = self.ports.start(cloud)
         difference = pairs.difference(start)
