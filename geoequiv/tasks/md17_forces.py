@@ -272,6 +272,11 @@ def load(folder: Path, molecule: str, split: int) -> tuple[Frames, Frames]:
     cut = [find(f"rmd17_{molecule}_{part}_{split:02d}.npz", places) for part in ("train", "test")]
     if all(cut):
         learn, held_out = (read_trajectory(path) for path in cut if path)
+        if not np.array_equal(learn.charges, held_out.charges):
+            raise DataError(
+                f"{learn.path} and {held_out.path.name} must have the same atoms in the same order; their charges are "
+                f"{learn.charges.tolist()} and {held_out.charges.tolist()}."
+            )
         return (learn, np.arange(len(learn.positions))), (held_out, np.arange(len(held_out.positions)))
     names = {"data": f"rmd17_{molecule}.npz"}
     names |= {part: f"index_{part}_{split:02d}.csv" for part in ("train", "test")}
