@@ -124,6 +124,7 @@ def files(
         checksum=sum_of_all,
         citation="",
         head=head_of(parsed, splits["train"], zeros, normalise, conservative),
+        notes=(("Source", f"{place}, files of a user"),),
         drawing=drawing_of(parsed, kinds),
     )
 

@@ -21,7 +21,7 @@ from geoequiv.tasks.normalisation import normalising_head
 from geoequiv.tasks.options import checked_dtype, checked_seed, checked_size
 from geoequiv.tasks.protocols import CITATIONS, references_of
 from geoequiv.tasks.recording import HORIZON, bonds, split_of
-from geoequiv.tasks.task import Task
+from geoequiv.tasks.task import OWN, Task
 
 NAME = "mocap-gait/walk"
 SIMULATOR = 1  # raise when the simulated numbers change
@@ -100,7 +100,12 @@ def gait(
         citation=CITATIONS["geoequiv"],
         symmetry_error=partial(symmetry_error, data, sizes["test"], horizon, seed),
         head=normalising_head(signature, splits["train"]) if normalise else None,
-        notes=(("Walkers", told(data.arrays["figures"])),),
+        notes=(
+            ("Horizon", f"{horizon} frames, {horizon / RATE:.3g} s"),
+            ("Source", f"{data.path}, simulated"),
+            ("Licence", OWN),
+            ("Walkers", told(data.arrays["figures"])),
+        ),
         drawing=Drawing("skeleton", "bond", up=1, unit="cm", length=CM, paths=partial(paths, sizes, horizon, seed)),
     )
 

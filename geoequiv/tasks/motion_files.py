@@ -131,6 +131,10 @@ def trials(
         checksum=total,
         citation="",
         head=normalising_head(signature, splits["train"]) if normalise else None,
+        notes=(
+            ("Horizon", f"{horizon} frames{f', {horizon / first.rate:.3g} s' if first.rate else ''}"),
+            ("Source", f"{place}, files of a user"),
+        ),
         drawing=Drawing(
             "skeleton" if bond is not None else "particles", "bond" if bond is not None else None,
             up="xyz".index(up), unit=first.unit, paths=recorded_paths(recording.trials, starts, horizon, centred=True),

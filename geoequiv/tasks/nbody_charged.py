@@ -18,7 +18,7 @@ from geoequiv.tasks.mean_squared_error import MSE
 from geoequiv.tasks.options import checked_choice, checked_dtype, checked_seed, checked_size
 from geoequiv.tasks.protocols import CITATIONS, references_of
 from geoequiv.tasks.stored_split import stored_split
-from geoequiv.tasks.task import Task
+from geoequiv.tasks.task import OWN, Task
 
 NAME = "nbody/charged"
 INPUTS = ("pos", "vel", "charge")
@@ -89,6 +89,11 @@ def charged(
         checksum=data.checksum,
         citation=CITATIONS["charged"],
         symmetry_error=partial(_symmetry_error, data, clamp),
+        notes=(
+            ("Horizon", f"{WINDOW} steps of 0.001"),
+            ("Source", f"{data.path}, simulated; with seed 43 the public data of EGNN, bit for bit"),
+            ("Licence", OWN),
+        ),
         drawing=Drawing(sign="charge", paths=partial(_paths, data, clamp)),
     )
 

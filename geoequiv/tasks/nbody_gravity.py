@@ -19,7 +19,7 @@ from geoequiv.tasks.mean_squared_error import MSE
 from geoequiv.tasks.options import checked_choice, checked_dtype, checked_seed, checked_size
 from geoequiv.tasks.protocols import CITATIONS, references_of
 from geoequiv.tasks.stored_split import stored_split
-from geoequiv.tasks.task import Task
+from geoequiv.tasks.task import OWN, Task
 
 NAME = "nbody/gravity"
 INPUTS = ("pos", "vel", "mass")
@@ -107,6 +107,11 @@ def gravity(
         checksum=data.checksum,
         citation=CITATIONS["gravity"],
         symmetry_error=partial(_symmetry_error, data),
+        notes=(
+            ("Horizon", f"{STEPS} steps of 0.001"),
+            ("Source", f"{data.path}, simulated as GATr and REMUL describe it"),
+            ("Licence", OWN),
+        ),
         drawing=Drawing(size="mass", paths=partial(_paths, data)),
     )
 

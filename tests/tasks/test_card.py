@@ -3,17 +3,31 @@
 from geoequiv.cli import main
 
 
+def told_in(lines):
+    """Name → text of each line of a card."""
+    return {name: text.strip() for name, _, text in (line.partition("  ") for line in lines)}
+
+
 def test_data_info_prints_the_card(tmp_path, capsys):
     options = ["train=4", "val=3", "test=5", "limit=2"]
     assert main(["data", "info", "nbody/gravity", *options, "--data-dir", str(tmp_path)]) == 0
     printed = capsys.readouterr().out.splitlines()
-    told = {name: text.strip() for name, _, text in (line.partition("  ") for line in printed)}
+    told = told_in(printed)
     assert told["Protocol"] == "nbody/gravity/remul/Δ100/4-3-5/mse/limit2"
     assert told["Items"] == "train 2, val 2, test 2, test_rotated 2, test_shifted 2"
     (pos,) = (line for line in printed if line.startswith("Input pos"))
     assert "point, [2, 4, 3] float32, from" in pos
     assert any(line.startswith("Target pos") for line in printed)
     assert "the register has none for this id" in told["Checksum"]
+
+
+def test_a_card_says_how_far_ahead_where_from_and_under_which_licence(tmp_path, capsys):
+    assert main(["data", "info", "mocap-gait/walk", "train=4", "val=3", "test=5", "--data-dir", str(tmp_path)]) == 0
+    told = told_in(capsys.readouterr().out.splitlines())
+    assert told["Horizon"] == "30 frames, 0.25 s"
+    assert told["Source"].startswith(str(tmp_path))
+    assert "simulated" in told["Licence"]
+    assert "()" not in told["Citation"]
 
 
 def test_an_unknown_task_names_the_nearest(capsys):
