@@ -1,5 +1,7 @@
 """The card of a task, printed by ``geoequiv data info``."""
 
+import numpy as np
+
 from geoequiv.cli import main
 
 
@@ -33,3 +35,20 @@ def test_a_card_says_how_far_ahead_where_from_and_under_which_licence(tmp_path, 
 def test_an_unknown_task_names_the_nearest(capsys):
     assert main(["data", "info", "nbody/gravty"]) == 2
     assert "Did you mean 'nbody/gravity'" in capsys.readouterr().err
+
+
+def test_official_files_are_fetched_or_found(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("geoequiv.tasks.md17_dynamics.SOURCE", "http://127.0.0.1:9/")
+    where = ["molecule=uracil", "--data-dir", str(tmp_path)]
+    assert main(["data", "fetch", "md17/dynamics", *where]) == 2
+    told = capsys.readouterr().err
+    assert f"put the file 'md17_uracil.npz' into {tmp_path / 'md17'} by hand" in told
+    assert "data make md17-xtb --molecule uracil --frames 100000, then configs/md17_xtb_dynamics.yaml" in told
+    (tmp_path / "md17").mkdir(exist_ok=True)
+    frames = np.random.default_rng(0).normal(size=(60, 3, 3))
+    np.savez(tmp_path / "md17" / "md17_uracil.npz", R=frames, z=np.array([6, 8, 1]))
+    small = ["horizon=5", "margin=0", "train=5", "val=5", "test=5"]
+    assert main(["data", "fetch", "md17/dynamics", *small, *where]) == 0
+    assert f"{tmp_path / 'md17' / 'md17_uracil.npz'}; official: http://127.0.0.1:9/" in capsys.readouterr().out
+    assert main(["data", "fetch", "md17-xtb/forces"]) == 2
+    assert "is simulated: geoequiv data make md17-xtb" in capsys.readouterr().err
