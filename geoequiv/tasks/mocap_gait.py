@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from geoequiv.fields import Signature
-from geoequiv.tasks.cache import Arrays, Cached, load_or_build, load_or_compute
+from geoequiv.tasks.cache import OWN, Arrays, Cached, load_or_build, load_or_compute
 from geoequiv.tasks.drawing import Drawing
 from geoequiv.tasks.gait import BONES, PARENTS, RATE, UNIT, bones, resting, walk
 from geoequiv.tasks.gait_steps import pace
@@ -21,7 +21,7 @@ from geoequiv.tasks.normalisation import normalising_head
 from geoequiv.tasks.options import checked_dtype, checked_seed, checked_size
 from geoequiv.tasks.protocols import CITATIONS, references_of
 from geoequiv.tasks.recording import HORIZON, bonds, split_of
-from geoequiv.tasks.task import OWN, Task
+from geoequiv.tasks.task import Task
 
 NAME = "mocap-gait/walk"
 SIMULATOR = 1  # raise when the simulated numbers change

@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from geoequiv.fields import Signature
 from geoequiv.groups import group
-from geoequiv.tasks.cache import Arrays, Cached, load_or_build, load_or_compute
+from geoequiv.tasks.cache import OWN, Arrays, Cached, load_or_build, load_or_compute
 from geoequiv.tasks.drawing import Drawing
 from geoequiv.tasks.gravity_system import STEPS, Systems, accepted_systems, evolve
 from geoequiv.tasks.label_symmetry import Cloud, label_symmetry_error, measurement_key
@@ -19,7 +19,7 @@ from geoequiv.tasks.mean_squared_error import MSE
 from geoequiv.tasks.options import checked_choice, checked_dtype, checked_seed, checked_size
 from geoequiv.tasks.protocols import CITATIONS, references_of
 from geoequiv.tasks.stored_split import stored_split
-from geoequiv.tasks.task import OWN, Task
+from geoequiv.tasks.task import Task
 
 NAME = "nbody/gravity"
 INPUTS = ("pos", "vel", "mass")

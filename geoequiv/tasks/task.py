@@ -13,8 +13,6 @@ from geoequiv.groups import group
 from geoequiv.tasks.drawing import Drawing
 
 REQUIRED_SPLITS = ("train", "val", "test")
-#: what the card of simulated data says of its licence
-OWN = "none is needed: simulated on your machine"
 PointwiseLoss = Callable[[Tensor, Tensor], Tensor]
 
 

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from geoequiv.errors import DataError
-from geoequiv.tasks.cache import data_directory
+from geoequiv.tasks.cache import OWN, data_directory
 from geoequiv.tasks.md17_geometries import MOLECULES
 from geoequiv.tasks.official import check, find, sha256
 from geoequiv.tasks.options import checked_choice
-from geoequiv.tasks.task import OWN
 from geoequiv.tasks.trajectory import Trajectory, read_trajectory
 from geoequiv.tasks.xtb_report import finding, lines_of
 from geoequiv.tasks.xtb_simulation import FOLDER, twin_path
