@@ -90,6 +90,12 @@ def test_images_want_a_group_of_the_grid(name):
         signature.check_group(group(possible))
 
 
+def test_irreps_beyond_e3nn():
+    Signature.parse("h: 1x12e -> h: 1x12e")
+    with pytest.raises(SignatureError, match="irreps go up to l = 12"):
+        Signature.parse("h: 1x13o -> h: 1x13o")
+
+
 def test_impossible_pairing():
     with pytest.raises(SignatureError, match=r"irreps 1x1o live in 3-space; SO\(2\) acts on 2-space"):
         Signature.parse("h: 1x1o -> h: 1x1o").check_group(group("SO(2)"))

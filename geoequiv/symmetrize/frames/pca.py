@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from geoequiv.errors import BatchError, GroupError, SignatureError, unknown
-from geoequiv.fields import Layout, Side
+from geoequiv.fields import Layout, Side, item_text
 from geoequiv.groups import Element
 from geoequiv.groups.orthogonal import OrthogonalGroup
 from geoequiv.symmetrize.frames.diagnosis import FrameReport, crossing_distance, read_fields
@@ -219,7 +219,7 @@ class PCAFrame(Frame):
         """Spectral gaps, frame size and distance to the next jump, for each item.
 
         Args:
-            fields: a dict of tensors, or the positions alone.
+            fields: a dict of tensors, a PyG object, or the positions alone.
             side: types of the inputs, or their string.
         """
         fields, side, layout = read_fields(fields, side, self.group.dim, layout)
@@ -250,7 +250,7 @@ def longer(values: Tensor, size: int, fill: Tensor) -> Tensor:
 def tie_message(tied: Tensor, spectrum: Spectrum) -> str:
     """Which item has which eigenvalues."""
     item = tied.nonzero()[0].tolist()
-    cloud = f"The cloud of item {item[0] if len(item) == 1 else item}" if item else "The cloud"
+    cloud = f"The cloud of {item_text(item)}" if item else "The cloud"
     values = ", ".join(f"{value:.6g}" for value in spectrum.values[tuple(item)].tolist())
     return (
         f"{cloud} has covariance eigenvalues {values}, which (nearly) coincide: its principal axes are not determined. "
