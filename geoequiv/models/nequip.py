@@ -70,8 +70,8 @@ class NequIP(nn.Module):
     Raises:
         SignatureError: for other fields, or none to make a prediction of.
 
-    Large systems: give the pairs within the cutoff as ``edge_index`` (``neighbours.radius_graph``), nothing changes but
-    the cost.
+    Large systems: clouds of 128 atoms and more search for the pairs within the cutoff (`radius_graph`); a list that you
+    keep is given as ``edge_index``. Nothing changes but the cost.
 
     Exactness: equivariant to E(3) (``parity=False``: SE(3)) and to permutations up to round-off; twice continuously
     differentiable in the positions, at the cutoff too. Forces are conservative. ``torch.compile`` compiles models
@@ -151,7 +151,7 @@ class NequIP(nn.Module):
 
     def energies(self, cloud: Cloud) -> Tensor:
         """The scalars of each atom: ``[..., N, out_scalars]``."""
-        pairs, position = cloud.pairs(), cloud.points[..., 0, :]
+        pairs, position = cloud.pairs(self.cutoff), cloud.points[..., 0, :]
         atoms = cloud.scalars
         if self.species is not None:
             atoms = (atoms == atoms.new_tensor(self.species)).to(atoms.dtype)
