@@ -26,7 +26,13 @@ class Source:
 
     def charges(self) -> Array | None:
         """Nuclear charges [N] or [n, N], if the source has them; 0 where a cloud is padded."""
-        return next((self.get(name)[0] for name in CHARGES if name in self.names), None)
+        name = next((name for name in CHARGES if name in self.names), None)
+        if name is None:
+            return None
+        charges = self.get(name)[0]
+        if not np.isfinite(charges).all() or (charges != np.round(charges)).any():
+            raise DataError(f"{self.path}: '{name}' must be whole numbers, the nuclear charges.")
+        return charges
 
 
 def located(path: str, data_dir: str | os.PathLike[str] | None) -> Path:

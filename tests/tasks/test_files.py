@@ -253,6 +253,12 @@ def test_a_symmetry_of_another_number_of_nodes_is_refused(tmp_path):
         files(**options, symmetry="Cs@x&(0 1)/5")
 
 
+def test_elements_are_whole_numbers(tmp_path):
+    saved(tmp_path, z=np.array([8, 1, np.nan, 1]))
+    with pytest.raises(DataError, match=r"mine\.npz: 'z' must be whole numbers"):
+        files(path=str(tmp_path / "mine.npz"), signature=FIELD)
+
+
 def test_a_folder_of_arrays_is_one_after_the_other(tmp_path):
     first, second = (saved(tmp_path, f"{name}.npz", seed=seed) for seed, name in enumerate("ab"))
     task = files(path=str(tmp_path), signature=MOVING, train=60, val=10, test=10, seed=3)
