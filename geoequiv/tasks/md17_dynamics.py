@@ -118,7 +118,7 @@ def twin(
     normalise: bool = True,
     dtype: torch.dtype | str = torch.float32,
 ) -> Task:
-    """The same task on a simulated twin of MD17: GFN2-xTB at 500 K, made by ``geoequiv data make md17-xtb``.
+    """The same as md17/dynamics on a simulated twin: GFN2-xTB at 500 K, made by ``geoequiv data make md17-xtb``.
 
     Its numbers compare with each other, never with MD17's. Fields and options are those of ``md17/dynamics``. The
     trajectory is held against the checksum of its report, which the task's card shows.

@@ -70,6 +70,10 @@ def read_trajectory(path: str | os.PathLike[str]) -> Trajectory:
     for key, array in read.items():
         if array.dtype.kind not in "fiu":
             raise DataError(f"{path}: {' or '.join(NAMES[key])} must be numbers, got {array.dtype}.")
+    if not (np.isfinite(charges).all() and (charges >= 1).all() and (charges == np.round(charges)).all()):
+        raise DataError(
+            f"{path}: {' or '.join(NAMES['charges'])} must be whole numbers from 1, got {charges.tolist()}."
+        )
     energies = read.get("energies")
     if energies is not None and energies.size != len(positions):
         raise DataError(f"{path} has {energies.size} energies for {len(positions)} frames.")
