@@ -2,12 +2,14 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from geoequiv.errors import BatchError, SignatureError
 from geoequiv.fields import FieldType, Side, Signature
+from geoequiv.fields.graphs import graph_fields, is_graph
 from geoequiv.models.pairs import AllPairs, EdgeList, Pairs, within_clouds
 
 #: what E(3)-equivariant architectures built from distances and differences can read and write
@@ -119,17 +121,19 @@ class Ports:
         """Invariants of a pair: products of scalars, squared distances, relations."""
         return self.scalars + self.points + self.relations
 
-    def read(self, fields: Mapping[str, Tensor]) -> Cloud:
+    def read(self, fields: Mapping[str, Any], graph: Any = None) -> Cloud:
         """The cloud of a batch.
 
         Args:
             fields: every input of the signature, ``[..., N, ·]`` or ``[n, ·]`` (per graph: ``[..., ·]`` or
                 ``[graphs, ·]``, repeated for each node); optionally ``mask``, or ``batch`` and ``edge_index``.
                 Further names are ignored. Padding may hold anything: it is read as 0.
+            graph: a PyG object that has them as attributes, instead.
 
         Raises:
             BatchError: if an input is missing or its trailing shape is not that of its type.
         """
+        fields = by_name(graph, fields)
         mask, batch, edge_index = fields.get("mask"), fields.get("batch"), fields.get("edge_index")
         if edge_index is not None and batch is None:  # one graph
             some = fields[self._on_nodes()]
@@ -266,6 +270,20 @@ class Ports:
             return values
         copies = (field.multiplicity,) if field.multiplicity > 1 else ()
         return values.unflatten(-1, (*copies, *(3,) * field.rank)) if copies or field.rank > 1 else values
+
+
+def by_name(graph: Any, fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Fields as they are named, or those of a PyG object, beside which further ones may be named.
+
+    Raises:
+        BatchError: for anything but a PyG object by position.
+    """
+    if graph is None:
+        return fields
+    if not is_graph(graph):
+        got = type(graph).__name__
+        raise BatchError(f"Models take fields by name, as model(pos=…), or one PyG object; got a {got} by position.")
+    return {**graph_fields(graph), **fields}
 
 
 def as_networks_see(signature: Signature) -> Signature:

@@ -1,5 +1,7 @@
 """PaiNN, the polarizable atom interaction network (Schütt et al. 2021): scalar and vector features on nodes."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -62,9 +64,9 @@ class PaiNN(nn.Module):
         if self.moves is not None:
             nn.init.xavier_uniform_(self.moves.weight, gain=0.1)  # points begin near where they are
 
-    def forward(self, **fields: Tensor) -> Tensor | dict[str, Tensor]:
-        """Fields of the signature → its outputs."""
-        cloud = self.ports.read(fields)
+    def forward(self, graph: Any = None, /, **fields: Tensor) -> Tensor | dict[str, Tensor]:
+        """Fields of the signature, by name or as a PyG object → its outputs."""
+        cloud = self.ports.read(fields, graph)
         pairs = cloud.pairs()
         start, directions = self.ports.start(cloud)  # [..., N, 3], [..., N, directions, 3]
         invariants = torch.cat([smooth_norm(directions), cloud.scalars], dim=-1)

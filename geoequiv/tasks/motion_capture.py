@@ -24,6 +24,8 @@ from geoequiv.tasks.skeleton import forward_kinematics
 from geoequiv.tasks.task import Task
 
 JOINTS = 31
+RATE = 120  # frames per second
+INSTEAD = "Without any files: the simulated walkers of mocap-gait/walk, configs/mocap_gait.yaml."
 #: places after the comma that are kept of computed positions, so that their checksum does not hang on the last digits
 DIGITS = 8
 CM = 2.54 / 0.45  # of one unit of length
@@ -148,6 +150,11 @@ def motion_task(
         checksum=checksum(arrays),
         citation=CITATIONS["mocap"],
         head=normalising_head(signature, splits["train"]) if normalise else None,
+        notes=(
+            ("Horizon", f"{horizon} frames, {horizon / RATE:.3g} s"),
+            ("Source", recording.source),
+            ("Licence", LICENCE),
+        ),
         drawing=Drawing("skeleton", "bond", up=1, unit="cm", length=CM, paths=paths),
     )
 
@@ -188,12 +195,12 @@ def load_recording(kind: str, folder: Path) -> Recording:
     motions = {
         path.stem: np.round(forward_kinematics(skeleton, read_amc(path, skeleton)), DIGITS) for path in motion_files
     }
-    return Recording(motions, skeleton.edges)
+    return Recording(motions, skeleton.edges, source=f"{skeleton_file.parent}; official: {SOURCE}{subject}/")
 
 
 def official(subject: str, name: str) -> OfficialFile:
     """A file of the CMU database, which publishes no checksums."""
-    return OfficialFile(name, f"{SOURCE}{subject}/{name}", None, LICENCE)
+    return OfficialFile(name, f"{SOURCE}{subject}/{name}", None, LICENCE, INSTEAD)
 
 
 def read_packed(path: Path) -> Recording:
@@ -224,4 +231,4 @@ def read_packed(path: Path) -> Recording:
             }
         except KeyError as error:
             raise DataError(f"{path} lacks {error} of its split.") from error
-    return Recording(trials, arrays["edges"], starts)
+    return Recording(trials, arrays["edges"], starts, f"{path}; EGNO's public files, official: {SOURCE}09/")

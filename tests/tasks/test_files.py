@@ -227,3 +227,27 @@ def test_a_symmetry_that_cannot_act_is_refused(tmp_path):
         files(tmp_path, path="mine.npz", signature="pos: image -> energy: scalar per graph")
     with pytest.raises((BatchError, DataError)):
         files(tmp_path, path="mine.npz", signature="pos: tensor -> energy: scalar per graph")
+
+
+@pytest.mark.parametrize("symmetry", ["SO(2)", "E(2)"])
+def test_a_symmetry_of_another_space_is_refused(tmp_path, symmetry):
+    saved(tmp_path)
+    with pytest.raises(DataError, match=r"'pos' is a point: expected shape \[\.\.\., 2\] in 2-space, got \[40, 4, 3\]"):
+        files(path=str(tmp_path / "mine.npz"), signature=MOVING, symmetry=symmetry)
+
+
+def test_clouds_in_the_plane(tmp_path):
+    arrays = {name: array[..., :2] for name, array in arrays_of().items() if name in ("pos", "target_pos")}
+    np.savez(tmp_path / "flat.npz", **arrays)
+    task = files(path=str(tmp_path / "flat.npz"), signature="pos: point -> pos: point", symmetry="E(2)")
+    assert (task.symmetry, task.splits["train"].inputs["pos"].shape) == ("E(2)", (32, 4, 2))
+    with pytest.raises(DataError, match="3-space"):
+        files(path=str(tmp_path / "flat.npz"), signature="pos: point -> pos: point")
+
+
+def test_a_symmetry_of_another_number_of_nodes_is_refused(tmp_path):
+    saved(tmp_path)
+    options = {"path": str(tmp_path / "mine.npz"), "signature": MOVING}
+    assert files(**options, symmetry="SO(3)*S(4)").symmetry == "SO(3)*S(4)"
+    with pytest.raises(SignatureError, match=r"Cs@x&\(0 1\)/5: it relabels 5 nodes, and 'pos' has 4"):
+        files(**options, symmetry="Cs@x&(0 1)/5")

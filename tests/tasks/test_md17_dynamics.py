@@ -96,6 +96,7 @@ def test_an_unknown_molecule_names_the_nearest(tmp_path):
         ({"z": CHARGES[:4]}, "do not fit"),
         ({"E": np.zeros(3)}, "3 energies for 60 frames"),
         ({"F": np.zeros((60, 5, 2))}, "forces of shape"),
+        ({"R": np.full((60, 5, 3), "x")}, "R or coords must be numbers, got <U1"),
         ({"R": np.full((60, 5, 3), np.nan)}, "not finite, first in frame 0"),
         ({"z": np.array([{}] * 5)}, r"md17_ethanol\.npz cannot be read .*allow_pickle"),
     ],
