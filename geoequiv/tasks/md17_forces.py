@@ -38,6 +38,8 @@ ARCHIVE = OfficialFile(
     "https://archive.materialscloud.org/record/file?filename=rmd17.tar.bz2&record_id=466",
     None,
     "CC0; cite Christensen & von Lilienfeld 2020.",
+    "Or simulate a twin: geoequiv data make md17-xtb --molecule ethanol --frames 100000, then "
+    "configs/md17_xtb_forces.yaml.",
 )
 Frames = tuple[Trajectory, NDArray[np.int64]]  # of one molecule, and which of them
 
@@ -108,7 +110,7 @@ def forces(
         "val": (learn[0], learn[1][len(learn[1]) - sizes["val"] :]),
         "test": (held_out[0], held_out[1][: sizes["test"]]),
     }
-    return task_of(
+    task = task_of(
         NAME,
         protocol_id(molecule, split, sizes),
         f"Revised MD17 (DFT, 500 K), {molecule} ({elements(learn[0])}), official split {split}, the last "
@@ -119,6 +121,8 @@ def forces(
         CITATIONS["rmd17"],
         dtype,
     )
+    source = f"{learn[0].path}; official: {ARCHIVE.url}"
+    return replace(task, notes=(("Source", source), ("Licence", ARCHIVE.licence)))
 
 
 def twin(
@@ -177,7 +181,7 @@ def twin(
         CITATIONS["gfn2"],
         dtype,
     )
-    return replace(task, notes=found.report)
+    return replace(task, notes=found.notes)
 
 
 def task_of(
@@ -272,6 +276,11 @@ def load(folder: Path, molecule: str, split: int) -> tuple[Frames, Frames]:
     cut = [find(f"rmd17_{molecule}_{part}_{split:02d}.npz", places) for part in ("train", "test")]
     if all(cut):
         learn, held_out = (read_trajectory(path) for path in cut if path)
+        if not np.array_equal(learn.charges, held_out.charges):
+            raise DataError(
+                f"{learn.path} and {held_out.path.name} must have the same atoms in the same order; their charges are "
+                f"{learn.charges.tolist()} and {held_out.charges.tolist()}."
+            )
         return (learn, np.arange(len(learn.positions))), (held_out, np.arange(len(held_out.positions)))
     names = {"data": f"rmd17_{molecule}.npz"}
     names |= {part: f"index_{part}_{split:02d}.csv" for part in ("train", "test")}

@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,6 +25,8 @@ from geoequiv.tasks.skeleton import forward_kinematics
 from geoequiv.tasks.task import Task
 
 JOINTS = 31
+RATE = 120  # frames per second
+INSTEAD = "Without any files: the simulated walkers of mocap-gait/walk, configs/mocap_gait.yaml."
 #: places after the comma that are kept of computed positions, so that their checksum does not hang on the last digits
 DIGITS = 8
 CM = 2.54 / 0.45  # of one unit of length
@@ -49,7 +52,10 @@ def walk(
     normalise: bool = True,
     dtype: torch.dtype | str = torch.float32,
 ) -> Task:
-    """Walking, subject 35: see `motion_task` for fields and options."""
+    """Walking, subject 35 of CMU's motion capture: positions of 31 joints 30 frames ahead.
+
+    See `motion_task` for fields and options.
+    """
     return motion_task("walk", data_dir, train, val, test, horizon, seed, normalise, dtype)
 
 
@@ -64,7 +70,10 @@ def run(
     normalise: bool = True,
     dtype: torch.dtype | str = torch.float32,
 ) -> Task:
-    """Running, subject 9, with the public split where the file ``run.npz`` is: see `motion_task`."""
+    """Running, subject 9 of CMU's motion capture: positions of 31 joints 30 frames ahead.
+
+    The split is EGNO's public one where the file ``run.npz`` is. See `motion_task` for fields and options.
+    """
     return motion_task("run", data_dir, train, val, test, horizon, seed, normalise, dtype)
 
 
@@ -148,6 +157,11 @@ def motion_task(
         checksum=checksum(arrays),
         citation=CITATIONS["mocap"],
         head=normalising_head(signature, splits["train"]) if normalise else None,
+        notes=(
+            ("Horizon", f"{horizon} frames, {horizon / RATE:.3g} s"),
+            ("Source", recording.source),
+            ("Licence", LICENCE),
+        ),
         drawing=Drawing("skeleton", "bond", up=1, unit="cm", length=CM, paths=paths),
     )
 
@@ -188,12 +202,12 @@ def load_recording(kind: str, folder: Path) -> Recording:
     motions = {
         path.stem: np.round(forward_kinematics(skeleton, read_amc(path, skeleton)), DIGITS) for path in motion_files
     }
-    return Recording(motions, skeleton.edges)
+    return Recording(motions, skeleton.edges, source=f"{skeleton_file.parent}; official: {SOURCE}{subject}/")
 
 
 def official(subject: str, name: str) -> OfficialFile:
     """A file of the CMU database, which publishes no checksums."""
-    return OfficialFile(name, f"{SOURCE}{subject}/{name}", None, LICENCE)
+    return OfficialFile(name, f"{SOURCE}{subject}/{name}", None, LICENCE, INSTEAD)
 
 
 def read_packed(path: Path) -> Recording:
@@ -213,15 +227,31 @@ def read_packed(path: Path) -> Recording:
     if not trials or "edges" not in arrays:
         raise DataError(f"{path} must hold trial_NN [T, 31, 3] and edges [30, 2]; it holds {sorted(arrays)}.")
     for name, array in trials.items():
-        if array.ndim != 3 or array.shape[1:] != (JOINTS, 3) or not np.isfinite(array).all():
-            raise DataError(f"{path}: {name} must be finite and of shape [T, {JOINTS}, 3], got {list(array.shape)}.")
+        shaped = array.dtype.kind == "f" and array.ndim == 3 and array.shape[1:] == (JOINTS, 3)
+        if not shaped or not np.isfinite(array).all():
+            raise DataError(
+                f"{path}: {name} must be finite and of shape [T, {JOINTS}, 3], got {array.dtype} {list(array.shape)}."
+            )
+    edges = indices(path, "edges", arrays["edges"], 2, JOINTS)
     starts: dict[str, dict[str, NDArray[np.int64]]] = {}
     for split in ("train", "val", "test"):
+        starts[split] = {}
         try:
-            starts[split] = {
-                f"trial_{trial:02d}": arrays[f"split_{split}_{trial}_starts"]
-                for trial in arrays[f"split_{split}_trials"]
-            }
+            for trial in indices(path, f"split_{split}_trials", arrays[f"split_{split}_trials"], 1):
+                name, begin = f"trial_{trial:02d}", f"split_{split}_{trial}_starts"
+                starts[split][name] = indices(path, begin, arrays[begin], 1, len(trials[name]))
         except KeyError as error:
-            raise DataError(f"{path} lacks {error} of its split.") from error
-    return Recording(trials, arrays["edges"], starts)
+            raise DataError(f"{path} lacks {error}, which its split '{split}' names.") from error
+    return Recording(trials, edges, starts, f"{path}; EGNO's public files, official: {SOURCE}09/")
+
+
+def indices(path: Path, name: str, array: NDArray[Any], axes: int, beyond: int | None = None) -> NDArray[np.int64]:
+    """An array of whole numbers from 0, below ``beyond``: ``[n]``, or ``[n, 2]`` for two axes; DataError otherwise."""
+    shaped = array.dtype.kind in "iu" and array.shape[1:] == (2,) * (axes - 1) and array.ndim == axes
+    if not shaped or (array < 0).any() or (beyond is not None and (array >= beyond).any()):
+        below = f" below {beyond}" if beyond is not None else ""
+        raise DataError(
+            f"{path}: {name} must be whole numbers from 0{below}, of shape [n{', 2' * (axes - 1)}]; got {array.dtype} "
+            f"{list(array.shape)}{f' from {array.min()} to {array.max()}' if shaped and array.size else ''}."
+        )
+    return array.astype(np.int64)

@@ -86,6 +86,7 @@ def trials(
         ConfigError: an option that cannot be, or more items than the trials give.
         DataError: files that are missing, cannot be read, or do not fit together; gaps in a marker's trajectory.
         GroupError: an unknown symmetry.
+        SignatureError: a symmetry in another space than three-space, or of another number of joints.
     """
     seed, dtype = checked_seed(seed), checked_dtype(dtype)
     sizes = {
@@ -111,7 +112,6 @@ def trials(
     bond = bonds(edges, count) if len(edges) else None
     relation = ", bond: adjacency*2" if bond is not None else ""
     signature = Signature.parse(f"pos: point, vel: vector, joint: label*{count}{relation} -> pos: point")
-    signature.check_group(acting)
     splits = {name: split_of(arrays, name, bond, dtype) for name in SPLITS}
     total = checksum({**arrays, "edges": edges, "names": np.array(first.names)})
     rate = f" at {first.rate:g} frames a second" if first.rate else ""
@@ -131,6 +131,10 @@ def trials(
         checksum=total,
         citation="",
         head=normalising_head(signature, splits["train"]) if normalise else None,
+        notes=(
+            ("Horizon", f"{horizon} frames{f', {horizon / first.rate:.3g} s' if first.rate else ''}"),
+            ("Source", f"{place}, files of a user"),
+        ),
         drawing=Drawing(
             "skeleton" if bond is not None else "particles", "bond" if bond is not None else None,
             up="xyz".index(up), unit=first.unit, paths=recorded_paths(recording.trials, starts, horizon, centred=True),

@@ -57,6 +57,13 @@ def test_the_last_training_frames_validate(tmp_path):
     assert task.splits["train"].inputs["species"][0].tolist() == [[0, 1, 0], [1, 0, 0], [0, 0, 1]]  # C, H, O
 
 
+def test_training_and_test_files_of_different_molecules_are_refused(tmp_path):
+    cut_files(tmp_path)
+    np.savez(tmp_path / "rmd17_ethanol_test_01.npz", **arrays_of(20) | {"nuclear_charges": CHARGES[::-1]})
+    with pytest.raises(DataError, match=r"same atoms in the same order; .* \[6, 1, 8\] and \[8, 1, 6\]"):
+        small(tmp_path)
+
+
 def test_float32_resolves_energies(tmp_path):
     train, _ = cut_files(tmp_path)
     energy = small(tmp_path).splits["train"].targets["energy"][:, 0]

@@ -139,9 +139,12 @@ class PCAFrame(Frame):
         return framed(linear, None if centre is None else centroid(fields[centre], layout), linear), weights
 
     @torch._disable_dynamo  # sizes depend on values: torch.compile breaks its graph here and loses nothing
-    def elements(self, fields: Mapping[str, Any], side: Side, layout: Layout) -> tuple[Element, Tensor | None]:
-        """What the frame is, where the values of the fields can be looked at."""
-        spectrum = self.spectrum(fields, side, layout)
+    def elements(
+        self, fields: Mapping[str, Any], side: Side, layout: Layout, spectrum: Spectrum | None = None
+    ) -> tuple[Element, Tensor | None]:
+        """What the frame is, where values can be looked at; ``spectrum`` is that of the batch, where it is known."""
+        if spectrum is None:
+            spectrum = self.spectrum(fields, side, layout)
         linear, real = self.generic(spectrum, fields, side, layout)
         if self.degenerate != "ignore":
             tied = spectrum.degenerate
