@@ -68,6 +68,8 @@ class Layout:
             batch = torch.zeros(lead[0] if lead else 0, dtype=torch.int64, device=fields[name].device)
         if batch is not None:
             graphs = check_batch_index(batch)
+            if isinstance(fields.get("ptr"), Tensor) and len(fields["ptr"]) > graphs + 1:
+                raise BatchError(f"Graph {graphs} of the batch is empty: no node belongs to it.")
             layout = cls((graphs,), len(batch), batch=batch, edges=edges)
             for other in axes:
                 layout.rows(fields[other], 0, other, side[other].per_graph)

@@ -123,7 +123,7 @@ def symmetrize(
         if not mixed:
             halves = [name for name, dtype in dtypes.items() if dtype in HALVES]
             total |= {name: total[name].to(dtypes[name]) for name in halves}
-        return restore_outputs(signature, raw, total)
+        return restore_outputs(signature, raw, total, call.fields)
 
 
 def autocast_dtype(device: str) -> torch.dtype | None:

@@ -122,6 +122,11 @@ def test_empty_clouds(kind):
         wrapped(torch.zeros(0, 4, 3))
     with pytest.raises(BatchError, match="The batch is empty"):
         wrapped(torch.zeros(0, 3), batch=torch.zeros(0, dtype=torch.int64))
+    graphs = Batch.from_data_list(
+        [Data(pos=cloud(4)), Data(pos=cloud(0))]
+    )  # the batch vector does not know of the last
+    with pytest.raises(BatchError, match="Graph 1 of the batch is empty"):
+        wrapper(kind, lambda data: data.pos)(graphs)
 
 
 @KINDS
