@@ -304,14 +304,16 @@ def read_index(path: Path, frames: int) -> NDArray[np.int64]:
         DataError: it cannot be read, or names a frame that is not there.
     """
     try:
-        index = np.loadtxt(path, dtype=np.float64, ndmin=1).astype(np.int64)
+        index = np.array(path.read_text(encoding="utf-8").split(), dtype=np.float64)  # some write 3.0 for 3
     except (OSError, ValueError) as error:
         raise DataError(f"{path} must hold one frame number a line: {error}.") from error
     if not len(index):
         raise DataError(f"{path} names no frames.")
+    if not np.isfinite(index).all() or (index != np.round(index)).any():
+        raise DataError(f"{path} must hold whole numbers, the frames of a split.")
     if index.min() < 0 or index.max() >= frames:
-        raise DataError(f"{path} names frames {index.min()} to {index.max()}, and the trajectory has {frames}.")
-    return index
+        raise DataError(f"{path} names frames {index.min():g} to {index.max():g}, and the trajectory has {frames}.")
+    return index.astype(np.int64)
 
 
 def unpack(archive: Path, folder: Path, names: tuple[str, ...]) -> None:

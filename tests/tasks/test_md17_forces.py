@@ -97,9 +97,15 @@ def test_the_archive_s_layout_gives_the_same_frames(tmp_path):
     (tmp_path / "rmd17" / "index_test_03.csv").write_text("3\n99\n")
     with pytest.raises(DataError, match=r"index_test_03\.csv names frames 3 to 99, and the trajectory has 80"):
         small(tmp_path, split=3)
-    (tmp_path / "rmd17" / "index_test_03.csv").write_text("three\n")
-    with pytest.raises(DataError, match="one frame number a line"):
-        small(tmp_path, split=3)
+    for text, message in (
+        ("three\n", "must hold one frame number a line"),
+        ("1.5\n", "must hold whole numbers"),
+        ("nan\n", "must hold whole numbers"),
+        ("\n", "names no frames"),
+    ):
+        (tmp_path / "rmd17" / "index_test_03.csv").write_text(text)
+        with pytest.raises(DataError, match=rf"index_test_03\.csv {message}"):
+            small(tmp_path, split=3)
 
 
 def test_a_full_disk_is_named(tmp_path, monkeypatch):
