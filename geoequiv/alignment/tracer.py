@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.nn.modules import module as torch_module
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from geoequiv.alignment import rules
@@ -194,7 +193,7 @@ class Tracer(TorchDispatchMode):
         names = {id(module): name for name, module in model.named_modules()}
 
         def before(module: nn.Module, args: Any) -> None:
-            self.stack.append(names.get(id(module), type(module).__name__))
+            self.stack.append(names[id(module)])
             self.asleep += self.whole(module, self.stack[-1])
 
         def after(module: nn.Module, args: Any, output: Any) -> None:
@@ -202,16 +201,13 @@ class Tracer(TorchDispatchMode):
             if self.whole(module, name):
                 self.asleep -= 1
                 self.pass_through(name, next(tensors_in(args)), output)
-            if id(module) not in names:
-                return
             turn = self.calls[name] = self.calls.get(name, -1) + 1
             for leaf, tensor in enumerate(tensors_in(output)):
                 self.tap(name, turn, leaf, tensor)
 
-        hooks = [
-            torch_module.register_module_forward_pre_hook(before),
-            torch_module.register_module_forward_hook(after),
-        ]
+        hooks = []
+        for module in model.modules():
+            hooks += [module.register_forward_pre_hook(before), module.register_forward_hook(after)]
         try:
             yield
         finally:

@@ -15,6 +15,7 @@ from geoequiv.bench.spec import RESERVED, RESERVED_OF_TASKS, EvaluateConfig, Run
 from geoequiv.config import KeyPath, Problems, Section, mismatch, read_yaml
 from geoequiv.errors import GeoequivError, GroupError, unknown
 from geoequiv.groups import group as named_group
+from geoequiv.symmetrize.frames import frame_by_name
 from geoequiv.training import TrainConfig
 
 SectionT = TypeVar("SectionT", bound=Section)
@@ -214,7 +215,12 @@ def _checked_names(kind: str, options: dict[str, Any], problems: Problems, at: K
     if isinstance(options.get("group"), str):
         options = {**options, "group": _group(options["group"], problems, (*at, "group"))}
     frame = options.get("frame")
-    if isinstance(frame, str) and frame not in catalog.names("frame"):
+    if isinstance(frame, Mapping):
+        try:
+            frame_by_name(frame, named_group(options["group"]))
+        except GroupError as error:
+            problems.add((*at, "frame"), str(error))
+    elif isinstance(frame, str) and frame not in catalog.names("frame"):
         problems.add((*at, "frame"), unknown("frame", frame, catalog.names("frame")))
     return options
 

@@ -2,7 +2,7 @@
 
 from geoequiv.fields.action import act, fold, replicate, turn, unfold
 from geoequiv.fields.calling import Call, call_model, invoke, name_outputs, restore_outputs
-from geoequiv.fields.layout import Layout, check_finite
+from geoequiv.fields.layout import Layout, check_finite, item_text
 from geoequiv.fields.signature import Side, Signature
 from geoequiv.fields.types import FieldType
 
@@ -17,6 +17,7 @@ __all__ = [
     "check_finite",
     "fold",
     "invoke",
+    "item_text",
     "name_outputs",
     "replicate",
     "restore_outputs",

@@ -197,6 +197,11 @@ def name_outputs(signature: Signature, raw: Any, function: Callable[..., Any]) -
     for name, value in named.items():
         if not isinstance(value, Tensor):
             raise ModelOutputError(f"Output '{name}' of {describe(function)} is {type(value).__name__}, not a tensor.")
+        if not value.is_floating_point():
+            raise ModelOutputError(
+                f"Output '{name}' of {describe(function)} holds {value.dtype}, not floating-point numbers: convert it "
+                "with .float()."
+            )
     return named
 
 

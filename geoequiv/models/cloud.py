@@ -2,16 +2,21 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from geoequiv.errors import BatchError, SignatureError
 from geoequiv.fields import FieldType, Side, Signature
+from geoequiv.fields.graphs import graph_fields, is_graph
+from geoequiv.models.neighbours import radius_graph
 from geoequiv.models.pairs import AllPairs, EdgeList, Pairs, within_clouds
 
 #: what E(3)-equivariant architectures built from distances and differences can read and write
 GEOMETRIC = ("point", "vector", "scalar", "adjacency")
+#: nodes of a cloud from which on finding the pairs within a cutoff is cheaper than having all
+MANY = 128
 
 
 @dataclass(frozen=True)
@@ -58,14 +63,32 @@ class Cloud:
         total = values.new_zeros(graphs, values.shape[-1]).index_add(0, self.batch, values)
         return total / torch.bincount(self.batch, minlength=graphs).unsqueeze(-1) if mean else total
 
-    def pairs(self) -> Pairs:
-        """The pairs over which messages pass."""
+    def pairs(self, cutoff: float = 0.0) -> Pairs:
+        """The pairs over which messages pass.
+
+        Args:
+            cutoff: distance between first points from which on a model says nothing of a pair, 0 for none. Clouds of
+                `MANY` nodes and more then have the pairs within it alone.
+        """
         nodes = self.scalars.shape[-2]
-        if self.batch is None:
-            return AllPairs.of(nodes, self.mask, self.scalars.device)
-        if self.edge_index is None:
-            return within_clouds(self.batch)
-        return EdgeList(nodes, self.edge_index[0], self.edge_index[1])
+        if self.edge_index is not None:
+            return EdgeList(nodes, self.edge_index[0], self.edge_index[1])
+        large = cutoff > 0 and nodes >= MANY and not torch.compiler.is_compiling()
+        if large and self.batch is not None:
+            large = int(torch.bincount(self.batch).max()) >= MANY
+        if large and not self.relations.numel():
+            return self._near(cutoff)
+        return AllPairs.of(nodes, self.mask, self.scalars.device) if self.batch is None else within_clouds(self.batch)
+
+    def _near(self, cutoff: float) -> EdgeList:
+        """The pairs of real nodes within the cutoff."""
+        places, lead = self.points[..., 0, :], tuple(self.scalars.shape[:-1])
+        if self.batch is not None:
+            return EdgeList(lead[0], *radius_graph(places, cutoff, self.batch))
+        real = torch.ones(lead, dtype=torch.bool, device=places.device) if self.mask is None else self.mask.expand(lead)
+        chosen = real.flatten().nonzero().squeeze(-1)
+        ends = radius_graph(places.flatten(0, -2)[chosen], cutoff, chosen // lead[-1])
+        return EdgeList(real.numel(), *chosen[ends], lead)
 
 
 class Ports:
@@ -119,17 +142,19 @@ class Ports:
         """Invariants of a pair: products of scalars, squared distances, relations."""
         return self.scalars + self.points + self.relations
 
-    def read(self, fields: Mapping[str, Tensor]) -> Cloud:
+    def read(self, fields: Mapping[str, Any], graph: Any = None) -> Cloud:
         """The cloud of a batch.
 
         Args:
             fields: every input of the signature, ``[..., N, ·]`` or ``[n, ·]`` (per graph: ``[..., ·]`` or
                 ``[graphs, ·]``, repeated for each node); optionally ``mask``, or ``batch`` and ``edge_index``.
                 Further names are ignored. Padding may hold anything: it is read as 0.
+            graph: a PyG object that has them as attributes, instead.
 
         Raises:
             BatchError: if an input is missing or its trailing shape is not that of its type.
         """
+        fields = by_name(graph, fields)
         mask, batch, edge_index = fields.get("mask"), fields.get("batch"), fields.get("edge_index")
         if edge_index is not None and batch is None:  # one graph
             some = fields[self._on_nodes()]
@@ -266,6 +291,20 @@ class Ports:
             return values
         copies = (field.multiplicity,) if field.multiplicity > 1 else ()
         return values.unflatten(-1, (*copies, *(3,) * field.rank)) if copies or field.rank > 1 else values
+
+
+def by_name(graph: Any, fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Fields as they are named, or those of a PyG object, beside which further ones may be named.
+
+    Raises:
+        BatchError: for anything but a PyG object by position.
+    """
+    if graph is None:
+        return fields
+    if not is_graph(graph):
+        got = type(graph).__name__
+        raise BatchError(f"Models take fields by name, as model(pos=…), or one PyG object; got a {got} by position.")
+    return {**graph_fields(graph), **fields}
 
 
 def as_networks_see(signature: Signature) -> Signature:

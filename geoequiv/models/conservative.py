@@ -1,5 +1,6 @@
 """Forces as minus the gradient of an energy."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -7,6 +8,7 @@ from torch import Tensor, nn
 
 from geoequiv.errors import SignatureError
 from geoequiv.fields import Side, Signature, call_model
+from geoequiv.models.cloud import by_name
 
 
 class Conservative(nn.Module):
@@ -45,21 +47,28 @@ class Conservative(nn.Module):
         """The group that the model inside claims."""
         return getattr(self.model, "claims", None)
 
-    def forward(self, **fields: Any) -> dict[str, Tensor]:
-        """Fields of the signature → energy and forces, by name."""
+    def forward(self, graph: Any = None, /, **fields: Any) -> dict[str, Tensor]:
+        """Fields of the signature, by name or as a PyG object → energy and forces, by name."""
         training = torch.is_grad_enabled()
         with torch.inference_mode(False), torch.enable_grad():
-            fields = {
-                name: values.clone() if isinstance(values, Tensor) and values.is_inference() else values
-                for name, values in fields.items()
-            }
-            place = fields[self.point]
-            if not place.requires_grad:
-                place = place.detach().requires_grad_()
-            fields[self.point] = place.view_as(place)  # torch's counter of operations cannot hook a leaf under grad()
+            fields = differentiable(by_name(graph, fields), self.point)
             energy = call_model(self.model, self.energy_signature, fields)[self.energy]
-            (gradient,) = torch.autograd.grad(energy.sum(), place, create_graph=training)
+            (gradient,) = torch.autograd.grad(energy.sum(), fields[self.point], create_graph=training)
         return {self.energy: energy if training else energy.detach(), self.forces: -gradient}
+
+
+def differentiable(fields: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Fields that a gradient to one of them can be taken of, also if they were made in inference mode.
+
+    Gradients must be enabled. What requires them already stays in its graph.
+    """
+    usable = {
+        each: values.clone() if isinstance(values, Tensor) and values.is_inference() else values
+        for each, values in fields.items()
+    }
+    place = usable[name] if usable[name].requires_grad else usable[name].detach().requires_grad_()
+    usable[name] = place.view_as(place)  # torch's counter of operations cannot hook a leaf under grad()
+    return usable
 
 
 def energy_signature(signature: Signature | str) -> Signature:

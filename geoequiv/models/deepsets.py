@@ -1,5 +1,7 @@
 """Deep Sets (Zaheer et al. 2017): each node sees itself and the pool of its cloud."""
 
+from typing import Any
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -45,9 +47,9 @@ class DeepSets(nn.Module):
         self.layers = nn.ModuleList(SetLayer(width, pool) for _ in range(depth))
         self.decode = perceptron(width, width, self.ports.out_width)
 
-    def forward(self, **fields: Tensor) -> Tensor | dict[str, Tensor]:
-        """Fields of the signature → its outputs."""
-        cloud = self.ports.read(fields)
+    def forward(self, graph: Any = None, /, **fields: Tensor) -> Tensor | dict[str, Tensor]:
+        """Fields of the signature, by name or as a PyG object → its outputs."""
+        cloud = self.ports.read(fields, graph)
         nodes = self.embed(cloud.flat)
         for layer in self.layers:
             nodes = layer(cloud, nodes)

@@ -1,11 +1,14 @@
 """EGNN with velocity (Satorras et al. 2021)."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from geoequiv.fields import Signature
 from geoequiv.models.cloud import GEOMETRIC, Ports, pair_invariants, smooth_norm
+from geoequiv.models.hooks import untouched
 from geoequiv.models.pairs import PairLinear, Pairs, several
 from geoequiv.models.perceptron import gain, perceptron, silu
 
@@ -87,9 +90,9 @@ class EGNN(nn.Module):
         self.scalars = perceptron(width, width, ports.out_scalars) if ports.out_scalars else None
         self.heads = perceptron(width, width, heads * (1 + directions)) if heads else None
 
-    def forward(self, **fields: Tensor) -> Tensor | dict[str, Tensor]:
-        """Fields of the signature → its outputs."""
-        cloud = self.ports.read(fields)
+    def forward(self, graph: Any = None, /, **fields: Tensor) -> Tensor | dict[str, Tensor]:
+        """Fields of the signature, by name or as a PyG object → its outputs."""
+        cloud = self.ports.read(fields, graph)
         pairs = cloud.pairs()
         start, directions = self.ports.start(cloud)  # [..., N, 3], [..., N, directions, 3]
         invariants = smooth_norm(directions)
@@ -97,14 +100,15 @@ class EGNN(nn.Module):
             invariants = torch.cat([invariants, cloud.scalars], dim=-1)
         if not invariants.shape[-1]:
             invariants = torch.ones_like(start[..., :1])
-        nodes, position = self.embed(invariants), start
-        entered = (invariants, self.embed)
+        nodes, position, moved = self.embed(invariants), start, torch.zeros_like(start)
+        entered = (invariants, self.embed) if untouched(self.embed) else None
         edges = pair_invariants(cloud, pairs)
         for layer in self.layers:
-            nodes, position = layer(pairs, nodes, position, directions, edges, entered)
+            nodes, step = layer(pairs, nodes, position, directions, edges, entered)
+            position, moved = position + step, moved + step  # position - start would lose digits
             entered = None
         scalars = cloud.scalars[..., :0] if self.scalars is None else self.scalars(nodes)
-        basis = torch.cat([(position - start).unsqueeze(-2), directions], dim=-2)  # [..., N, 1 + directions, 3]
+        basis = torch.cat([moved.unsqueeze(-2), directions], dim=-2)  # [..., N, 1 + directions, 3]
         heads = basis[..., :0, :]
         if self.heads is not None:
             heads = self.heads(nodes).unflatten(-1, (-1, basis.shape[-2])) @ basis
@@ -116,7 +120,7 @@ class EGNN(nn.Module):
 
 
 class EquivariantLayer(nn.Module):
-    """One round of messages: updates node features (unless nobody reads them) and positions.
+    """One round of messages: updates node features (unless nobody reads them), and tells where positions move.
 
     Args:
         width: features of nodes and messages.
@@ -159,34 +163,56 @@ class EquivariantLayer(nn.Module):
         edges: Tensor,
         entered: tuple[Tensor, nn.Linear] | None,
     ) -> tuple[Tensor, Tensor]:
-        """Nodes ``[..., N, width]``, positions ``[..., N, 3]``, edges ``[..., N, N−1, edges]`` → nodes, positions.
+        """Nodes ``[..., N, width]``, positions ``[..., N, 3]``, edges ``[..., N, N−1, edges]`` → nodes, steps.
 
-        In the first layer nodes are still a linear map of few invariants (``entered``): what reads them is taken
-        of these, :math:`W (E s + b) = (W E) s + W b`.
+        In the first layer nodes are still a linear map of few invariants (``entered``).
         """
-        received, sent, *further = several(nodes, self.readers(), after=entered)
         difference = pairs.difference(position)
         distance = difference.square().sum(-1, keepdim=True)
-        message = silu(self.first.join(pairs, received, sent, torch.cat([distance, edges], dim=-1)))
-        message = silu(self.second(message))
-        if self.gate is not None:
-            message = message * self.gate(message).sigmoid()
-        factor = self.step[2](silu(self.step[0](message)))
+        features = torch.cat([distance, edges], dim=-1)
+        if untouched(self.first, self.second, self.gate, self.step, self.speed, self.node):
+            factor, speeds, change = self.jointly(pairs, nodes, features, entered)
+        else:
+            factor, speeds, change = self.one_by_one(pairs, nodes, features)
         if self.tanh:
             factor = factor.tanh()
         if self.normalize:
             factor = factor / (1 + (distance + TINY).sqrt())
         step = pairs.mean(difference * factor)
         longest = self.max_step**2
-        moved = position + step * (longest / step.square().sum(-1, keepdim=True).clamp(min=longest)).sqrt()
-        if self.speed is not None:
-            speeds = self.speed[2](F.silu(further.pop(0)))
-            moved = moved + (speeds.unsqueeze(-1) * directions).sum(-2)
-        if self.node is not None:
-            (own,) = further
-            heard = self.node[0].weight[:, own.shape[-1] :]
-            nodes = nodes + self.node[2](silu(F.linear(pairs.sum(message), heard) + own))
-        return nodes, moved
+        step = step * (longest / step.square().sum(-1, keepdim=True).clamp(min=longest)).sqrt()
+        if speeds is not None:
+            step = step + (speeds.unsqueeze(-1) * directions).sum(-2)
+        return nodes if change is None else nodes + change, step
+
+    def one_by_one(self, pairs: Pairs, nodes: Tensor, features: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        r""":math:`\phi_x(m_{ij})`, :math:`\phi_v(h_i)` and :math:`\phi_h` as the equations say, each module called."""
+        message = self.gated(F.silu(self.second(F.silu(self.first(pairs, nodes, features)))))
+        speeds = None if self.speed is None else self.speed(nodes)
+        change = None if self.node is None else self.node(torch.cat([nodes, pairs.sum(message)], dim=-1))
+        return self.step(message), speeds, change
+
+    def jointly(
+        self, pairs: Pairs, nodes: Tensor, features: Tensor, entered: tuple[Tensor, nn.Linear] | None
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """The same from one product of all that read the nodes, with activations in place.
+
+        What reads ``entered`` nodes is taken of the invariants, :math:`W (E s + b) = (W E) s + W b`.
+        """
+        received, sent, *further = several(nodes, self.readers(), after=entered)
+        message = silu(self.first.join(pairs, received, sent, features))
+        message = self.gated(silu(self.second(message)))
+        factor = self.step[2](silu(self.step[0](message)))
+        speeds = None if self.speed is None else self.speed[2](F.silu(further.pop(0)))
+        if self.node is None:
+            return factor, speeds, None
+        (own,) = further
+        heard = F.linear(pairs.sum(message), self.node[0].weight[:, own.shape[-1] :])
+        return factor, speeds, self.node[2](silu(heard + own))
+
+    def gated(self, message: Tensor) -> Tensor:
+        """Messages times their attention, where the layer has one."""
+        return message if self.gate is None else message * self.gate(message).sigmoid()
 
     def readers(self) -> list[tuple[Tensor, Tensor | None]]:
         """First maps of all that read node features, which are taken in one product: weights and biases."""

@@ -1,6 +1,7 @@
 """GATr, the geometric algebra transformer (Brehmer et al. 2023), for E(3)."""
 
 from contextlib import nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -77,9 +78,9 @@ class GATr(nn.Module):
         self.head = EquivariantLinear(channels, self.moves, width, 0, scale=0.1) if self.moves else None
         self.scalars = nn.Linear(width + channels, ports.out_scalars) if ports.out_scalars else None
 
-    def forward(self, **fields: Tensor) -> Tensor | dict[str, Tensor]:
-        """Fields of the signature → its outputs."""
-        cloud = self.ports.read(fields)
+    def forward(self, graph: Any = None, /, **fields: Tensor) -> Tensor | dict[str, Tensor]:
+        """Fields of the signature, by name or as a PyG object → its outputs."""
+        cloud = self.ports.read(fields, graph)
         multivectors, scalars, places = self._enter(cloud)  # [16, 2, C, n], [n, S], [n, 3]
         lead, mask = cloud.scalars.shape[:-1], cloud.mask
         padding = None if cloud.batch is None else Padding.of(cloud.batch)

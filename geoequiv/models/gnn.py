@@ -1,10 +1,14 @@
 """A message-passing network on coordinates as they stand: no symmetry but permutations."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from geoequiv.fields import Signature
 from geoequiv.models.cloud import Ports, pair_invariants
+from geoequiv.models.hooks import untouched
 from geoequiv.models.pairs import PairLinear, Pairs
 from geoequiv.models.perceptron import perceptron, silu
 
@@ -45,9 +49,9 @@ class GNN(nn.Module):
         self.layers = nn.ModuleList(MessageLayer(width, edges) for _ in range(depth))
         self.decode = perceptron(width, width, ports.out_width)
 
-    def forward(self, **fields: Tensor) -> Tensor | dict[str, Tensor]:
-        """Fields of the signature → its outputs."""
-        cloud = self.ports.read(fields)
+    def forward(self, graph: Any = None, /, **fields: Tensor) -> Tensor | dict[str, Tensor]:
+        """Fields of the signature, by name or as a PyG object → its outputs."""
+        cloud = self.ports.read(fields, graph)
         pairs = cloud.pairs()
         edges = pair_invariants(cloud, pairs)
         if self.relative:
@@ -75,5 +79,6 @@ class MessageLayer(nn.Module):
 
     def forward(self, pairs: Pairs, nodes: Tensor, edges: Tensor) -> Tensor:
         """Nodes ``[..., N, width]``, edges ``[..., N, N−1, edges]`` → nodes."""
-        message = silu(self.second(silu(self.first(pairs, nodes, edges))))
+        act = silu if untouched(self.first, self.second) else F.silu
+        message = act(self.second(act(self.first(pairs, nodes, edges))))
         return nodes + self.node(torch.cat([nodes, pairs.sum(message)], dim=-1))

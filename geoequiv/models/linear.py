@@ -1,5 +1,7 @@
 """Linear motion: each point goes on in a straight line."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -38,9 +40,9 @@ class Linear(nn.Module):
         self.times = nn.Parameter(torch.zeros(self.ports.out_points + self.ports.out_vectors, self.ports.directions))
         self.scalars = nn.Linear(self.ports.scalars, self.ports.out_scalars) if self.ports.out_scalars else None
 
-    def forward(self, **fields: Tensor) -> Tensor | dict[str, Tensor]:
-        """Fields of the signature → its outputs."""
-        cloud = self.ports.read(fields)
+    def forward(self, graph: Any = None, /, **fields: Tensor) -> Tensor | dict[str, Tensor]:
+        """Fields of the signature, by name or as a PyG object → its outputs."""
+        cloud = self.ports.read(fields, graph)
         directions = self.ports.start(cloud)[1] if self.ports.points else cloud.vectors
         moves = self.times @ directions  # [..., N, out_points + out_vectors, 3]
         steps, vectors = moves.split([self.ports.out_points, self.ports.out_vectors], dim=-2)

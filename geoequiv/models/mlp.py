@@ -1,5 +1,7 @@
 """A multilayer perceptron on the whole cloud: no symmetry at all, not even permutations."""
 
+from typing import Any
+
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
@@ -45,9 +47,9 @@ class MLP(nn.Module):
             first, self.last = nn.Linear(nodes * ports.width, width), nn.Linear(width, nodes * ports.out_width)
         self.body = nn.Sequential(first, nn.SiLU(), *hidden)
 
-    def forward(self, **fields: Tensor) -> Tensor | dict[str, Tensor]:
+    def forward(self, graph: Any = None, /, **fields: Tensor) -> Tensor | dict[str, Tensor]:
         """Fields of the signature, dense ``[..., N, ·]`` → its outputs."""
-        cloud = self.ports.read(fields)
+        cloud = self.ports.read(fields, graph)
         if cloud.batch is not None:
             raise BatchError("MLP reads clouds of one size, dense [B, N, …]; it got a ragged batch (with 'batch').")
         nodes = cloud.scalars.shape[-2]

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +10,8 @@ from torch import Tensor, nn
 from geoequiv.errors import SignatureError
 from geoequiv.fields import Signature
 from geoequiv.models.clebsch_gordan import Couplings, Harmonics, smooth_direction
-from geoequiv.models.cloud import Cloud, Ports, smooth_norm
+from geoequiv.models.cloud import Cloud, Ports, by_name, smooth_norm
+from geoequiv.models.conservative import differentiable
 from geoequiv.models.pairs import Pairs
 from geoequiv.models.perceptron import perceptron
 from geoequiv.models.radial_basis import bessel, envelope
@@ -68,8 +70,8 @@ class NequIP(nn.Module):
     Raises:
         SignatureError: for other fields, or none to make a prediction of.
 
-    Large systems: give the pairs within the cutoff as ``edge_index`` (``neighbours.radius_graph``), nothing changes but
-    the cost.
+    Large systems: clouds of 128 atoms and more search for the pairs within the cutoff (`radius_graph`); a list that you
+    keep is given as ``edge_index``. Nothing changes but the cost.
 
     Exactness: equivariant to E(3) (``parity=False``: SE(3)) and to permutations up to round-off; twice continuously
     differentiable in the positions, at the cutoff too. Forces are conservative. ``torch.compile`` compiles models
@@ -124,8 +126,9 @@ class NequIP(nn.Module):
         self.harmonics = Harmonics(l_max)
         self.couplings = Couplings(triples_of(*(layer.convolve.paths for layer in self.layers)), l_max)
 
-    def forward(self, **fields: Tensor) -> Tensor | dict[str, Tensor]:
-        """Fields of the signature → its outputs; forces also where gradients are switched off."""
+    def forward(self, graph: Any = None, /, **fields: Tensor) -> Tensor | dict[str, Tensor]:
+        """Fields of the signature, by name or as a PyG object → its outputs; forces also without gradients."""
+        fields = by_name(graph, fields)
         if not self.ports.out_vectors:
             cloud = self.ports.read(fields)
             none = cloud.points[..., :0, :]
@@ -136,9 +139,7 @@ class NequIP(nn.Module):
     def _with_forces(self, fields: dict[str, Tensor]) -> Tensor | dict[str, Tensor]:
         training, name = torch.is_grad_enabled(), self.ports.signature.inputs.of_kind("point")[0]
         with torch.inference_mode(False), torch.enable_grad():
-            fields = {each: values.clone() if values.is_inference() else values for each, values in fields.items()}
-            if not fields[name].requires_grad:
-                fields[name] = fields[name].detach().requires_grad_()
+            fields = differentiable(fields, name)
             cloud = self.ports.read(fields)
             energies = self.energies(cloud)
             first = energies[..., 0] if cloud.mask is None else energies[..., 0] * cloud.mask
@@ -150,7 +151,7 @@ class NequIP(nn.Module):
 
     def energies(self, cloud: Cloud) -> Tensor:
         """The scalars of each atom: ``[..., N, out_scalars]``."""
-        pairs, position = cloud.pairs(), cloud.points[..., 0, :]
+        pairs, position = cloud.pairs(self.cutoff), cloud.points[..., 0, :]
         atoms = cloud.scalars
         if self.species is not None:
             atoms = (atoms == atoms.new_tensor(self.species)).to(atoms.dtype)

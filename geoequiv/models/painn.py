@@ -1,5 +1,7 @@
 """PaiNN, the polarizable atom interaction network (Schütt et al. 2021): scalar and vector features on nodes."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -30,7 +32,8 @@ class PaiNN(nn.Module):
         width: scalar features, and vector features.
         depth: rounds of messages.
         cutoff: distance at which filters smoothly vanish, in units of the points; 0 for none. With one, pairs further
-            apart may be left out of ``edge_index``, which changes nothing (see `radius_graph`).
+            apart may be left out of ``edge_index``, which changes nothing (see `radius_graph`); without ``edge_index``
+            clouds of 128 nodes and more leave them out by themselves.
         basis: radial functions; with a cutoff the n-th is n times as sensitive to round-off of a distance.
 
     Raises:
@@ -62,10 +65,10 @@ class PaiNN(nn.Module):
         if self.moves is not None:
             nn.init.xavier_uniform_(self.moves.weight, gain=0.1)  # points begin near where they are
 
-    def forward(self, **fields: Tensor) -> Tensor | dict[str, Tensor]:
-        """Fields of the signature → its outputs."""
-        cloud = self.ports.read(fields)
-        pairs = cloud.pairs()
+    def forward(self, graph: Any = None, /, **fields: Tensor) -> Tensor | dict[str, Tensor]:
+        """Fields of the signature, by name or as a PyG object → its outputs."""
+        cloud = self.ports.read(fields, graph)
+        pairs = cloud.pairs(self.radial.cutoff)
         start, directions = self.ports.start(cloud)  # [..., N, 3], [..., N, directions, 3]
         invariants = torch.cat([smooth_norm(directions), cloud.scalars], dim=-1)
         if not invariants.shape[-1]:

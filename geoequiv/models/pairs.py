@@ -69,25 +69,27 @@ class AllPairs:
 
 @dataclass(frozen=True)
 class EdgeList:
-    """Given edges of ragged clouds; sums run on ``index_add``.
+    """Given edges of ragged clouds (or of dense ones that have few); sums run on ``index_add``.
 
     Args:
         nodes: n, the number of nodes of all clouds together.
         senders: ``[E]``, j of each edge.
         receivers: ``[E]``, i of each edge.
+        lead: axes of dense clouds, ``(..., N)`` with the product n: values of nodes have them instead of n.
     """
 
     nodes: int
     senders: Tensor
     receivers: Tensor
+    lead: tuple[int, ...] = ()
 
     def receiver(self, values: Tensor) -> Tensor:
         """Values of i for each edge: ``[n, F]`` → ``[E, F]``."""
-        return values.index_select(0, self.receivers)
+        return values.flatten(0, -2).index_select(0, self.receivers)
 
     def sender(self, values: Tensor) -> Tensor:
         """Values of j for each edge: ``[n, F]`` → ``[E, F]``."""
-        return values.index_select(0, self.senders)
+        return values.flatten(0, -2).index_select(0, self.senders)
 
     def difference(self, values: Tensor) -> Tensor:
         """Values of i less those of j: ``[n, F]`` → ``[E, F]``."""
@@ -95,12 +97,13 @@ class EdgeList:
 
     def sum(self, values: Tensor) -> Tensor:
         """Sum over the edges of each receiver: ``[E, F]`` → ``[n, F]``."""
-        return values.new_zeros(self.nodes, *values.shape[1:]).index_add(0, self.receivers, values)
+        total = values.new_zeros(self.nodes, values.shape[-1]).index_add(0, self.receivers, values)
+        return total.unflatten(0, self.lead) if self.lead else total
 
     def mean(self, values: Tensor) -> Tensor:
         """Mean over the edges of each receiver, 0 where there is none: ``[E, F]`` → ``[n, F]``."""
-        degree = torch.bincount(self.receivers, minlength=self.nodes).clamp(min=1)
-        return self.sum(values) / degree.unsqueeze(-1)
+        degree = torch.bincount(self.receivers, minlength=self.nodes).clamp(min=1).unsqueeze(-1)
+        return self.sum(values) / (degree.unflatten(0, self.lead) if self.lead else degree)
 
 
 Pairs = AllPairs | EdgeList

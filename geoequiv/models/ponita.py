@@ -1,6 +1,7 @@
 """Convolutions over positions and orientations, after PONITA (Bekkers et al. 2024)."""
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -87,9 +88,9 @@ class PONITA(nn.Module):
         if self.moves is not None:
             nn.init.xavier_uniform_(self.moves.weight, gain=0.1)  # points begin near where they are
 
-    def forward(self, **fields: Tensor) -> Tensor | dict[str, Tensor]:
-        """Fields of the signature → its outputs."""
-        cloud = self.ports.read(fields)
+    def forward(self, graph: Any = None, /, **fields: Tensor) -> Tensor | dict[str, Tensor]:
+        """Fields of the signature, by name or as a PyG object → its outputs."""
+        cloud = self.ports.read(fields, graph)
         pairs = cloud.pairs()
         start, directions = self.ports.start(cloud)  # [..., N, 3], [..., N, directions, 3]
         grid = self.grid.like(start)

@@ -1,5 +1,7 @@
 """Radial Field (Köhler et al. 2019) with velocity."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -47,21 +49,25 @@ class RadialField(nn.Module):
         self.proportions = nn.Parameter(torch.zeros(heads, 1 + directions))
         nn.init.ones_(self.proportions[:, :1])
 
-    def forward(self, **fields: Tensor) -> Tensor | dict[str, Tensor]:
-        """Fields of the signature → its outputs."""
-        cloud = self.ports.read(fields)
+    def forward(self, graph: Any = None, /, **fields: Tensor) -> Tensor | dict[str, Tensor]:
+        """Fields of the signature, by name or as a PyG object → its outputs."""
+        cloud = self.ports.read(fields, graph)
         pairs = cloud.pairs()
         start, directions = self.ports.start(cloud)  # [..., N, 3], [..., N, directions, 3]
-        position = start
+        position, moved = start, torch.zeros_like(start)
         norms = smooth_norm(directions)
         edges = pair_invariants(cloud, pairs)
         for layer, field in enumerate(self.fields):
             difference = pairs.difference(position)
             distance = smooth_norm(difference).unsqueeze(-1)
-            position = position + pairs.mean(difference * field(torch.cat([distance, edges], dim=-1)).tanh())
+            step = pairs.mean(difference * field(torch.cat([distance, edges], dim=-1)).tanh())
             if self.speeds:
-                position = position + (self.speeds[layer](norms).unsqueeze(-2) @ directions).squeeze(-2)
-        basis = torch.cat([(position - start).unsqueeze(-2), directions], dim=-2)
+                step = step + (self.speeds[layer](norms).unsqueeze(-2) @ directions).squeeze(-2)
+            position, moved = (
+                position + step,
+                moved + step,
+            )  # place less start would lose digits
+        basis = torch.cat([moved.unsqueeze(-2), directions], dim=-2)
         own = min(self.ports.out_points, 1)
         heads = self.proportions @ basis
         further, vectors = heads.split([self.ports.out_points - own, self.ports.out_vectors], dim=-2)

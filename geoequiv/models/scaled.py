@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from geoequiv.errors import SignatureError, unknown
 from geoequiv.fields import Signature, call_model
 from geoequiv.fields.signature import Side
+from geoequiv.models.cloud import by_name
 
 
 class Scaled(nn.Module):
@@ -63,11 +64,11 @@ class Scaled(nn.Module):
         """The group that the model inside claims."""
         return getattr(self.model, "claims", None)
 
-    def forward(self, **fields: Any) -> dict[str, Tensor]:
-        """Fields of the signature → its outputs, by name."""
+    def forward(self, graph: Any = None, /, **fields: Any) -> dict[str, Tensor]:
+        """Fields of the signature, by name or as a PyG object → its outputs, by name."""
         scaled = {
             name: values / scale if (scale := self.scale("input", name)) is not None else values
-            for name, values in fields.items()
+            for name, values in by_name(graph, fields).items()
         }
         outputs = call_model(self.model, self.signature, scaled)
         return {

@@ -1,6 +1,7 @@
 """SE(3)-Transformer (Fuchs et al. 2020)."""
 
 from itertools import pairwise
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -106,9 +107,9 @@ class SE3Transformer(nn.Module):
         self.harmonics = Harmonics(l_max)
         self.couplings = Couplings(triples_of(*(layer.convolve.paths for layer in self.layers)), l_max)
 
-    def forward(self, **fields: Tensor) -> Tensor | dict[str, Tensor]:
-        """Fields of the signature → its outputs."""
-        cloud = self.ports.read(fields)
+    def forward(self, graph: Any = None, /, **fields: Tensor) -> Tensor | dict[str, Tensor]:
+        """Fields of the signature, by name or as a PyG object → its outputs."""
+        cloud = self.ports.read(fields, graph)
         pairs = cloud.pairs()
         start, directions = self.ports.start(cloud)
         kernels = pair_geometry(pairs, start, self.harmonics, self.couplings, mean=False)

@@ -1,6 +1,7 @@
 """Steerable E(3)-equivariant message passing (Brandstetter et al. 2022)."""
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +21,7 @@ from geoequiv.models.steerable import (
     label,
     plus,
 )
-from geoequiv.models.steered_linear import Attributes, SteeredLinear
+from geoequiv.models.steered_linear import Attributes, SteeredLinear, SteeredPairLinear
 from geoequiv.models.tensor_products import pair_scalars, paths_between, shares, triples_of
 
 
@@ -98,9 +99,9 @@ class SEGNN(nn.Module):
         self.harmonics = Harmonics(attribute)
         self.couplings = Couplings(tuple(each for each in triples if all(each)), attribute)
 
-    def forward(self, **fields: Tensor) -> Tensor | dict[str, Tensor]:
-        """Fields of the signature → its outputs."""
-        cloud = self.ports.read(fields)
+    def forward(self, graph: Any = None, /, **fields: Tensor) -> Tensor | dict[str, Tensor]:
+        """Fields of the signature, by name or as a PyG object → its outputs."""
+        cloud = self.ports.read(fields, graph)
         pairs = cloud.pairs()
         start, directions = self.ports.start(cloud)
         difference = pairs.difference(start)
@@ -135,17 +136,16 @@ class GatedLinear(nn.Module):
         super().__init__()
         reached = {last for _, _, last in paths_between(inputs, outputs, l_max, parity)}
         self.outputs = {kind: count for kind, count in outputs.items() if kind in reached}
-        self.linear = SteeredLinear(
-            inputs, gated(self.outputs), l_max, parity, pairs=edges is not None, edges=edges or 0
+        needed = gated(self.outputs)
+        self.linear = (
+            SteeredLinear(inputs, needed, l_max, parity)
+            if edges is None
+            else SteeredPairLinear(inputs, needed, l_max, parity, edges=edges)
         )
 
-    def forward(self, features: Steerable, attributes: Attributes) -> Steerable:
-        """Features of nodes (or pairs) → the same with ``outputs``."""
-        return gate(self.linear(features, attributes), self.outputs)
-
-    def over_pairs(self, pairs: Pairs, nodes: Steerable, edges: Tensor, attributes: Attributes) -> Steerable:
-        """Features of nodes, scalars of pairs → features of pairs."""
-        return gate(self.linear.over_pairs(pairs, nodes, edges, attributes), self.outputs)
+    def forward(self, *given: Any) -> Steerable:
+        """What the linear map takes → features with ``outputs``."""
+        return gate(self.linear(*given), self.outputs)
 
 
 class Layer(nn.Module):
@@ -173,7 +173,7 @@ class Layer(nn.Module):
         self, pairs: Pairs, nodes: Steerable, edges: Tensor, pair_attributes: Attributes, node_attributes: Attributes
     ) -> Steerable:
         """Features of nodes → the same."""
-        messages = self.second(self.first.over_pairs(pairs, nodes, edges, pair_attributes), pair_attributes)
+        messages = self.second(self.first(pairs, nodes, edges, pair_attributes), pair_attributes)
         joined = dict(nodes)
         for kind, values in messages.items():
             total = pairs.sum(values.flatten(-2)).unflatten(-1, tuple(values.shape[-2:]))

@@ -59,8 +59,8 @@ class SteeredLinear(nn.Module):
         l_max: highest degree of the attributes.
         parity: whether reflections are told apart.
         scale: factor on the initial weights.
-        pairs: whether it maps pairs of nodes with ``inputs`` each (``over_pairs``).
-        edges: scalars of a pair, if so.
+        sides: nodes with ``inputs`` each that it maps at once: 2 for a pair (`SteeredPairLinear`).
+        edges: scalars of a pair.
     """
 
     def __init__(
@@ -71,16 +71,15 @@ class SteeredLinear(nn.Module):
         parity: bool,
         *,
         scale: float = 1.0,
-        pairs: bool = False,
+        sides: int = 1,
         edges: int = 0,
     ) -> None:
         super().__init__()
-        self.inputs, self.edges = dict(inputs), edges
+        self.inputs = dict(inputs)
         self.paths = paths_between(inputs, outputs, l_max, parity)
         self.outputs: Channels = {
             kind: count for kind, count in outputs.items() if any(last == kind for _, _, last in self.paths)
         }
-        sides = 2 if pairs else 1
         self.before: dict[Kind, list[Path]] = {kind: [] for kind in inputs}  # mixed, then coupled
         self.after: list[Path] = []  # coupled, then mixed
         for path in self.paths:
@@ -117,23 +116,6 @@ class SteeredLinear(nn.Module):
             add_to(result, path[2], attributes.couple(degrees(path), features[path[0]]) @ weight)
         return self._biased(result)
 
-    def over_pairs(self, pairs: Pairs, nodes: Steerable, edges: Tensor, attributes: Attributes) -> Steerable:
-        """The same of receivers, senders and ``[..., N, N−1, edges]`` side by side, without the concatenation.
-
-        What can be mixed before it is coupled is mixed once per node, not once per pair.
-        """
-        receive, send = self._mixed(nodes, 0), self._mixed(nodes, 1)
-        mixed = {kind: received(pairs, receive[kind]) + sent(pairs, send[kind]) for kind in receive}
-        if self.mix_edges is not None:
-            mixed[SCALAR] = mixed[SCALAR] + (edges @ self.mix_edges.T.contiguous().T).unsqueeze(-2)
-        result = self._couple(mixed, attributes)
-        sources = {path[0] for path in self.after}
-        ends = [{kind: side(pairs, nodes[kind]) for kind in sources} for side in (received, sent)]
-        for side, weights in zip(ends, self.mix_after, strict=True):
-            for path, weight in zip(self.after, weights, strict=True):
-                add_to(result, path[2], attributes.couple(degrees(path), side[path[0]]) @ weight)
-        return self._biased(result)
-
     def _mixed(self, features: Steerable, side: int) -> Steerable:
         kinds = [kind for kind in self.inputs if self.before[kind]]
         return {kind: features[kind] @ weight for kind, weight in zip(kinds, self.mix[side], strict=True)}
@@ -150,6 +132,39 @@ class SteeredLinear(nn.Module):
         if self.bias is not None:
             result[SCALAR] = result[SCALAR] + self.bias
         return result
+
+
+class SteeredPairLinear(SteeredLinear):
+    """The same of receivers, senders and scalars of pairs side by side, without the concatenation.
+
+    What can be mixed before it is coupled is mixed once per node, not once per pair.
+
+    Args:
+        inputs: channels of a node by kind.
+        outputs: channels of a pair by kind.
+        l_max: highest degree of the attributes.
+        parity: whether reflections are told apart.
+        edges: scalars of a pair.
+    """
+
+    def __init__(self, inputs: Channels, outputs: Channels, l_max: int, parity: bool, *, edges: int) -> None:
+        super().__init__(inputs, outputs, l_max, parity, sides=2, edges=edges)
+
+    def forward(  # type: ignore[override]
+        self, pairs: Pairs, nodes: Steerable, edges: Tensor, attributes: Attributes
+    ) -> Steerable:
+        """Features of nodes and ``[..., N, N−1, edges]`` (or ``[E, edges]``) → features of pairs with ``outputs``."""
+        receive, send = self._mixed(nodes, 0), self._mixed(nodes, 1)
+        mixed = {kind: received(pairs, receive[kind]) + sent(pairs, send[kind]) for kind in receive}
+        if self.mix_edges is not None:
+            mixed[SCALAR] = mixed[SCALAR] + (edges @ self.mix_edges.T.contiguous().T).unsqueeze(-2)
+        result = self._couple(mixed, attributes)
+        sources = {path[0] for path in self.after}
+        ends = [{kind: side(pairs, nodes[kind]) for kind in sources} for side in (received, sent)]
+        for side, weights in zip(ends, self.mix_after, strict=True):
+            for path, weight in zip(self.after, weights, strict=True):
+                add_to(result, path[2], attributes.couple(degrees(path), side[path[0]]) @ weight)
+        return self._biased(result)
 
 
 def degrees(path: Path) -> Triple:

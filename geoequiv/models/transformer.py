@@ -1,5 +1,7 @@
 """A plain transformer with one token per node: no symmetry but permutations."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -71,9 +73,9 @@ class Transformer(nn.Module):
         self.norm = NORMS[norm](width)
         self.head = nn.Linear(width, self.ports.out_width)
 
-    def forward(self, **fields: Tensor) -> Tensor | dict[str, Tensor]:
-        """Fields of the signature → its outputs."""
-        cloud = self.ports.read(fields)
+    def forward(self, graph: Any = None, /, **fields: Tensor) -> Tensor | dict[str, Tensor]:
+        """Fields of the signature, by name or as a PyG object → its outputs."""
+        cloud = self.ports.read(fields, graph)
         flat = cloud.flat
         padding = None if cloud.batch is None else Padding.of(cloud.batch)
         tokens, places, mask = self.embed(flat), cloud.points.flatten(-2), cloud.mask

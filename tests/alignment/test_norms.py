@@ -2,15 +2,17 @@
 
 import pytest
 import torch
-from networks import SIGNATURE, make
+from networks import SIGNATURE, clouds, make
 from test_barrier import data
 from test_matching import largest_difference, many
 from torch import nn
 
+import geoequiv as ge
 from geoequiv.alignment import apply, barrier, fold_norms, match_activations, mix, path, permutation_spec
 from geoequiv.alignment.derive import difference, outputs_of, with_state
 from geoequiv.alignment.gauge import least, squares
 from geoequiv.errors import AlignmentError
+from geoequiv.models import Transformer
 
 
 @pytest.mark.parametrize("name", ["transformer", "transformer, rms"])
@@ -33,6 +35,16 @@ def test_folding_leaves_the_function_and_frees_the_stream(name):
         mix(spec, {"embed": 2 * turn}, folded.model.state_dict())
     again = fold_norms(folded.model, inputs)
     assert again.norms == ()
+
+
+def test_norms_inside_a_wrapper_are_folded():
+    """Its state dict has the keys of the model inside, its modules have not."""
+    torch.manual_seed(0)
+    model = ge.FrameAveraging(Transformer(SIGNATURE, 8, 1, heads=2), SIGNATURE, "SE(3)").double()
+    inputs = {name: value.double() for name, value in clouds().items()}
+    folded = fold_norms(model, inputs)
+    assert len(folded.norms) == 3
+    assert difference(outputs_of(model, inputs), outputs_of(folded.model, inputs)) < 1e-12
 
 
 def test_folding_by_hand():

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import pytest
 import torch
 from torch import Tensor, nn
+from torch_geometric.data import Batch, Data
 
 from geoequiv.errors import SignatureError
 from geoequiv.fields import Signature, act, call_model
@@ -123,6 +124,11 @@ def draw(signature: Signature, *lead: int, dtype: torch.dtype = torch.float64, s
     return {name: torch.randn(*lead, *shape, generator=generator, dtype=dtype) for name, shape in shapes.items()}
 
 
+def graphs_of(items: list[dict[str, Tensor]]) -> Batch:
+    """Clouds as a PyG batch."""
+    return Batch.from_data_list([Data(**item, num_nodes=len(next(iter(item.values())))) for item in items])
+
+
 def run(case: Case, model: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
     return call_model(model, case.parsed, inputs)
 
@@ -142,6 +148,21 @@ def worst_error(case: Case, name: str, dtype: torch.dtype) -> float:
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-5)])
 def test_keeps_what_it_claims(case, dtype, tolerance):
     assert worst_error(case, case.build().claims, dtype) < tolerance
+
+
+@pytest.mark.parametrize("model", [EGNN, RadialField])
+def test_small_first_steps_keep_their_digits(model):
+    """Untrained, points hardly move; a vector that is made of the displacement turns with the cloud nevertheless."""
+    case = Case(model, "x: point, s: scalar -> x: point, w: vector")
+    torch.manual_seed(0)
+    built, inputs = model(case.signature), draw(case.parsed, 8, 9, dtype=torch.float32)
+    element = group("E(3)").sample(8, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        before = run(case, built, inputs)
+        after = run(case, built, act(element, inputs, case.parsed.inputs))["w"]
+    expected = act(element, before, case.parsed.outputs)["w"]
+    assert float((after - expected).norm() / expected.norm()) < 1e-5
+    assert float(before["w"].norm(dim=-1).mean()) < 0.03
 
 
 @each(CLAIMLESS)
@@ -184,12 +205,12 @@ def test_dense_ragged_padded_and_single_clouds_agree(case):
     from_mixed = run(case, model, {**{name: values[mixed] for name, values in flat.items()}, "batch": batch[mixed]})
     pairs = ((batch[:, None] == batch) & ~torch.eye(len(batch), dtype=torch.bool)).nonzero().T
     from_edges = run(case, model, {**flat, "batch": batch, "edge_index": pairs})
-    singles = [
-        run(case, model, {name: values[i, :size] for name, values in padded.items()}) for i, size in enumerate(sizes)
-    ]
+    items = [{name: values[i, :size] for name, values in padded.items()} for i, size in enumerate(sizes)]
+    from_graphs = run(case, model, graphs_of(items))
+    singles = [run(case, model, item) for item in items]
     for name in from_ragged:
         expected = torch.cat([single[name] for single in singles])
-        for found in (from_padded[name][mask], from_ragged[name], from_edges[name]):
+        for found in (from_padded[name][mask], from_ragged[name], from_edges[name], from_graphs[name]):
             torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
         torch.testing.assert_close(from_mixed[name], expected[mixed], rtol=1e-10, atol=1e-10)
         assert (from_padded[name][~mask] == 0).all()

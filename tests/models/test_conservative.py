@@ -3,10 +3,11 @@
 import pytest
 import torch
 from torch import nn
+from torch_geometric.data import Batch, Data
 
 import geoequiv as ge
 from geoequiv.errors import SignatureError
-from geoequiv.models import GNN
+from geoequiv.models import EGNN, GNN, NequIP
 from geoequiv.models.conservative import Conservative, energy_signature
 from geoequiv.models.scaled import Scaled
 
@@ -94,6 +95,21 @@ def test_forces_where_gradients_are_off():
         with off():
             same = {name: values.clone() for name, values in inputs.items()}
             assert torch.equal(field(**same)["forces"], here)
+
+
+@pytest.mark.parametrize("direct", [False, True])
+def test_pyg_objects_in_forces_out(direct):
+    """Forces as a gradient, of units and of NequIP, for graphs as they come from a loader."""
+    torch.manual_seed(0)
+    inputs = clouds(items=2)
+    if direct:
+        field = NequIP(SIGNATURE, width=4, depth=1, l_max=1).double()
+    else:
+        field = Conservative(Scaled(EGNN(ENERGY, width=4, depth=1).double(), ENERGY, {"pos": 2.0}), SIGNATURE)
+    graphs = Batch.from_data_list([Data(pos=inputs["pos"][i], kind=inputs["kind"][i]) for i in range(2)])
+    found, expected = field(graphs), field(**inputs)
+    torch.testing.assert_close(found["energy"], expected["energy"])
+    torch.testing.assert_close(found["forces"], expected["forces"].flatten(0, 1))
 
 
 def test_positions_of_the_caller_stay_in_the_graph():

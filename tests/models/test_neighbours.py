@@ -5,8 +5,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from geoequiv.bench.cost import cost
 from geoequiv.errors import BatchError
-from geoequiv.models import EGNN, GNN, PaiNN, radius_graph
+from geoequiv.models import EGNN, GNN, NequIP, PaiNN, cloud, radius_graph
+from geoequiv.models.pairs import EdgeList
 
 CHARGED = "pos: point, vel: vector, charge: scalar -> pos: point"
 
@@ -49,6 +51,63 @@ def test_a_model_with_a_cutoff_needs_no_pairs_beyond_it():
     torch.testing.assert_close(sparse, model(**fields).flatten(0, 1), rtol=1e-10, atol=1e-10)
     fewer = edges[:, 1:]
     assert not torch.allclose(model(**ragged, batch=batch, edge_index=fewer), sparse, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("model", [NequIP, PaiNN])
+def test_large_clouds_leave_out_what_is_beyond_the_cutoff(model, monkeypatch):
+    """Dense, padded, unbatched and ragged: the same energies and derivatives, from fewer pairs."""
+    torch.manual_seed(0)
+    built = model("pos: point, charge: scalar -> energy: scalar per graph", width=4, depth=1, cutoff=1.5).double()
+    pos, charge = 4 * torch.rand(2, 20, 3, dtype=torch.float64), torch.randn(2, 20, 1, dtype=torch.float64)
+    mask = torch.arange(20) < torch.tensor([[20], [17]])
+    spoilt = pos.masked_fill(~mask.unsqueeze(-1), float("nan"))
+    sizes: list[int] = []
+    made = EdgeList.__init__
+
+    def counting(self, *args, **kwargs):
+        made(self, *args, **kwargs)
+        sizes.append(len(self.senders))
+
+    monkeypatch.setattr(EdgeList, "__init__", counting)
+
+    def said() -> list[torch.Tensor]:
+        place = spoilt.clone().requires_grad_()
+        energy = built(pos=place, charge=charge, mask=mask)
+        (force,) = torch.autograd.grad(energy.sum(), place, create_graph=True)
+        (curve,) = torch.autograd.grad(force[mask].square().sum(), place)
+        batch = mask.nonzero()[:, 0]
+        ragged = built(pos=pos[mask], charge=charge[mask], batch=batch)
+        return [energy, force[mask], curve[mask], ragged, built(pos=pos[0], charge=charge[0])]
+
+    expected = said()
+    assert sizes == [20 * 19 + 17 * 16]  # ragged, all pairs
+    sizes.clear()
+    monkeypatch.setattr(cloud, "MANY", 20)
+    torch.testing.assert_close(said(), expected, rtol=1e-10, atol=1e-12)
+    assert len(sizes) == 3
+    assert max(sizes) < (20 * 19 + 17 * 16) / 2
+
+
+def test_two_thousand_nodes_with_a_cutoff_take_memory_for_their_neighbours():
+    torch.manual_seed(0)
+    signature = "pos: point, charge: scalar -> energy: scalar per graph"
+    built = PaiNN(signature, width=8, depth=1, cutoff=2.0)
+    pos = (2048 / 16 * 4 / 3 * 3.14 * 8) ** (1 / 3) * torch.rand(1, 2048, 3)
+    kept = cost(built, signature, {"pos": pos, "charge": torch.ones(1, 2048, 1)}, 1).saved_bytes
+    assert kept < 2 * 2048 * 2047 * 4  # two numbers for each of all pairs would be more, and filters have dozens
+
+
+def test_torch_func_differentiates_through_the_search():
+    torch.manual_seed(0)
+    built = PaiNN("pos: point -> energy: scalar per graph", width=4, depth=1, cutoff=1.5).double()
+    pos = 3 * torch.rand(8, 3, dtype=torch.float64)
+
+    def energy(place: torch.Tensor) -> torch.Tensor:
+        return built(pos=place, edge_index=radius_graph(place, 1.5)).sum()
+
+    expected = torch.autograd.functional.jacobian(energy, pos)
+    torch.testing.assert_close(torch.func.grad(energy)(pos), expected)
+    torch.testing.assert_close(torch.func.jvp(energy, (pos,), (pos,))[1], (expected * pos).sum())
 
 
 @pytest.mark.parametrize("model", [EGNN, GNN, PaiNN])

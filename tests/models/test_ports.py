@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch_geometric.data import Data
 
 from geoequiv.errors import BatchError, SignatureError
 from geoequiv.fields import Signature
@@ -80,6 +81,24 @@ def test_missing_and_misshapen_inputs_are_named():
         model(**{**batch, "charge": batch["charge"].squeeze(-1)})
     with pytest.raises(BatchError, match="Field 'pos' is a point"):
         model(**{**batch, "pos": batch["pos"][..., :2]})
+
+
+def test_a_pyg_object_stands_for_its_attributes():
+    """One graph is a batch of one; its edges are read; further fields may be named beside it."""
+    torch.manual_seed(0)
+    signature = "pos: point, vel: vector, charge: scalar -> energy: scalar per graph"
+    model, batch = GNN(signature, width=8, depth=1), fields(5)
+    edges = torch.tensor([[0, 1], [1, 2]])
+    found = model(Data(**batch, edge_index=edges))
+    assert found.shape == (1, 1)
+    assert torch.equal(found, model(**batch, edge_index=edges, batch=torch.zeros(5, dtype=torch.int64)))
+    named = model(Data(pos=batch["pos"], vel=batch["vel"], edge_index=edges), charge=batch["charge"])
+    assert torch.equal(named, found)
+
+
+def test_fields_by_position_are_refused():
+    with pytest.raises(BatchError, match=r"take fields by name, as model\(pos=…\), or one PyG object; got a Tensor"):
+        GNN(CHARGED)(torch.randn(2, 5, 3))
 
 
 def test_unnamed_fields_pass_by():

@@ -15,7 +15,7 @@ from geoequiv.models import SEGNN, TFN, SE3Transformer
 from geoequiv.models.clebsch_gordan import Couplings, Harmonics, coupling, smooth_direction
 from geoequiv.models.pairs import AllPairs, EdgeList
 from geoequiv.models.steerable import SteerablePorts, gate, gated, join, parts_of, split
-from geoequiv.models.steered_linear import Attributes, SteeredLinear
+from geoequiv.models.steered_linear import Attributes, SteeredLinear, SteeredPairLinear
 from geoequiv.models.tensor_products import (
     PairConvolution,
     kernels_of,
@@ -165,7 +165,7 @@ def test_steered_linear_equals_the_fully_connected_product_of_e3nn():
 
 def test_pairs_mixed_once_per_node_equal_pairs_side_by_side():
     inputs, outputs = {(0, 1): 3, (1, -1): 2}, {(0, 1): 4, (1, -1): 3}
-    layer = SteeredLinear(inputs, outputs, 1, True, pairs=True, edges=2).double()
+    layer = SteeredPairLinear(inputs, outputs, 1, True, edges=2).double()
     whole = SteeredLinear({(0, 1): 8, (1, -1): 4}, outputs, 1, True).double()
     with torch.no_grad():
         whole.mix[0][0].copy_(torch.cat([layer.mix[0][0], layer.mix[1][0], layer.mix_edges]))
@@ -176,7 +176,7 @@ def test_pairs_mixed_once_per_node_equal_pairs_side_by_side():
     attributes = Attributes.of(Harmonics(1)(directions(3)), Couplings((), 1))
     joined = {kind: torch.cat([values[pairs.receivers], values[pairs.senders]], -1) for kind, values in nodes.items()}
     joined[0, 1] = torch.cat([joined[0, 1], edges.unsqueeze(-2)], -1)
-    found, expected = layer.over_pairs(pairs, nodes, edges, attributes), whole(joined, attributes)
+    found, expected = layer(pairs, nodes, edges, attributes), whole(joined, attributes)
     for kind in outputs:
         torch.testing.assert_close(found[kind], expected[kind], rtol=1e-12, atol=1e-12)
 

@@ -79,7 +79,11 @@ class ProductFrame(Frame):
         outer, outer_weights = self.outer(fields, side, layout, training=training)
         copies = len(outer)
         views = replicate(inverse(outer), fields, side, layout)
-        many = Layout.of(views, side, self.group.dim)
+        if layout.is_ragged:
+            many = Layout.of(views, side, self.group.dim)
+        else:
+            items = (copies * layout.shape[0], *layout.shape[1:]) if layout.shape else (copies,)
+            many = Layout(items, layout.nodes, views.get("mask"))
         inner, inner_weights = self.inner(views, side, many, training=training)
         shape = (len(inner), copies, *layout.shape)
         inner = inner.expand(len(inner), *many.shape).reshape(*shape)

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from geoequiv.errors import BatchError, GroupError, unknown
-from geoequiv.fields import Layout, Side
+from geoequiv.fields import Layout, Side, item_text
 from geoequiv.fields.layout import check_nodes
 from geoequiv.groups import Element
 from geoequiv.groups.permutation import PermutationGroup
 from geoequiv.symmetrize.frames.coset import Coset
+from geoequiv.symmetrize.frames.diagnosis import read_fields
 from geoequiv.symmetrize.frames.frame import Frame
 from geoequiv.symmetrize.frames.refinement import is_discrete, refine
 from geoequiv.symmetrize.frames.search import Found, search
@@ -170,23 +171,22 @@ class SortingFrame(Frame):
     def symmetric(self, automorphisms: Tensor, layout: Layout) -> str:
         """Which item has how many automorphisms."""
         first = int((automorphisms != 1).nonzero()[0])
-        item = (automorphisms != 1).reshape(layout.shape).nonzero()[0].tolist()
+        item = item_text((automorphisms != 1).reshape(layout.shape).nonzero()[0].tolist())
         count = float(automorphisms[first])
         what = "ties beyond the budget of the search" if math.isnan(count) else f"{count:.15g} automorphisms"
         return (
-            f"The graph of item {item[0] if len(item) == 1 else item} has {what}: no order of its nodes is "
-            "distinguished. degenerate='enlarge' averages over them."
+            f"The graph of {item} has {what}: no order of its nodes is distinguished. degenerate='enlarge' averages "
+            "over them."
         )
 
-    def diagnose(self, fields: Mapping[str, Any], side: str | Side, layout: Layout | None = None) -> SortingReport:
+    def diagnose(self, fields: Any, side: str | Side, layout: Layout | None = None) -> SortingReport:
         """Cells, automorphisms and orbits of each item.
 
         Args:
-            fields: a dict of tensors.
+            fields: a dict of tensors, a PyG object, or the first input alone.
             side: types of the inputs, or their string.
         """
-        side = Side.parse(side) if isinstance(side, str) else side
-        layout = layout or Layout.of(fields, side, self.group.dim)
+        fields, side, layout = read_fields(fields, side, self.group.dim, layout)
         with torch.no_grad():
             structure = self.refined(fields, side, layout)
             found = self.searched(structure)
