@@ -16,9 +16,9 @@ from geoequiv.tasks.asf_amc import read_amc, read_asf
 from geoequiv.tasks.bvh import read_bvh
 from geoequiv.tasks.c3d import read_c3d
 from geoequiv.tasks.cache import checksum
+from geoequiv.tasks.cmu_files import DIGITS
 from geoequiv.tasks.drawing import Drawing, recorded_paths
 from geoequiv.tasks.mean_squared_error import MSE
-from geoequiv.tasks.motion_capture import DIGITS
 from geoequiv.tasks.normalisation import normalising_head
 from geoequiv.tasks.options import checked_choice, checked_dtype, checked_seed, checked_size
 from geoequiv.tasks.recording import HORIZON, Recording, bonds, dealt, split_of, windows
