@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from geoequiv.errors import ConfigError, DataError, unknown
 from geoequiv.fields import Signature
 from geoequiv.groups import group
+from geoequiv.tasks.acting import check_acting
 from geoequiv.tasks.asf_amc import read_amc, read_asf
 from geoequiv.tasks.bvh import read_bvh
 from geoequiv.tasks.c3d import read_c3d
@@ -113,6 +114,7 @@ def trials(
     relation = ", bond: adjacency*2" if bond is not None else ""
     signature = Signature.parse(f"pos: point, vel: vector, joint: label*{count}{relation} -> pos: point")
     splits = {name: split_of(arrays, name, bond, dtype) for name in SPLITS}
+    check_acting(acting, signature, splits["train"])
     total = checksum({**arrays, "edges": edges, "names": np.array(first.names)})
     rate = f" at {first.rate:g} frames a second" if first.rate else ""
     return Task(
