@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from geoequiv.alignment.assignment import assign, block_streams, plain_streams
+from geoequiv.alignment.assignment import assign, assign_blocks, block_streams, plain_streams, procrustes
 from geoequiv.alignment.gauge import Gauge, between, least
 from geoequiv.alignment.labels import tensors_in
 from geoequiv.alignment.matching import Matching
@@ -258,8 +258,7 @@ class Seen:
 
     def turn(self, stream: Stream) -> Tensor:
         """The matrix that brings a stream of the second network to the first."""
-        left, _, right = torch.linalg.svd(self.moment([stream]))
-        return self.between(stream.name, stream.name, left @ right)
+        return self.between(stream.name, stream.name, procrustes(self.moment([stream]))[0])
 
     def between(self, name: str, other: str, turn: Tensor) -> Tensor:
         """A rotation of least networks as a matrix of the networks themselves."""
@@ -308,7 +307,7 @@ def match_activations(
     spec.check(second.state_dict())
     sights = {stream.name: looked_at(spec, stream, taps) for stream in spec.streams if stream.name in spec.taps}
     wanted = dict.fromkeys(sight.tap for each in sights.values() for sight in each)
-    gauges = None
+    turned, gauges = mixes or invertible, None
     if invertible:
         one, two = (least(spec, model.state_dict(), scales=False) for model in (first, second))
         gauges = (one, two)
@@ -324,7 +323,7 @@ def match_activations(
         known = scales and seen.shows_sign(stream)
         score, ratio = seen.correlation([stream], flips=scales and not known)
         scores[stream.name] = score
-        if (mixes or invertible) and (stream.mixes or stream.turns):
+        if turned and stream.rotates:
             matrices[stream.name] = seen.turn(stream)
             continue
         signs = score.sign() if known else torch.ones_like(score)
@@ -340,9 +339,13 @@ def match_activations(
     for block in block_streams(spec):
         if any(stream.name not in sights for stream in spec.inside(block.name)):
             continue
-        orders, turns, scores[block.name] = match_blocks(seen, block, mixes or invertible)
+        orders, turns, total = assign_blocks(
+            spec, block, lambda kind: seen.moment(kind) if turned and kind[0].rotates else seen.correlation(kind)[0],
+            turned, even=True,
+        )  # fmt: skip
+        scores[block.name] = total / sum(kind[0].size for kind in spec.kinds(block.name))
         permutation |= orders
-        matrices |= turns
+        matrices |= {name: seen.between(name, other, turn) for name, (other, turn) in turns.items()}
     hidden = tuple(stream.name for stream in plain_streams(spec) if stream.name not in sights)
     hidden += tuple(block.name for block in block_streams(spec) if block.name not in permutation)
     rows = min((moments.rows for moments in seen.moments.values()), default=0)
@@ -358,44 +361,3 @@ def match_activations(
         factors[name] = torch.cat([(size * signs[0]).unsqueeze(0), signs[1:]])
     return replace(found, permutations=(permutation, *rest.permutations), before=seen.before | rest.before,
                    after=after | rest.after)  # fmt: skip
-
-
-def match_blocks(seen: Seen, block: Stream, mixes: bool) -> tuple[dict[str, Tensor], dict[str, Tensor], Tensor]:
-    """Exchange blocks (heads), and the units inside them; or turn those that bear it, if ``mixes``.
-
-    Returns:
-        Permutations of the streams inside and of the blocks; stream inside → matrix, to be applied after them; and how
-        well each block goes with each, per unit, ``[blocks, blocks]``.
-
-    Exactness: every pair of blocks is matched inside as well as can be, by permutations (correlations) or rotations
-    (Procrustes); the blocks are assigned by how well that goes, every kind of unit counting by its number.
-    """
-    count = block.size
-    total = torch.zeros(count, count, dtype=torch.float64)
-    inner: list[dict[tuple[int, int], Tensor]] = []
-    kinds = seen.spec.kinds(block.name)
-    for kind in kinds:
-        size, best = kind[0].size, {}
-        turned = mixes and kind[0].mixes
-        whole = seen.moment(kind) if turned else seen.correlation(kind)[0]
-        score = torch.zeros(count, count, dtype=torch.float64)
-        for i in range(count):
-            for j in range(count):
-                part = whole[i * size : (i + 1) * size, j * size : (j + 1) * size]
-                if turned:
-                    left, values, right = torch.linalg.svd(part)
-                    best[i, j], score[i, j] = left @ right, values.sum()
-                else:
-                    best[i, j] = assign(part)
-                    score[i, j] = part.gather(1, best[i, j].unsqueeze(1)).sum()
-        total += score * (size / score.max().clamp(min=1e-300)) if turned else score
-        inner.append(best)
-    order = assign(total)
-    orders, turns = {}, {}
-    for kind, best in zip(kinds, inner, strict=True):
-        for i, j in enumerate(order.tolist()):
-            if mixes and kind[0].mixes:
-                turns[kind[i].name] = seen.between(kind[i].name, kind[j].name, best[i, j])
-            else:
-                orders[kind[j].name] = best[i, j]
-    return {**orders, block.name: order}, turns, total / sum(kind[0].size for kind in kinds)
