@@ -183,6 +183,22 @@ class Seen:
     dead: dict[str, int] = field(default_factory=dict)
     broken: dict[str, int] = field(default_factory=dict)
 
+    def ranking(self, names: list[str]) -> list[tuple[Moments, Tensor, Sight]]:
+        """Where these streams, one after the other, are seen in as many rows as they have units; and these' places.
+
+        A table of positions, say, shows its units in as many rows as there are positions, however much data come.
+        """
+        found = [(self.moments[sights[0].tap], torch.cat([sight.index for sight in sights]), sights[0])
+                 for sights in zip(*(self.sights[name] for name in names), strict=True)]  # fmt: skip
+        enough = [each for each in found if each[0].rows >= len(each[1])]
+        if not enough:
+            most = max(seen.rows for seen, _, _ in found)
+            raise AlignmentError(
+                f"{most} samples cannot rank the {len(found[0][1])} units of '{names[0]}': give more data (at least as "
+                "many rows as units, counting items, nodes and pixels)."
+            )
+        return enough
+
     def correlation(self, streams: list[Stream], flips: bool = False) -> tuple[Tensor, Tensor]:
         """Of all units of these streams ``[n, n]``, and the ratios of their standard deviations ``[n, n]``.
 
@@ -190,19 +206,13 @@ class Seen:
         """
         names = [stream.name for stream in streams]
         total, ratio, sick, still, places = 0.0, None, False, True, torch.zeros(1)
-        for sights in zip(*(self.sights[name] for name in names), strict=True):
-            seen, signs = self.moments[sights[0].tap], sights[0].signs
-            whole = torch.cat([sight.index for sight in sights])
-            if seen.rows < len(whole):
-                raise AlignmentError(
-                    f"{seen.rows} samples cannot rank the {len(whole)} units of '{names[0]}': give more data (at least "
-                    "as many rows as units, counting items, nodes and pixels)."
-                )
+        for seen, whole, sight in self.ranking(names):
+            signs = sight.signs
             assert seen.broken is not None
             bad = seen.broken[whole].any(-1)
             sick = sick | bad
-            for sign, flip in sorted(set(zip(signs.tolist(), sights[0].flips.tolist(), strict=True)), reverse=True):
-                these = (signs == sign) & (sights[0].flips == flip)
+            for sign, flip in sorted(set(zip(signs.tolist(), sight.flips.tolist(), strict=True)), reverse=True):
+                these = (signs == sign) & (sight.flips == flip)
                 covariance, one, two = seen.covariance(whole[:, these])
                 quiet = [each <= DEAD * each[~bad].max().clamp(min=1e-300) if bool((~bad).any()) else bad
                          for each in (one, two)]  # fmt: skip
@@ -231,9 +241,8 @@ class Seen:
         """
         names = [stream.name for stream in streams]
         total = torch.zeros(1, dtype=torch.float64)
-        for sights in zip(*(self.sights[name] for name in names), strict=True):
-            seen, signs = self.moments[sights[0].tap], sights[0].signs
-            whole = torch.cat([sight.index for sight in sights])
+        for seen, whole, sight in self.ranking(names):
+            signs = sight.signs
             energy = seen.energy(whole)
             weight = (energy[0].sum() * energy[1].sum()).sqrt().clamp(min=1e-300)
             for sign in (1, -1):
