@@ -231,6 +231,7 @@ def check_mask(mask: Tensor, lead: tuple[int, ...], name: str) -> None:
         raise BatchError(f"The mask of {item} leaves no point: it is empty.")
 
 
+@torch._disable_dynamo  # type: ignore[attr-defined]  # looks at values: torch.compile breaks its graph here, silently
 def check_finite(fields: Mapping[str, Tensor], side: Side, layout: Layout) -> None:
     """Raise BatchError naming the first item with a coordinate that is not finite (masked-out nodes do not count)."""
     for name in side:

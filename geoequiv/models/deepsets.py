@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from geoequiv.errors import SignatureError, unknown
 from geoequiv.fields import Signature
 from geoequiv.models.cloud import Cloud, Ports
+from geoequiv.models.options import whole
 from geoequiv.models.perceptron import perceptron
 
 POOLS = ("mean", "sum")
@@ -40,6 +41,7 @@ class DeepSets(nn.Module):
 
     def __init__(self, signature: Signature | str, width: int = 64, depth: int = 4, *, pool: str = "mean") -> None:
         super().__init__()
+        whole("DeepSets", width=width, depth=depth)
         if pool not in POOLS:
             raise SignatureError(unknown("pool of DeepSets", pool, POOLS))
         self.ports = Ports(signature, architecture="DeepSets")

@@ -105,8 +105,9 @@ class AxialFrame(Frame):
         return View(seen, Side(tuple(kinds.items())), off, centre)
 
     def __call__(
-        self, fields: Mapping[str, Any], side: Side, layout: Layout, *, training: bool = False
+        self, fields: Any, side: str | Side = "pos: point", layout: Layout | None = None, *, training: bool = False
     ) -> tuple[Element, Tensor | None]:
+        fields, side, layout = read_fields(fields, side, self.group.dim, layout)
         view = self.view(fields, side, layout)
         self.check_round(fields, side, view, layout)
         elements, weights = self.planar(view.fields, view.side, layout, training=training)

@@ -114,6 +114,7 @@ def first_legs(
 def frames_about(first: Tensor, across: Tensor) -> Tensor:
     """Right-handed frames ``[..., 3, 3]`` from unit first legs and what stands across them, of any length."""
     across = across / across.norm(dim=-1, keepdim=True)
+    across = across - (across * first).sum(-1, keepdim=True) * first  # what cancellation left of it in a short one
     return torch.stack([across, first.cross(across, dim=-1), first], -1)
 
 

@@ -36,11 +36,17 @@ class Frame(ABC):
 
     @abstractmethod
     def __call__(
-        self, fields: Mapping[str, Any], side: Side, layout: Layout, *, training: bool = False
+        self, fields: Any, side: str | Side = "pos: point", layout: Layout | None = None, *, training: bool = False
     ) -> tuple[Element, Tensor | None]:
         """Elements ``[F, *shape]`` and weights ``[F, *shape]`` for a batch of items of batch shape ``shape``.
 
         Lengths of 1 stand for "the same for every item". Weights add up to one over F; ``None`` stands for 1/F.
+
+        Args:
+            fields: a dict of tensors, a PyG object, or the positions alone.
+            side: types of the inputs, or their string.
+            layout: ``None`` reads it off the fields.
+            training: whether to draw what is drawn in training only.
         """
 
 

@@ -1,6 +1,5 @@
 """The constant frame: all elements of a finite group, a quadrature rule, or draws from an infinite group."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +12,7 @@ from geoequiv.groups import Element, Group, compose
 from geoequiv.groups import group as group_by_name
 from geoequiv.groups.permutation import PermutationGroup
 from geoequiv.groups.quadrature import quadrature
+from geoequiv.symmetrize.frames.diagnosis import read_fields
 from geoequiv.symmetrize.frames.frame import Frame, centroid, cloud_name, cloud_of
 
 
@@ -86,8 +86,9 @@ class GroupFrame(Frame):
         return compose(finite, draws.reshape(len(draws), 1)).reshape(len(draws) * len(finite)), None
 
     def __call__(
-        self, fields: Mapping[str, Any], side: Side, layout: Layout, *, training: bool = False
+        self, fields: Any, side: str | Side = "pos: point", layout: Layout | None = None, *, training: bool = False
     ) -> tuple[Element, Tensor | None]:
+        fields, side, layout = read_fields(fields, side, self.group.dim, layout)
         elements, weights = self.elements()
         reference = fields[next(iter(side))]
         ones = (1,) * len(layout.shape)

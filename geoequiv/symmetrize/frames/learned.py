@@ -39,9 +39,10 @@ class LearnedFrame(nn.Module):
     Where the vectors are dependent, as on every cloud with a symmetry, they tell no frame, and near that they tell
     one badly. How badly follows from the slopes of φ and ψ: what a vector adds to those before, over how far errors of
     the points move it (to first order, for independent errors of size 1), must be above a third of ``Spectrum.trust``
-    (6e-3 in float32, 4e-5 in float64); for the third one, whose side alone counts, above ``Spectrum.noise``. The
-    elements of ``MinimalFrame`` are taken elsewhere: for the network as it starts that is 3 to 11 % of random clouds in
-    float32 (under SO and O, which see the origin, 1 to 3 %).
+    (6e-3 in float32, 4e-5 in float64); for the third one, whose side alone counts, above ``Spectrum.tolerance`` (a
+    limit that depends on where the cloud lies would make the frame jump). The elements of ``MinimalFrame`` are taken
+    elsewhere: for the network as it starts that is 3 to 11 % of random clouds in float32 (under SO and O, which see the
+    origin, 1 to 3 %).
 
     Args:
         group: O(d), SO(d), E(d) or SE(d).
@@ -150,7 +151,7 @@ class LearnedFrame(nn.Module):
                 noise[..., k] = (noise[..., k].square() + along.square().sum(-1)).sqrt()
             limit = (LEG * spectrum.trust).unsqueeze(-1).expand_as(noise)
             if not self.group.is_proper:  # of the last vector only the side counts
-                limit = torch.cat([limit[..., :-1], spectrum.noise.unsqueeze(-1)], -1)
+                limit = torch.cat([limit[..., :-1], spectrum.tolerance.unsqueeze(-1)], -1)
         return axes, sizes / noise.clamp_min(tiny) - limit
 
     def noise(self, weight: Tensor, slope: Tensor, x: Tensor, channels: Tensor, blur: Tensor, layout: Layout) -> Tensor:

@@ -123,8 +123,9 @@ class PCAFrame(Frame):
         return vectors * signs.reshape(len(signs), *(1,) * len(layout.shape), 1, self.group.dim), None
 
     def __call__(
-        self, fields: Mapping[str, Any], side: Side, layout: Layout, *, training: bool = False
+        self, fields: Any, side: str | Side = "pos: point", layout: Layout | None = None, *, training: bool = False
     ) -> tuple[Element, Tensor | None]:
+        fields, side, layout = read_fields(fields, side, self.group.dim, layout)
         named = {name: fields[name] for name in side}
         if not is_mapped(named):
             return self.elements(fields, side, layout)
