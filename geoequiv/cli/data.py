@@ -67,6 +67,7 @@ def add(commands: Commands) -> None:
 
 def _data_list(options: argparse.Namespace) -> int:
     from geoequiv.tasks import data_directory, list_cached
+    from geoequiv.tasks.official import downloaded
     from geoequiv.tasks.xtb_trajectory import twin_files
 
     print(f"Data cache: {data_directory(options.data_dir)}")
@@ -74,6 +75,8 @@ def _data_list(options: argparse.Namespace) -> int:
         print(f"{entry.task:<20} {entry.bytes / 1e6:8.1f} MB  {entry.path.name}  {entry.status}")
     for path, status in twin_files(options.data_dir):
         print(f"{TWIN:<20} {path.stat().st_size / 1e6:8.1f} MB  {path.name}  {status}")
+    for path, status in downloaded(data_directory(options.data_dir)):
+        print(f"{path.parent.name:<20} {path.stat().st_size / 1e6:8.1f} MB  {path.name}  {status}")
     return 0
 
 
@@ -148,6 +151,7 @@ def _print_lines(lines: list[tuple[str, str]]) -> None:
 def _data_verify(options: argparse.Namespace) -> int:
     from geoequiv import catalog
     from geoequiv.tasks import data_directory, list_cached
+    from geoequiv.tasks.official import downloaded
     from geoequiv.tasks.xtb_trajectory import twin_files
 
     if options.task and options.task != TWIN:
@@ -157,6 +161,8 @@ def _data_verify(options: argparse.Namespace) -> int:
     ]
     if options.task is None or options.task.partition("/")[0] == TWIN:
         entries += twin_files(options.data_dir)
+    if options.task is None:
+        entries += downloaded(data_directory(options.data_dir))
     if not entries:
         print(f"No data{f' of {options.task}' if options.task else ''} in {data_directory(options.data_dir)}.")
         return 1 if options.task else 0

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from geoequiv.errors import BatchError, SignatureError
 from geoequiv.fields import FieldType, Side, Signature
-from geoequiv.fields.graphs import graph_fields, is_graph
+from geoequiv.models.batches import by_name, flattened, layout_of
 from geoequiv.models.neighbours import radius_graph
 from geoequiv.models.pairs import AllPairs, EdgeList, Pairs, within_clouds
 
@@ -32,6 +32,7 @@ class Cloud:
         mask: ``[..., N]`` bool, True where a node is real, or None.
         batch: ``[n]``, the cloud of each node (ragged), or None (dense).
         edge_index: ``[2, E]`` (senders, receivers), or None for all pairs.
+        graphs: number of ragged clouds where an input tells it, None where the last one is the last that has a node.
     """
 
     points: Tensor
@@ -42,6 +43,7 @@ class Cloud:
     mask: Tensor | None
     batch: Tensor | None
     edge_index: Tensor | None
+    graphs: int | None = None
 
     @property
     def flat(self) -> Tensor:
@@ -59,9 +61,11 @@ class Cloud:
             total = values.sum(-2)
             count = values.shape[-2] if self.mask is None else self.mask.sum(-1, keepdim=True).clamp(min=1)
             return total / count if mean else total
-        graphs = int(self.batch.max()) + 1
+        graphs = self.graphs
+        if graphs is None:
+            graphs = int(self.batch.max()) + 1 if len(self.batch) else 0
         total = values.new_zeros(graphs, values.shape[-1]).index_add(0, self.batch, values)
-        return total / torch.bincount(self.batch, minlength=graphs).unsqueeze(-1) if mean else total
+        return total / torch.bincount(self.batch, minlength=graphs).clamp(min=1).unsqueeze(-1) if mean else total
 
     def pairs(self, cutoff: float = 0.0) -> Pairs:
         """The pairs over which messages pass.
@@ -152,48 +156,44 @@ class Ports:
             graph: a PyG object that has them as attributes, instead.
 
         Raises:
-            BatchError: if an input is missing or its trailing shape is not that of its type.
+            BatchError: if an input is missing, its shape is not that of its type, or fields, mask, batch vector and
+                edges do not go together.
         """
-        fields = by_name(graph, fields)
-        mask, batch, edge_index = fields.get("mask"), fields.get("batch"), fields.get("edge_index")
-        if edge_index is not None and batch is None:  # one graph
-            some = fields[self._on_nodes()]
-            batch = torch.zeros(some.shape[0], dtype=torch.int64, device=some.device)
-        columns: dict[str, list[Tensor]] = {"point": [], "vector": [], "scalar": [], "other": []}
-        relations: list[Tensor] = []
-        for name, field in self.signature.inputs.items():
+        fields, inputs = by_name(graph, fields), self.signature.inputs
+        for name in inputs:
             if name not in fields:
                 raise BatchError(f"Input '{name}' of '{self.signature}' is missing; got {sorted(fields)}.")
-            values, size = fields[name], field.size()
-            if field.kind == "adjacency":
-                if batch is not None:
-                    raise BatchError(f"Field '{name}' is a matrix over nodes: give a dense batch, not a ragged one.")
-                field.trailing(values, 3, name)
-                values = values if size > 1 else values.unsqueeze(-1)
-                if mask is not None:
-                    real = mask.unsqueeze(-1) & mask.unsqueeze(-2)
-                    values = values.masked_fill(~real.unsqueeze(-1), 0.0)
-                relations.append(values)
-                continue
-            if field.is_scalar and values.shape[-1:] != (size,):
-                got = list(values.shape)
-                raise BatchError(f"Field '{name}' is a {field}: expected shape [..., {size}], got {got}.")
-            if not field.is_scalar:
-                axes = field.trailing(values, 3, name)
-                values = values.reshape(*values.shape[: values.ndim - axes], size)
-            if field.per_graph:
-                values = values[batch] if batch is not None else values.unsqueeze(-2).expand(*self._nodes(fields), size)
+        flat = {name: flattened(name, inputs[name], fields[name]) for name in inputs}
+        first = next(name for name in inputs if not inputs[name].per_graph and inputs[name].kind != "adjacency")
+        lead = tuple(flat[first].shape[:-1])
+        mask, batch, edge_index = layout_of(fields, lead, first)
+        graphs = len(fields["ptr"]) - 1 if batch is not None and fields.get("ptr") is not None else None
+        columns: dict[str, list[Tensor]] = {"point": [], "vector": [], "scalar": [], "other": [], "adjacency": []}
+        for name, values in flat.items():
+            field = inputs[name]
+            if field.kind == "adjacency" and batch is not None:
+                raise BatchError(f"Field '{name}' is a matrix over nodes: give a dense batch, not a ragged one.")
+            if field.per_graph and batch is not None:
+                graphs, values = len(values), values.index_select(0, batch)
+            else:
+                wanted = lead[:-1] if field.per_graph else (*lead, lead[-1]) if field.kind == "adjacency" else lead
+                if tuple(values.shape[:-1]) != wanted:
+                    raise BatchError(
+                        f"Fields '{first}' and '{name}' disagree: {list(fields[first].shape)} against "
+                        f"{list(fields[name].shape)}."
+                    )
+                values = values.unsqueeze(-2).expand(*lead, -1) if field.per_graph else values
             if mask is not None:
-                values = values.masked_fill(~mask.unsqueeze(-1), 0.0)
+                real = mask.unsqueeze(-1) & mask.unsqueeze(-2) if field.kind == "adjacency" else mask
+                values = values.masked_fill(~real.unsqueeze(-1), 0.0)
             columns[field.kind if field.kind in columns else "other"].append(values)
-        some = next(values for group in columns.values() for values in group)
-        none = some.new_zeros(*some.shape[:-1], 0)
+        relations, none = columns.pop("adjacency"), flat[first].new_zeros(*lead, 0)
         points, vectors, scalars, other = (torch.cat([none, *group], dim=-1) for group in columns.values())
         return Cloud(
             points.unflatten(-1, (self.points, 3)),
             vectors.unflatten(-1, (self.vectors, 3)),
             scalars, other,
-            torch.cat(relations, dim=-1) if relations else scalars.new_zeros(0), mask, batch, edge_index,
+            torch.cat(relations, dim=-1) if relations else scalars.new_zeros(0), mask, batch, edge_index, graphs,
         )  # fmt: skip
 
     def origins(self, cloud: Cloud) -> Tensor:
@@ -256,17 +256,6 @@ class Ports:
             outputs[name] = self._finish(values, field, cloud)
         return outputs if len(outputs) > 1 else next(iter(outputs.values()))
 
-    def _on_nodes(self) -> str:
-        """Name of the first input that has one value per node."""
-        inputs = self.signature.inputs
-        return next(name for name, field in inputs.items() if not field.per_graph and field.kind != "adjacency")
-
-    def _nodes(self, fields: Mapping[str, Tensor]) -> tuple[int, ...]:
-        """Batch axes and number of nodes of a dense batch."""
-        name = self._on_nodes()
-        values, field = fields[name], self.signature.inputs[name]
-        return tuple(values.shape[:-1]) if field.is_scalar else field.lead(values, 3, name)
-
     def _origin_channels(self) -> list[int]:
         places, place = {}, 0
         for name, field in self.signature.inputs.items():
@@ -291,20 +280,6 @@ class Ports:
             return values
         copies = (field.multiplicity,) if field.multiplicity > 1 else ()
         return values.unflatten(-1, (*copies, *(3,) * field.rank)) if copies or field.rank > 1 else values
-
-
-def by_name(graph: Any, fields: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Fields as they are named, or those of a PyG object, beside which further ones may be named.
-
-    Raises:
-        BatchError: for anything but a PyG object by position.
-    """
-    if graph is None:
-        return fields
-    if not is_graph(graph):
-        got = type(graph).__name__
-        raise BatchError(f"Models take fields by name, as model(pos=…), or one PyG object; got a {got} by position.")
-    return {**graph_fields(graph), **fields}
 
 
 def as_networks_see(signature: Signature) -> Signature:

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from geoequiv.errors import SignatureError, unknown
 from geoequiv.fields import Signature
 from geoequiv.models.cloud import Cloud, Ports
+from geoequiv.models.options import whole
 from geoequiv.models.perceptron import perceptron
 
 POOLS = ("mean", "sum")
@@ -19,8 +20,8 @@ class DeepSets(nn.Module):
     .. math:: h_i \leftarrow h_i + \phi\big(h_i, \operatorname{pool}_j h_j\big)
 
     Nodes start from all their fields concatenated. A decoder predicts each output from :math:`h_i`; an output point is
-    the input point plus what the decoder says, and an output per graph is the sum over the nodes. ``edge_index`` is not
-    read.
+    the input point plus what the decoder says, and an output per graph is the sum over the nodes. ``edge_index`` and
+    ``adjacency`` inputs are not read: nodes see no pairs.
 
     Args:
         signature: any field types; a point output needs a point input.
@@ -40,6 +41,7 @@ class DeepSets(nn.Module):
 
     def __init__(self, signature: Signature | str, width: int = 64, depth: int = 4, *, pool: str = "mean") -> None:
         super().__init__()
+        whole("DeepSets", width=width, depth=depth)
         if pool not in POOLS:
             raise SignatureError(unknown("pool of DeepSets", pool, POOLS))
         self.ports = Ports(signature, architecture="DeepSets")

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from geoequiv.fields import Signature
 from geoequiv.models.cloud import GEOMETRIC, Ports, pair_invariants, smooth_norm
 from geoequiv.models.hooks import untouched
+from geoequiv.models.options import positive, whole
 from geoequiv.models.pairs import PairLinear, Pairs, several
 from geoequiv.models.perceptron import gain, perceptron, silu
 
@@ -68,6 +69,8 @@ class EGNN(nn.Module):
         max_step: float = 100.0,
     ) -> None:
         super().__init__()
+        whole("EGNN", width=width, depth=depth)
+        positive("EGNN", max_step=max_step)
         self.ports = ports = Ports(signature, kinds=GEOMETRIC, architecture="EGNN", needs_point=True)
         self.node_scalars = node_scalars
         directions = ports.directions

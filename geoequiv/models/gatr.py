@@ -12,6 +12,7 @@ from geoequiv.errors import SignatureError
 from geoequiv.fields import Signature
 from geoequiv.models.cloud import GEOMETRIC, Cloud, Ports
 from geoequiv.models.geometric_algebra import bilinear
+from geoequiv.models.options import whole
 from geoequiv.models.padding import Padding
 
 TINY = 1e-2  # of the published norm and of the published 1/w in the distance-aware attention (there .001)
@@ -61,6 +62,8 @@ class GATr(nn.Module):
         self, signature: Signature | str, width: int = 64, depth: int = 4, *, heads: int = 4, multivectors: int = 0
     ) -> None:
         super().__init__()
+        whole("GATr", width=width, depth=depth, heads=heads)
+        whole("GATr", 0, multivectors=multivectors)
         self.ports = ports = Ports(signature, kinds=GEOMETRIC, architecture="GATr")
         step = 2 * heads if heads % 2 == 0 else 4 * heads  # an even number of each parity, which heads divide
         multivectors = multivectors or step * max(1, width // (4 * step))

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from geoequiv.fields import Signature
 from geoequiv.models.cloud import Ports, pair_invariants
 from geoequiv.models.hooks import untouched
+from geoequiv.models.options import whole
 from geoequiv.models.pairs import PairLinear, Pairs
 from geoequiv.models.perceptron import perceptron, silu
 
@@ -42,6 +43,7 @@ class GNN(nn.Module):
 
     def __init__(self, signature: Signature | str, width: int = 64, depth: int = 4, *, relative: bool = True) -> None:
         super().__init__()
+        whole("GNN", width=width, depth=depth)
         self.ports = ports = Ports(signature, architecture="GNN")
         self.relative = relative
         edges = ports.pair_invariants + (3 * (ports.points + ports.vectors) if relative else 0)

@@ -8,6 +8,7 @@ from torch.nn.parameter import is_lazy
 from geoequiv.errors import BatchError
 from geoequiv.fields import Signature
 from geoequiv.models.cloud import Ports
+from geoequiv.models.options import whole
 
 
 class MLP(nn.Module):
@@ -18,7 +19,7 @@ class MLP(nn.Module):
     An output point is the input point plus what the perceptron says.
 
     Args:
-        signature: any field types; a point output needs a point input.
+        signature: any field types; a point output needs a point input. An ``adjacency`` is not read.
         width: hidden features.
         depth: hidden layers.
         nodes: N; None takes it from the first batch, until when the first and the last weights have no shape.
@@ -38,6 +39,7 @@ class MLP(nn.Module):
         self, signature: Signature | str, width: int = 64, depth: int = 4, *, nodes: int | None = None
     ) -> None:
         super().__init__()
+        whole("MLP", width=width, depth=depth, **({} if nodes is None else {"nodes": nodes}))
         self.ports = ports = Ports(signature, architecture="MLP")
         self.nodes = nodes
         hidden = [layer for _ in range(depth - 1) for layer in (nn.Linear(width, width), nn.SiLU())]

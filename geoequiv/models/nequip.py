@@ -7,11 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from geoequiv.errors import SignatureError
+from geoequiv.errors import BatchError, SignatureError
 from geoequiv.fields import Signature
+from geoequiv.models.batches import by_name
 from geoequiv.models.clebsch_gordan import Couplings, Harmonics, smooth_direction
-from geoequiv.models.cloud import Cloud, Ports, by_name, smooth_norm
+from geoequiv.models.cloud import Cloud, Ports, smooth_norm
 from geoequiv.models.conservative import differentiable
+from geoequiv.models.options import positive, whole
 from geoequiv.models.pairs import Pairs
 from geoequiv.models.perceptron import perceptron
 from geoequiv.models.radial_basis import bessel, envelope
@@ -98,6 +100,9 @@ class NequIP(nn.Module):
         scale: float = 1.0,
     ) -> None:
         super().__init__()
+        whole("NequIP", width=width, depth=depth, radial=radial, bessels=bessels)
+        whole("NequIP", 0, l_max=l_max)
+        positive("NequIP", cutoff=cutoff, neighbours=neighbours)
         if not parity:
             self.claims = "SE(3)"
         self.ports = ports = Ports(
@@ -108,7 +113,7 @@ class NequIP(nn.Module):
                 "NequIP reads one point and scalars, writes scalars and at most one vector (minus the gradient of the "
                 f"first scalar); '{ports.signature}' asks for something else."
             )
-        if species is not None and ports.scalars != 1:
+        if species is not None and (ports.scalars != 1 or not species):
             raise SignatureError(f"NequIP: species {list(species)} need one scalar input; '{signature}' is not so.")
         self.species, self.cutoff, self.bessels = species, cutoff, bessels
         self.scale, self.normalise = scale, neighbours**-0.5
@@ -154,7 +159,9 @@ class NequIP(nn.Module):
         pairs, position = cloud.pairs(self.cutoff), cloud.points[..., 0, :]
         atoms = cloud.scalars
         if self.species is not None:
-            atoms = (atoms == atoms.new_tensor(self.species)).to(atoms.dtype)
+            told = atoms == atoms.new_tensor(self.species)
+            self._check(atoms, told, cloud.mask)
+            atoms = told.to(atoms.dtype)
         if not atoms.shape[-1]:
             atoms = torch.ones_like(position[..., :1])
         difference = pairs.difference(position)
@@ -167,6 +174,13 @@ class NequIP(nn.Module):
         for layer in self.layers:
             nodes = layer(pairs, kernels, nodes, atoms, radial)
         return self.own(atoms) + self.scale * self.energy(nodes[SCALAR].squeeze(-2))
+
+    def _check(self, atoms: Tensor, told: Tensor, mask: Tensor | None) -> None:
+        """Raise BatchError for a real atom of no species; compiled graphs do not look at values."""
+        strange = ~told.any(-1) if mask is None else ~told.any(-1) & mask
+        if not torch.compiler.is_compiling() and bool(strange.any()):
+            kinds = sorted(set(atoms[strange].flatten().tolist()))
+            raise BatchError(f"NequIP is built for the species {list(self.species or ())}; it got atoms of {kinds}.")
 
 
 class Interaction(nn.Module):

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from geoequiv.fields import Signature
 from geoequiv.models.cloud import GEOMETRIC, Ports, smooth_norm
+from geoequiv.models.options import positive, whole
 from geoequiv.models.pairs import AllPairs, Pairs
 from geoequiv.models.perceptron import perceptron
 from geoequiv.models.radial import RadialBasis
@@ -51,6 +52,9 @@ class PaiNN(nn.Module):
         self, signature: Signature | str, width: int = 64, depth: int = 3, *, cutoff: float = 0.0, basis: int = 20
     ) -> None:
         super().__init__()
+        whole("PaiNN", width=width, depth=depth, basis=basis)
+        if cutoff:
+            positive("PaiNN", cutoff=cutoff)
         self.ports = ports = Ports(signature, kinds=GEOMETRIC, architecture="PaiNN", needs_point=True)
         directions = ports.directions
         self.embed = nn.Linear(max(directions + ports.scalars, 1), width)

@@ -11,6 +11,7 @@ from geoequiv.fields import Signature
 from geoequiv.groups import group
 from geoequiv.models.clebsch_gordan import Constant
 from geoequiv.models.cloud import GEOMETRIC, Ports, smooth_norm
+from geoequiv.models.options import whole
 from geoequiv.models.pairs import Pairs
 from geoequiv.models.perceptron import perceptron
 from geoequiv.models.tensor_products import pair_scalars
@@ -72,6 +73,7 @@ class PONITA(nn.Module):
         expansion: int = 2,
     ) -> None:
         super().__init__()
+        whole("PONITA", width=width, depth=depth, basis=basis, expansion=expansion)
         if orientations not in GRIDS:
             raise SignatureError(f"PONITA has grids of {', '.join(map(str, GRIDS))} orientations, not {orientations}.")
         axes, self.claims = GRIDS[orientations]

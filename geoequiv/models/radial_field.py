@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from geoequiv.errors import SignatureError
 from geoequiv.fields import Signature
 from geoequiv.models.cloud import GEOMETRIC, Ports, pair_invariants, smooth_norm
+from geoequiv.models.options import whole
 from geoequiv.models.perceptron import gain, perceptron
 
 
@@ -39,6 +40,7 @@ class RadialField(nn.Module):
 
     def __init__(self, signature: Signature | str, width: int = 64, depth: int = 4) -> None:
         super().__init__()
+        whole("RadialField", width=width, depth=depth)
         self.ports = ports = Ports(signature, kinds=GEOMETRIC, architecture="RadialField", needs_point=True)
         if ports.out_scalars:
             raise SignatureError(f"RadialField has no node features to predict scalars from: '{signature}'.")

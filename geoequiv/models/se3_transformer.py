@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from geoequiv.errors import SignatureError
 from geoequiv.fields import Signature
 from geoequiv.models.clebsch_gordan import Couplings, Harmonics
+from geoequiv.models.options import whole
 from geoequiv.models.pairs import AllPairs, Pairs
 from geoequiv.models.steerable import (
     HEAD_SCALE,
@@ -83,6 +84,8 @@ class SE3Transformer(nn.Module):
         node_scalars: bool = True,
     ) -> None:
         super().__init__()
+        whole("SE3Transformer", width=width, depth=depth, heads=heads, division=division, radial=radial)
+        whole("SE3Transformer", 0, l_max=l_max)
         if parity:
             self.claims = "E(3)"
         if width % (heads * division):

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from geoequiv.errors import SignatureError
 from geoequiv.fields import Signature
 from geoequiv.models.clebsch_gordan import Couplings, Harmonics, smooth_direction
+from geoequiv.models.options import whole
 from geoequiv.models.pairs import Pairs
 from geoequiv.models.steerable import (
     HEAD_SCALE,
@@ -71,6 +72,8 @@ class SEGNN(nn.Module):
         parity: bool = True,
     ) -> None:
         super().__init__()
+        whole("SEGNN", width=width, depth=depth)
+        whole("SEGNN", 0, l_max=l_max, l_max_attributes=l_max_attributes)
         if not parity:
             self.claims = "SE(3)"
         self.ports = ports = SteerablePorts(

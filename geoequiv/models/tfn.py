@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from geoequiv.fields import Signature
 from geoequiv.models.clebsch_gordan import Couplings, Harmonics
+from geoequiv.models.options import whole
 from geoequiv.models.pairs import Pairs
 from geoequiv.models.steerable import (
     HEAD_SCALE,
@@ -78,6 +79,8 @@ class TFN(nn.Module):
         node_scalars: bool = True,
     ) -> None:
         super().__init__()
+        whole("TFN", width=width, depth=depth, radial=radial)
+        whole("TFN", 0, l_max=l_max)
         if not parity:
             self.claims = "SE(3)"
         self.ports = ports = SteerablePorts(

@@ -10,6 +10,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from geoequiv.errors import SignatureError, unknown
 from geoequiv.fields import Signature
 from geoequiv.models.cloud import Cloud, Ports, smooth_norm
+from geoequiv.models.options import whole
 from geoequiv.models.padding import Padding
 from geoequiv.models.perceptron import perceptron
 
@@ -61,6 +62,7 @@ class Transformer(nn.Module):
         distance_bias: bool = False,
     ) -> None:
         super().__init__()
+        whole("Transformer", width=width, depth=depth, heads=heads, expansion=expansion)
         if width % heads:
             raise SignatureError(f"Transformer: {heads} heads do not divide a width of {width}.")
         if norm not in NORMS:

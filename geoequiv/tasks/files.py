@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from geoequiv.errors import BatchError, ConfigError, DataError, unknown
 from geoequiv.fields import FieldType, Signature
 from geoequiv.groups import group
+from geoequiv.tasks.acting import check_acting
 from geoequiv.tasks.cache import checksum
 from geoequiv.tasks.drawing import Drawing
 from geoequiv.tasks.energy_and_forces import force_field_head
@@ -108,6 +109,7 @@ def files(
     scalars = [name for name, each in parsed.outputs.items() if each.is_scalar] if normalise else []
     zeros = {name: float(arrays[f"train_target {name}"].mean()) for name in scalars}
     splits = {part: split_of(arrays, part, parsed, zeros, dtype) for part in PARTS}
+    check_acting(acting, parsed, splits["train"])
     sum_of_all = checksum({**arrays, "signature": np.array(str(parsed))})
     counts = "-".join(str(len(rows[part])) for part in PARTS)
     shuffled = f"/seed{seed}" if seed and not given else ""

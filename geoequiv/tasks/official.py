@@ -21,6 +21,7 @@ from geoequiv.errors import DataError
 from geoequiv.tasks.cache import write_atomically
 
 BLOCK = 1 << 20
+FOLDERS = ("md17", "rmd17", "mocap/cmu_*", "cifar10")  # of a data directory, where tasks put what they download
 TIMEOUT = 30.0  # seconds without a byte
 #: what a connection raises that ends before its time
 BROKEN_OFF = (http.client.HTTPException, ConnectionError, TimeoutError)
@@ -188,3 +189,16 @@ def sha256(path: Path) -> str:
         while block := file.read(BLOCK):
             digest.update(block)
     return digest.hexdigest()
+
+
+def downloaded(folder: str | os.PathLike[str]) -> list[tuple[Path, str]]:
+    """Every downloaded file whose sum was kept, and whether it still has it: "ok" or "damaged: …"."""
+    sums = sorted(noted for place in FOLDERS for noted in Path(folder).glob(f"{place}/*.sha256"))
+    found = [(noted.with_suffix(""), noted.read_text(encoding="ascii").split()[0]) for noted in sums]
+    return [(path, state_of(path, expected)) for path, expected in found if path.is_file()]
+
+
+def state_of(path: Path, expected: str) -> str:
+    """Give "ok" if the file has the expected sha256; unlike `check`, leave it where it is."""
+    known = sha256(path)
+    return "ok" if known == expected else f"damaged: its sha256 is {known}, expected {expected}"

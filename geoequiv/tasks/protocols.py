@@ -269,18 +269,18 @@ def _mocap() -> tuple[Protocol, ...]:
     walk = (
         Reference("Transformer", 0.0495, _REMUL, "S", "REMUL", unpublished),
         Reference("Transformer", 0.0521, _REMUL, "S", "none", unpublished),
-        Reference("EGNO", 0.081, _EGNO, "S", "built-in E(3)", unpublished),
+        Reference("EGNO", 0.081, _EGNO, "S", "built-in E(3)", f"± 0.016; {unpublished}"),
         Reference("GATr", 0.1006, _REMUL, "S", "built-in E(3)", unpublished),
         Reference("SE(3)-Transformer", 0.1085, _REMUL, "S", "built-in SE(3)", unpublished),
         Reference("GMN", 0.216, _GMN, "M", "built-in E(3)", unpublished),
-        Reference("EGNN", 0.287, _EGNO, "S", "built-in E(3)", unpublished),
+        Reference("EGNN", 0.287, _EGNO, "S", "built-in E(3)", f"± 0.016; {unpublished}"),
     )
     run = (
         Reference("Transformer", 0.185, _REMUL, "S", "REMUL"),
         Reference("Transformer", 0.2078, _REMUL, "S", "none"),
-        Reference("EGNO", 0.339, _EGNO, "S", "built-in E(3)"),
+        Reference("EGNO", 0.339, _EGNO, "S", "built-in E(3)", "± 0.017"),
         Reference("GMN", 0.441, _GMN, "M", "built-in E(3)"),
-        Reference("EGNN", 0.509, _EGNO, "S", "built-in E(3)"),
+        Reference("EGNN", 0.509, _EGNO, "S", "built-in E(3)", "± 0.009"),
     )
 
     def entry(kind: str, sizes: tuple[int, int, int], trials: str, seeds: str, *rest: Any) -> Protocol:

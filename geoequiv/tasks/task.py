@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from geoequiv.errors import BatchError, DataError, SignatureError
 from geoequiv.fields import Signature
-from geoequiv.groups import group
 from geoequiv.tasks.drawing import Drawing
 
 REQUIRED_SPLITS = ("train", "val", "test")
@@ -130,9 +129,7 @@ class Task:
 
     Raises:
         DataError: a split is missing.
-        SignatureError: a split lacks a field of the signature, an output has no loss, or the symmetry acts in a space
-            of another dimension than that of the fields, or on another number of nodes.
-        GroupError: an unknown symmetry.
+        SignatureError: a split lacks a field of the signature, or an output has no loss.
         BatchError: a field holds NaN or infinite values; names split, field and first item.
     """
 
@@ -172,23 +169,6 @@ class Task:
             raise DataError(f"Task '{self.name}' lacks the split {missing[0]!r}; it has {list(self.splits)}.")
         for name, split in self.splits.items():
             self._check_fields(name, split)
-        self._check_symmetry(self.splits["train"])
-
-    def _check_symmetry(self, split: Split) -> None:
-        acting = group(self.symmetry)
-        self.signature.check_group(acting)
-        for side, fields in ((self.signature.inputs, split.inputs), (self.signature.outputs, split.targets)):
-            for name, kind in side.items():
-                try:
-                    kind.trailing(fields[name], acting.dim, name)
-                except BatchError as error:
-                    raise SignatureError(f"Task '{self.name}', symmetry {acting.name}: {error}") from error
-                nodes = None if kind.per_graph or kind.kind == "image" else fields[name].shape[1:2]
-                if acting.nodes is not None and nodes is not None and nodes != (acting.nodes,):
-                    raise SignatureError(
-                        f"Task '{self.name}', symmetry {acting.name}: it relabels {acting.nodes} nodes, and '{name}' "
-                        f"has {nodes[0] if nodes else 'none'}."
-                    )
 
     def _check_fields(self, name: str, split: Split) -> None:
         sides = ((self.signature.inputs, split.inputs, "input"), (self.signature.outputs, split.targets, "target"))

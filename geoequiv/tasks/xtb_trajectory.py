@@ -7,7 +7,7 @@ from pathlib import Path
 from geoequiv.errors import DataError
 from geoequiv.tasks.cache import OWN, data_directory
 from geoequiv.tasks.md17_geometries import MOLECULES
-from geoequiv.tasks.official import check, find, sha256
+from geoequiv.tasks.official import check, find, state_of
 from geoequiv.tasks.options import checked_choice
 from geoequiv.tasks.trajectory import Trajectory, read_trajectory
 from geoequiv.tasks.xtb_report import finding, lines_of
@@ -55,14 +55,8 @@ def twin_files(data_dir: str | os.PathLike[str] | None = None) -> list[tuple[Pat
             continue
         try:
             report = finding(path)
-            status = "damaged: there is no report beside it" if report is None else damage(path, report["sha256"])
+            status = "damaged: there is no report beside it" if report is None else state_of(path, report["sha256"])
         except DataError as error:
             status = f"damaged: {error}"
         found.append((path, status))
     return found
-
-
-def damage(path: Path, expected: str) -> str:
-    """Give "ok" if the file has the expected sha256; unlike `check`, leave it where it is."""
-    known = sha256(path)
-    return "ok" if known == expected else f"damaged: its sha256 is {known}, expected {expected}"

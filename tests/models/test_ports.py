@@ -1,5 +1,8 @@
 """What architectures say about signatures and batches that they cannot read."""
 
+import inspect
+import re
+
 import pytest
 import torch
 from torch_geometric.data import Data
@@ -99,6 +102,77 @@ def test_a_pyg_object_stands_for_its_attributes():
 def test_fields_by_position_are_refused():
     with pytest.raises(BatchError, match=r"take fields by name, as model\(pos=…\), or one PyG object; got a Tensor"):
         GNN(CHARGED)(torch.randn(2, 5, 3))
+
+
+EDGES = torch.tensor([[0, 1], [1, 2]])
+ONES = torch.zeros(5, dtype=torch.int64)
+
+
+@pytest.mark.parametrize(
+    ("lead", "further", "message"),
+    [
+        ((2, 5), {"edge_index": EDGES}, r"go with ragged clouds .* 'pos' has shape \[2, 5, 3\]"),
+        ((2, 5), {"batch": torch.arange(2)}, "go with ragged clouds"),
+        ((5,), {"batch": ONES, "mask": ONES == 0}, "without a mask"),
+        ((5,), {"edge_index": torch.zeros(3, 2, dtype=torch.int64)}, r"'edge_index' must be int64 \[2, E\]"),
+        ((5,), {"edge_index": torch.zeros(2, 3)}, r"got torch.float32 of shape \[2, 3\]"),
+        ((5,), {"batch": ONES[:4]}, r"'batch' must be int64 of shape \[5\]"),
+        ((5,), {"batch": ONES.float()}, "'batch' must be int64"),
+        ((2, 5), {"mask": torch.ones(2, 5)}, "'mask' must be bool"),
+        ((2, 5), {"mask": torch.ones(2, 4, dtype=torch.bool)}, r"'mask' must be bool of shape \[2, 5\]"),
+        ((2, 5), {"vel": torch.randn(2, 4, 3)}, r"'pos' and 'vel' disagree: \[2, 5, 3\] against \[2, 4, 3\]"),
+        ((2, 5), {"vel": torch.randn(3, 5, 3)}, "'pos' and 'vel' disagree"),
+        ((2, 0), {}, "clouds with no points"),
+    ],
+)
+def test_parts_of_a_batch_that_do_not_go_together_are_named(lead, further, message):
+    with pytest.raises(BatchError, match=message):
+        GNN(CHARGED, width=8, depth=1)(**{**fields(*lead), **further})
+
+
+def test_relations_and_what_is_per_graph_go_with_the_nodes():
+    model = GNN("pos: point, field: scalar per graph, bond: adjacency -> pos: point", width=8, depth=1)
+    batch = {"pos": torch.randn(2, 5, 3), "field": torch.randn(2, 1), "bond": torch.randn(2, 5, 5)}
+    assert model(**batch).shape == (2, 5, 3)
+    for name, wrong in (("field", torch.randn(3, 1)), ("bond", torch.randn(2, 4, 4))):
+        with pytest.raises(BatchError, match=f"'pos' and '{name}' disagree"):
+            model(**{**batch, name: wrong})
+
+
+def test_a_mask_for_one_cloud_holds_for_all():
+    torch.manual_seed(0)
+    model, batch, mask = Transformer(CHARGED, width=8, depth=1), fields(2, 5), torch.arange(5) < 3
+    assert torch.equal(model(**batch, mask=mask), model(**batch, mask=mask.expand(2, 5)))
+
+
+@pytest.mark.parametrize("told", ["field", "ptr"])
+def test_last_clouds_without_nodes_are_counted_where_an_input_tells(told):
+    """A value per graph, or PyG's ptr: sums are 0 there, means too, and not left out."""
+    further = ", field: scalar per graph" if told == "field" else ""
+    model = DeepSets(f"pos: point{further} -> energy: scalar per graph, mid: point per graph", width=8, depth=1)
+    given = {"field": torch.randn(3, 1)} if told == "field" else {"ptr": torch.tensor([0, 2, 4, 4])}
+    found = model(pos=torch.randn(4, 3), batch=torch.tensor([0, 0, 1, 1]), **given)
+    assert {name: len(values) for name, values in found.items()} == {"energy": 3, "mid": 3}
+    assert not any(values[2].any() for values in found.values())
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "message"),
+    [
+        *((each, {"depth": 0}, "depth must be a whole number of at least 1, got 0") for each in (EGNN, MLP, TFN)),
+        *((each, {"width": -8}, "width must be .*, got -8") for each in (GNN, DeepSets, SEGNN, RadialField, PONITA)),
+        (Transformer, {"heads": 0}, "Transformer: heads must be"),
+        (GATr, {"multivectors": -8}, "GATr: multivectors must be a whole number of at least 0"),
+        (SE3Transformer, {"division": 0}, "SE3Transformer: division must be"),
+        (TFN, {"l_max": -1}, "TFN: l_max must be"),
+        (GNN, {"width": 8.5}, "got 8.5"),
+        (EGNN, {"max_step": 0.0}, "EGNN: max_step must be a positive number, got 0.0"),
+        (PaiNN, {"cutoff": -1.0}, "PaiNN: cutoff must be a positive number"),
+    ],
+)
+def test_numbers_that_cannot_be_are_refused(model, options, message):
+    with pytest.raises(SignatureError, match=message):
+        model(CHARGED, **options)
 
 
 def test_unnamed_fields_pass_by():
@@ -211,6 +285,15 @@ def test_relations_of_pairs_are_read(model):
         built(pos=pos[:, :3], kind=kind[:, :3], bond=bond[:, :3, :3]),
     )
     torch.testing.assert_close(built(pos=pos[0], kind=kind[0], bond=bond[0]), out[0])
+
+
+@pytest.mark.parametrize("model", [DeepSets, Linear, MLP])
+def test_models_without_pairs_say_that_they_do_not_read_relations(model):
+    torch.manual_seed(0)
+    built = model(BONDED, width=8, depth=1)
+    pos, kind, bond = torch.randn(2, 5, 3), torch.randn(2, 5, 2), torch.rand(2, 5, 5, 2)
+    assert torch.equal(built(pos=pos, kind=kind, bond=bond), built(pos=pos, kind=kind, bond=1 - bond))
+    assert re.search(r"``adjacency``[^.]*(is|are)\s+not read", inspect.getdoc(model))
 
 
 def test_relations_end_at_the_cutoff():

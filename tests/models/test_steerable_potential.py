@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from geoequiv.errors import SignatureError
+from geoequiv.errors import BatchError, SignatureError
 from geoequiv.models import NequIP
 from geoequiv.models.radial_basis import bessel, envelope
 
@@ -134,6 +134,15 @@ def test_envelope_and_bessel_functions_by_hand():
 def test_other_signatures_are_refused(signature):
     with pytest.raises(SignatureError, match="NequIP reads one point and scalars"):
         NequIP(signature)
+
+
+def test_atoms_of_no_species_are_refused_but_for_padding():
+    batch = molecules()
+    mask = torch.arange(5) < torch.tensor([[5], [4], [5]])
+    padded = {"pos": batch["pos"], "charge": batch["charge"].masked_fill(~mask.unsqueeze(-1), 7.0)}
+    assert built()(**padded, mask=mask)["energy"].isfinite().all()
+    with pytest.raises(BatchError, match=r"species \[1, 6, 8\]; it got atoms of \[7.0\]"):
+        built()(**padded)
 
 
 def test_species_need_one_scalar():

@@ -95,7 +95,7 @@ def test_a_truncated_recording_is_named(tmp_path):
 
 
 def test_without_files_and_network_it_says_what_to_put_where(tmp_path, monkeypatch):
-    monkeypatch.setattr("geoequiv.tasks.motion_capture.SOURCE", "http://127.0.0.1:9/")
+    monkeypatch.setattr("geoequiv.tasks.cmu_files.SOURCE", "http://127.0.0.1:9/")
     with pytest.raises(DataError, match=r"put the file '35\.asf' into .*mocap/cmu_35 by hand"):
         walk(tmp_path)
 
@@ -113,12 +113,12 @@ def test_an_interrupted_download_goes_on_with_the_trials_that_are_missing(tmp_pa
         (folder / f"{file.name}.sha256").touch()
         return folder / file.name
 
-    monkeypatch.setattr("geoequiv.tasks.motion_capture.obtain", obtain)
-    monkeypatch.setattr("geoequiv.tasks.motion_capture.read_asf", lambda path: Skeleton(
+    monkeypatch.setattr("geoequiv.tasks.cmu_files.obtain", obtain)
+    monkeypatch.setattr("geoequiv.tasks.cmu_files.read_asf", lambda path: Skeleton(
         tuple("abcdefghijklmnopqrstuvwxyzABCDE"), tuple(PARENTS), np.ones((31, 3)), np.stack([np.eye(3)] * 31),
         (("tx",), *((),) * 30), np.zeros(3),
     ))  # fmt: skip
-    monkeypatch.setattr("geoequiv.tasks.motion_capture.read_amc", lambda path, skeleton: {"a": np.ones((100, 1))})
+    monkeypatch.setattr("geoequiv.tasks.cmu_files.read_amc", lambda path, skeleton: {"a": np.ones((100, 1))})
     for _ in range(2):
         with pytest.raises(DataError, match="broke off"):
             walk(tmp_path)

@@ -220,8 +220,12 @@ def test_a_suite_names_it(tmp_path, monkeypatch):
         ({"bones": (("Hips", "Tail"),)}, ConfigError, "Unknown joint 'Tail'"),
         ({"bones": (("Hips", "Hips"),)}, ConfigError, "pairs of different joints"),
         ({"symmetry": "SO(2)@w"}, GroupError, "SO"),
-        ({"symmetry": "SO(2)"}, SignatureError, r"symmetry SO\(2\): Field 'pos' is a point: .* in 2-space"),
-        ({"symmetry": "S(3)"}, SignatureError, r"symmetry S\(3\): it relabels 3 nodes, and 'pos' has 4"),
+        (
+            {"symmetry": "SO(2)"},
+            SignatureError,
+            r"SO\(2\) does not fit the data\. Field 'pos' is a point: .* in 2-space",
+        ),
+        ({"symmetry": "S(3)"}, SignatureError, r"S\(3\) does not fit the data: it relabels 3 nodes, and 'pos' has 4"),
         ({"path": "nowhere"}, DataError, "There is no nowhere"),
     ],
 )

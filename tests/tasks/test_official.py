@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 
+from geoequiv.cli import main
 from geoequiv.errors import DataError
 from geoequiv.tasks.official import OfficialFile, find, obtain
 
@@ -153,6 +154,20 @@ def test_a_sum_nobody_published_is_kept_from_the_first_download(url, tmp_path):
     path.write_bytes(CONTENT[:-1])
     with pytest.raises(DataError, match="is not the expected file"):
         obtain(official(f"{url}/a", None), tmp_path)
+
+
+def test_downloaded_files_are_listed_and_verified(url, tmp_path, capsys):
+    path = obtain(official(f"{url}/a", None), tmp_path / "mocap" / "cmu_35")
+    folder = ["--data-dir", str(tmp_path)]
+    assert main(["data", "list", *folder]) == 0
+    assert f"cmu_35                    0.0 MB  {path.name}  ok" in capsys.readouterr().out
+    assert main(["data", "verify", *folder]) == 0
+    path.write_bytes(CONTENT[1:])
+    assert main(["data", "verify", *folder]) == 1
+    assert f"{path}: damaged: its sha256 is {hashlib.sha256(CONTENT[1:]).hexdigest()}, expected {SUM}" in (
+        capsys.readouterr().out
+    )
+    assert path.exists()
 
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:9/x", "gone"])
