@@ -3,7 +3,7 @@
     python benchmarks/findings.py [--store benchmarks/results] [--page docs/findings.md]
 
 Writes each table between its two marks, <!-- name --> and <!-- /name -->; the text around them is written by hand. A
-table of which a folder is missing stays as it is.
+table has the folders that are there; one that has none stays as it is.
 """
 
 import argparse
@@ -65,11 +65,13 @@ def main() -> None:
     options = parser.parse_args()
     page = options.page.read_text(encoding="utf-8")
     for mark, table in TABLES.items():
-        missing = [folder for folder in table.folders.values() if not (options.store / folder).is_dir()]
+        folders = {name: options.store / folder for name, folder in table.folders.items()}
+        boards = {name: one_board(folder) for name, folder in folders.items() if folder.is_dir()}
+        missing = [str(folder) for folder in folders.values() if not folder.is_dir()]
         if missing:
-            print(f"{mark}: left as it is, there is no {', '.join(str(options.store / each) for each in missing)}")
+            print(f"{mark}: there is no {', '.join(missing)}{'' if boards else ': left as it is'}")
+        if not boards:
             continue
-        boards = {name: one_board(options.store / folder) for name, folder in table.folders.items()}
         page = filled(page, mark, text_of(table, boards))
     options.page.write_text(page, encoding="utf-8")
     print(f"Wrote the tables of {options.page}")

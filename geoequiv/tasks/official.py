@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from geoequiv.errors import DataError
+from geoequiv.errors import DataError, NoFilesError
 from geoequiv.tasks.cache import write_atomically
 
 BLOCK = 1 << 20
@@ -68,7 +68,8 @@ def obtain(file: OfficialFile, folder: str | os.PathLike[str], *, progress: bool
         Its path.
 
     Raises:
-        DataError: no network (says which file to put where), the folder cannot be written, the disk is full, or the
+        NoFilesError: no network; says which file to put where.
+        DataError: the folder cannot be written, the disk is full, or the
             checksum does not match (both sums; the file is kept aside).
     """
     path = Path(folder) / file.name
@@ -78,7 +79,7 @@ def obtain(file: OfficialFile, folder: str | os.PathLike[str], *, progress: bool
             path.parent.mkdir(parents=True, exist_ok=True)
             whole = download(file, part, progress)
         except urllib.error.URLError as error:
-            raise DataError(
+            raise NoFilesError(
                 f"Cannot download {file.url} ({getattr(error, 'reason', error)}). Where there is no network, put the "
                 f"file '{file.name}' into {path.parent} by hand, or name another folder with data_dir=…, --data-dir or "
                 f"GEOEQUIV_DATA. {file.instead}".rstrip()

@@ -82,3 +82,13 @@ def test_a_folder_of_two_protocols_is_refused(findings, tmp_path, record, result
     page.write_text(marks("forces", "energies"), encoding="utf-8")
     with pytest.raises(SystemExit, match="a table is of one protocol"):
         findings(tmp_path, page)
+
+
+def test_a_table_has_the_folders_that_are_there(findings, tmp_path, record, results, capsys):
+    results(force_records(record, "benzene", ("gnn", "none", (5.0,))), "md17_forces_benzene")
+    page = tmp_path / "page.md"
+    page.write_text(marks("forces", "energies"), encoding="utf-8")
+    text = findings(tmp_path, page)
+    assert "| symmetry | benzene gnn |\n| :-- | --: |\n| none | **5.00 (0.12)** |" in text
+    assert "ethanol" not in text
+    assert f"forces: there is no {tmp_path / 'md17_forces_ethanol'}\n" in capsys.readouterr().out
