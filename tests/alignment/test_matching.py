@@ -13,7 +13,9 @@ from geoequiv.errors import AlignmentError
 
 #: all networks with units that can be exchanged
 FAMILIES = [name for name, (_, _, count) in NETWORKS.items() if count != 0]
-#: of these, such that a unit is dead on the batches, or that two of them always do the same
+#: of these, such that two units always do the same on the batches
+TWINS = ("gcnn", "pgcnn")
+#: such that a unit is dead there
 DEAD = ("plain", "concat", "vgg", "vgg11", "resnet", "resnet, 8", "gcnn", "pgcnn", "group norm")
 
 
@@ -50,7 +52,7 @@ def test_planted_permutations_are_found(name):
     assert largest_difference(state, moved) > 0.1
     found = match_activations(model, other, spec, many(name))
     dead = sum(found.dead.values())
-    assert largest_difference(state, found.apply(moved)) < 1e-12 or dead
+    assert largest_difference(state, found.apply(moved)) < 1e-12 or name in TWINS
     assert dead == 0 or name in DEAD
     assert min(found.after.values(), default=1.0) > 0.999 or dead
     found = match_weights(state, moved, spec)
@@ -58,12 +60,15 @@ def test_planted_permutations_are_found(name):
     assert min(found.after.values()) > 0.999999 > min(found.before.values())
 
 
-FLIPPED = ["plain", "deepsets", "gnn", "painn", "tfn", "segnn", "se3 transformer", "nequip", "vector neurons"]
+FLIPPED = ["plain", "vgg", "deepsets", "gnn", "painn", "tfn", "segnn", "se3 transformer", "nequip", "vector neurons"]
 
 
 @pytest.mark.parametrize("name", FLIPPED)
 def test_planted_flips_are_found(name):
-    """Units of irreps change sign, each factor of a product for itself, and ReLU units their size."""
+    """Units of irreps change sign, each factor of a product for itself, and ReLU units their size.
+
+    Next to a batch norm too ("vgg"), whose own units bear no factor in all of their places at once.
+    """
     model, spec, state, moved = planted(name)
     generator = torch.Generator().manual_seed(3)
     factors = {}
