@@ -127,7 +127,7 @@ def task(name: str, data_dir: str | Path | None = None, *, limit: int | None = N
         The `Task`.
 
     Raises:
-        GeoequivError: the task or an option is unknown (the nearest one is named).
+        GeoequivError: the task or an option is unknown (the nearest one is named), or one that it needs is missing.
     """
     build = load("task", name)
     accepted = inspect.signature(build).parameters
@@ -136,6 +136,10 @@ def task(name: str, data_dir: str | Path | None = None, *, limit: int | None = N
             if option not in accepted:
                 known = [*(each for each in accepted if each != "data_dir"), "limit"]
                 raise GeoequivError(unknown(f"option of task '{name}'", option, known))
+    needed = [each.name for each in accepted.values() if each.kind is each.KEYWORD_ONLY and each.default is each.empty]
+    missing = [option for option in needed if option not in options]
+    if missing:
+        raise GeoequivError(f"The task '{name}' needs {' and '.join(f'{each}=…' for each in missing)}.")
     built = build(data_dir=data_dir, **options)
     if limit is None:
         return built

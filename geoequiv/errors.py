@@ -36,6 +36,10 @@ class DataError(GeoequivError):
     """A data file is missing, truncated, damaged or cannot be written; the message names its path."""
 
 
+class NoFilesError(DataError):
+    """Files of a task are nowhere and cannot be downloaded; the message says what to put where, and what serves."""
+
+
 class RunError(GeoequivError):
     """A training or a suite could not go on."""
 

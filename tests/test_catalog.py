@@ -47,3 +47,10 @@ def test_a_task_by_name_with_options(tmp_path):
     assert [path.suffix for path in tmp_path.iterdir()] == [".npz"]
     with pytest.raises(GeoequivError, match=r"Unknown option of task 'nbody/charged' 'trian'. Did you mean 'train'"):
         catalog.task("nbody/charged", data_dir=tmp_path, trian=3)
+
+
+def test_an_option_without_which_a_task_cannot_be_is_asked_for(tmp_path):
+    with pytest.raises(GeoequivError, match=r"The task 'files' needs path=… and signature=…"):
+        catalog.task("files", data_dir=tmp_path)
+    with pytest.raises(GeoequivError, match=r"The task 'files' needs signature=…"):
+        catalog.task("files", data_dir=tmp_path, path="mine.npz")

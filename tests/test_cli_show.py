@@ -181,3 +181,25 @@ def test_a_title_says_what_was_run(runs, tmp_path):
     assert main(["show", str(runs["forces"]), "--items", "0", "--no-gif", "--output", str(tmp_path)]) == 0
     text = (tmp_path / "test.svg").read_text()
     assert f"{record['model']}, {record['symmetry']}, seed 0" in text
+
+
+def test_a_picture_is_of_the_run_s_own_data(runs, tmp_path, monkeypatch, capsys):
+    rng = np.random.default_rng(1)
+    forces_files(tmp_path)
+    path = tmp_path / "rmd17_ethanol_test_01.npz"
+    arrays = dict(np.load(path))
+    np.savez(path, **arrays | {"energies": rng.normal(size=20)})
+    monkeypatch.setenv("GEOEQUIV_DATA", str(tmp_path))
+    assert main(["show", str(runs["forces"]), "--no-gif", "--output", str(tmp_path)]) == 0
+    assert "These are not the data of the run: their checksum is" in capsys.readouterr().err
+    with np.load(runs["mocap"].parents[1] / "run.npz") as file:
+        np.savez(tmp_path / "run.npz", **{name: file[name] for name in file.files if name != "trial_05"})
+    assert main(["show", str(runs["mocap"]), "--no-gif", "--output", str(tmp_path)]) == 2
+    assert "run.npz lacks 'trial_05', which its split 'val' names" in capsys.readouterr().err
+    copied = tmp_path / "copied"
+    shutil.copytree(runs["forces"], copied)
+    record = json.loads((copied / "record.json").read_text())
+    (copied / "record.json").write_text(json.dumps(record | {"protocol": "md17/forces/other"}))
+    assert main(["show", str(copied), "--no-gif"]) == 2
+    told = capsys.readouterr().err
+    assert "The run is of md17/forces/other, and the data at hand makes md17/forces/ethanol/split1/12-4-6" in told

@@ -1,6 +1,6 @@
 """Activation matching: units that do the same on the same data."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from geoequiv.alignment.assignment import assign, block_streams, plain_streams
+from geoequiv.alignment.assignment import assign, assign_blocks, block_streams, plain_streams, procrustes
 from geoequiv.alignment.gauge import Gauge, between, least
 from geoequiv.alignment.labels import tensors_in
 from geoequiv.alignment.matching import Matching
@@ -94,10 +94,8 @@ def products(a: Tensor, b: Tensor) -> list[Tensor]:
 
 
 @contextmanager
-def listening(
-    model: nn.Module, taps: Iterable[Tap], heard: dict[Tap, Tensor], versions: dict[Tap, int], copy: bool
-) -> Iterator[None]:
-    """Put what modules return, at the taps, into ``heard``: ``[F, …]``, as it stands or copied."""
+def listening(model: nn.Module, taps: Iterable[Tap], receive: Callable[[Tap, Tensor], None]) -> Iterator[None]:
+    """Hand on what modules return at the taps, ``[F, …]``, when they return it."""
     wanted: dict[str, list[Tap]] = {}
     for tap in taps:
         wanted.setdefault(tap.module, []).append(tap)
@@ -109,9 +107,7 @@ def listening(
             tensors = list(tensors_in(output))
             for tap in wanted[name]:
                 if tap.call == turn:
-                    values = tensors[tap.leaf].detach()
-                    heard[tap] = (values.clone() if copy else values).movedim(tap.axis, 0)
-                    versions[tap] = heard[tap]._version
+                    receive(tap, tensors[tap.leaf].detach().movedim(tap.axis, 0))
 
         return after
 
@@ -132,28 +128,46 @@ def hear(model: nn.Module, inputs: Inputs, taps: Iterable[Tap], copy: bool) -> d
     """What a network's modules return on a batch; None if it was not copied and has changed meanwhile."""
     heard: dict[Tap, Tensor] = {}
     versions: dict[Tap, int] = {}
-    with torch.no_grad(), listening(model, taps, heard, versions, copy):
+
+    def receive(tap: Tap, values: Tensor) -> None:
+        heard[tap] = values.clone() if copy else values
+        versions[tap] = heard[tap]._version
+
+    with torch.no_grad(), listening(model, taps, receive):
         call(model, inputs)
     return None if any(heard[tap]._version != version for tap, version in versions.items()) else heard
 
 
 def observe(first: nn.Module, second: nn.Module, taps: Iterable[Tap], batches: Iterable[Inputs]) -> dict[Tap, Moments]:
-    """Run both networks over the batches and stream their moments; memory does not grow with the data."""
+    """Run both networks over the batches and stream their moments; memory does not grow with the data.
+
+    What the second network says is taken in while it is fresh, and what the first said is let go then.
+    """
     found: dict[Tap, Moments] = {tap: Moments() for tap in taps}
     copy = False
     for inputs in batches:
-        heard = [hear(model, inputs, found, copy) for model in (first, second)]
-        if None in heard:  # a later layer writes in place into what was heard
+        heard = hear(first, inputs, found, copy)
+        if heard is None:  # a later layer writes in place into what was heard
             copy = True
-            heard = [hear(model, inputs, found, copy) for model in (first, second)]
-        one, two = heard
-        assert one is not None
-        assert two is not None
-        for tap, moments in found.items():
-            if tap not in one or one[tap].shape != two.get(tap, torch.empty(0)).shape:
-                raise AlignmentError(f"Layer '{tap.module}' does not return the same shapes in both networks.")
-            moments.add(one[tap], two[tap])
+            heard = hear(first, inputs, found, copy)
+        assert heard is not None
+
+        def receive(tap: Tap, values: Tensor, heard: dict[Tap, Tensor] = heard) -> None:
+            known = heard.pop(tap, None)
+            if known is None or known.shape != values.shape:
+                raise different(tap)
+            found[tap].add(known, values)
+
+        with torch.no_grad(), listening(second, found, receive):
+            call(second, inputs)
+        if heard:
+            raise different(next(iter(heard)))
     return found
+
+
+def different(tap: Tap) -> AlignmentError:
+    """The error for networks that do not say the same kind of thing."""
+    return AlignmentError(f"Layer '{tap.module}' does not return the same shapes in both networks.")
 
 
 def looked_at(spec: PermutationSpec, stream: Stream, taps: str) -> tuple[Sight, ...]:
@@ -183,6 +197,22 @@ class Seen:
     dead: dict[str, int] = field(default_factory=dict)
     broken: dict[str, int] = field(default_factory=dict)
 
+    def ranking(self, names: list[str]) -> list[tuple[Moments, Tensor, Sight]]:
+        """Where these streams, one after the other, are seen in as many rows as they have units; and these' places.
+
+        A table of positions, say, shows its units in as many rows as there are positions, however much data come.
+        """
+        found = [(self.moments[sights[0].tap], torch.cat([sight.index for sight in sights]), sights[0])
+                 for sights in zip(*(self.sights[name] for name in names), strict=True)]  # fmt: skip
+        enough = [each for each in found if each[0].rows >= len(each[1])]
+        if not enough:
+            most = max(seen.rows for seen, _, _ in found)
+            raise AlignmentError(
+                f"{most} samples cannot rank the {len(found[0][1])} units of '{names[0]}': give more data (at least as "
+                "many rows as units, counting items, nodes and pixels)."
+            )
+        return enough
+
     def correlation(self, streams: list[Stream], flips: bool = False) -> tuple[Tensor, Tensor]:
         """Of all units of these streams ``[n, n]``, and the ratios of their standard deviations ``[n, n]``.
 
@@ -190,19 +220,13 @@ class Seen:
         """
         names = [stream.name for stream in streams]
         total, ratio, sick, still, places = 0.0, None, False, True, torch.zeros(1)
-        for sights in zip(*(self.sights[name] for name in names), strict=True):
-            seen, signs = self.moments[sights[0].tap], sights[0].signs
-            whole = torch.cat([sight.index for sight in sights])
-            if seen.rows < len(whole):
-                raise AlignmentError(
-                    f"{seen.rows} samples cannot rank the {len(whole)} units of '{names[0]}': give more data (at least "
-                    "as many rows as units, counting items, nodes and pixels)."
-                )
+        for seen, whole, sight in self.ranking(names):
+            signs = sight.signs
             assert seen.broken is not None
             bad = seen.broken[whole].any(-1)
             sick = sick | bad
-            for sign, flip in sorted(set(zip(signs.tolist(), sights[0].flips.tolist(), strict=True)), reverse=True):
-                these = (signs == sign) & (sights[0].flips == flip)
+            for sign, flip in sorted(set(zip(signs.tolist(), sight.flips.tolist(), strict=True)), reverse=True):
+                these = (signs == sign) & (sight.flips == flip)
                 covariance, one, two = seen.covariance(whole[:, these])
                 quiet = [each <= DEAD * each[~bad].max().clamp(min=1e-300) if bool((~bad).any()) else bad
                          for each in (one, two)]  # fmt: skip
@@ -231,9 +255,8 @@ class Seen:
         """
         names = [stream.name for stream in streams]
         total = torch.zeros(1, dtype=torch.float64)
-        for sights in zip(*(self.sights[name] for name in names), strict=True):
-            seen, signs = self.moments[sights[0].tap], sights[0].signs
-            whole = torch.cat([sight.index for sight in sights])
+        for seen, whole, sight in self.ranking(names):
+            signs = sight.signs
             energy = seen.energy(whole)
             weight = (energy[0].sum() * energy[1].sum()).sqrt().clamp(min=1e-300)
             for sign in (1, -1):
@@ -258,8 +281,7 @@ class Seen:
 
     def turn(self, stream: Stream) -> Tensor:
         """The matrix that brings a stream of the second network to the first."""
-        left, _, right = torch.linalg.svd(self.moment([stream]))
-        return self.between(stream.name, stream.name, left @ right)
+        return self.between(stream.name, stream.name, procrustes(self.moment([stream]))[0])
 
     def between(self, name: str, other: str, turn: Tensor) -> Tensor:
         """A rotation of least networks as a matrix of the networks themselves."""
@@ -308,7 +330,7 @@ def match_activations(
     spec.check(second.state_dict())
     sights = {stream.name: looked_at(spec, stream, taps) for stream in spec.streams if stream.name in spec.taps}
     wanted = dict.fromkeys(sight.tap for each in sights.values() for sight in each)
-    gauges = None
+    turned, gauges = mixes or invertible, None
     if invertible:
         one, two = (least(spec, model.state_dict(), scales=False) for model in (first, second))
         gauges = (one, two)
@@ -324,7 +346,7 @@ def match_activations(
         known = scales and seen.shows_sign(stream)
         score, ratio = seen.correlation([stream], flips=scales and not known)
         scores[stream.name] = score
-        if (mixes or invertible) and (stream.mixes or stream.turns):
+        if turned and stream.rotates:
             matrices[stream.name] = seen.turn(stream)
             continue
         signs = score.sign() if known else torch.ones_like(score)
@@ -340,9 +362,13 @@ def match_activations(
     for block in block_streams(spec):
         if any(stream.name not in sights for stream in spec.inside(block.name)):
             continue
-        orders, turns, scores[block.name] = match_blocks(seen, block, mixes or invertible)
+        orders, turns, total = assign_blocks(
+            spec, block, lambda kind: seen.moment(kind) if turned and kind[0].rotates else seen.correlation(kind)[0],
+            turned, even=True,
+        )  # fmt: skip
+        scores[block.name] = total / sum(kind[0].size for kind in spec.kinds(block.name))
         permutation |= orders
-        matrices |= turns
+        matrices |= {name: seen.between(name, other, turn) for name, (other, turn) in turns.items()}
     hidden = tuple(stream.name for stream in plain_streams(spec) if stream.name not in sights)
     hidden += tuple(block.name for block in block_streams(spec) if block.name not in permutation)
     rows = min((moments.rows for moments in seen.moments.values()), default=0)
@@ -358,44 +384,3 @@ def match_activations(
         factors[name] = torch.cat([(size * signs[0]).unsqueeze(0), signs[1:]])
     return replace(found, permutations=(permutation, *rest.permutations), before=seen.before | rest.before,
                    after=after | rest.after)  # fmt: skip
-
-
-def match_blocks(seen: Seen, block: Stream, mixes: bool) -> tuple[dict[str, Tensor], dict[str, Tensor], Tensor]:
-    """Exchange blocks (heads), and the units inside them; or turn those that bear it, if ``mixes``.
-
-    Returns:
-        Permutations of the streams inside and of the blocks; stream inside → matrix, to be applied after them; and how
-        well each block goes with each, per unit, ``[blocks, blocks]``.
-
-    Exactness: every pair of blocks is matched inside as well as can be, by permutations (correlations) or rotations
-    (Procrustes); the blocks are assigned by how well that goes, every kind of unit counting by its number.
-    """
-    count = block.size
-    total = torch.zeros(count, count, dtype=torch.float64)
-    inner: list[dict[tuple[int, int], Tensor]] = []
-    kinds = seen.spec.kinds(block.name)
-    for kind in kinds:
-        size, best = kind[0].size, {}
-        turned = mixes and kind[0].mixes
-        whole = seen.moment(kind) if turned else seen.correlation(kind)[0]
-        score = torch.zeros(count, count, dtype=torch.float64)
-        for i in range(count):
-            for j in range(count):
-                part = whole[i * size : (i + 1) * size, j * size : (j + 1) * size]
-                if turned:
-                    left, values, right = torch.linalg.svd(part)
-                    best[i, j], score[i, j] = left @ right, values.sum()
-                else:
-                    best[i, j] = assign(part)
-                    score[i, j] = part.gather(1, best[i, j].unsqueeze(1)).sum()
-        total += score * (size / score.max().clamp(min=1e-300)) if turned else score
-        inner.append(best)
-    order = assign(total)
-    orders, turns = {}, {}
-    for kind, best in zip(kinds, inner, strict=True):
-        for i, j in enumerate(order.tolist()):
-            if mixes and kind[0].mixes:
-                turns[kind[i].name] = seen.between(kind[i].name, kind[j].name, best[i, j])
-            else:
-                orders[kind[j].name] = best[i, j]
-    return {**orders, block.name: order}, turns, total / sum(kind[0].size for kind in kinds)

@@ -24,38 +24,71 @@ def assign(score: Tensor) -> Tensor:
     return torch.from_numpy(columns.astype(np.int64))
 
 
+def procrustes(moment: Tensor) -> tuple[Tensor, Tensor]:
+    r"""The orthogonal R that maximises :math:`\langle R, S \rangle`, and that maximum.
+
+    Exactness: exact (the polar factor of S); not unique where S has not full rank.
+    """
+    left, values, right = torch.linalg.svd(moment)
+    return left @ right, values.sum()
+
+
+def match_inside(scores: Tensor, count: int, turned: bool) -> tuple[dict[tuple[int, int], Tensor], Tensor]:
+    """Match the insides of every pair of blocks as well as can be.
+
+    Args:
+        scores: ``[count·d, count·d]`` of the units in blocks, one block after the other.
+        turned: by orthogonal matrices in place of permutations.
+
+    Returns:
+        (i, j) → how the inside of block j of the second network goes into block i of the first; how well ``[count,
+        count]``.
+    """
+    size = len(scores) // count
+    best, worth = {}, torch.zeros(count, count, dtype=torch.float64)
+    for i in range(count):
+        for j in range(count):
+            part = scores[i * size : (i + 1) * size, j * size : (j + 1) * size]
+            if turned:
+                best[i, j], worth[i, j] = procrustes(part)
+            else:
+                best[i, j] = assign(part)
+                worth[i, j] = part.gather(1, best[i, j].unsqueeze(1)).sum()
+    return best, worth
+
+
 def assign_blocks(
-    spec: PermutationSpec, block: Stream, score: Callable[[list[Stream]], Tensor], own: Tensor | None = None
-) -> dict[str, Tensor]:
-    """Exchange blocks (heads) and the units inside them at once.
+    spec: PermutationSpec, block: Stream, score: Callable[[list[Stream]], Tensor], mixes: bool = False,
+    even: bool = False,
+) -> tuple[dict[str, Tensor], dict[str, tuple[str, Tensor]], Tensor]:  # fmt: skip
+    """Exchange blocks (heads) and the units inside them at once; or turn those that bear it, if ``mixes``.
 
     Args:
         score: for the streams of one kind, one in each block: ``[blocks·d, blocks·d]`` of their units in order.
-        own: ``[blocks, blocks]``, what the blocks' own places say besides.
+        even: whether rotations count like correlations: 1 for a unit of the best pair of blocks.
 
     Returns:
-        Permutations of the streams inside and of the blocks, to be applied in this order (``apply`` does).
+        Permutations of the streams inside and of the blocks, to be applied in this order (``apply`` does); stream
+        inside → the one that comes there, and the matrix to be applied then; how well each block goes with each.
 
     Exactness: exact: every pair of blocks is matched inside, then the blocks by the best that their insides can do.
     """
-    count = block.size
-    total = torch.zeros(count, count, dtype=torch.float64) if own is None else own.double().clone()
-    best: list[dict[tuple[int, int], Tensor]] = []
-    kinds = spec.kinds(block.name)
+    total = torch.zeros(block.size, block.size, dtype=torch.float64)
+    inner, kinds = [], spec.kinds(block.name)
     for kind in kinds:
-        whole, size, inner = score(kind).double().cpu(), kind[0].size, {}
-        for i in range(count):
-            for j in range(count):
-                part = whole[i * size : (i + 1) * size, j * size : (j + 1) * size]
-                order = inner[i, j] = assign(part)
-                total[i, j] += part.gather(1, order.unsqueeze(1)).sum()
-        best.append(inner)
+        turned = mixes and kind[0].rotates
+        best, worth = match_inside(score(kind).double().cpu(), block.size, turned)
+        total += worth * (kind[0].size / worth.max().clamp(min=1e-300)) if turned and even else worth
+        inner.append(best)
     blocks = assign(total)
-    found = {}
-    for kind, inner in zip(kinds, best, strict=True):
+    orders, turns = {}, {}
+    for kind, best in zip(kinds, inner, strict=True):
         for i, j in enumerate(blocks.tolist()):
-            found[kind[j].name] = inner[i, j]
-    return {**found, block.name: blocks}
+            if mixes and kind[0].rotates:
+                turns[kind[i].name] = (kind[j].name, best[i, j])
+            else:
+                orders[kind[j].name] = best[i, j]
+    return {**orders, block.name: blocks}, turns, total
 
 
 def plain_streams(spec: PermutationSpec) -> list[Stream]:

@@ -20,9 +20,10 @@ from geoequiv.errors import AlignmentError, unknown
 from geoequiv.fields import Signature
 from geoequiv.groups import Element
 
-#: how units are matched; "rotations" are activations with orthogonal matrices for streams that bear them, and
-#: "invertible" with any matrices, both after the norms have been folded
-METHODS = ("activations", "rotations", "invertible", "weights", "none", "best")
+#: how units are matched; "rotations" are activations with orthogonal matrices for streams that bear them, "invertible"
+#: with any matrices, and "weight_rotations" are weights with orthogonal ones, all after the norms have been folded
+METHODS = ("activations", "rotations", "invertible", "weights", "weight_rotations", "none", "best")
+FOLDING = ("rotations", "invertible", "weight_rotations")
 #: what "best" tries
 TRIED = ("none", "weights", "activations", "rotations", "invertible")
 
@@ -110,8 +111,9 @@ def barrier(
         better: "lower" or "higher"; known for the named metrics.
         repair: whether the merged network is also given its parents' moments.
         matching: "activations", "rotations" (orthogonal matrices where units bear them, norms folded into the weights
-            first), "invertible" (the same with any matrices where units bear those), "weights", "none", or "best": the
-            one of these whose halfway network is best on ``data``, before REPAIR.
+            first), "invertible" (the same with any matrices where units bear those), "weights", "weight_rotations"
+            (orthogonal matrices, folded norms), "none", or "best": whichever of ``TRIED`` has the best halfway network
+            on ``data``, before REPAIR.
         data: what units are matched and repaired on (training data); None takes ``loader``.
         spec: of the architecture, if it is known already.
         taps: where activations are looked at, "last" or "all" (see ``match_activations``).
@@ -185,7 +187,7 @@ def merge(
 ) -> Merged:  # fmt: skip
     """Match two networks by one method, norms folded where it turns streams, and merge them."""
     folded: tuple[str, ...] = ()
-    if how in ("rotations", "invertible"):
+    if how in FOLDING:
         bare = [fold_norms(model, few(seen[0])) for model in (first, second)]
         folded = bare[0].norms
         if folded:
@@ -204,8 +206,8 @@ def matched(
     """The matching by its name."""
     if how == "none":
         return Matching(spec, ())
-    if how == "weights":
-        return match_weights(first.state_dict(), second.state_dict(), spec)
+    if how in ("weights", "weight_rotations"):
+        return match_weights(first.state_dict(), second.state_dict(), spec, mixes=how == "weight_rotations")
     turned = {"mixes": how == "rotations", "invertible": how == "invertible"}
     return match_activations(first, second, spec, seen, taps=taps, **turned)
 

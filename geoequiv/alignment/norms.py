@@ -166,15 +166,19 @@ def replace_norm(model: nn.Module, name: str) -> None:
 
 
 def install(model: nn.Module, changes: Mapping[str, Tensor]) -> None:
-    """Set tensors; linear maps get the biases that they have not."""
-    state = model.state_dict()
+    """Set tensors; linear maps get the biases that they have not.
+
+    A wrapper's state dict has the keys of the model inside, so that a tensor's module is found by the tensor itself.
+    """
+    state = model.state_dict(keep_vars=True)
+    owners = {id(tensor): module for module in model.modules() for tensor in module.parameters(recurse=False)}
     for name, value in changes.items():
-        owner, _, own = name.rpartition(".")
-        if name not in state and getattr(model.get_submodule(owner), own, 0) is None:
-            setattr(model.get_submodule(owner), own, nn.Parameter(value.clone()))
-    named = dict(model.named_parameters(remove_duplicate=False))
-    with torch.no_grad():
-        for name, value in changes.items():
-            if name not in named:
+        if name not in state:
+            owner = owners.get(id(state.get(name.removesuffix("bias") + "weight")))
+            if getattr(owner, "bias", 0) is not None:
                 raise AlignmentError(f"'{name}' takes no bias, which the norm before it has to be folded into.")
-            named[name].copy_(value)
+            owner.register_parameter("bias", nn.Parameter(value.clone()))
+    with torch.no_grad():
+        for name, value in model.state_dict(keep_vars=True).items():
+            if name in changes:
+                value.copy_(changes[name])

@@ -60,6 +60,11 @@ class Stream:
     turns: bool = False
     block: tuple[str, int] | None = None
 
+    @property
+    def rotates(self) -> bool:
+        """Whether its units bear orthogonal matrices."""
+        return self.mixes or self.turns
+
     def __str__(self) -> str:
         words = ("scales", "flips", "mixes") if self.mixes else ("scales", "flips", "turns")
         bears = [word for word in words if getattr(self, word)]
@@ -201,7 +206,7 @@ def mix(spec: PermutationSpec, matrices: Mapping[str, Tensor], state: StateDict)
     moved = dict(state)
     for name, matrix in matrices.items():
         stream = spec[name]
-        if not (stream.mixes or (stream.turns and orthogonal(matrix))):
+        if not (stream.mixes or (stream.rotates and orthogonal(matrix))):
             bears = "mixed but by orthogonal matrices" if stream.turns else "mixed"
             raise AlignmentError(f"The units of stream '{stream}' cannot be {bears}.")
         for place in stream.places:

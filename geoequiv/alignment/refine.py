@@ -1,5 +1,6 @@
 """Matchings that are learned: soft permutations (Sinkhorn), and straight-through refinement of a hard one."""
 
+import copy
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
@@ -16,6 +17,8 @@ from geoequiv.errors import AlignmentError
 
 #: of a model (called with named inputs), inputs and targets → a scalar to be small
 Loss = Callable[[Callable[..., Any], Any, Any], Tensor]
+#: of Sinkhorn matching and matching of blocks in turn, at most
+MOST_ROUNDS = 4
 
 
 def sinkhorn(logits: Tensor, rounds: int = 20) -> Tensor:
@@ -61,7 +64,7 @@ def match_sinkhorn(
         steps, lr: of Adam on the logits X.
         temperature: τ, falling to a tenth of it.
         start: a matching to begin from; blocks of units (heads), which have no soft form here, keep what it says. None
-            takes weight matching for them, and starts all other streams from equal logits.
+            starts all other streams from equal logits and takes weight matching for blocks, in turn until these stay.
 
     Raises:
         AlignmentError: different architectures.
@@ -72,19 +75,36 @@ def match_sinkhorn(
     spec.check(first)
     spec.check(second)
     plain = plain_streams(spec)
-    names = {stream.name for stream in plain}
-    begin = start or Matching(spec, ())
-    if begin.factors or begin.matrices:
+    found = start or Matching(spec, ())
+    if found.factors or found.matrices:
         raise AlignmentError("Sinkhorn matching starts from a matching by permutations alone.")
-    one = {name: first[name].detach().double() for name in spec.shapes}
-    two = {name: value.double() for name, value in begin.apply(second).items() if name in spec.shapes}
+    blocks = [stream.name for stream in spec.streams if spec.inside(stream.name)] if start is None else []
+    for _ in range(MOST_ROUNDS):
+        hard = softly_matched(first, found.apply(second), spec, steps, lr, temperature, own=start is not None)
+        found = replace(found, permutations=(*found.permutations, hard))
+        rest = match_weights(first, found.apply(second), spec, only=blocks)
+        if all(
+            bool((order == torch.arange(len(order))).all()) for each in rest.permutations for order in each.values()
+        ):
+            break
+        found = replace(found, permutations=(*found.permutations, *rest.permutations))
+    state = found.apply(second)
+    return replace(found, before={s.name: agreement(s, first, second) for s in plain},
+                   after={s.name: agreement(s, first, state) for s in plain})  # fmt: skip
+
+
+def softly_matched(
+    first: StateDict, second: StateDict, spec: PermutationSpec, steps: int, lr: float, temperature: float, own: bool
+) -> dict[str, Tensor]:
+    """One descent of ``match_sinkhorn``: stream → permutation; from equal logits, or from units' own places."""
+    one, two = ({name: state[name].detach().double() for name in spec.shapes} for state in (first, second))
     alike: dict[int, list[str]] = {}  # streams of one size go together
-    for stream in plain:
+    for stream in plain_streams(spec):
         alike.setdefault(stream.size, []).append(stream.name)
-    own = torch.zeros if start is None else lambda count, n, _, dtype: torch.eye(n, dtype=dtype).repeat(count, 1, 1)
-    logits = {size: own(len(group), size, size, dtype=torch.float64) for size, group in alike.items()}
-    for value in logits.values():
-        value.requires_grad_()
+    if not alike:
+        return {}
+    logits = {size: (torch.eye(size, dtype=torch.float64) * own).repeat(len(group), 1, 1).requires_grad_()
+              for size, group in alike.items()}  # fmt: skip
     optimizer = torch.optim.Adam(logits.values(), lr=lr)
     for step in range(steps):
         heat = temperature * 0.1 ** (step / max(steps - 1, 1))
@@ -96,16 +116,8 @@ def match_sinkhorn(
         optimizer.zero_grad()
         distance.backward()
         optimizer.step()
-    hard = {name: assign(value) for size, group in alike.items()
+    return {name: assign(value) for size, group in alike.items()
             for name, value in zip(group, logits[size].detach(), strict=True)}  # fmt: skip
-    found = replace(begin, permutations=(*begin.permutations, hard))
-    if start is None and len(names) < len(spec.streams):
-        blocks = [stream.name for stream in spec.streams if spec.inside(stream.name)]
-        rest = match_weights(first, found.apply(second), spec, only=blocks)
-        found = replace(found, permutations=(*found.permutations, *rest.permutations))
-    state = found.apply(second)
-    return replace(found, before={s.name: agreement(s, first, second) for s in plain},
-                   after={s.name: agreement(s, first, state) for s in plain})  # fmt: skip
 
 
 def refine_straight_through(
@@ -149,8 +161,13 @@ def refine_straight_through(
     if begin.factors or begin.matrices:
         raise AlignmentError("Straight-through refinement starts from a matching by permutations alone.")
     other = begin.apply(second)
-    here = {name: value.detach() for name, value in model.state_dict().items()}
-    latent = {name: here[name].clone().requires_grad_() for name in spec.shapes if here[name].is_floating_point()}
+    model = copy.deepcopy(model).eval()
+    held = model.state_dict(keep_vars=True)
+    here = {name: value.detach() for name, value in held.items()}
+    latent = {name: value.detach().clone().requires_grad_() for name, value in held.items()
+              if name in spec.shapes and isinstance(value, nn.Parameter)}  # fmt: skip
+    owns = {id(value): name for name, value in (*model.named_parameters(), *model.named_buffers())}
+    inside = {name: owns[id(value)] for name, value in held.items()}  # a wrapper's keys are those of the model inside
     optimizer = torch.optim.SGD(latent.values(), lr=lr, momentum=0.9)
 
     def merged_loss(moved: StateDict, through: bool) -> Tensor:
@@ -158,6 +175,7 @@ def refine_straight_through(
                   for name, value in here.items()}  # fmt: skip
         if through:
             middle |= {name: middle[name] + 0.5 * (value - value.detach()) for name, value in latent.items()}
+        middle = {inside[name]: value for name, value in middle.items()}
         total = [loss(lambda *args, **named: functional_call(model, middle, args, named), inputs, targets)
                  for inputs, targets in batches]  # fmt: skip
         return torch.stack(total).mean()
@@ -168,7 +186,7 @@ def refine_straight_through(
     found = best
     for _ in range(steps):
         plain = {**here, **{name: value.detach() for name, value in latent.items()}}
-        found = match_weights(plain, other, spec, start=found.permutations, max_rounds=3)
+        found = match_weights(plain, other, spec, start=found.permutations or None, max_rounds=3)
         value = merged_loss(found.apply(other), True)
         losses.append(float(value.detach()))
         if losses[-1] < least:

@@ -1,12 +1,15 @@
 """REPAIR: a merged network whose units have the spread of the two it was merged from."""
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from geoequiv.alignment.labels import tensors_in
 from geoequiv.alignment.permutation_spec import PermutationSpec
 from geoequiv.errors import AlignmentError
 from geoequiv.fields import Signature, call_model
@@ -17,19 +20,25 @@ AFFINE: dict[type, int] = {
     nn.BatchNorm3d: 1,
 }  # fmt: skip
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+#: a network is corrected in one pass over all data if no layer of it has more numbers than this (1 GiB of float32)
+MOST = 2**28
 
 
 class Spread:
-    """Streamed mean and standard deviation per unit, in float64."""
+    """Streamed mean and standard deviation per unit; of one batch in its dtype, over batches in float64."""
 
     def __init__(self) -> None:
-        self.rows, self.total, self.square = 0, torch.zeros(1), torch.zeros(1)
+        self.rows, self.calls, self.total, self.square = 0, 0, torch.zeros(1), torch.zeros(1)
 
     def add(self, values: Tensor, axis: int) -> None:
         """One batch."""
-        flat = values.detach().movedim(axis, -1).flatten(0, -2).double()
-        self.rows += len(flat)
-        self.total, self.square = self.total + flat.sum(0), self.square + flat.square().sum(0)
+        others = [dim for dim in range(values.ndim) if dim != axis % values.ndim]
+        values = values.detach()
+        mean = values.mean(others, keepdim=True)
+        apart = (values - mean).square_().sum(others).double()
+        rows, mean = values.numel() // mean.numel(), mean.flatten().double()
+        self.rows, self.calls = self.rows + rows, self.calls + 1
+        self.total, self.square = self.total + rows * mean, self.square + rows * mean.square() + apart
 
     def read(self) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation."""
@@ -38,10 +47,7 @@ class Spread:
 
 
 def repairable(model: nn.Module, spec: PermutationSpec) -> dict[str, int]:
-    """Names of the modules that write hidden units by a weight and a bias → the axis of the units, in forward order.
-
-    Forward order is that of registration, which every model here keeps.
-    """
+    """Names of the modules that write hidden units by a weight and a bias → the axis of the units."""
     names = {place.tensor for stream in spec.streams for place in stream.places if place.axis == 0}
     written = {id(tensor) for name, tensor in model.state_dict(keep_vars=True).items() if name in names}
     found = {}
@@ -52,37 +58,158 @@ def repairable(model: nn.Module, spec: PermutationSpec) -> dict[str, int]:
     return found
 
 
-def spreads(
-    model: nn.Module, signature: Signature, batches: Iterable[Mapping[str, Any]], axes: Mapping[str, int],
-    before: bool = False,
-) -> dict[str, Spread]:  # fmt: skip
-    """Of what the named modules return (or get, if ``before``), over all batches."""
-    found = {name: Spread() for name in axes}
+@dataclass(frozen=True)
+class Stage:
+    """A place in a forward pass where a module is changed by what all data show there.
+
+    Args:
+        name: of the module; ``axis``: of its units; ``before``: whether what it gets is looked at, or what it returns.
+        settle: the change, in place.
+    """
+
+    name: str
+    axis: int
+    before: bool
+    settle: Callable[[Spread], None]
+
+
+class Reached(Exception):
+    """A pass has shown what it was to show; the rest of it can be left out."""
+
+
+@contextmanager
+def watching(model: nn.Module, stages: Iterable[Stage], see: Callable[[Stage, Tensor], bool]) -> Iterator[None]:
+    """Show what is at each stage whenever a pass comes there; a module that was changed returns something new."""
     modules = dict(model.named_modules())
 
-    def listen(name: str) -> Any:
-        return lambda module, args, output: found[name].add(args[0] if before else output, axes[name])
+    def before(stage: Stage) -> Any:
+        def hook(module: Any, args: Any, named: Any) -> None:
+            see(stage, next(tensors_in((args, named))))
 
-    handles = [modules[name].register_forward_hook(listen(name)) for name in axes]
+        return hook
+
+    def after(stage: Stage) -> Any:
+        def hook(module: Any, args: Any, named: Any, output: Tensor) -> Tensor | None:
+            return module.forward(*args, **named) if see(stage, output) else None
+
+        return hook
+
+    handles = [
+        modules[stage.name].register_forward_pre_hook(before(stage), with_kwargs=True)
+        if stage.before
+        else modules[stage.name].register_forward_hook(after(stage), with_kwargs=True)
+        for stage in stages
+    ]
     try:
         with torch.no_grad():
-            for inputs in batches:
-                call_model(model, signature, inputs)
+            yield
     finally:
         for handle in handles:
             handle.remove()
+
+
+def spreads(
+    model: nn.Module, signature: Signature, batches: Iterable[Mapping[str, Any]], axes: Mapping[str, int]
+) -> dict[str, Spread]:
+    """Of what the named modules return over all batches; modules that are not called are missing."""
+    found: dict[str, Spread] = {}
+
+    def see(stage: Stage, values: Tensor) -> bool:
+        found.setdefault(stage.name, Spread()).add(values, stage.axis)
+        return False
+
+    with watching(model, [Stage(name, axis, False, lambda _: None) for name, axis in axes.items()], see):
+        for inputs in batches:
+            call_model(model, signature, inputs)
     return found
+
+
+def settle_in_order(
+    model: nn.Module, signature: Signature, batches: list[Mapping[str, Any]], stages: list[Stage]
+) -> None:
+    """Change modules one after the other, in the order of the forward pass; each change is seen by all that follow.
+
+    All data go through at once, and each module is changed as they come there, if they can be put together, fit into
+    memory (``MOST``) and meet each module once. Otherwise there is a pass for each module, up to it.
+    """
+    order: list[Stage] = []
+    largest = 0
+
+    def note(stage: Stage, values: Tensor) -> bool:
+        nonlocal largest
+        largest = max(largest, values.numel())
+        order.append(stage)
+        return False
+
+    with watching(model, stages, note):
+        call_model(model, signature, batches[0])
+    several = {stage for stage in order if order.count(stage) > 1}
+    whole = together(batches, signature) if not several and largest * len(batches) <= MOST else None
+
+    def change(stage: Stage, values: Tensor) -> bool:
+        spread = Spread()
+        spread.add(values, stage.axis)
+        with torch.no_grad():  # a network that differentiates has gradients on
+            stage.settle(spread)
+        return True
+
+    if whole is not None:
+        with watching(model, order, change):
+            call_model(model, signature, whole)
+        return
+    for stage in dict.fromkeys(order):
+        spread = Spread()
+
+        def look(stage: Stage, values: Tensor, spread: Spread = spread) -> bool:
+            spread.add(values, stage.axis)
+            if stage not in several:
+                raise Reached
+            return False
+
+        with watching(model, [stage], look):
+            for inputs in batches:
+                with suppress(Reached):
+                    call_model(model, signature, inputs)
+        with torch.no_grad():
+            stage.settle(spread)
+
+
+def together(batches: list[Mapping[str, Any]], signature: Signature) -> Mapping[str, Any] | None:
+    """All batches as one; None for ragged ones, graphs, and items of different shapes."""
+    if len(batches) == 1:
+        return batches[0]
+    known = {*signature.inputs, "mask"}
+    if not all(isinstance(batch, Mapping) and batch.keys() <= known for batch in batches):
+        return None
+    shapes = {tuple((name, value.shape[1:]) for name, value in batch.items()) for batch in batches}
+    if len(shapes) > 1 or any(len({len(value) for value in batch.values()}) > 1 for batch in batches):
+        return None
+    return {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
+
+
+def norms_of(model: nn.Module) -> list[Stage]:
+    """Where batch norms get the statistics of what they are given."""
+
+    def measured(module: Any) -> Callable[[Spread], None]:
+        def settle(spread: Spread) -> None:
+            mean, deviation = spread.read()
+            module.running_mean.copy_(mean)
+            module.running_var.copy_(deviation.square())
+
+        return settle
+
+    return [
+        Stage(name, 1, True, measured(module))
+        for name, module in model.named_modules()
+        if isinstance(module, BATCH_NORMS) and module.running_mean is not None
+    ]
 
 
 def reset_batch_norms(model: nn.Module, signature: Signature, batches: list[Mapping[str, Any]]) -> nn.Module:
     """A copy whose batch norms have the statistics of its own activations, layer by layer."""
     model = copy.deepcopy(model).eval()
-    for name, module in model.named_modules():
-        if isinstance(module, BATCH_NORMS) and module.running_mean is not None:
-            mean, deviation = spreads(model, signature, batches, {name: 1}, before=True)[name].read()
-            module.running_mean.copy_(mean)
-            assert module.running_var is not None
-            module.running_var.copy_(deviation.square())
+    if stages := norms_of(model):
+        settle_in_order(model, signature, batches, stages)
     return model
 
 
@@ -95,7 +222,8 @@ def repair(
     .. math:: w_u \leftarrow \frac{\tfrac12(\sigma_1 + \sigma_2)}{\sigma_m}\, w_u, \qquad
               b_u \leftarrow \tfrac12(\mu_1 + \mu_2) + \frac{\tfrac12(\sigma_1 + \sigma_2)}{\sigma_m} (b_u - \mu_m)
 
-    folded into the weights, layer by layer from the inputs on, since each correction changes what later layers see.
+    folded into the weights, layer by layer from the inputs on, since each correction changes what later layers see:
+    one pass over all data for each of the three networks (see ``settle_in_order``).
     It is done to every linear map, convolution, layer norm and batch norm that writes units of a stream and has a bias;
     statistics of batch norms are measured anew first. A map whose weights are read without calling it is left.
 
@@ -116,20 +244,19 @@ def repair(
     ends = [spreads(model.eval(), signature, batches, axes) for model in (first, second)]
     model = copy.deepcopy(merged).eval()
     modules: dict[str, Any] = dict(model.named_modules())
-    for name, module in modules.items():
-        if isinstance(module, BATCH_NORMS) and module.running_mean is not None:
-            mean, deviation = spreads(model, signature, batches, {name: 1}, before=True)[name].read()
-            module.running_mean.copy_(mean)
-            module.running_var.copy_(deviation.square())
-        if name not in axes or not ends[0][name].rows:
-            continue
-        (mean_1, std_1), (mean_2, std_2) = (end[name].read() for end in ends)
-        mean, std = spreads(model, signature, batches, {name: axes[name]})[name].read()
-        alive = std > 1e-9 * std.max().clamp(min=1e-300)
-        factor = torch.where(alive, (std_1 + std_2) / 2 / std.clamp(min=1e-300), 1.0)
-        target = torch.where(alive, (mean_1 + mean_2) / 2, mean)
-        with torch.no_grad():
-            weight, bias = module.weight, module.bias
+
+    def between(name: str) -> Callable[[Spread], None]:
+        def settle(spread: Spread) -> None:
+            (mean_1, std_1), (mean_2, std_2), (mean, std) = (each.read() for each in (*(e[name] for e in ends), spread))
+            alive = std > 1e-9 * std.max().clamp(min=1e-300)
+            factor = torch.where(alive, (std_1 + std_2) / 2 / std.clamp(min=1e-300), 1.0)
+            target = torch.where(alive, (mean_1 + mean_2) / 2, mean)
+            weight, bias = modules[name].weight, modules[name].bias
             bias.copy_(target + factor * (bias.double() - mean))
             weight.mul_(factor.to(weight).reshape(-1, *(1,) * (weight.ndim - 1)))
+
+        return settle
+
+    stages = [Stage(name, axes[name], False, between(name)) for name in ends[0]]
+    settle_in_order(model, signature, batches, [*norms_of(model), *stages])
     return model

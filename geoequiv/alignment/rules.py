@@ -45,6 +45,8 @@ POOLING = {
 }  # fmt: skip
 SOFTMAX = {aten._softmax, aten._log_softmax, aten._safe_softmax, aten.softmax}
 ALONG = {aten.cumsum, aten.sort, aten.topk, aten.cummax, aten.cumprod}
+#: numbers one by one, but not marked as such in torch
+UNMARKED = {aten.copy_, aten.hardswish, aten.hardswish_}
 #: keep or change numbers one by one, with what they bear; any other pointwise operation bears nothing but order
 LINEAR = {aten.add, aten.sub, aten.neg, aten.mul, aten.div, aten._to_copy, aten.masked_fill, aten.where, aten.copy}
 POSITIVE = {aten.relu, aten.leaky_relu, aten.prelu, aten._prelu_kernel}
@@ -179,12 +181,14 @@ def convolve(ledger: Ledger, args: Sequence[Any], out: Tensor, known: Callable[[
     """A convolution: channels meet the second axis of the filters, the first axis stays."""
     values, filters, bias, *_ = args
     transposed, groups = args[6], args[8]
-    if transposed:
-        raise Unexplained("transposed convolutions have no rule")
+    if transposed and groups > 1:
+        raise Unexplained("transposed convolutions in groups have no rule")
     pixels = [layer for layer in known(filters) if any(varies(layer, dim) for dim in range(2, layer.ndim))]
     for layer in pixels:
         ledger.fix(layer)
     kinds = [layer for layer in known(filters) if not any(layer is other for other in pixels)]
+    if transposed:  # [in, out, …]
+        kinds = [layer.transpose(0, 1) for layer in kinds]
     rows = split_rows([layer for layer in kinds if not varies(layer, 1)], 0)
     # [out, in], and not one line: filters that are tied to each other differ in the order of their columns
     columns = [layer.flatten(2)[..., 0] for layer in kinds if varies(layer, 1)]

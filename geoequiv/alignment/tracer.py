@@ -382,6 +382,12 @@ class Tracer(TorchDispatchMode):
             layers = self.indexed(args, out)
         elif op is aten.gather:
             layers = rules.gather(ledger, *args[:3], out, known)
+        elif op is aten.glu:
+            dim = args[1] if len(args) > 1 else -1
+            halves = [half for layer in known(args[0]) for half in layer.chunk(2, dim)]
+            for layer in halves:
+                ledger.limit(layer, NOTHING_BUT_ORDER)
+            layers = ledger.join(halves)
         elif op in (aten.argmax, aten.argmin):
             layers = self.reduced(op, func, args, kwargs, out)
         elif op in rules.ALONG:
@@ -390,7 +396,7 @@ class Tracer(TorchDispatchMode):
             if op is aten.topk or any(rules.varies(layer, dim) for layer in known(args[0])):
                 raise Unexplained("units are put in an order of their own")
             out, layers = tensors[0], known(args[0])
-        elif torch.Tag.pointwise in func.tags or op in rules.LINEAR or op is aten.copy_:
+        elif torch.Tag.pointwise in func.tags or op in rules.LINEAR or op in rules.UNMARKED:
             layers = rules.pointwise(ledger, self.plain(op), [*args, *kwargs.values()], out, known)
         else:
             raise Unexplained("it has no rule")

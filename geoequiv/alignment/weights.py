@@ -9,10 +9,19 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from geoequiv.alignment.assignment import assign, assign_blocks, block_streams, plain_streams
-from geoequiv.alignment.gauge import finite, least
+from geoequiv.alignment.assignment import assign, assign_blocks, block_streams, plain_streams, procrustes
+from geoequiv.alignment.gauge import between, finite, least
 from geoequiv.alignment.matching import Matching
-from geoequiv.alignment.permutation_spec import Permutation, PermutationSpec, Place, StateDict, Stream, apply, scale
+from geoequiv.alignment.permutation_spec import (
+    Permutation,
+    PermutationSpec,
+    Place,
+    StateDict,
+    Stream,
+    apply,
+    mix,
+    scale,
+)
 
 #: flips of one unit that turn the same places round are tried in all 2ⁿ ways, up to so many; more, one after the other
 MOST_FLIPS = 6
@@ -51,6 +60,8 @@ def match_weights(
     start: Sequence[Permutation] | None = None,
     only: Collection[str] | None = None,
     scales: bool = False,
+    mixes: bool = False,
+    invertible: bool = False,
     max_rounds: int = 100,
     generator: torch.Generator | None = None,
 ) -> Matching:
@@ -58,37 +69,46 @@ def match_weights(
 
     .. math:: \max_p \; \langle \theta_A,\, p(\theta_B) \rangle
 
-    It is run from two starts, and the better end is kept: as the networks stand, and from the inputs on (a stream is
-    first matched by those of its weights whose other axis is settled already).
+    It is run from several starts, and the best end is kept: as the networks stand, and from the inputs on (a stream is
+    first matched by those of its weights whose other axis is settled already; see ``anchored``).
 
     Args:
         first, second: state dicts of one architecture.
-        start: permutations to begin with, instead of these two.
+        start: permutations to begin with, instead of these.
         only: names of the streams to match (a stream of blocks with all inside it); None for all.
         scales: also find factors for streams that bear them: both networks are brought to their least weights (see
             ``gauge.least``), and units are matched as they are or turned round, whichever goes better.
+        mixes: match streams that can be mixed or turned by an orthogonal matrix (Procrustes: the polar factor of the
+            overlap) instead of a permutation.
+        invertible: bring both networks to their least weights before, so that streams that can be mixed by any matrix
+            are matched by any matrix.
         max_rounds: rounds over all streams, at most; it ends when a round changes nothing.
         generator: the order of the streams after the first round, which goes by the spec.
 
     Exactness: a local optimum; the overlap never falls. Weights that are not finite count as 0.
-    Reference: Ainsworth et al. 2023 (Git Re-Basin), algorithm 1.
+    Reference: Ainsworth et al. 2023 (Git Re-Basin), algorithm 1; rotations after Ashkboos et al. 2024 and arXiv
+    2506.22712.
     """
     spec.check(first)
     spec.check(second)
     generator = generator or torch.Generator().manual_seed(0)
     streams = [s for s in (*plain_streams(spec), *block_streams(spec)) if only is None or s.name in only]
-    ends = (first, second)
-    if scales:
-        gauges = [least(spec, state, mixes=False) for state in ends]
+    ways = Ways(scales, mixes or invertible)
+    ends, gauges = (first, second), None
+    if scales or invertible:
+        gauges = [least(spec, state, scales=scales, mixes=invertible) for state in ends]
         ends = (gauges[0].state, gauges[1].state)
     begin = [Step(dict(each)) for each in start or ()]
-    starts = [begin] if start is not None else [[], anchored(*ends, spec, streams, scales)]
+    starts = [begin] if start is not None else [[], anchored(*ends, spec, streams, ways)]
+    if start is None and ways.mixes:
+        starts.append(anchored(*ends, spec, streams, ways, spectral=True))
     before = {stream.name: agreement(stream, first, second) for stream in streams}
-    found = [descend(*ends, spec, streams, each, max_rounds, generator, scales) for each in starts]
+    found = [descend(*ends, spec, streams, each, max_rounds, generator, ways) for each in starts]
     steps, state = max(found, key=lambda end: total_overlap(ends[0], end[1], spec))
     after = {stream.name: agreement(stream, ends[0], state) for stream in streams}
-    factors = factors_of(steps, spec)
+    factors, matrices = factors_of(steps, spec), turns_of(steps, spec)
     if scales:
+        assert gauges is not None
         for name, own in gauges[0].factors.items():
             if only is None or name in only:
                 order = torch.arange(spec[name].size)
@@ -97,23 +117,48 @@ def match_weights(
                 sizes = gauges[1].factors[name][order] / own
                 factors[name] = factors.get(name, torch.ones(1, len(sizes), dtype=torch.float64)).clone()
                 factors[name][0] *= sizes
-    return Matching(spec, tuple(step.orders for step in steps), factors, before=before, after=after)
+    if gauges is not None and ways.mixes:
+        matrices = {name: (other, between(*gauges, name, other, turn)) for name, (other, turn) in matrices.items()}
+    return Matching(spec, tuple(step.orders for step in steps), factors,
+                    {name: matrix for name, (_, matrix) in matrices.items()}, before=before, after=after)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Ways:
+    """What may be done to units besides exchanging them.
+
+    Args:
+        flips: turning one round; ``mixes``: rotating those of streams that bear it, in place of exchanging them.
+        fixed: names of streams whose units stay in their places, so that turning them round is all that they may.
+    """
+
+    flips: bool = False
+    mixes: bool = False
+    fixed: Collection[str] = ()
 
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """Exchange the units of streams, then turn some round: stream → ``[flips, size]`` of ±1."""
+    """Exchange the units of streams, then turn some round (stream → ``[flips, size]`` of ±1), then rotate streams.
+
+    Args:
+        turns: stream → the one whose units come there by the exchange of blocks (itself, if in none), and the matrix.
+    """
 
     orders: Mapping[str, Tensor]
     flips: Mapping[str, Tensor] = field(default_factory=dict)
+    turns: Mapping[str, tuple[str, Tensor]] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         moved = any(bool((order != torch.arange(len(order))).any()) for order in self.orders.values())
-        return moved or any(bool((signs < 0).any()) for signs in self.flips.values())
+        turned = any(not torch.allclose(turn, torch.eye(len(turn), dtype=turn.dtype), atol=1e-9, rtol=0)
+                     for _, turn in self.turns.values())  # fmt: skip
+        return moved or turned or any(bool((signs < 0).any()) for signs in self.flips.values())
 
     def apply(self, spec: PermutationSpec, state: StateDict) -> dict[str, Tensor]:
         """The state dict after it."""
-        return scale(spec, self.flips, apply(spec, self.orders, state))
+        moved = scale(spec, self.flips, apply(spec, self.orders, state))
+        return mix(spec, {name: turn for name, (_, turn) in self.turns.items()}, moved)
 
 
 def factors_of(steps: Sequence[Step], spec: PermutationSpec) -> dict[str, Tensor]:
@@ -128,27 +173,57 @@ def factors_of(steps: Sequence[Step], spec: PermutationSpec) -> dict[str, Tensor
     return found
 
 
+def turns_of(steps: Sequence[Step], spec: PermutationSpec) -> dict[str, tuple[str, Tensor]]:
+    """The rotations of all steps together, to be applied after all exchanges; and which stream came there by these."""
+    found: dict[str, tuple[str, Tensor]] = {}
+    for step in steps:
+        former = dict(found)
+        for name, (other, turn) in step.turns.items():
+            origin, before = former.get(other, (other, torch.eye(len(turn), dtype=torch.float64)))
+            found[name] = (origin, turn @ before)
+    return found
+
+
 def best_step(
-    stream: Stream, spec: PermutationSpec, first: StateDict, second: StateDict, tensors: Collection[str] | None = None,
-    flips: bool = False, fixed: Collection[str] = (),
+    stream: Stream, spec: PermutationSpec, first: StateDict, second: StateDict, ways: Ways = Ways(),
+    tensors: Collection[str] | None = None, spectral: bool = False,
 ) -> Step:  # fmt: skip
-    """The best exchange of the units of one stream, given the others; by some of the tensors alone, if told.
+    """The best that can be done to one stream, given the others; by some of the tensors alone, if told.
 
     Args:
-        flips: whether units may also be turned round.
-        fixed: names of streams whose units stay in their places, so that this is all that they may.
+        spectral: rotate by ``spectral_turn``.
     """
     if spec.inside(stream.name):
-        return Step(assign_blocks(spec, stream, lambda kind: joint_overlap(kind, first, second, tensors)))
+        orders, turns, _ = assign_blocks(
+            spec, stream, lambda kind: joint_overlap(kind, first, second, tensors), ways.mixes
+        )
+        return Step(orders, turns=turns)
     places = [place for place in stream.places if tensors is None or place.tensor in tensors]
-    stays = stream.name in fixed
-    if not (flips and stream.flips):
+    if ways.mixes and stream.rotates and stream.name not in ways.fixed:
+        score = overlap(places, first, second)
+        turn = spectral_turn(stream, score, first, second) if spectral else procrustes(score)[0]
+        return Step({}, turns={stream.name: (stream.name, turn)})
+    stays = stream.name in ways.fixed
+    if not (ways.flips and stream.flips):
         return Step({} if stays else {stream.name: assign(overlap(places, first, second))})
     score, signs = turned_overlap(places, stream.flips, first, second)
     order = torch.arange(stream.size) if stays else assign(score)
     rows = torch.ones(stream.flips, stream.size, dtype=torch.float64)
     rows[: signs.shape[0]] = signs[:, torch.arange(stream.size), order]
     return Step({} if stays else {stream.name: order}, {stream.name: rows})
+
+
+def spectral_turn(stream: Stream, known: Tensor, first: StateDict, second: StateDict) -> Tensor:
+    r"""The rotation that takes the principal axes of a stream's weights to each other, turned round as others say.
+
+    .. math:: R = V_A \operatorname{sign}\big(\operatorname{diag}(V_A^\top S\, V_B)\big) V_B^\top
+
+    with the eigenvectors of :math:`\sum W W^\top` over all of its weights, which nothing that is done to the other
+    axis of W by permutations and rotations changes: what few settled weights (S, their overlap) cannot say.
+    """
+    axes = [torch.linalg.eigh(overlap(stream.places, state, state))[1] for state in (first, second)]
+    signs = (axes[0].mT @ known @ axes[1]).diagonal().sign()
+    return axes[0] * torch.where(signs == 0, 1.0, signs) @ axes[1].mT
 
 
 def turned_overlap(places: Sequence[Place], flips: int, first: StateDict, second: StateDict) -> tuple[Tensor, Tensor]:
@@ -211,19 +286,23 @@ def match_rest(
     every = (*plain_streams(spec), *block_streams(spec))
     streams = [s for s in every if s.name in free or (s.flips and s.name not in told)]
     fixed = [stream.name for stream in streams if stream.name not in free]
-    steps = anchored(first, second, spec, streams, True, fixed)
+    ways = Ways(flips=True, fixed=fixed)
+    steps = anchored(first, second, spec, streams, ways)
     generator = torch.Generator().manual_seed(0)
-    steps, state = descend(first, second, spec, streams, steps, max_rounds, generator, True, fixed)
+    steps, state = descend(first, second, spec, streams, steps, max_rounds, generator, ways)
     before, after = ({s.name: agreement(s, first, each) for s in streams if s.name in free} for each in (second, state))
     return Matching(spec, tuple(step.orders for step in steps if step.orders), factors_of(steps, spec), before=before,
                     after=after)  # fmt: skip
 
 
 def anchored(
-    first: StateDict, second: StateDict, spec: PermutationSpec, streams: list[Stream], flips: bool = False,
-    fixed: Collection[str] = (),
+    first: StateDict, second: StateDict, spec: PermutationSpec, streams: list[Stream], ways: Ways,
+    spectral: bool = False,
 ) -> list[Step]:  # fmt: skip
-    """Match streams one after the other, each by the weights that meet nothing but settled streams."""
+    """Match streams one after the other, each by the weights that meet nothing but settled streams.
+
+    Where such weights are fewer than units, rotations are not settled by them: ``spectral`` ones are, by all weights.
+    """
     readers: dict[str, set[str]] = {}
     for stream in streams:
         for place in stream.places:
@@ -242,14 +321,14 @@ def anchored(
         stream = max(waiting, key=lambda s: sum(first[name].numel() for name in ready[s.name]) / s.size)
         waiting.remove(stream)
         if ready[stream.name]:
-            steps.append(best_step(stream, spec, first, current, ready[stream.name], flips, fixed))
+            steps.append(best_step(stream, spec, first, current, ways, ready[stream.name], spectral))
             current = steps[-1].apply(spec, current)
     return steps
 
 
 def descend(
     first: StateDict, second: StateDict, spec: PermutationSpec, streams: list[Stream], start: Sequence[Step],
-    max_rounds: int, generator: torch.Generator, flips: bool = False, fixed: Collection[str] = (),
+    max_rounds: int, generator: torch.Generator, ways: Ways,
 ) -> tuple[list[Step], dict[str, Tensor]]:  # fmt: skip
     """The steps of one descent, and where it ends."""
     steps, current = list(start), dict(second)
@@ -260,10 +339,10 @@ def descend(
         changed = False
         for number in order:
             stream = streams[number]
-            step = best_step(stream, spec, first, current, flips=flips, fixed=fixed)
+            step = best_step(stream, spec, first, current, ways)
             if step:
                 moved = step.apply(spec, current)
-                if agreement(stream, first, moved) > agreement(stream, first, current) + 1e-12:
+                if agreement(stream, first, moved) > agreement(stream, first, current) + 1e-15:
                     current, changed = moved, True
                     steps.append(step)
         if not changed:

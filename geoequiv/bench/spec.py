@@ -106,7 +106,10 @@ def symmetry_label(name: str, options: Mapping[str, Any], claims: str | None = N
     if name == "remul":
         return remul_label(options)
     if name == "frame_averaging":
-        return f"frame averaging {group} ({options.get('frame', 'pca')})"
+        frame = options.get("frame", "pca")
+        if isinstance(frame, Mapping):
+            frame = ", ".join(str(value) if key == "name" else f"{key} {value}" for key, value in frame.items())
+        return f"frame averaging {group} ({frame})"
     if name == "group_averaging":
         samples, subgroup, degree = (options.get(name) for name in ("num_samples", "subgroup", "quadrature"))
         how = f" ({samples} samples{f' × {subgroup}' if subgroup else ''})" if samples else ""

@@ -15,6 +15,7 @@ from geoequiv.bench.spec import RESERVED, RESERVED_OF_TASKS, EvaluateConfig, Run
 from geoequiv.config import KeyPath, Problems, Section, mismatch, read_yaml
 from geoequiv.errors import GeoequivError, GroupError, unknown
 from geoequiv.groups import group as named_group
+from geoequiv.symmetrize.frames import frame_by_name
 from geoequiv.training import TrainConfig
 
 SectionT = TypeVar("SectionT", bound=Section)
@@ -26,6 +27,7 @@ class SuiteSection(Section):
     name: str
     description: str = ""
     task: Any
+    otherwise: Any = None
     train: dict[str, Any] = Field(default_factory=dict)
     evaluate: dict[str, Any] = Field(default_factory=dict)
     align: dict[str, Any] | None = None
@@ -45,12 +47,16 @@ class EntrySection(Section):
 
 @dataclass(frozen=True)
 class Suite:
-    """A checked suite: its name, its runs, each listed once, and the barriers to measure when they are trained."""
+    """A checked suite: its name, its runs, each listed once, and the barriers to measure when they are trained.
+
+    ``otherwise`` are the same runs on the task that takes the place of one whose files cannot be had (see `at_hand`).
+    """
 
     name: str
     description: str
     runs: tuple[RunSpec, ...]
     align: AlignConfig | None = None
+    otherwise: tuple[RunSpec, ...] = ()
 
 
 def read_suite(path: str | Path, limit: int | None = None) -> Suite:
@@ -76,10 +82,8 @@ def read_suite(path: str | Path, limit: int | None = None) -> Suite:
     assert top is not None
     if not re.fullmatch(r"[\w.-]+", top.name) or top.name.startswith("."):
         problems.add(("name",), f"a suite's name may hold letters, digits, '-', '_' and '.'; got '{top.name}'.")
-    tasks = [
-        {"name": name, **options, **({"limit": limit} if limit else {})}
-        for name, options in _named("task", top.task, problems, ("task",), sweep=False)
-    ]
+    tasks = _tasks(top.task, limit, problems, ("task",))
+    others = _tasks(top.otherwise, limit, problems, ("otherwise",)) if top.otherwise is not None else []
     configs = [
         config
         for index, entry in enumerate(top.entries)
@@ -87,8 +91,22 @@ def read_suite(path: str | Path, limit: int | None = None) -> Suite:
     ]
     align = _align(top.align, problems) if top.align is not None else None
     problems.raise_if_any()
-    runs = {spec.run_id: spec for spec in (RunSpec.of(top.name, config) for config in reversed(configs))}
-    return Suite(top.name, top.description, tuple(reversed(runs.values())), align)
+    otherwise = _runs(top.name, [{**config, "task": task} for config in configs for task in others])
+    return Suite(top.name, top.description, _runs(top.name, configs), align, otherwise)
+
+
+def _tasks(written: Any, limit: int | None, problems: Problems, at: KeyPath) -> list[dict[str, Any]]:
+    """The task, if it is sound, with its limit."""
+    shortened = {"limit": limit} if limit else {}
+    return [
+        {"name": name, **options, **shortened} for name, options in _named("task", written, problems, at, sweep=False)
+    ]
+
+
+def _runs(suite: str, configs: list[dict[str, Any]]) -> tuple[RunSpec, ...]:
+    """Each run once, in the order of the file."""
+    runs = {spec.run_id: spec for spec in (RunSpec.of(suite, config) for config in reversed(configs))}
+    return tuple(reversed(runs.values()))
 
 
 def _align(data: Mapping[str, Any], problems: Problems) -> AlignConfig | None:
@@ -214,7 +232,12 @@ def _checked_names(kind: str, options: dict[str, Any], problems: Problems, at: K
     if isinstance(options.get("group"), str):
         options = {**options, "group": _group(options["group"], problems, (*at, "group"))}
     frame = options.get("frame")
-    if isinstance(frame, str) and frame not in catalog.names("frame"):
+    if isinstance(frame, Mapping):
+        try:
+            frame_by_name(frame, named_group(options["group"]))
+        except GroupError as error:
+            problems.add((*at, "frame"), str(error))
+    elif isinstance(frame, str) and frame not in catalog.names("frame"):
         problems.add((*at, "frame"), unknown("frame", frame, catalog.names("frame")))
     return options
 

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from geoequiv.bench.align import AlignConfig, copies_of
+from geoequiv.bench.at_hand import at_hand
 from geoequiv.bench.barriers import Aligned, align_runs
 from geoequiv.bench.runner import Outcome, load_task, run
 from geoequiv.bench.spec import RunSpec
@@ -62,6 +63,7 @@ def run_suite(
     console = console or _console()
     store = Store(output)
     store.prepare()
+    suite = at_hand(suite, store, data_dir, console)
     states = {spec: store.state(spec) for spec in suite.runs}
     half = [spec for spec, state in states.items() if state == "half-finished"]
     if half and not resume:

@@ -1,4 +1,4 @@
-"""``geoequiv data``: list, make or verify the data of tasks."""
+"""``geoequiv data``: list, fetch, make or verify the data of tasks."""
 
 import argparse
 import sys
@@ -9,6 +9,7 @@ from geoequiv.errors import ConfigError, GeoequivError
 EXAMPLES = """\
 examples:
   geoequiv data list                                           files, sizes, whether they are sound
+  geoequiv data fetch md17/dynamics molecule=aspirin           download it, or go on with an interrupted download
   geoequiv data make nbody/charged train=500 variant=isotropic
   geoequiv data make md17-xtb --molecule ethanol aspirin --frames 100000 --jobs 2
   geoequiv data info md17/forces molecule=aspirin              the card of a task: fields, units, checksum
@@ -24,12 +25,20 @@ TWIN_OPTIONS = ("molecule", "frames", "seed", "equilibration", "nve", "jobs")
 def add(commands: Commands) -> None:
     """Add the command and its actions."""
     data = commands.add_parser(
-        "data", help="list, make or verify the data of tasks",
-        description="List, make or verify the data of tasks.", epilog=EXAMPLES, formatter_class=RAW,
+        "data", help="list, fetch, make or verify the data of tasks",
+        description="List, fetch, make or verify the data of tasks.", epilog=EXAMPLES, formatter_class=RAW,
     )  # fmt: skip
     actions = data.add_subparsers(required=True, metavar="ACTION")
     action = actions.add_parser("list", parents=[common(), data_folder()], help="list the files of the data cache")
     action.set_defaults(command=_data_list)
+    action = actions.add_parser(
+        "fetch", parents=[common(), data_folder()], help="download a task's official files, unless they are there"
+    )
+    action.add_argument("task", metavar="NAME", help="a task of `geoequiv list tasks`")
+    action.add_argument(
+        "options", nargs="*", metavar="OPTION=VALUE", help="options of the task, such as molecule=uracil"
+    )
+    action.set_defaults(command=_data_fetch)
     action = actions.add_parser("make", parents=[common(), data_folder()], help="simulate a task's data now")
     action.add_argument("task", metavar="NAME", help="a task of `geoequiv list tasks`, or md17-xtb")
     action.add_argument("options", nargs="*", metavar="OPTION=VALUE", help="options of the task, such as train=500")
@@ -58,6 +67,7 @@ def add(commands: Commands) -> None:
 
 def _data_list(options: argparse.Namespace) -> int:
     from geoequiv.tasks import data_directory, list_cached
+    from geoequiv.tasks.official import downloaded
     from geoequiv.tasks.xtb_trajectory import twin_files
 
     print(f"Data cache: {data_directory(options.data_dir)}")
@@ -65,6 +75,8 @@ def _data_list(options: argparse.Namespace) -> int:
         print(f"{entry.task:<20} {entry.bytes / 1e6:8.1f} MB  {entry.path.name}  {entry.status}")
     for path, status in twin_files(options.data_dir):
         print(f"{TWIN:<20} {path.stat().st_size / 1e6:8.1f} MB  {path.name}  {status}")
+    for path, status in downloaded(data_directory(options.data_dir)):
+        print(f"{path.parent.name:<20} {path.stat().st_size / 1e6:8.1f} MB  {path.name}  {status}")
     return 0
 
 
@@ -74,6 +86,17 @@ def _data_info(options: argparse.Namespace) -> int:
 
     task = catalog.task(options.task, data_dir=options.data_dir, **chosen_options(options.options))
     _print_lines(card(task))
+    return 0
+
+
+def _data_fetch(options: argparse.Namespace) -> int:
+    from geoequiv import catalog
+
+    if options.task.partition("/")[0] == TWIN:
+        raise ConfigError(f"{options.task} is simulated: geoequiv data make {TWIN} --molecule aspirin.")
+    task = catalog.task(options.task, data_dir=options.data_dir, **chosen_options(options.options))
+    source = dict(task.notes).get("Source", "no files")
+    print(f"{task.protocol}: {source}; checksum {task.checksum[:12]}")
     return 0
 
 
@@ -128,6 +151,7 @@ def _print_lines(lines: list[tuple[str, str]]) -> None:
 def _data_verify(options: argparse.Namespace) -> int:
     from geoequiv import catalog
     from geoequiv.tasks import data_directory, list_cached
+    from geoequiv.tasks.official import downloaded
     from geoequiv.tasks.xtb_trajectory import twin_files
 
     if options.task and options.task != TWIN:
@@ -137,6 +161,8 @@ def _data_verify(options: argparse.Namespace) -> int:
     ]
     if options.task is None or options.task.partition("/")[0] == TWIN:
         entries += twin_files(options.data_dir)
+    if options.task is None:
+        entries += downloaded(data_directory(options.data_dir))
     if not entries:
         print(f"No data{f' of {options.task}' if options.task else ''} in {data_directory(options.data_dir)}.")
         return 1 if options.task else 0

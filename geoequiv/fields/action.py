@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from geoequiv.errors import BatchError
+from geoequiv.errors import BatchError, GroupError
 from geoequiv.fields.graphs import graph_fields, is_graph, repeat_graph, with_fields
 from geoequiv.fields.layout import Layout, check_float, check_nodes, is_index
 from geoequiv.fields.relabel import relabel
@@ -15,7 +15,7 @@ from geoequiv.fields.types import FieldType
 from geoequiv.groups import Element
 
 
-def act(element: Element | Tensor, fields: Any, side: Side, layout: Layout | None = None) -> Any:
+def act(element: Element | Tensor, fields: Any, side: str | Side, layout: Layout | None = None) -> Any:
     r"""Transform the fields a signature side names; everything else passes through untouched.
 
     Where the element relabels nodes, a ``mask`` goes along with them, and so do the node numbers in ``edge_index`` and
@@ -28,7 +28,7 @@ def act(element: Element | Tensor, fields: Any, side: Side, layout: Layout | Non
             ``[..., d, d]`` stands for the elements with these orthogonal matrices.
         fields: a dict of tensors (dense ``[*shape, N, d]``, or ragged ``[n, d]`` with ``batch`` ``[n]``), or a PyG
             object. It is not changed.
-        side: field name → type, such as ``signature.inputs``.
+        side: field name → type, such as ``signature.inputs`` or ``"pos: point, vel: vector"``.
         layout: how the batch is laid out, where it is known already (as it has to be to relabel the nodes of a side
             whose fields all belong to whole items, which a batch of such fields cannot tell from nodes).
 
@@ -37,11 +37,17 @@ def act(element: Element | Tensor, fields: Any, side: Side, layout: Layout | Non
 
     Raises:
         BatchError: if fields, elements and layout do not fit together.
+        GroupError, SignatureError: if the first is no element, or the third no side of a signature.
 
     Exactness: round-off of the fields' dtype; the element is cast to it.
     """
     if isinstance(element, Tensor):
         element = Element(element)
+    if not isinstance(element, Element):
+        raise GroupError(
+            f"An element of a group acts, such as group('SO(3)').sample(); got {type(element).__name__} {element!s}."
+        )
+    side = Side.parse(side)
     if is_graph(fields):
         found = graph_fields(fields)
         moved = act(element, found, side, layout)

@@ -62,14 +62,24 @@ class Layout:
         if not axes:  # scalars only: the first axis is the only one that can tell items apart
             axes = {name: tuple(fields[name].shape[:2]) for name in side}
         whole = [name for name, kind in side.items() if kind.kind == "image" or kind.per_graph]
-        name, lead = max(axes.items(), key=lambda item: (len(item[1]), item[0] not in whole))
+        name = sorted(axes, key=lambda name: (-len(axes[name]), name in whole))[0]
+        lead = axes[name]
         if batch is None and any(is_index(key) and isinstance(fields[key], Tensor) for key in fields):
             batch = torch.zeros(lead[0] if lead else 0, dtype=torch.int64, device=fields[name].device)
         if batch is not None:
             graphs = check_batch_index(batch)
+            if isinstance(fields.get("ptr"), Tensor) and len(fields["ptr"]) > graphs + 1:
+                raise BatchError(f"Graph {graphs} of the batch is empty: no node belongs to it.")
             layout = cls((graphs,), len(batch), batch=batch, edges=edges)
             for other in axes:
                 layout.rows(fields[other], 0, other, side[other].per_graph)
+                if side[other].rank and len(axes[other]) > 1 + side[other].per_graph:
+                    raise BatchError(
+                        f"Field '{other}' of shape {list(fields[other].shape)} has a batch axis, where a 'batch' index "
+                        "(or an index of edges) tells the clouds apart: put them one behind the other, [nodes, …]."
+                    )
+            if isinstance(fields.get("mask"), Tensor):
+                raise BatchError("A batch has a 'batch' index or a 'mask', not both: leave out what is masked out.")
             return layout
         if lead and lead[-1] == 0:
             raise BatchError(f"Field '{name}' of shape {list(fields[name].shape)} has clouds with no points.")
@@ -162,6 +172,11 @@ class Layout:
         return per_item if index is None else per_item[(slice(None),) * lead + (index,)]
 
 
+def item_text(place: list[int]) -> str:
+    """How messages name an item by its place in the batch shape."""
+    return f"item {place[0] if len(place) == 1 else place}" if place else "the cloud"
+
+
 def check_nodes(element: Element, layout: Layout) -> None:
     """Raise BatchError if the element relabels nodes and the batch does not consist of clouds of that many."""
     if element.nodes is None:
@@ -214,10 +229,11 @@ def check_mask(mask: Tensor, lead: tuple[int, ...], name: str) -> None:
             f"got {mask.dtype} of shape {list(mask.shape)}."
         )
     if not bool(mask.any(-1).all()):
-        item = (~mask.any(-1)).nonzero()[0].tolist()
-        raise BatchError(f"The mask of item {item} leaves no point: the cloud is empty.")
+        item = item_text((~mask.any(-1)).nonzero()[0].tolist())
+        raise BatchError(f"The mask of {item} leaves no point: it is empty.")
 
 
+@torch._disable_dynamo  # type: ignore[attr-defined]  # looks at values: torch.compile breaks its graph here, silently
 def check_finite(fields: Mapping[str, Tensor], side: Side, layout: Layout) -> None:
     """Raise BatchError naming the first item with a coordinate that is not finite (masked-out nodes do not count)."""
     for name in side:
@@ -231,7 +247,15 @@ def check_finite(fields: Mapping[str, Tensor], side: Side, layout: Layout) -> No
             continue
         place = bad.nonzero()[0].tolist()
         if layout.batch is not None:
-            item: object = int(layout.batch[place[0]]) if bad.shape[0] == layout.nodes else place[0]
+            item = [int(layout.batch[place[0]]) if bad.shape[0] == layout.nodes else place[0]]
         else:
-            item = place[0] if len(layout.shape) == 1 else place[: len(layout.shape)]
-        raise BatchError(f"Field '{name}' is not finite in item {item} (first at index {place}).")
+            item = place[: len(layout.shape)]
+        raise BatchError(f"Field '{name}' is not finite in {item_text(item)} (first at index {place}).")
+
+
+def finite_where_hidden(values: Tensor, layout: Layout) -> Tensor:
+    """A field with zeros for what is masked out and not finite, as 0 · NaN is NaN in the gradient of a frame."""
+    mask = layout.mask
+    if mask is None or values.shape[: mask.ndim] != mask.shape:
+        return values
+    return torch.where(values.isfinite() | mask[(..., *(None,) * (values.ndim - mask.ndim))], values, 0)

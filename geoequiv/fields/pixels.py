@@ -7,7 +7,7 @@ from geoequiv.errors import BatchError, SignatureError
 from geoequiv.groups import Element
 
 #: Said wherever an image meets a group that does not map its grid to itself.
-GRID_GROUPS = "images are moved by flip, C1@plane, C2@plane, C4@plane, D1@plane, D2@plane and D4@plane only"
+GRID_GROUPS = "images are moved by groups that keep the pixel grid of the plane (x, y), such as flip, C4, D4, D4@plane"
 
 
 def move_pixels(element: Element, images: Tensor, name: str) -> Tensor:
@@ -16,10 +16,11 @@ def move_pixels(element: Element, images: Tensor, name: str) -> Tensor:
     .. math:: (\rho(g) f)(x) = f(g^{-1} x)
 
     The first coordinate of the plane points right (along W), the second up (against H), the origin is the middle of
-    the image; so the quarter turn of C4 is ``torch.rot90(images, 1, (-2, -1))``, counter-clockwise as seen.
+    the image; so the quarter turn of C4 is ``torch.rot90(images, 1, (-2, -1))``, counter-clockwise as seen. In 3-space
+    the image lies in the plane of x and y, and is seen through from behind where z changes sign.
 
     Args:
-        element: batch shape S, isometries of the plane that fix the origin and map the square grid to itself.
+        element: batch shape S, isometries that fix the origin and map the square grid to itself.
         images: ``[*S, ..., C, H, W]``; lengths of 1 in the element's S broadcast.
         name: of the field, for messages.
 
@@ -30,8 +31,9 @@ def move_pixels(element: Element, images: Tensor, name: str) -> Tensor:
     Exactness: bit for bit (pixels are looked up, never interpolated); differentiable in the pixels.
     """
     linear = element.linear.double()
-    grid = linear.round()
-    if element.dim != 2 or bool((grid - linear).abs().max() > 1e-4):
+    grid = linear[..., :2, :2].round()
+    off = torch.cat([(linear[..., :2, :2] - grid).flatten(), linear[..., 2:, :2].flatten()])
+    if bool(off.abs().max() > 1e-4):
         raise SignatureError(f"Field '{name}': {GRID_GROUPS}; this group element does not map pixels to pixels.")
     height, width = images.shape[-2:]
     if height != width and bool(grid[..., 0, 1].abs().max() > 0):

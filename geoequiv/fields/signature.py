@@ -20,8 +20,12 @@ class Side(Mapping[str, FieldType]):
     items_: tuple[tuple[str, FieldType], ...]
 
     @classmethod
-    def parse(cls, text: str) -> "Side":
-        """``"name: type, name: type"``."""
+    def parse(cls, text: "str | Side") -> "Side":
+        """``"name: type, name: type"``; a ``Side`` passes through."""
+        if isinstance(text, Side):
+            return text
+        if not isinstance(text, str) or "->" in text:
+            raise SignatureError(f"One side of a signature reads 'name: type, …', as signature.inputs; got {text!s}.")
         fields: dict[str, FieldType] = {}
         for part in text.split(","):
             name, colon, kind = (piece.strip() for piece in part.partition(":"))

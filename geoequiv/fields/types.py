@@ -17,6 +17,8 @@ RANKS = {
     "scalar": 0, "pseudoscalar": 0, "vector": 1, "pseudovector": 1, "point": 1, "tensor": 2, "irreps": 1,
     "label": 0, "node": 0, "adjacency": 0, "image": 0,
 }  # fmt: skip
+#: e3nn's spherical harmonics end there
+LARGEST_DEGREE = 12
 NAMES = [kind for kind in RANKS if kind != "irreps"]
 PER_GRAPH = re.compile(r"\s+per\s+graph\s*$")
 IRREPS = re.compile(r"\s*(\d+\s*x\s*)?\d+[eo](\s*\+\s*(\d+\s*x\s*)?\d+[eo])*\s*")
@@ -76,7 +78,10 @@ class FieldType:
         if IRREPS.fullmatch(written):
             from e3nn.o3 import Irreps
 
-            return cls("irreps", 1, str(Irreps(written)), bool(per_graph))
+            irreps = Irreps(written)
+            if irreps.lmax > LARGEST_DEGREE:
+                raise SignatureError(f"'{written}': irreps go up to l = {LARGEST_DEGREE}.")
+            return cls("irreps", 1, str(irreps), bool(per_graph))
         kind, star, count = (part.strip() for part in written.partition("*"))
         if kind not in NAMES:
             raise SignatureError(unknown("field type", kind, NAMES) + " Or an e3nn irreps string such as '2x0e+1x1o'.")

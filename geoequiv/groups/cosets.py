@@ -6,21 +6,21 @@ from torch import Tensor
 from geoequiv.errors import GroupError
 from geoequiv.groups.element import Element, compose
 from geoequiv.groups.group import Group
+from geoequiv.groups.names import group
 
 TOLERANCE = 1e-6  # listed elements are exact to about 1e-14
 
 
-def cosets(whole: Group, part: Group) -> Element:
+def cosets(whole: str | Group, part: str | Group) -> Element:
     r"""The left cosets of a subgroup, each element of the group exactly once.
 
     .. math:: G = g_1 H \cup g_2 H \cup \dots, \qquad g_1 = 1
 
-    >>> from geoequiv.groups import group
-    >>> cosets(group("Oh"), group("O")).shape
+    >>> cosets("Oh", "O").shape
     torch.Size([2, 24])
 
     Args:
-        whole: G, finite.
+        whole: G, finite; a group or its name.
         part: H, a subgroup of G.
 
     Returns:
@@ -30,6 +30,7 @@ def cosets(whole: Group, part: Group) -> Element:
     Raises:
         GroupError: if G cannot be listed, or H is no subgroup of it.
     """
+    whole, part = group(whole), group(part)
     if not whole.is_finite:
         raise GroupError(f"Cosets are listed for finite groups; {whole} cannot be listed.")
     if not part.is_subgroup_of(whole):

@@ -14,7 +14,7 @@ from geoequiv.groups.group import Group, fixes_origin
 from geoequiv.groups.orthogonal import plane_rotation, rotation_about
 
 GOLDEN = (1 + math.sqrt(5)) / 2
-LARGEST_ORDER = 10_000
+LARGEST_FOLD = 2500  # n of C_n, D_n, S_n; with mirrors 4n elements
 
 X, Y, Z, DIAGONAL = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0), (1.0, 1.0, 1.0)
 #: Generators (axis, angle) of the polyhedral rotation groups; vertices of the icosahedron at (0, ±1, ±φ) and cyclic.
@@ -94,7 +94,7 @@ def closure(generators: list[Tensor]) -> Tensor:
                 fresh.append(product)
         frontier = torch.stack(fresh) if fresh else found[:0]
         found = torch.cat([found, frontier])
-        assert len(found) <= LARGEST_ORDER, "generators do not close"
+        assert len(found) <= 4 * LARGEST_FOLD, "generators do not close"
     return found
 
 
@@ -140,7 +140,8 @@ class ListedGroup(Group):
     @property
     def moves_pixels(self) -> bool:
         listed = self._matrices()
-        return self.dim == 2 and bool(((listed - listed.round()).abs() < 1e-9).all())
+        in_plane = bool((listed[:, 2:, :2].abs() < 1e-9).all())
+        return in_plane and bool(((listed - listed.round()).abs() < 1e-9).all())
 
     def elements(self) -> Element:
         return Element(self._matrices().clone())

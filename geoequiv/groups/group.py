@@ -43,7 +43,7 @@ class Group(ABC):
 
     @property
     def moves_pixels(self) -> bool:
-        """Whether it acts on images: every element maps the square pixel grid of the plane to itself."""
+        """Whether it acts on images: every element maps the square pixel grid of the plane (x, y) to itself."""
         return False
 
     @property

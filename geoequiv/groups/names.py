@@ -8,7 +8,7 @@ from typing import Any
 from geoequiv.errors import GroupError, unknown
 from geoequiv.groups.coupled import coupled
 from geoequiv.groups.euclidean import EuclideanGroup
-from geoequiv.groups.finite import FiniteGroup
+from geoequiv.groups.finite import LARGEST_FOLD, FiniteGroup
 from geoequiv.groups.flips import FlipGroup
 from geoequiv.groups.group import Group
 from geoequiv.groups.orthogonal import AxialGroup, OrthogonalGroup
@@ -74,8 +74,7 @@ def group(name: str | Group, *, dim: int | None = None, axis: str | Sequence[flo
 
 def written_space(name: str) -> int | None:
     """Dimension of space, where a name tells it."""
-    name = name.partition("&")[0].strip()
-    symbol, _, axis = name.partition("@")
+    symbol, axis = split(name.partition("&")[0])
     if axis or symbol == "flip":
         return 2 if axis in ("", "plane") else 3
     match = CONTINUOUS.fullmatch(symbol)
@@ -87,11 +86,13 @@ def single(name: str, dim: int | None, axis: str | Sequence[float] | None) -> Gr
     if "&" in name:
         isometry, _, exchange = name.partition("&")
         return coupled(single(isometry, dim, axis), exchange, name)
-    symbol, _, written_axis = name.strip().partition("@")
+    symbol, written_axis = split(name)
     if written_axis == "plane" and not CONTINUOUS.fullmatch(symbol):
         if dim not in (None, 2):
             raise GroupError(f"'{name}' acts on 2-space, not on {dim}-space.")
         written_axis, dim = "", 2
+    if written_axis and axis is not None and unit_axis(axis, name) != unit_axis(written_axis, name):
+        raise GroupError(f"'{name}' names an axis, and axis={axis!r} is another one: give one of them.")
     chosen = written_axis or axis
     direction = None if chosen is None else unit_axis(chosen, name)
     label = f"{symbol}@{axis_label(direction)}" if direction else symbol
@@ -128,13 +129,28 @@ def single(name: str, dim: int | None, axis: str | Sequence[float] | None) -> Gr
     if FINITE.fullmatch(symbol):
         if space == 2 and (direction or not re.fullmatch(r"[CD]\d+", symbol)):
             raise GroupError(f"'{name}' is not a group of the plane; there are C1, C2, … and D1, D2, ….")
+        if int(re.sub(r"\D", "", symbol) or 0) > LARGEST_FOLD:
+            raise GroupError(f"'{name}': turns up to {LARGEST_FOLD}-fold are listed; SO(2) and O(2) are their limit.")
         try:
             found = FiniteGroup(label, space, symbol=symbol, axis=direction or AXES["z"])
             found.order  # noqa: B018  (closes the generators, so that an impossible symbol fails here)
         except KeyError:
-            raise GroupError(unknown("group", name, EXAMPLES)) from None
+            raise not_a_group(name) from None
         return found
-    raise GroupError(unknown("group", name, EXAMPLES))
+    raise not_a_group(name)
+
+
+def split(name: str) -> tuple[str, str]:
+    """Symbol and axis of a name that is no product; ``T_h`` and ``C_4`` are Th and C4 (S_5 could be S5 or S(5))."""
+    symbol, _, axis = (part.strip() for part in name.partition("@"))
+    return re.sub(r"(?<=[CDTOI])_", "", symbol), axis
+
+
+def not_a_group(name: str) -> GroupError:
+    """The error for an unknown name: the nearest one is the same in other letters, or like one of the examples."""
+    written = split(name)[0].capitalize()
+    meant = [written] if FINITE.fullmatch(written) and written != split(name)[0] else []
+    return GroupError(unknown("group", name, [*EXAMPLES, *meant]))
 
 
 def unit_axis(axis: str | Sequence[float], name: str) -> tuple[float, float, float]:

@@ -108,10 +108,7 @@ class EGNN(nn.Module):
         edges = pair_invariants(cloud, pairs)
         for layer in self.layers:
             nodes, step = layer(pairs, nodes, position, directions, edges, entered)
-            position, moved = (
-                position + step,
-                moved + step,
-            )  # place less start would lose digits
+            position, moved = position + step, moved + step  # position - start would lose digits
             entered = None
         scalars = cloud.scalars[..., :0] if self.scalars is None else self.scalars(nodes)
         basis = torch.cat([moved.unsqueeze(-2), directions], dim=-2)  # [..., N, 1 + directions, 3]

@@ -16,6 +16,7 @@ METHODS = {
     "invertible": "units matched by linear maps",
     "best": "units matched in the best way",
     "weights": "units matched by weights",
+    "weight_rotations": "units matched by rotations of weights",
     "none": "units as they stand",
 }
 

@@ -1,5 +1,6 @@
 """Averaging by decoration: classes, instances, functions and methods."""
 
+import copy
 import functools
 import inspect
 from collections.abc import Callable, Sequence
@@ -12,7 +13,7 @@ from geoequiv.fields import Signature
 from geoequiv.groups import Group
 from geoequiv.groups import group as group_by_name
 from geoequiv.symmetrize.frames import Frame, GroupFrame, frame_by_name
-from geoequiv.symmetrize.symmetrizer import Symmetrizer, symmetrize
+from geoequiv.symmetrize.symmetrizer import Symmetrizer, check, symmetrize
 
 Target = TypeVar("Target")
 
@@ -39,13 +40,13 @@ def group_averaging(
     ...     return x * x.new_tensor([1.0, 0.0, 0.0])
     """
     frame = GroupFrame(group_by_name(group), num_samples, generator, quadrature, subgroup)
-    return decorator(Signature.parse(signature), frame, chunk)
+    return decorator(Signature.parse(signature), lambda: frame, chunk)
 
 
 def frame_averaging(
     signature: str | Signature,
     group: str | Group = "E(3)",
-    frame: str | Frame = "pca",
+    frame: str | dict | Frame = "pca",
     chunk: int | None = None,
     degenerate: Literal["enlarge", "error", "ignore"] = "enlarge",
     tolerance: float | None = None,
@@ -53,41 +54,67 @@ def frame_averaging(
 ) -> Callable[[Target], Target]:
     """Decorate a module class, a module, a function or a method with frame averaging.
 
-    Args: as for ``FrameAveraging``. Returns: as for ``group_averaging``.
+    Args: as for ``FrameAveraging``. Returns: as for ``group_averaging``. Each instance of a class that is decorated
+    with a learned frame gets a network of its own, ``frame``; a function has no place for one.
     """
     options: dict[str, Any] = {"degenerate": degenerate, "tolerance": tolerance}
     if frame_from is not None:
         options["frame_from"] = frame_from
-    return decorator(Signature.parse(signature), frame_by_name(frame, group_by_name(group), **options), chunk)
+    make = functools.partial(frame_by_name, frame, group_by_name(group), **options)
+    return decorator(Signature.parse(signature), make, chunk)
 
 
-def decorator(signature: Signature, frame: Frame, chunk: int | None) -> Callable[[Any], Any]:
-    """The decorator that averages over a frame."""
-    signature.check_group(frame.group)
-    frame.check_inputs(signature.inputs)
-    frame.check_outputs(signature.outputs)
+def decorator(signature: Signature, make: Callable[[], Frame], chunk: int | None) -> Callable[[Any], Any]:
+    """The decorator that averages over a frame; ``make`` gives a new one where a frame learns."""
+    frame = make()
+    check(signature, frame, chunk)
 
     def decorate(target: Any) -> Any:
         if isinstance(target, nn.Module):
             return Symmetrizer(target, signature, frame, chunk)
-        if isinstance(frame, nn.Module):
-            raise TypeError("A learned frame has parameters of its own: decorate an instance, or use FrameAveraging.")
+        learns = isinstance(frame, nn.Module)
         if inspect.isclass(target):
             if not issubclass(target, nn.Module):
                 raise TypeError(f"Only nn.Module classes can be decorated, {target.__name__} is none.")
-            target.forward = averaged(target.forward, signature, frame, chunk)
+            if learns:
+                target.__init__ = with_own_frame(target.__init__, make)
+            target.forward = averaged(target.forward, signature, None if learns else frame, chunk)
             return target
+        if not callable(target):
+            raise TypeError(f"A module class, a module, a function or a method can be decorated; got {target!r}.")
+        if learns:
+            raise TypeError("A learned frame has parameters of its own: decorate a module, or use FrameAveraging.")
         return averaged(target, signature, frame, chunk)
 
     return decorate
 
 
-def averaged(function: Callable[..., Any], signature: Signature, frame: Frame, chunk: int | None) -> Callable[..., Any]:
-    """A function or method averaged over a frame; a method of a module knows from it whether it is training."""
+def with_own_frame(init: Callable[..., None], make: Callable[[], Frame]) -> Callable[..., None]:
+    """The constructor of a module class that ends by giving the module a frame."""
+
+    @functools.wraps(init)
+    def wrapper(self: nn.Module, *args: Any, **kwargs: Any) -> None:
+        init(self, *args, **kwargs)
+        if hasattr(self, "frame"):
+            raise TypeError(f"{type(self).__name__} has an attribute 'frame': there its learned frame would be.")
+        self.frame = copy.deepcopy(make())
+
+    return wrapper
+
+
+def averaged(
+    function: Callable[..., Any], signature: Signature, frame: Frame | None, chunk: int | None
+) -> Callable[..., Any]:
+    """A function or method averaged over a frame; a method of a module knows from it whether it is training.
+
+    Args:
+        frame: ``None`` is that of the module whose method it is.
+    """
 
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         training = bool(args) and isinstance(args[0], nn.Module) and args[0].training
-        return symmetrize(function, signature, frame, args, kwargs, training=training, chunk=chunk)
+        chosen = args[0].frame if frame is None else frame
+        return symmetrize(function, signature, chosen, args, kwargs, training=training, chunk=chunk)
 
     return wrapper

@@ -9,12 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from geoequiv.errors import GroupError, ModelOutputError
+from geoequiv.errors import BatchError, GroupError, ModelOutputError, SignatureError
 from geoequiv.fields import (
     Call,
     Layout,
     Signature,
     check_finite,
+    finite_where_hidden,
     name_outputs,
     replicate,
     restore_outputs,
@@ -90,7 +91,7 @@ def symmetrize(
         layout = Layout.of(found, signature.inputs, frame.group.dim)
         if not torch._C._are_functorch_transforms_active():  # under vmap there is no asking a tensor for its values
             check_finite(found, signature.inputs, layout)
-        wide = {name: widened(found[name]) for name in signature.inputs}
+        wide = {name: widened(finite_where_hidden(found[name], layout)) for name in signature.inputs}
         elements, weights = frame({**found, **wide}, signature.inputs, layout, training=training)
         if isinstance(elements, Coset):  # gradients, too, of the average over the whole coset
             wide = elements.with_gradients(wide, signature.inputs, layout)
@@ -123,7 +124,7 @@ def symmetrize(
         if not mixed:
             halves = [name for name, dtype in dtypes.items() if dtype in HALVES]
             total |= {name: total[name].to(dtypes[name]) for name in halves}
-        return restore_outputs(signature, raw, total)
+        return restore_outputs(signature, raw, total, call.fields)
 
 
 def autocast_dtype(device: str) -> torch.dtype | None:
@@ -145,6 +146,15 @@ def can_recompute() -> bool:
         and not torch.compiler.is_compiling()
         and not torch._C._are_functorch_transforms_active()
     )
+
+
+def check(signature: Signature, frame: Frame, chunk: int | None) -> None:
+    """Raise SignatureError or GroupError unless a model of this signature can be averaged over the frame."""
+    signature.check_group(frame.group)
+    frame.check_inputs(signature.inputs)
+    frame.check_outputs(signature.outputs)
+    if chunk is not None and not (isinstance(chunk, int) and chunk > 0):
+        raise GroupError(f"chunk must be a positive number of frame elements, got {chunk!r}.")
 
 
 def default_chunk(copies: int, layout: Layout, device: torch.device) -> int:
@@ -173,7 +183,12 @@ def gather(
             f"the batch {list(layout.shape)}: a symmetrized model must keep the axis of the items first."
         )
     kind = signature.outputs[name]
-    turned = turn(kind, elements, stacked, name, layout, 1)
+    try:
+        turned = turn(kind, elements, stacked, name, layout, 1)
+    except BatchError as error:
+        raise ModelOutputError(
+            f"Shown {copies} copies of the batch, the model returns what does not fit its signature. {error}"
+        ) from None
     if weights is None:
         return turned.sum(0)
     here = layout.align(weights, stacked, 1, name, kind.per_graph).to(turned)
@@ -201,13 +216,11 @@ class Symmetrizer(nn.Module):
         self, model: Callable[..., Any], signature: str | Signature, frame: Frame, chunk: int | None = None
     ) -> None:
         super().__init__()
-        if chunk is not None and chunk < 1:
-            raise GroupError(f"chunk must be a positive number of frame elements, got {chunk}.")
+        if not callable(model):
+            raise SignatureError(f"A model is a module or a function; got {model!r}.")
         self.model = model
         self.signature = Signature.parse(signature)
-        self.signature.check_group(frame.group)
-        frame.check_inputs(self.signature.inputs)
-        frame.check_outputs(self.signature.outputs)
+        check(self.signature, frame, chunk)
         self.frame = frame
         self.chunk = chunk
         share_checkpoints(self)
@@ -294,7 +307,8 @@ class FrameAveraging(Symmetrizer):
         frame: ``"pca"``: principal axes, 2^d frames (2^(d-1) proper ones for SO and SE); ``"stochastic"``: one of
             those at random per item while training, all of them in evaluation; ``"minimal"``: one for a cloud
             without symmetry; ``"learned"``: one, by a network that trains along; ``"weighted"``: tens, but continuous
-            in x; ``"sorting"``: of graphs and sets, the orders of their nodes. A ``Frame`` is taken as it is.
+            in x; ``"sorting"``: of graphs and sets, the orders of their nodes. Options of its own go along as
+            ``{"name": "sorting", "budget": 10_000}``; a ``Frame`` is taken as it is.
         chunk: largest number of frames in one call of the model; ``None``: by the number of points.
         degenerate: what to do about clouds whose covariance does not tell their axes (symmetric molecules, points on
             a line or at one place): ``"enlarge"`` the frame to the orbit that exactness takes, raise an ``"error"``,
@@ -315,7 +329,7 @@ class FrameAveraging(Symmetrizer):
         model: Callable[..., Any],
         signature: str | Signature,
         group: str | Group = "E(3)",
-        frame: str | Frame = "pca",
+        frame: str | dict | Frame = "pca",
         chunk: int | None = None,
         degenerate: Literal["enlarge", "error", "ignore"] = "enlarge",
         tolerance: float | None = None,

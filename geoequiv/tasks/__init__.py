@@ -1,6 +1,32 @@
-"""Benchmark tasks: data, splits, signature, loss, metric and published numbers, one task a file."""
+"""Benchmark tasks: data, splits, signature, loss, metric and published numbers, one task a file.
 
-from geoequiv.tasks.cache import data_directory, list_cached, verify
-from geoequiv.tasks.task import Head, Metric, Reference, Split, Task
+The public names are imported on first use: simulating and listing data then do without torch.
+"""
 
-__all__ = ["Head", "Metric", "Reference", "Split", "Task", "data_directory", "list_cached", "verify"]
+from importlib import import_module
+from typing import Any
+
+#: public name → the file it lives in
+PUBLIC = {
+    "Head": "task",
+    "Metric": "task",
+    "Reference": "task",
+    "Split": "task",
+    "Task": "task",
+    "data_directory": "cache",
+    "list_cached": "cache",
+    "verify": "cache",
+}
+
+__all__ = list(PUBLIC)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in PUBLIC:
+        raise AttributeError(f"module 'geoequiv.tasks' has no attribute '{name}'")
+    globals()[name] = getattr(import_module(f"geoequiv.tasks.{PUBLIC[name]}"), name)
+    return globals()[name]
+
+
+def __dir__() -> list[str]:
+    return sorted(PUBLIC)

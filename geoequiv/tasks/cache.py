@@ -28,6 +28,7 @@ Arrays = dict[str, NDArray[Any]]
 
 FORMAT = 1  # raise when the layout of the file changes
 HEADER = "header"
+OWN = "none is needed: simulated on your machine"  # what the card of simulated data says of its licence
 # what numpy, zipfile and json raise on a truncated, overwritten or foreign file
 _ARCHIVE = (OSError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error, struct.error)
 UNREADABLE = (*_ARCHIVE, ValueError, LookupError, TypeError, AttributeError)

@@ -30,8 +30,8 @@ def card(task: Task) -> list[tuple[str, str]]:
         ("Metric", ", ".join(named(metric) for metric in (task.metric, *task.further))),
         ("Checksum", against_register(task)),
         ("Published", "; ".join(f"{each.model} {each.value:g} [{each.state}]" for each in task.references)),
-        ("Citation", cited(task.citation)),
         *task.notes,
+        ("Citation", cited(task.citation)),
     ]
     return [(name, text) for name, text in lines if text]
 
@@ -56,7 +56,7 @@ def cited(entry: str) -> str:
     """
     found = dict(re.findall(r"(\w+)=\{(.*?)\}(?=,?\n)", entry, re.DOTALL))
     parts = (re.sub(r"[{}]|\\\W", "", " ".join(found.get(name, "").split())) for name in ("author", "year", "title"))
-    return "{} ({}): {}".format(*parts) if found else entry
+    return "{} ({}): {}".format(*parts).replace(" ()", "") if found else entry
 
 
 def named(metric: Metric) -> str:

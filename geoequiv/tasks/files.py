@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from geoequiv.errors import BatchError, ConfigError, DataError, unknown
 from geoequiv.fields import FieldType, Signature
 from geoequiv.groups import group
+from geoequiv.tasks.acting import check_acting
 from geoequiv.tasks.cache import checksum
 from geoequiv.tasks.drawing import Drawing
 from geoequiv.tasks.energy_and_forces import force_field_head
@@ -66,7 +67,8 @@ def files(
         val: items of the validation set; None is a tenth.
         test: items of the test set; None is a tenth.
         seed: of the shuffle.
-        symmetry: the group under which the labels are meant to be equivariant.
+        symmetry: the group under which the labels are meant to be equivariant; its dimension is that of the data, so
+            that clouds in the plane take "E(2)".
         metric: mean squared or mean absolute error, over all components of all targets; the loss is the same.
         unit: of the metric, for the leaderboard.
         normalise: whether models work in units fitted on the training split: points, vectors (see `scales_of`), and
@@ -80,8 +82,8 @@ def files(
         DataError: files that are missing, cannot be read, or lack a field (what they have is listed).
         SignatureError: a signature that cannot be read, or that `symmetry` cannot act on.
     """
-    parsed = Signature.parse(signature)
-    parsed.check_group(group(symmetry))
+    parsed, acting = Signature.parse(signature), group(symmetry)
+    parsed.check_group(acting)
     kind, dtype, seed = checked_choice("metric", metric, tuple(LOSSES)), checked_dtype(dtype), checked_seed(seed)
     place = located(path, data_dir)
     given = {part: found for part in PARTS if (found := part_of(place, part))}
@@ -91,12 +93,12 @@ def files(
     if given:
         sources = {part: read(file) for part, file in given.items()}
         kinds = elements(sources.values())
-        fields = {part: fields_of(source, parsed, kinds) for part, source in sources.items()}
+        fields = {part: fields_of(source, parsed, kinds, acting.dim) for part, source in sources.items()}
         rows = {part: np.arange(cut(part, sizes[part], len_of(fields[part]))) for part in PARTS}
     else:
         source = read(place)
         kinds = elements([source])
-        whole = fields_of(source, parsed, kinds)
+        whole = fields_of(source, parsed, kinds, acting.dim)
         fields, rows = dict.fromkeys(PARTS, whole), drawn(sizes, len_of(whole), seed)
     arrays = {f"{part}_{name}": array[rows[part]] for part in PARTS for name, array in fields[part].items()}
     if "mask" in fields["train"] and not all(each.per_graph for each in parsed.outputs.values()):
@@ -107,6 +109,7 @@ def files(
     scalars = [name for name, each in parsed.outputs.items() if each.is_scalar] if normalise else []
     zeros = {name: float(arrays[f"train_target {name}"].mean()) for name in scalars}
     splits = {part: split_of(arrays, part, parsed, zeros, dtype) for part in PARTS}
+    check_acting(acting, parsed, splits["train"])
     sum_of_all = checksum({**arrays, "signature": np.array(str(parsed))})
     counts = "-".join(str(len(rows[part])) for part in PARTS)
     shuffled = f"/seed{seed}" if seed and not given else ""
@@ -115,7 +118,7 @@ def files(
         protocol=f"files/{place.stem}/{sum_of_all[:8]}/{counts}/{kind}{shuffled}",
         description=description or f"{place.name}: {len(arrays)} arrays, the data of a user.",
         signature=parsed,
-        symmetry=group(symmetry).name,
+        symmetry=acting.name,
         splits=splits,
         loss=LOSSES[kind],
         metric=replace(METRICS[kind], unit=unit),
@@ -123,6 +126,7 @@ def files(
         checksum=sum_of_all,
         citation="",
         head=head_of(parsed, splits["train"], zeros, normalise, conservative),
+        notes=(("Source", f"{place}, files of a user"),),
         drawing=drawing_of(parsed, kinds),
     )
 
@@ -134,7 +138,7 @@ def drawing_of(signature: Signature, kinds: NDArray[np.int64]) -> Drawing:
     return Drawing("molecule", bonds, tuple(kinds.tolist())) if named else Drawing("particles", bonds)
 
 
-def fields_of(source: Source, signature: Signature, kinds: NDArray[np.int64]) -> Fields:
+def fields_of(source: Source, signature: Signature, kinds: NDArray[np.int64], dim: int) -> Fields:
     """Inputs by name, targets as "target <name>", and "mask" where clouds are padded; items first.
 
     Raises:
@@ -146,7 +150,7 @@ def fields_of(source: Source, signature: Signature, kinds: NDArray[np.int64]) ->
     def take(key: str, name: str, kind: FieldType) -> None:
         array, real = source.get(name)
         masks.extend([real] if real is not None else [])
-        found[key] = shaped(array, kind, name, source.path)
+        found[key] = shaped(array, kind, name, dim, source.path)
 
     for name, kind in signature.inputs.items():
         if name in source.names:
@@ -187,7 +191,7 @@ def one_hot(source: Source, name: str, kind: FieldType, kinds: NDArray[np.int64]
     return np.broadcast_to(hot, (items, *hot.shape[-2:])) if charges.ndim == 1 else hot
 
 
-def shaped(array: Array, kind: FieldType, name: str, where: Path) -> Array:
+def shaped(array: Array, kind: FieldType, name: str, dim: int, where: Path) -> Array:
     """An array with the trailing axes of its type; numbers per node or graph may come without theirs."""
     if kind.is_scalar:
         axes = 2 if kind.per_graph else 3
@@ -197,9 +201,9 @@ def shaped(array: Array, kind: FieldType, name: str, where: Path) -> Array:
             raise DataError(f"{where}: '{name}' is a {kind}: expected shape {wanted}, got {list(array.shape)}.")
         return array
     try:
-        trailing = kind.trailing(torch.from_numpy(np.ascontiguousarray(array)), 3, name)
+        trailing = kind.trailing(torch.from_numpy(np.ascontiguousarray(array)), dim, name)
     except BatchError as error:
-        raise DataError(f"{where}: {error}") from error
+        raise DataError(f"{where}: {error} The dimension is that of the task's symmetry.") from error
     if array.ndim - trailing != (1 if kind.per_graph else 2):
         wanted = "[n, …]" if kind.per_graph else "[n, N, …]"
         raise DataError(f"{where}: '{name}' is a {kind}: expected shape {wanted}, got {list(array.shape)}.")

@@ -85,10 +85,14 @@ def dynamics(
     folder = data_directory(data_dir)
     places = [folder / "md17", folder / "md17" / "original", folder]
     path = find(FILES[molecule], places)
-    official = OfficialFile(FILES[molecule], SOURCE + FILES[molecule], None, LICENCE)
+    twin_of = f"geoequiv data make md17-xtb --molecule {molecule} --frames 100000, then configs/md17_xtb_dynamics.yaml"
+    official = OfficialFile(
+        FILES[molecule], SOURCE + FILES[molecule], None, LICENCE, f"Or simulate its twin: {twin_of}."
+    )
+    trajectory = read_trajectory(obtain(official, path.parent if path else places[0]))
     return windows_of(
         "md17/dynamics",
-        read_trajectory(obtain(official, path.parent if path else places[0])),
+        trajectory,
         molecule,
         f"MD17 (DFT, 500 K), {molecule} without hydrogens",
         horizon,
@@ -97,6 +101,7 @@ def dynamics(
         seed,
         normalise,
         dtype,
+        (("Source", f"{trajectory.path}; official: {official.url}"), ("Licence", LICENCE)),
     )
 
 
@@ -113,7 +118,7 @@ def twin(
     normalise: bool = True,
     dtype: torch.dtype | str = torch.float32,
 ) -> Task:
-    """The same task on a simulated twin of MD17: GFN2-xTB at 500 K, made by ``geoequiv data make md17-xtb``.
+    """The same as md17/dynamics on a simulated twin: GFN2-xTB at 500 K, made by ``geoequiv data make md17-xtb``.
 
     Its numbers compare with each other, never with MD17's. Fields and options are those of ``md17/dynamics``. The
     trajectory is held against the checksum of its report, which the task's card shows.
@@ -130,8 +135,9 @@ def twin(
         seed,
         normalise,
         dtype,
+        found.notes,
     )
-    return replace(task, citation=CITATIONS["gfn2"], notes=found.report)
+    return replace(task, citation=CITATIONS["gfn2"])
 
 
 def windows_of(
@@ -145,6 +151,7 @@ def windows_of(
     seed: int,
     normalise: bool,
     dtype: torch.dtype | str,
+    notes: tuple[tuple[str, str], ...],
 ) -> Task:
     """The task on one trajectory."""
     seed, dtype = checked_seed(seed), checked_dtype(dtype)
@@ -177,6 +184,7 @@ def windows_of(
         checksum=checksum(arrays),
         citation=CITATIONS["md17"],
         head=normalising_head(signature, splits["train"]) if normalise else None,
+        notes=(("Horizon", f"{horizon} frames of 0.5 fs, {0.5e-3 * horizon:.3g} ps"), *notes),
         drawing=Drawing("molecule", "bond", elements=tuple(np.unique(heavy.charges).tolist()), unit="Å"),
     )
 

@@ -1,11 +1,8 @@
 """Energies and forces of revised MD17 and of its simulated twin (tasks ``md17/forces``, ``md17-xtb/forces``)."""
 
-import bz2
 import os
-import tarfile
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -17,11 +14,11 @@ from geoequiv.fields import Signature
 from geoequiv.tasks.cache import checksum, data_directory
 from geoequiv.tasks.drawing import Drawing
 from geoequiv.tasks.energy_and_forces import FORCE_MAE, FURTHER, energy_force_loss, force_field_head
-from geoequiv.tasks.official import OfficialFile, find, obtain
 from geoequiv.tasks.options import checked_choice, checked_dtype, checked_seed, checked_size
 from geoequiv.tasks.protocols import CITATIONS, references_of
+from geoequiv.tasks.rmd17_files import ARCHIVE, Frames, load
 from geoequiv.tasks.task import Split, Task
-from geoequiv.tasks.trajectory import Trajectory, read_trajectory, species
+from geoequiv.tasks.trajectory import Trajectory, species
 from geoequiv.tasks.xtb_trajectory import read_twin
 
 NAME = "md17/forces"
@@ -33,13 +30,6 @@ MOLECULES = (
 SPLITS = 5
 TRAIN, TEST = 1000, 1000  # frames of each official split
 VALIDATION = 50  # of the training frames, the last ones
-ARCHIVE = OfficialFile(
-    "rmd17.tar.bz2",
-    "https://archive.materialscloud.org/record/file?filename=rmd17.tar.bz2&record_id=466",
-    None,
-    "CC0; cite Christensen & von Lilienfeld 2020.",
-)
-Frames = tuple[Trajectory, NDArray[np.int64]]  # of one molecule, and which of them
 
 
 def forces(
@@ -108,7 +98,7 @@ def forces(
         "val": (learn[0], learn[1][len(learn[1]) - sizes["val"] :]),
         "test": (held_out[0], held_out[1][: sizes["test"]]),
     }
-    return task_of(
+    task = task_of(
         NAME,
         protocol_id(molecule, split, sizes),
         f"Revised MD17 (DFT, 500 K), {molecule} ({elements(learn[0])}), official split {split}, the last "
@@ -119,6 +109,8 @@ def forces(
         CITATIONS["rmd17"],
         dtype,
     )
+    source = f"{learn[0].path}; official: {ARCHIVE.url}"
+    return replace(task, notes=(("Source", source), ("Licence", ARCHIVE.licence)))
 
 
 def twin(
@@ -177,7 +169,7 @@ def twin(
         CITATIONS["gfn2"],
         dtype,
     )
-    return replace(task, notes=found.report)
+    return replace(task, notes=found.notes)
 
 
 def task_of(
@@ -263,74 +255,3 @@ def split_of(
         },
         targets={"energy": (energy - zero).to(dtype), "forces": force.to(dtype)},
     )
-
-
-def load(folder: Path, molecule: str, split: int) -> tuple[Frames, Frames]:
-    """Training and test frames of an official split, in the order of the split."""
-    home = folder / "rmd17"
-    places = [home, home / "rmd17" / "npz_data", home / "npz_data", folder]
-    cut = [find(f"rmd17_{molecule}_{part}_{split:02d}.npz", places) for part in ("train", "test")]
-    if all(cut):
-        learn, held_out = (read_trajectory(path) for path in cut if path)
-        return (learn, np.arange(len(learn.positions))), (held_out, np.arange(len(held_out.positions)))
-    names = {"data": f"rmd17_{molecule}.npz"}
-    names |= {part: f"index_{part}_{split:02d}.csv" for part in ("train", "test")}
-    indices = [home, home / "rmd17" / "splits", home / "splits", folder]
-    found = {part: find(name, places if part == "data" else indices) for part, name in names.items()}
-    if not all(found.values()):
-        unpack(obtain(ARCHIVE, home), home, tuple(names.values()))
-        found = {part: find(name, [home]) for part, name in names.items()}
-    data, train, test = (path for path in found.values() if path)
-    trajectory = read_trajectory(data)
-    return (
-        (trajectory, read_index(train, len(trajectory.positions))),
-        (trajectory, read_index(test, len(trajectory.positions))),
-    )
-
-
-def read_index(path: Path, frames: int) -> NDArray[np.int64]:
-    """Frame numbers of a split, one a line.
-
-    Raises:
-        DataError: it cannot be read, or names a frame that is not there.
-    """
-    try:
-        index = np.loadtxt(path, dtype=np.float64, ndmin=1).astype(np.int64)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} must hold one frame number a line: {error}.") from error
-    if not len(index):
-        raise DataError(f"{path} names no frames.")
-    if index.min() < 0 or index.max() >= frames:
-        raise DataError(f"{path} names frames {index.min()} to {index.max()}, and the trajectory has {frames}.")
-    return index
-
-
-def unpack(archive: Path, folder: Path, names: tuple[str, ...]) -> None:
-    """Take single files out of the official archive into a folder, whatever folders they lie in there.
-
-    Raises:
-        DataError: the archive cannot be read, or lacks one of them, or the folder cannot be written (disk full).
-    """
-    missing = set(names)
-    try:
-        with bz2.open(archive) as stream, tarfile.open(fileobj=stream, mode="r|") as members:
-            for member in members:
-                name = Path(member.name).name
-                content = members.extractfile(member) if name in missing and member.isfile() else None
-                if content is not None:
-                    part = folder / f"{name}.part"
-                    with open(part, "wb") as out:
-                        while block := content.read(1 << 20):
-                            out.write(block)
-                    part.replace(folder / name)
-                    missing.discard(name)
-                if not missing:
-                    return
-    except (OSError, EOFError, tarfile.TarError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise DataError(
-                f"Unpacking {archive} into {folder} stopped: {error.strerror}. Free space or name another folder "
-                "(data_dir=…), and run again."
-            ) from error
-        raise DataError(f"{archive} cannot be unpacked ({type(error).__name__}: {error}): delete it.") from error
-    raise DataError(f"{archive} does not hold {sorted(missing)}.")

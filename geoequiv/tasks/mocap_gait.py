@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from geoequiv.fields import Signature
-from geoequiv.tasks.cache import Arrays, Cached, load_or_build, load_or_compute
+from geoequiv.tasks.cache import OWN, Arrays, Cached, load_or_build, load_or_compute
 from geoequiv.tasks.drawing import Drawing
 from geoequiv.tasks.gait import BONES, PARENTS, RATE, UNIT, bones, resting, walk
 from geoequiv.tasks.gait_steps import pace
@@ -100,7 +100,12 @@ def gait(
         citation=CITATIONS["geoequiv"],
         symmetry_error=partial(symmetry_error, data, sizes["test"], horizon, seed),
         head=normalising_head(signature, splits["train"]) if normalise else None,
-        notes=(("Walkers", told(data.arrays["figures"])),),
+        notes=(
+            ("Horizon", f"{horizon} frames, {horizon / RATE:.3g} s"),
+            ("Source", f"{data.path}, simulated"),
+            ("Licence", OWN),
+            ("Walkers", told(data.arrays["figures"])),
+        ),
         drawing=Drawing("skeleton", "bond", up=1, unit="cm", length=CM, paths=partial(paths, sizes, horizon, seed)),
     )
 

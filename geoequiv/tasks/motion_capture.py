@@ -1,36 +1,23 @@
 """CMU motion capture: where each joint is 30 frames later, from positions and velocities (tasks `mocap/…`)."""
 
 import os
-import re
 from collections.abc import Mapping
-from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from geoequiv.errors import DataError
 from geoequiv.fields import Signature
-from geoequiv.tasks.asf_amc import read_amc, read_asf
-from geoequiv.tasks.cache import UNREADABLE, checksum, data_directory
+from geoequiv.tasks.cache import checksum, data_directory
+from geoequiv.tasks.cmu_files import JOINTS, LICENCE, TRIALS, load_recording
 from geoequiv.tasks.drawing import Drawing, recorded_paths
 from geoequiv.tasks.mean_squared_error import MSE
 from geoequiv.tasks.normalisation import normalising_head
-from geoequiv.tasks.official import OfficialFile, find, obtain
 from geoequiv.tasks.options import checked_choice, checked_dtype, checked_seed, checked_size
 from geoequiv.tasks.protocols import CITATIONS, references_of
 from geoequiv.tasks.recording import HORIZON, Recording, bonds, dealt, split_of, windows
-from geoequiv.tasks.skeleton import forward_kinematics
 from geoequiv.tasks.task import Task
 
-JOINTS = 31
-#: places after the comma that are kept of computed positions, so that their checksum does not hang on the last digits
-DIGITS = 8
+RATE = 120  # frames per second
 CM = 2.54 / 0.45  # of one unit of length
-SOURCE = "http://mocap.cs.cmu.edu/subjects/"
-LICENCE = "CMU Graphics Lab Motion Capture Database, free for all uses; say that the data came from mocap.cs.cmu.edu."
-#: subject and trials; walk: the 23 walking trials of subject 35 that GMN uses
-TRIALS = {"walk": ("35", (*range(1, 17), *range(28, 35))), "run": ("09", tuple(range(1, 12)))}
 SIZES = {"walk": (200, 600, 600), "run": (200, 240, 240)}
 #: joints that a left–right mirror exchanges: 1–5 with 6–10, 17–23 with 24–30
 MIRRORED = (0, *range(6, 11), *range(1, 6), *range(11, 17), *range(24, 31), *range(17, 24))
@@ -49,7 +36,10 @@ def walk(
     normalise: bool = True,
     dtype: torch.dtype | str = torch.float32,
 ) -> Task:
-    """Walking, subject 35: see `motion_task` for fields and options."""
+    """Walking, subject 35 of CMU's motion capture: positions of 31 joints 30 frames ahead.
+
+    See `motion_task` for fields and options.
+    """
     return motion_task("walk", data_dir, train, val, test, horizon, seed, normalise, dtype)
 
 
@@ -64,7 +54,10 @@ def run(
     normalise: bool = True,
     dtype: torch.dtype | str = torch.float32,
 ) -> Task:
-    """Running, subject 9, with the public split where the file ``run.npz`` is: see `motion_task`."""
+    """Running, subject 9 of CMU's motion capture: positions of 31 joints 30 frames ahead.
+
+    The split is EGNO's public one where the file ``run.npz`` is. See `motion_task` for fields and options.
+    """
     return motion_task("run", data_dir, train, val, test, horizon, seed, normalise, dtype)
 
 
@@ -148,6 +141,11 @@ def motion_task(
         checksum=checksum(arrays),
         citation=CITATIONS["mocap"],
         head=normalising_head(signature, splits["train"]) if normalise else None,
+        notes=(
+            ("Horizon", f"{horizon} frames, {horizon / RATE:.3g} s"),
+            ("Source", recording.source),
+            ("Licence", LICENCE),
+        ),
         drawing=Drawing("skeleton", "bond", up=1, unit="cm", length=CM, paths=paths),
     )
 
@@ -160,68 +158,3 @@ def protocol_id(kind: str, recording: Recording, sizes: Mapping[str, int], horiz
     trials = "/drawn-split" if whole and kind == "run" and not recording.starts else trials
     drawn = "" if seed == 0 else f"/seed{seed}"
     return f"mocap/{kind}/Δ{horizon}/{'-'.join(str(size) for size in sizes.values())}{trials}/mse{drawn}"
-
-
-def load_recording(kind: str, folder: Path) -> Recording:
-    """The trials of a subject, from ``run.npz`` or Acclaim files in the folder, or else from the official source."""
-    subject, trials = TRIALS[kind]
-    places = [folder / "mocap" / f"cmu_{subject}", folder / f"cmu_{subject}", folder / "mocap", folder]
-    packed = find("run.npz", places) if kind == "run" else None
-    if packed is not None:
-        return read_packed(packed)
-    skeleton_file = find(f"{subject}.asf", places)
-    if skeleton_file is None or skeleton_file.with_name(f"{subject}.asf.sha256").is_file():  # ours, perhaps not all
-        home = places[0] if skeleton_file is None else skeleton_file.parent
-        skeleton_file = obtain(official(subject, f"{subject}.asf"), home)
-        motion_files = [obtain(official(subject, f"{subject}_{trial:02d}.amc"), home) for trial in trials]
-    else:  # what the user's folder holds
-        wanted = {f"{subject}_{trial:02d}.amc" for trial in trials}
-        motion_files = sorted(path for path in skeleton_file.parent.glob(f"{subject}_*.amc") if path.name in wanted)
-    if not motion_files:
-        raise DataError(
-            f"{skeleton_file.parent} holds {skeleton_file.name} but none of the trials {subject}_NN.amc: put them "
-            f"there, from {SOURCE}{subject}/."
-        )
-    skeleton = read_asf(skeleton_file)
-    if len(skeleton.names) != JOINTS:
-        raise DataError(f"{skeleton_file} has {len(skeleton.names)} joints, expected {JOINTS}.")
-    motions = {
-        path.stem: np.round(forward_kinematics(skeleton, read_amc(path, skeleton)), DIGITS) for path in motion_files
-    }
-    return Recording(motions, skeleton.edges)
-
-
-def official(subject: str, name: str) -> OfficialFile:
-    """A file of the CMU database, which publishes no checksums."""
-    return OfficialFile(name, f"{SOURCE}{subject}/{name}", None, LICENCE)
-
-
-def read_packed(path: Path) -> Recording:
-    """A recording as one npz file.
-
-    It holds ``trial_NN`` [T, 31, 3], ``edges`` [30, 2], ``split_<name>_trials`` and ``split_<name>_<trial>_starts``.
-
-    Raises:
-        DataError: it cannot be read, holds pickled objects, lacks an array, or has one of another shape.
-    """
-    try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except UNREADABLE as error:
-        raise DataError(f"{path} cannot be read ({type(error).__name__}: {error}).") from error
-    trials = {name: array for name, array in arrays.items() if re.fullmatch(r"trial_\d+", name)}
-    if not trials or "edges" not in arrays:
-        raise DataError(f"{path} must hold trial_NN [T, 31, 3] and edges [30, 2]; it holds {sorted(arrays)}.")
-    for name, array in trials.items():
-        if array.ndim != 3 or array.shape[1:] != (JOINTS, 3) or not np.isfinite(array).all():
-            raise DataError(f"{path}: {name} must be finite and of shape [T, {JOINTS}, 3], got {list(array.shape)}.")
-    starts: dict[str, dict[str, NDArray[np.int64]]] = {}
-    for split in ("train", "val", "test"):
-        try:
-            starts[split] = {
-                f"trial_{trial:02d}": arrays[f"split_{split}_{trial}_starts"]
-                for trial in arrays[f"split_{split}_trials"]
-            }
-        except KeyError as error:
-            raise DataError(f"{path} lacks {error} of its split.") from error
-    return Recording(trials, arrays["edges"], starts)

@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from geoequiv.errors import ConfigError, DataError, unknown
 from geoequiv.fields import Signature
 from geoequiv.groups import group
+from geoequiv.tasks.acting import check_acting
 from geoequiv.tasks.asf_amc import read_amc, read_asf
 from geoequiv.tasks.bvh import read_bvh
 from geoequiv.tasks.c3d import read_c3d
 from geoequiv.tasks.cache import checksum
+from geoequiv.tasks.cmu_files import DIGITS
 from geoequiv.tasks.drawing import Drawing, recorded_paths
 from geoequiv.tasks.mean_squared_error import MSE
-from geoequiv.tasks.motion_capture import DIGITS
 from geoequiv.tasks.normalisation import normalising_head
 from geoequiv.tasks.options import checked_choice, checked_dtype, checked_seed, checked_size
 from geoequiv.tasks.recording import HORIZON, Recording, bonds, dealt, split_of, windows
@@ -86,6 +87,7 @@ def trials(
         ConfigError: an option that cannot be, or more items than the trials give.
         DataError: files that are missing, cannot be read, or do not fit together; gaps in a marker's trajectory.
         GroupError: an unknown symmetry.
+        SignatureError: a symmetry in another space than three-space, or of another number of joints.
     """
     seed, dtype = checked_seed(seed), checked_dtype(dtype)
     sizes = {
@@ -111,8 +113,8 @@ def trials(
     bond = bonds(edges, count) if len(edges) else None
     relation = ", bond: adjacency*2" if bond is not None else ""
     signature = Signature.parse(f"pos: point, vel: vector, joint: label*{count}{relation} -> pos: point")
-    signature.check_group(acting)
     splits = {name: split_of(arrays, name, bond, dtype) for name in SPLITS}
+    check_acting(acting, signature, splits["train"])
     total = checksum({**arrays, "edges": edges, "names": np.array(first.names)})
     rate = f" at {first.rate:g} frames a second" if first.rate else ""
     return Task(
@@ -131,6 +133,10 @@ def trials(
         checksum=total,
         citation="",
         head=normalising_head(signature, splits["train"]) if normalise else None,
+        notes=(
+            ("Horizon", f"{horizon} frames{f', {horizon / first.rate:.3g} s' if first.rate else ''}"),
+            ("Source", f"{place}, files of a user"),
+        ),
         drawing=Drawing(
             "skeleton" if bond is not None else "particles", "bond" if bond is not None else None,
             up="xyz".index(up), unit=first.unit, paths=recorded_paths(recording.trials, starts, horizon, centred=True),

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from geoequiv.fields import Signature
-from geoequiv.tasks.cache import Arrays, Cached, load_or_build, load_or_compute
+from geoequiv.tasks.cache import OWN, Arrays, Cached, load_or_build, load_or_compute
 from geoequiv.tasks.charged_system import INPUT_STEP, STREAM, TARGET_STEP, Clamp, States, advance, initial_states
 from geoequiv.tasks.drawing import Drawing
 from geoequiv.tasks.label_symmetry import Cloud, label_symmetry_error, measurement_key
@@ -89,6 +89,11 @@ def charged(
         checksum=data.checksum,
         citation=CITATIONS["charged"],
         symmetry_error=partial(_symmetry_error, data, clamp),
+        notes=(
+            ("Horizon", f"{WINDOW} steps of 0.001"),
+            ("Source", f"{data.path}, simulated; with seed 43 the public data of EGNN, bit for bit"),
+            ("Licence", OWN),
+        ),
         drawing=Drawing(sign="charge", paths=partial(_paths, data, clamp)),
     )
 

@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from geoequiv.fields import Signature
 from geoequiv.groups import group
-from geoequiv.tasks.cache import Arrays, Cached, load_or_build, load_or_compute
+from geoequiv.tasks.cache import OWN, Arrays, Cached, load_or_build, load_or_compute
 from geoequiv.tasks.drawing import Drawing
 from geoequiv.tasks.gravity_system import STEPS, Systems, accepted_systems, evolve
 from geoequiv.tasks.label_symmetry import Cloud, label_symmetry_error, measurement_key
@@ -107,6 +107,11 @@ def gravity(
         checksum=data.checksum,
         citation=CITATIONS["gravity"],
         symmetry_error=partial(_symmetry_error, data),
+        notes=(
+            ("Horizon", f"{STEPS} steps of 0.001"),
+            ("Source", f"{data.path}, simulated as GATr and REMUL describe it"),
+            ("Licence", OWN),
+        ),
         drawing=Drawing(size="mass", paths=partial(_paths, data)),
     )
 

@@ -10,16 +10,18 @@ import os
 import sys
 import urllib.error
 import urllib.request
+import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
 
-from geoequiv.errors import DataError
+from geoequiv.errors import DataError, NoFilesError
 from geoequiv.tasks.cache import write_atomically
 
 BLOCK = 1 << 20
+FOLDERS = ("md17", "rmd17", "mocap/cmu_*", "cifar10")  # of a data directory, where tasks put what they download
 TIMEOUT = 30.0  # seconds without a byte
 #: what a connection raises that ends before its time
 BROKEN_OFF = (http.client.HTTPException, ConnectionError, TimeoutError)
@@ -35,12 +37,14 @@ class OfficialFile:
         sha256: of the whole file, or None where the source states none: then the sum of the first download is kept
             beside it as ``NAME.sha256`` and every later read is held against that.
         licence: what a user must know before using it.
+        instead: what serves where the file cannot be had, as a sentence.
     """
 
     name: str
     url: str
     sha256: str | None
     licence: str
+    instead: str = ""
 
 
 def find(name: str, folders: Iterable[str | os.PathLike[str]]) -> Path | None:
@@ -64,7 +68,8 @@ def obtain(file: OfficialFile, folder: str | os.PathLike[str], *, progress: bool
         Its path.
 
     Raises:
-        DataError: no network (says which file to put where), the folder cannot be written, the disk is full, or the
+        NoFilesError: no network; says which file to put where.
+        DataError: the folder cannot be written, the disk is full, or the
             checksum does not match (both sums; the file is kept aside).
     """
     path = Path(folder) / file.name
@@ -72,12 +77,12 @@ def obtain(file: OfficialFile, folder: str | os.PathLike[str], *, progress: bool
         part = path.with_name(path.name + ".part")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            download(file, part, progress)
+            whole = download(file, part, progress)
         except urllib.error.URLError as error:
-            raise DataError(
+            raise NoFilesError(
                 f"Cannot download {file.url} ({getattr(error, 'reason', error)}). Where there is no network, put the "
                 f"file '{file.name}' into {path.parent} by hand, or name another folder with data_dir=…, --data-dir or "
-                "GEOEQUIV_DATA."
+                f"GEOEQUIV_DATA. {file.instead}".rstrip()
             ) from error
         except BROKEN_OFF as error:
             raise DataError(
@@ -87,6 +92,7 @@ def obtain(file: OfficialFile, folder: str | os.PathLike[str], *, progress: bool
         except OSError as error:
             raise stopped(file, part, error) from error
         check(part, file.sha256, keep_as=path.with_name(path.name + ".mismatch"))
+        check_archive(file, part, whole, keep_as=path.with_name(path.name + ".mismatch"))
         try:
             if file.sha256 is None:
                 line = f"{sha256(part)}\n".encode()
@@ -109,8 +115,11 @@ def stopped(file: OfficialFile, part: Path, error: OSError) -> DataError:
     )
 
 
-def download(file: OfficialFile, part: Path, progress: bool) -> None:
-    """Fetch the file into `part`, from where that stops if the server allows it."""
+def download(file: OfficialFile, part: Path, progress: bool) -> bool:
+    """Fetch the file into `part`, from where that stops if the server allows it; whether its size is known to be right.
+
+    A server that does not tell the size may break off without a sign.
+    """
     have = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(file.url, headers={"Range": f"bytes={have}-"} if have else {})  # noqa: S310
     if not file.url.startswith(("https://", "http://")):
@@ -125,8 +134,8 @@ def download(file: OfficialFile, part: Path, progress: bool) -> None:
         whole = (error.headers.get("Content-Range") or "").rpartition("/")[2]
         if whole.isdigit() and int(whole) != have:  # the part is longer than the file: it is of another one
             part.unlink()
-            download(file, part, progress)
-        return  # nothing is left to send: the part is whole
+            return download(file, part, progress)
+        return True  # nothing is left to send: the part is whole
     with response, open(part, "ab") as out:
         if have and response.status != 206:  # the server starts over
             out.truncate(0)
@@ -142,6 +151,23 @@ def download(file: OfficialFile, part: Path, progress: bool) -> None:
             f"The download of {file.url} broke off after {part.stat().st_size} of {total} bytes. They are kept in "
             f"{part}: run again to go on."
         )
+    return total is not None
+
+
+def check_archive(file: OfficialFile, part: Path, whole: bool, keep_as: Path) -> None:
+    """Raise DataError for an .npz that is none: half of one, or a page of the network's that came in its place."""
+    if not file.name.endswith(".npz") or zipfile.is_zipfile(part):
+        return
+    if not whole:
+        raise DataError(
+            f"The download of {file.url} broke off: {part} is no whole archive. What has come so far is kept: run "
+            "again to go on."
+        )
+    part.replace(keep_as)
+    raise DataError(
+        f"What came from {file.url} is no npz archive. It is kept as {keep_as}; look into it, then run again or put "
+        f"the file '{file.name}' into {keep_as.parent} by hand."
+    )
 
 
 def check(path: Path, expected: str | None, keep_as: Path) -> None:
@@ -164,3 +190,16 @@ def sha256(path: Path) -> str:
         while block := file.read(BLOCK):
             digest.update(block)
     return digest.hexdigest()
+
+
+def downloaded(folder: str | os.PathLike[str]) -> list[tuple[Path, str]]:
+    """Every downloaded file whose sum was kept, and whether it still has it: "ok" or "damaged: …"."""
+    sums = sorted(noted for place in FOLDERS for noted in Path(folder).glob(f"{place}/*.sha256"))
+    found = [(noted.with_suffix(""), noted.read_text(encoding="ascii").split()[0]) for noted in sums]
+    return [(path, state_of(path, expected)) for path, expected in found if path.is_file()]
+
+
+def state_of(path: Path, expected: str) -> str:
+    """Give "ok" if the file has the expected sha256; unlike `check`, leave it where it is."""
+    known = sha256(path)
+    return "ok" if known == expected else f"damaged: its sha256 is {known}, expected {expected}"

@@ -1,10 +1,13 @@
 """Checks of the options that tasks share; each error says what came and what is possible."""
 
-import torch
+from typing import TYPE_CHECKING
 
 from geoequiv.errors import ConfigError, unknown
 
-DTYPES = {"float32": torch.float32, "float64": torch.float64}
+if TYPE_CHECKING:
+    import torch
+
+DTYPES = ("float32", "float64")
 
 
 def checked_size(option: str, value: object, largest: int, why: str) -> int:
@@ -30,6 +33,9 @@ def checked_choice(kind: str, value: object, choices: tuple[str, ...]) -> str:
     return str(value)
 
 
-def checked_dtype(value: torch.dtype | str) -> torch.dtype:
+def checked_dtype(value: "torch.dtype | str") -> "torch.dtype":
     """float32 or float64, given as a torch dtype or by name; ConfigError otherwise."""
-    return DTYPES[checked_choice("dtype", str(value).removeprefix("torch."), tuple(DTYPES))]
+    import torch  # here: simulations check their options by the functions above and do without it
+
+    dtype: torch.dtype = getattr(torch, checked_choice("dtype", str(value).removeprefix("torch."), DTYPES))
+    return dtype

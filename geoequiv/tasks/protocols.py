@@ -233,6 +233,16 @@ def _forces() -> tuple[Protocol, ...]:
         "aspirin", "azobenzene", "benzene", "ethanol", "malonaldehyde", "naphthalene", "paracetamol", "salicylic",
         "toluene", "uracil",
     )  # fmt: skip
+    unnamed = "950 and 50 frames; of which split, or of how many, is not known here"
+    mace = {"aspirin": 6.6, "benzene": 0.3, "ethanol": 2.1, "toluene": 1.5}
+    nequip = (8.2, 2.9, 0.3, 2.8, 5.1, 1.3, 5.9, 4.0, 1.6, 3.1)  # in the order of the molecules
+
+    def published(k: int, molecule: str) -> tuple[Reference, ...]:
+        found = [Reference("NequIP", nequip[k], "Batzner et al. 2022", "M", "built-in E(3)", unnamed)]
+        if molecule in mace:
+            found.append(Reference("MACE", mace[molecule], "Batatia et al. 2022", "S", "built-in E(3)", unnamed))
+        return tuple(found)
+
     simulated = tuple(
         Protocol(
             f"md17-xtb/forces/{molecule}/950-50-1000/force_mae", "md17-xtb/forces", {"molecule": molecule},
@@ -247,8 +257,9 @@ def _forces() -> tuple[Protocol, ...]:
             {"molecule": molecule, "split": split}, _splits(950, 50, 1000),
             f"official split {split}; the last 50 training frames validate", None, "force_mae",
             "Å, kcal/mol, kcal/mol/Å; meV/Å", "rmd17", checksums.get(molecule) if split == 1 else None,
+            published(k, molecule) if split == 1 else (),
         )
-        for molecule in molecules
+        for k, molecule in enumerate(molecules)
         for split in range(1, 6)
     )  # fmt: skip
 
@@ -258,18 +269,18 @@ def _mocap() -> tuple[Protocol, ...]:
     walk = (
         Reference("Transformer", 0.0495, _REMUL, "S", "REMUL", unpublished),
         Reference("Transformer", 0.0521, _REMUL, "S", "none", unpublished),
-        Reference("EGNO", 0.081, _EGNO, "S", "built-in E(3)", unpublished),
+        Reference("EGNO", 0.081, _EGNO, "S", "built-in E(3)", f"± 0.016; {unpublished}"),
         Reference("GATr", 0.1006, _REMUL, "S", "built-in E(3)", unpublished),
         Reference("SE(3)-Transformer", 0.1085, _REMUL, "S", "built-in SE(3)", unpublished),
         Reference("GMN", 0.216, _GMN, "M", "built-in E(3)", unpublished),
-        Reference("EGNN", 0.287, _EGNO, "S", "built-in E(3)", unpublished),
+        Reference("EGNN", 0.287, _EGNO, "S", "built-in E(3)", f"± 0.016; {unpublished}"),
     )
     run = (
         Reference("Transformer", 0.185, _REMUL, "S", "REMUL"),
         Reference("Transformer", 0.2078, _REMUL, "S", "none"),
-        Reference("EGNO", 0.339, _EGNO, "S", "built-in E(3)"),
+        Reference("EGNO", 0.339, _EGNO, "S", "built-in E(3)", "± 0.017"),
         Reference("GMN", 0.441, _GMN, "M", "built-in E(3)"),
-        Reference("EGNN", 0.509, _EGNO, "S", "built-in E(3)"),
+        Reference("EGNN", 0.509, _EGNO, "S", "built-in E(3)", "± 0.009"),
     )
 
     def entry(kind: str, sizes: tuple[int, int, int], trials: str, seeds: str, *rest: Any) -> Protocol:

@@ -18,12 +18,14 @@ HORIZON = 30
 class Recording:
     """Trials: name → joint positions ``[T, J, 3]``; bones, as pairs of joints, ``[B, 2]``.
 
-    ``starts`` holds a published split, if the source has one: split → trial → start frames.
+    ``starts`` holds a published split, if the source has one: split → trial → start frames. ``source`` says where the
+    trials were read.
     """
 
     trials: Mapping[str, NDArray[np.float64]]
     edges: NDArray[np.int64]
     starts: Mapping[str, Mapping[str, NDArray[np.int64]]] | None = None
+    source: str = ""
 
 
 def dealt(

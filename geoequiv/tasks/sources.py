@@ -26,7 +26,13 @@ class Source:
 
     def charges(self) -> Array | None:
         """Nuclear charges [N] or [n, N], if the source has them; 0 where a cloud is padded."""
-        return next((self.get(name)[0] for name in CHARGES if name in self.names), None)
+        name = next((name for name in CHARGES if name in self.names), None)
+        if name is None:
+            return None
+        charges = self.get(name)[0]
+        if not np.isfinite(charges).all() or (charges != np.round(charges)).any():
+            raise DataError(f"{self.path}: '{name}' must be whole numbers, the nuclear charges.")
+        return charges
 
 
 def located(path: str, data_dir: str | os.PathLike[str] | None) -> Path:
@@ -44,35 +50,55 @@ def part_of(place: Path, part: str) -> Path | None:
 
 
 def read(path: Path) -> Source:
-    """A file, or all .xyz files of a folder one after the other.
+    """A file, or all files of a folder one after the other: either .npz, or .xyz and .extxyz.
 
     Raises:
-        DataError: none is there, it is of another kind, or it cannot be read.
+        DataError: none is there, they are of several kinds or of another one, or one cannot be read.
     """
-    if path.suffix == ".npz":
-        return read_npz(path)
-    found = sorted(p for p in path.iterdir() if p.suffix in ENDINGS) if path.is_dir() else [path]
+    found = sorted(p for p in path.iterdir() if p.suffix in (".npz", *ENDINGS)) if path.is_dir() else [path]
+    if found and all(each.suffix == ".npz" for each in found):
+        return named_arrays(path, found)
     if not found or any(each.suffix not in ENDINGS for each in found):
-        what = "holds no .xyz or .extxyz file, nor train, val and test" if path.is_dir() else "is none of them"
-        raise DataError(
-            f"{path} {what}. A task is made of .npz, .xyz or .extxyz files; trials of motion capture (.bvh, .c3d, "
-            ".amc) are for the task mocap/files."
+        what = (
+            "must hold .npz files, or .xyz and .extxyz files" if path.is_dir() else "is no .npz, .xyz or .extxyz file"
         )
+        raise DataError(f"{path} {what}. Trials of motion capture (.bvh, .c3d, .amc) are for the task mocap/files.")
     frames = [frame for each in found for frame in read_frames(each)]
     names = tuple(name for name in frames[0] if all(name in frame for frame in frames))
     return Source(path, names, lambda name: stacked(frames, name, path))
 
 
-def read_npz(path: Path) -> Source:
-    """Named arrays; DataError if they cannot be read, or are pickled objects."""
+def named_arrays(path: Path, files: list[Path]) -> Source:
+    """The arrays of one or more .npz files, joined along their items; elements [N] are those of every file.
+
+    Raises:
+        DataError: files do not fit together, or one cannot be read.
+    """
+    read = [(file, numbers_of(file)) for file in files]
+    first = read[0][1]
+    joined = dict(first)
+    for name, array in first.items() if len(read) > 1 else ():
+        others = [(file, arrays.get(name)) for file, arrays in read[1:]]
+        fixed = name in CHARGES and array.ndim == 1
+        for file, other in others:
+            if other is None or other.shape[not fixed :] != array.shape[not fixed :]:
+                has = "no such array" if other is None else f"one of shape {list(other.shape)}"
+                raise DataError(f"{files[0]} has '{name}' of shape {list(array.shape)}, {file.name} has {has}.")
+            if fixed and not np.array_equal(other, array):
+                raise DataError(f"{files[0]} and {file.name} have different elements '{name}': give them one a cloud.")
+        joined[name] = array if fixed else np.concatenate([array, *(other for _, other in others if other is not None)])
+    mask = joined.pop("mask", None)
+    return Source(path, tuple(joined), lambda name: (joined[name], None if mask is None else mask > 0))
+
+
+def numbers_of(path: Path) -> dict[str, Array]:
+    """The numeric arrays of an .npz file; DataError if it cannot be read, or holds pickled objects."""
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
-        numbers = {name: array.astype(np.float64) for name, array in arrays.items() if array.dtype.kind in "fiub"}
+        return {name: array.astype(np.float64) for name, array in arrays.items() if array.dtype.kind in "fiub"}
     except UNREADABLE as error:
         raise DataError(f"{path} cannot be read ({type(error).__name__}: {error}).") from error
-    mask = numbers.pop("mask", None)
-    return Source(path, tuple(numbers), lambda name: (numbers[name], None if mask is None else mask > 0))
 
 
 def elements(sources: Iterable[Source]) -> NDArray[np.int64]:

@@ -123,7 +123,8 @@ class Task:
             lazy, and cached on disk beside the data.
         head: what stands around every model, or None.
         further: metrics that are recorded and shown besides.
-        notes: lines (name, text) about the data for its card, such as the report of a simulation.
+        notes: lines (name, text) about the data for its card: how far ahead is asked for, where the data is from, under
+            which licence, the report of a simulation.
         drawing: what `geoequiv show` draws beside positions.
 
     Raises:

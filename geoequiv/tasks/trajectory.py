@@ -10,6 +10,13 @@ from numpy.typing import NDArray
 from geoequiv.errors import DataError
 from geoequiv.tasks.cache import UNREADABLE
 
+#: what is read → how the original and the revised files call it
+NAMES = {
+    "positions": ("R", "coords"),
+    "charges": ("z", "nuclear_charges"),
+    "energies": ("E", "energies"),
+    "forces": ("F", "forces"),
+}
 SYMBOLS = {1: "H", 6: "C", 7: "N", 8: "O", 9: "F", 15: "P", 16: "S", 17: "Cl"}
 
 
@@ -47,17 +54,7 @@ def read_trajectory(path: str | os.PathLike[str]) -> Trajectory:
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             names = archive.files
-            read = {
-                key: archive[name]
-                for key, aliases in (
-                    ("positions", ("R", "coords")),
-                    ("charges", ("z", "nuclear_charges")),
-                    ("energies", ("E", "energies")),
-                    ("forces", ("F", "forces")),
-                )
-                for name in aliases
-                if name in names
-            }
+            read = {key: archive[name] for key, aliases in NAMES.items() for name in aliases if name in names}
     except UNREADABLE as error:
         raise DataError(f"{path} cannot be read ({type(error).__name__}: {error}).") from error
     if "positions" not in read or "charges" not in read:
@@ -69,6 +66,13 @@ def read_trajectory(path: str | os.PathLike[str]) -> Trajectory:
         raise DataError(
             f"{path}: positions of shape {list(positions.shape)} and charges of shape {list(charges.shape)} do not "
             "fit: expected [T, N, 3] and [N]."
+        )
+    for key, array in read.items():
+        if array.dtype.kind not in "fiu":
+            raise DataError(f"{path}: {' or '.join(NAMES[key])} must be numbers, got {array.dtype}.")
+    if not (np.isfinite(charges).all() and (charges >= 1).all() and (charges == np.round(charges)).all()):
+        raise DataError(
+            f"{path}: {' or '.join(NAMES['charges'])} must be whole numbers from 1, got {charges.tolist()}."
         )
     energies = read.get("energies")
     if energies is not None and energies.size != len(positions):

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from geoequiv.errors import DataError
-from geoequiv.tasks.cache import data_directory
+from geoequiv.tasks.cache import OWN, data_directory
 from geoequiv.tasks.md17_geometries import MOLECULES
-from geoequiv.tasks.official import check, find, sha256
+from geoequiv.tasks.official import check, find, state_of
 from geoequiv.tasks.options import checked_choice
 from geoequiv.tasks.trajectory import Trajectory, read_trajectory
 from geoequiv.tasks.xtb_report import finding, lines_of
@@ -16,10 +16,10 @@ from geoequiv.tasks.xtb_simulation import FOLDER, twin_path
 
 @dataclass(frozen=True, eq=False)
 class Twin:
-    """A trajectory, and the lines of its report; none where there is no report beside it."""
+    """A trajectory, and what a card says of it: source, licence, the lines of its report where that lies beside it."""
 
     trajectory: Trajectory
-    report: tuple[tuple[str, str], ...]
+    notes: tuple[tuple[str, str], ...]
 
 
 def read_twin(molecule: str, data_dir: str | os.PathLike[str] | None = None) -> Twin:
@@ -42,7 +42,8 @@ def read_twin(molecule: str, data_dir: str | os.PathLike[str] | None = None) -> 
     report = finding(path)
     if report is not None:
         check(path, report["sha256"], keep_as=path.with_name(path.name + ".mismatch"))
-    return Twin(read_trajectory(path), tuple(lines_of(report)) if report is not None else ())
+    notes = [("Source", f"{path}, simulated by geoequiv data make {FOLDER}"), ("Licence", OWN)]
+    return Twin(read_trajectory(path), (*notes, *(lines_of(report) if report is not None else ())))
 
 
 def twin_files(data_dir: str | os.PathLike[str] | None = None) -> list[tuple[Path, str]]:
@@ -54,14 +55,8 @@ def twin_files(data_dir: str | os.PathLike[str] | None = None) -> list[tuple[Pat
             continue
         try:
             report = finding(path)
-            status = "damaged: there is no report beside it" if report is None else damage(path, report["sha256"])
+            status = "damaged: there is no report beside it" if report is None else state_of(path, report["sha256"])
         except DataError as error:
             status = f"damaged: {error}"
         found.append((path, status))
     return found
-
-
-def damage(path: Path, expected: str) -> str:
-    """Give "ok" if the file has the expected sha256; unlike `check`, leave it where it is."""
-    known = sha256(path)
-    return "ok" if known == expected else f"damaged: its sha256 is {known}, expected {expected}"

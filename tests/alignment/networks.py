@@ -59,6 +59,17 @@ class Words(nn.Module):
         return self.last(self.mix(self.embed(words) + self.place).mean(1))
 
 
+class Positions(Words):
+    """Looks up where a word stands in a table, whose rows grow no more with the data."""
+
+    def __init__(self):
+        super().__init__()
+        self.where = nn.Embedding(5, 8)
+
+    def forward(self, words):
+        return self.last(self.mix(self.embed(words) + self.place + self.where(torch.arange(5))).mean(1))
+
+
 class Concat(nn.Module):
     def __init__(self):
         super().__init__()
@@ -126,6 +137,17 @@ def group_norm():
     )  # fmt: skip
 
 
+def upscaled():
+    return nn.Sequential(
+        nn.Conv2d(3, 6, 3), nn.Hardswish(), nn.ConvTranspose2d(6, 8, 2, stride=2), nn.GLU(1), nn.Conv2d(4, 2, 1),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+    )  # fmt: skip
+
+
+def sentences(items=3):
+    return torch.randint(11, (items, 5), generator=torch.Generator().manual_seed(0))
+
+
 #: name → (maker, batch, streams that the network has)
 NETWORKS = {
     "plain": (plain, rows, 2),
@@ -137,7 +159,9 @@ NETWORKS = {
     "resnet, 8": (lambda: ResNet(PICTURES, 1 / 2, 8), pictures, 6),
     "gcnn": (lambda: GCNN(PICTURES, 1 / 8), pictures, 8),
     "pgcnn": (lambda: PGCNN(PICTURES, 1 / 8, 2, 0.5), pictures, None),
-    "words": (Words, lambda: torch.randint(11, (3, 5), generator=torch.Generator().manual_seed(0)), 7),
+    "upscaled": (upscaled, images, 2),
+    "words": (Words, sentences, 7),
+    "positions": (Positions, sentences, 7),
     "mlp": (lambda: MLP(SIGNATURE, 8, 3, nodes=4), clouds, 3),
     "deepsets": (lambda: DeepSets(SIGNATURE, 8, 2), clouds, 4),
     "gnn": (lambda: GNN(SIGNATURE, 8, 2), clouds, 8),

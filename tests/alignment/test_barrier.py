@@ -1,8 +1,11 @@
 """Barriers: 0 for planted symmetries and for equivariant networks, large for untrained ones."""
 
+import sys
+
 import pytest
 import torch
 from networks import MOLECULES, NETWORKS, SIGNATURE, make
+from test_matching import many
 from torch import nn
 
 import geoequiv as ge
@@ -64,7 +67,8 @@ def test_planted_rotations_have_no_barrier_for_matching_by_rotations(name):
     turns = {stream.name: torch.linalg.qr(torch.randn(stream.size, stream.size, dtype=torch.float64))[0]
              for stream in spec.streams if stream.mixes}  # fmt: skip
     other = with_state(model, mix(spec, turns, model.state_dict()))
-    assert abs(barrier(model, other, SIGNATURE, data(model), "mse", matching="rotations", spec=spec).barrier) < 1e-6
+    for matching in ("rotations", "weight_rotations"):
+        assert abs(barrier(model, other, SIGNATURE, data(model), "mse", matching=matching, spec=spec).barrier) < 1e-6
     plain = barrier(model, other, SIGNATURE, data(model), "mse", repair=False, spec=spec)
     assert plain.barrier > 1e-3
 
@@ -160,6 +164,42 @@ def test_repair_gives_units_their_parents_moments(name):
         for i in range(2):
             wanted = (a[module].read()[i] + b[module].read()[i]) / 2
             assert torch.allclose(got[module].read()[i], wanted, atol=1e-8), (module, i)
+
+
+class Twice(nn.Module):
+    """Registers its layers in another order than it calls them in, and calls one of them twice."""
+
+    def __init__(self):
+        super().__init__()
+        self.last, self.again, self.first = nn.Linear(8, 3), nn.Linear(8, 8), nn.Linear(3, 8)
+
+    def forward(self, pos):
+        return self.last(self.again(self.again(self.first(pos).tanh()).tanh()).tanh())
+
+
+@pytest.mark.parametrize("name", ["gnn", "vgg", "twice"])
+def test_repair_in_one_pass_and_layer_by_layer_are_the_same(name, monkeypatch):
+    """However the data come, and whichever layer was registered first."""
+    signature = Signature.parse(
+        {"vgg": "x: image -> y: scalar*5", "twice": "pos: vector -> out: vector"}.get(name, SIGNATURE)
+    )
+    if name == "twice":
+        torch.manual_seed(0)
+        first, second, merged = (Twice().double() for _ in range(3))
+        batches = [{"pos": torch.randn(6, 4, 3, dtype=torch.float64)} for _ in range(3)]
+    else:
+        first, second, merged = (make(name, seed)[0] for seed in range(3))
+        batches = [{"x": each} if name == "vgg" else each for each in many(name)]
+    inputs = dict(batches[0])
+    spec = permutation_spec(first, inputs if name != "vgg" else inputs["x"], verify=False)
+    states = []
+    for limit, cut in [(2**28, 1), (0, 1), (2**28, 2)]:
+        monkeypatch.setattr(sys.modules[repair.__module__], "MOST", limit)
+        pieces = [{key: value[i::cut] for key, value in batch.items()} for batch in batches for i in range(cut)]
+        states.append(repair(merged, first, second, spec, signature, pieces).state_dict())
+    assert max(float((states[0][key] - value).abs().max()) for key, value in merged.state_dict().items()) > 1e-3
+    for other in states[1:]:
+        assert all(torch.allclose(value, other[key], atol=1e-9) for key, value in states[0].items())
 
 
 def test_repair_resets_batch_norms():

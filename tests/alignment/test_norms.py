@@ -2,15 +2,17 @@
 
 import pytest
 import torch
-from networks import SIGNATURE, make
+from networks import SIGNATURE, clouds, make
 from test_barrier import data
 from test_matching import largest_difference, many
 from torch import nn
 
-from geoequiv.alignment import apply, barrier, fold_norms, match_activations, mix, path, permutation_spec
+import geoequiv as ge
+from geoequiv.alignment import apply, barrier, fold_norms, match_activations, match_weights, mix, path, permutation_spec
 from geoequiv.alignment.derive import difference, outputs_of, with_state
 from geoequiv.alignment.gauge import least, squares
 from geoequiv.errors import AlignmentError
+from geoequiv.models import Transformer
 
 
 @pytest.mark.parametrize("name", ["transformer", "transformer, rms"])
@@ -33,6 +35,38 @@ def test_folding_leaves_the_function_and_frees_the_stream(name):
         mix(spec, {"embed": 2 * turn}, folded.model.state_dict())
     again = fold_norms(folded.model, inputs)
     assert again.norms == ()
+
+
+@pytest.mark.parametrize("name", ["transformer", "transformer, rms", "wide"])
+@pytest.mark.parametrize("general", [False, True])
+def test_rotations_are_found_in_the_weights(name, general):
+    """Of the stream and of heads that were exchanged besides: a wide stream has more units than inputs to tell them."""
+    torch.manual_seed(0)
+    wide = name == "wide"
+    model = Transformer(SIGNATURE, 24, 2, heads=2).double().eval() if wide else make(name)[0]
+    model = fold_norms(model, make("transformer")[1]).model
+    spec, state = permutation_spec(model, make("transformer")[1], verify=False), model.state_dict()
+    generator, turns = torch.Generator().manual_seed(3), {}
+    for stream in spec.streams:
+        if stream.rotates:
+            matrix = torch.randn(stream.size, stream.size, dtype=torch.float64, generator=generator)
+            turns[stream.name] = matrix if general and stream.mixes else torch.linalg.qr(matrix)[0]
+    assert len(turns) == 9
+    moved = mix(spec, turns, apply(spec, spec.random(generator), state))
+    found = match_weights(state, moved, spec, mixes=not general, invertible=general)
+    assert largest_difference(state, found.apply(moved)) < 1e-6
+    if not general:  # permutations alone do not
+        assert largest_difference(state, match_weights(state, moved, spec).apply(moved)) > 0.1
+
+
+def test_norms_inside_a_wrapper_are_folded():
+    """Its state dict has the keys of the model inside, its modules have not."""
+    torch.manual_seed(0)
+    model = ge.FrameAveraging(Transformer(SIGNATURE, 8, 1, heads=2), SIGNATURE, "SE(3)").double()
+    inputs = {name: value.double() for name, value in clouds().items()}
+    folded = fold_norms(model, inputs)
+    assert len(folded.norms) == 3
+    assert difference(outputs_of(model, inputs), outputs_of(folded.model, inputs)) < 1e-12
 
 
 def test_folding_by_hand():

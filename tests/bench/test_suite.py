@@ -96,6 +96,8 @@ def test_every_mistake_is_listed_with_its_line(suite_file):
               symetry: none
             - model: egnn
               symmetry: [{frame_averaging: {frame: pcaa}}, {group_averaging: {}}, 7]
+            - model: gnn
+              symmetry: {frame_averaging: {frame: {name: weighted, treshold: 0.5}}}
             """,
             "name: tiny\ntask: {name: nbody/charged, trian: 32}\ntrain: {epohcs: 3}\n",
         )
@@ -113,6 +115,7 @@ def test_every_mistake_is_listed_with_its_line(suite_file):
         ("line 13, key 'entries[3].symmetry[0].frame_averaging.frame'", "Unknown frame 'pcaa'. Did you mean 'pca'"),
         ("line 13, key 'entries[3].symmetry[1].group_averaging'", "needs the option 'group'"),
         ("line 13, key 'entries[3].symmetry[2]'", "expected a name or"),
+        ("line 15, key 'entries[4].symmetry.frame_averaging.frame'", "'treshold'. Did you mean 'threshold'"),
     ]
     assert len(lines) == len(expected), "\n".join(lines)
     for line, (place, message) in zip(lines, expected, strict=True):

@@ -79,3 +79,9 @@ def test_an_averaged_model_is_trained_with_what_it_names(suite_file, data_dir):
 def test_mistakes_are_found_before_anything_runs(suite_file, options, message):
     with pytest.raises(ConfigError, match=message):
         read_suite(suite_file(f"- {{model: gnn, symmetry: {{remul: {options}}}}}\n"))
+
+
+def test_label_of_a_frame_with_options():
+    options = {"group": "SE(3)", "frame": {"name": "weighted", "threshold": 0.5}}
+    assert symmetry_label("frame_averaging", options) == "frame averaging SE(3) (weighted, threshold 0.5)"
+    assert symmetry_label("frame_averaging", options | {"frame": "pca"}) == "frame averaging SE(3) (pca)"

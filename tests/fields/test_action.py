@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch_geometric.data import Batch, Data
 
-from geoequiv.errors import BatchError
+from geoequiv.errors import BatchError, GroupError, SignatureError
 from geoequiv.fields import Layout, Signature, act, check_finite, replicate, unfold
 from geoequiv.groups import compose, group, inverse
 
@@ -181,7 +181,7 @@ def batch_of(**changes):
         (batch_of(pos="here"), "must be a tensor"),
         (batch_of(mask=torch.ones(4, 5)), "'mask' must be bool"),
         (batch_of(mask=torch.ones(4, 6, dtype=torch.bool)), r"'mask' must be bool of shape \[4, 5\]"),
-        (batch_of(mask=torch.tensor([[True] * 5] * 3 + [[False] * 5])), "item .3. leaves no point"),
+        (batch_of(mask=torch.tensor([[True] * 5] * 3 + [[False] * 5])), "item 3 leaves no point"),
         ({"pos": torch.randn(6, 3), "charge": torch.ones(6, 1), "batch": torch.zeros(5, dtype=torch.int64)}, "6 rows"),
         ({"pos": torch.randn(3, 3), "charge": torch.ones(3, 1), "batch": torch.tensor([0, 0, 2])}, "Graph 1 .* empty"),
         ({"pos": torch.randn(3, 3), "charge": torch.ones(3, 1), "batch": torch.zeros(3)}, "int64 vector"),
@@ -218,3 +218,14 @@ def test_coordinates_that_are_not_finite_are_named():
     flat = {"pos": pos.flatten(0, 1), "batch": torch.arange(4).repeat_interleave(5)}
     with pytest.raises(BatchError, match="item 2"):
         check_finite(flat, side, Layout.of(flat, side))
+
+
+def test_a_side_may_be_its_string():
+    g, fields = group("O(3)").sample(), dense(2, 3)
+    assert close(act(g, fields, str(SIDE)), act(g, fields, SIDE))
+    with pytest.raises(SignatureError, match="One side of a signature reads"):
+        act(g, fields, f"{SIDE} -> x: scalar")
+    with pytest.raises(SignatureError, match="One side of a signature reads"):
+        act(g, fields, Signature.parse(f"{SIDE} -> x: scalar"))
+    with pytest.raises(GroupError, match=r"An element of a group acts.*; got str O\(3\)"):
+        act("O(3)", fields, SIDE)

@@ -73,6 +73,18 @@ def test_pixels_and_points_turn_alike():
         assert moved["img"][0, 2 - up, 2 + right] == 1.0
 
 
+@pytest.mark.parametrize("name", ["C4", "D4", "C4v"])
+def test_groups_of_3_space_move_images_as_they_move_the_plane(name):
+    side = Signature.parse("img: image, x: vector -> y: scalar").inputs
+    elements, img = group(name).elements(), images(1, 3, 5, 5)["img"]
+    flat = Element(elements.linear[:, :2, :2])
+    for g, h in zip((elements[i] for i in range(len(elements))), (flat[i] for i in range(len(flat))), strict=True):
+        moved = act(g, {"img": img, "x": torch.randn(1, 4, 3)}, side)["img"]
+        assert torch.equal(moved, act(h, {"img": img, "x": torch.randn(1, 4, 2)}, side)["img"])
+    with pytest.raises(SignatureError, match="does not map pixels to pixels"):
+        act(group("C4@x").elements()[1], {"img": img, "x": torch.randn(1, 4, 3)}, side)
+
+
 def test_refusals():
     with pytest.raises(BatchError, match="4 × 6 pixels have no quarter turns"):
         act(turn(1), images(2, 3, 4, 6), SIDE)
@@ -94,6 +106,8 @@ def test_averages_over_the_dihedral_group():
 
     inputs = {"img": torch.randn(2, 3, 6, 6, dtype=torch.float64)}
     averaged = ge.GroupAveraging(model, signature, "D4@plane")
+    turned = zip(averaged(**inputs), ge.GroupAveraging(model, signature, "D4")(**inputs), strict=True)
+    assert all(torch.allclose(one, other) for one, other in turned)
     assert ge.equivariance_error(model, inputs, signature, "D4@plane").relative > 0.1
     assert ge.equivariance_error(averaged, inputs, signature, "D4@plane").worst < 1e-13
     assert averaged(**inputs)[1].shape == (2, 10)

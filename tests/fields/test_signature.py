@@ -79,13 +79,21 @@ def test_errors(text, message):
         Signature.parse(text)
 
 
-@pytest.mark.parametrize("name", ["SO(3)", "SO(2)", "E(2)", "C8@plane", "C4", "T(2)"])
+@pytest.mark.parametrize("name", ["SO(3)", "SO(2)", "E(2)", "C8@plane", "C3", "C4@x", "T(2)"])
 def test_images_want_a_group_of_the_grid(name):
     signature = Signature.parse("img: image -> label: scalar*10")
-    with pytest.raises(SignatureError, match=r"'img': images are moved by flip, .*D4@plane only; .* does not map"):
+    with pytest.raises(
+        SignatureError, match=r"'img': images are moved by groups that keep .*, such as flip, .*; .* does not map"
+    ):
         signature.check_group(group(name))
-    for possible in ("flip", "C4@plane", "D2@plane", "S(3)"):
+    for possible in ("flip", "C4", "C4@plane", "D2@plane", "S(3)"):
         signature.check_group(group(possible))
+
+
+def test_irreps_beyond_e3nn():
+    Signature.parse("h: 1x12e -> h: 1x12e")
+    with pytest.raises(SignatureError, match="irreps go up to l = 12"):
+        Signature.parse("h: 1x13o -> h: 1x13o")
 
 
 def test_impossible_pairing():

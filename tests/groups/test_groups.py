@@ -181,6 +181,11 @@ def test_an_axis_is_a_name_or_any_vector():
             group("SO(2)", axis=axis)
 
 
+def test_spaces_and_underscores_in_names():
+    for written, name in (("T_h", "Th"), ("C_4", "C4"), ("SO(2) @ y", "SO(2)@y"), ("O_h*S(3)", "Oh*S(3)")):
+        assert group(written) == group(name)
+
+
 def test_plane_groups():
     assert group("C4", dim=2).elements().linear.shape == (4, 2, 2)
     assert group("D4", dim=2).order == 8
@@ -208,6 +213,9 @@ def test_name_gives_the_group_back(name):
         ("S(5)@y", "no axis"),
         ("flip@y", "'Cs@x'"),
         ("O@plane", "not a group of the plane"),
+        ("oh", "Did you mean 'Oh'"),
+        ("S_5", r"Did you mean 'S\(5\)'"),
+        ("C9999", "up to 2500-fold are listed"),
     ],
 )
 def test_unknown_names(name, message):
@@ -222,6 +230,8 @@ def test_errors_of_use():
         group("SO(3)", dim=2)
     with pytest.raises(GroupError, match="not a group of the plane"):
         group("O", dim=2)
+    with pytest.raises(GroupError, match=r"'SO\(2\)@x' names an axis, and axis='y' is another"):
+        group("SO(2)@x", axis="y")
     with pytest.raises(GroupError, match=r"must be \[\.\.\., d, d\]"):
         Element(torch.zeros(3))
     with pytest.raises(GroupError, match="translation must be"):
@@ -286,4 +296,5 @@ def test_symmetric_groups():
 
 def test_groups_that_move_pixels():
     assert all(group(name).moves_pixels for name in ("C1@plane", "C2@plane", "C4@plane", "D4@plane", "flip", "S(3)"))
-    assert not any(group(name).moves_pixels for name in ("C3@plane", "D8@plane", "C4", "SO(2)", "E(2)"))
+    assert all(group(name).moves_pixels for name in ("C4", "D4", "C4v", "Cs@x", "Ci"))  # they keep the plane of x and y
+    assert not any(group(name).moves_pixels for name in ("C3@plane", "D8@plane", "C3", "C4@x", "O", "SO(2)", "E(2)"))

@@ -45,7 +45,7 @@ def task(items=5, dim=3, signature="pos: point, vel: vector -> pos: point", draw
     target[:, 0, 0] += torch.arange(1.0, items + 1)[torch.tensor([2, 0, 4, 1, 3])[:items]]
     split = Split({"pos": pos, "vel": vel, **more}, {"pos": target, "force": target})
     return Task(
-        name="made", protocol="made", description="", signature=Signature.parse(signature), symmetry="E(3)",
+        name="made", protocol="made", description="", signature=Signature.parse(signature), symmetry=f"E({dim})",
         splits=dict.fromkeys(("train", "val", "test"), split), loss=torch.nn.functional.mse_loss,
         metric=Metric("mse", "", "lower", lambda p, t: sum((p[k] - t[k]).square().flatten(1).mean(1) for k in p)),
         references=(), checksum="", citation="", drawing=drawing or Drawing(),

@@ -69,6 +69,8 @@ def test_what_is_not_finite_names_the_item(kind, value):
     graphs = Batch.from_data_list([Data(pos=one) for one in x])
     with pytest.raises(BatchError, match="'pos' is not finite in item 2"):
         wrapper(kind, lambda data: data.pos)(graphs)
+    with pytest.raises(BatchError, match="'pos' is not finite in the cloud"):
+        wrapped(x[2])
     with pytest.raises(BatchError, match="not finite in item 2"):
         wrapped(x, mask=torch.ones(3, 4, dtype=torch.bool))
 
@@ -84,12 +86,28 @@ def test_what_is_masked_out_may_be_anything(kind):
 
 
 @KINDS
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 7.0])
+def test_gradients_know_nothing_of_what_is_masked_out(kind, value):
+    def model(pos, mask):
+        return torch.where(mask.unsqueeze(-1), pos, 0).square().cumsum(-1)
+
+    slopes = []
+    for pad in (0.0, value):
+        x, mask = cloud(3, 4), torch.ones(3, 4, dtype=torch.bool)
+        x[2, 1], mask[2, 1] = pad, False
+        torch.manual_seed(0)
+        wrapped = wrapper(kind, model, "pos: point -> y: vector")
+        slopes.append(torch.autograd.grad(wrapped(x.requires_grad_(), mask)[mask].sum(), x)[0][mask])
+    assert torch.allclose(*slopes, atol=1e-6)
+
+
+@KINDS
 def test_masks_and_batch_vectors_that_do_not_fit(kind):
     wrapped, x = wrapper(kind), cloud(3, 4)
     for mask, message in (
         (torch.ones(3, 5, dtype=torch.bool), r"bool of shape \[3, 4\] to go with field 'pos'"),
         (torch.ones(3, 4), "'mask' must be bool"),
-        (torch.tensor([[True] * 4, [False] * 4, [True] * 4]), r"mask of item \[1\] leaves no point"),
+        (torch.tensor([[True] * 4, [False] * 4, [True] * 4]), "mask of item 1 leaves no point"),
     ):
         with pytest.raises(BatchError, match=message):
             wrapped(x, mask=mask)
@@ -103,6 +121,10 @@ def test_masks_and_batch_vectors_that_do_not_fit(kind):
     ):
         with pytest.raises(BatchError, match=message):
             wrapped(flat, batch=batch)
+    with pytest.raises(BatchError, match=r"'pos' of shape \[3, 4, 3\] has a batch axis, where a 'batch' index"):
+        wrapped(x, batch=torch.arange(3))
+    with pytest.raises(BatchError, match="a 'batch' index or a 'mask', not both"):
+        wrapped(flat, batch=torch.arange(12) // 4, mask=torch.ones(12, dtype=torch.bool))
 
 
 @KINDS
@@ -116,6 +138,11 @@ def test_empty_clouds(kind):
         wrapped(torch.zeros(0, 4, 3))
     with pytest.raises(BatchError, match="The batch is empty"):
         wrapped(torch.zeros(0, 3), batch=torch.zeros(0, dtype=torch.int64))
+    graphs = Batch.from_data_list(
+        [Data(pos=cloud(4)), Data(pos=cloud(0))]
+    )  # the batch vector does not know of the last
+    with pytest.raises(BatchError, match="Graph 1 of the batch is empty"):
+        wrapper(kind, lambda data: data.pos)(graphs)
 
 
 @KINDS
@@ -159,7 +186,8 @@ def test_inputs_that_are_missing_or_disagree(kind):
 @pytest.mark.parametrize(
     ("model", "error", "message"),
     [
-        (lambda pos: pos[..., :2], BatchError, r"'pos' is a point: expected shape \[\.\.\., 3\]"),
+        (lambda pos: pos[..., :2], ModelOutputError, r"'pos' is a point: expected shape \[\.\.\., 3\]"),
+        (lambda pos: pos.long(), ModelOutputError, r"'pos' of .* holds torch\.int64, not floating-point numbers"),
         (lambda pos: pos.sum(0), ModelOutputError, "must keep the axis of the items first"),
         (lambda pos: (pos, pos), ModelOutputError, "returned 2 outputs; the signature's outputs are"),
         (lambda pos: {"y": pos}, ModelOutputError, "'pos' is missing"),
@@ -176,8 +204,41 @@ def test_outputs_that_do_not_fit(kind, model, error, message):
 
 
 def test_chunk_and_draws():
-    for chunk in (0, -1):
+    for chunk in (0, -1, 1.5, "2"):
         with pytest.raises(GroupError, match="chunk must be a positive number"):
             ge.FrameAveraging(nn.Identity(), POINTS, chunk=chunk)
-    with pytest.raises(GroupError, match="num_samples must be a positive"):
-        ge.GroupAveraging(nn.Identity(), POINTS, "SO(3)", num_samples=-2)
+        with pytest.raises(GroupError, match="chunk must be a positive number"):
+            ge.frame_averaging(POINTS, chunk=chunk)
+    for count in (-2, 2.5, "2"):
+        with pytest.raises(GroupError, match="num_samples must be a positive"):
+            ge.GroupAveraging(nn.Identity(), POINTS, "SO(3)", num_samples=count)
+
+
+@pytest.mark.parametrize("kind", ["frame", "minimal", "axial", "product", "draws"])
+def test_a_point_without_an_axis_of_nodes(kind):
+    with pytest.raises(BatchError, match=r"no axis of nodes.* A single point is a cloud of one: \[1, 3\]"):
+        wrapper(kind)(torch.ones(3))
+    assert wrapper(kind)(torch.ones(1, 3)).shape == (1, 3)
+
+
+def test_what_is_no_model():
+    with pytest.raises(SignatureError, match="A model is a module or a function; got None"):
+        ge.FrameAveraging(None, POINTS)
+    with pytest.raises(TypeError, match="can be decorated; got 3"):
+        ge.frame_averaging(POINTS)(3)
+
+
+def test_options_of_frames():
+    made = ge.FrameAveraging(nn.Identity(), "x: node -> x: node", "S(5)", {"name": "sorting", "budget": 7})
+    assert made.frame.budget == 7
+    assert ge.FrameAveraging(nn.Identity(), POINTS, "T(3)*SO(2)@y", {"name": "weighted", "threshold": 0}).claims
+    for frame, message in (
+        ({"name": "sorting", "budjet": 7}, "Unknown option of frame 'sorting' 'budjet'. Did you mean 'budget'"),
+        ({"name": "sort"}, "Unknown frame 'sort'. Did you mean 'sorting'"),
+        ({}, "Unknown frame 'None'"),
+        (["sorting"], "Unknown frame"),
+    ):
+        with pytest.raises(GroupError, match=message):
+            ge.FrameAveraging(nn.Identity(), "x: node -> x: node", "S(5)", frame)
+    with pytest.raises(GroupError, match="option of frame 'sorting' 'frame_from'"):
+        ge.FrameAveraging(nn.Identity(), "x: node -> x: node", "S(5)", "sorting", frame_from=["x"])

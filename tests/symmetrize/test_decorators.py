@@ -51,3 +51,33 @@ def test_decorated_instance_function_and_method():
     assert not torch.allclose(function(x["pos"], power=1), function(x["pos"]))
     with pytest.raises(TypeError, match=r"Only nn\.Module classes"):
         ge.group_averaging(signature, "O")(Host)
+
+
+def test_decorated_class_with_a_learned_frame():
+    """Every instance has a frame of its own, drawn when it is made; checkpoints are those of ``FrameAveraging``."""
+
+    @ge.frame_averaging(SIGNATURE, "E(3)", frame="learned")
+    class Learned(Net):
+        pass
+
+    torch.manual_seed(0)
+    first, second = Learned().double(), Learned().double()
+    assert_equivariant(first, clouds(3, 6), SIGNATURE, "E(3)", 1e-8)
+    assert not torch.equal(first.frame.first[0].weight, second.frame.first[0].weight)
+    wrapped = ge.FrameAveraging(net(), SIGNATURE, "E(3)", "learned").double()
+    assert first.state_dict().keys() == wrapped.state_dict().keys()
+    wrapped.load_state_dict(first.state_dict())
+    assert torch.equal(wrapped(**clouds(2, 4))["pos"], first(**clouds(2, 4))["pos"])
+    first(**clouds(2, 4))["pos"].sum().backward()
+    assert all(parameter.grad is not None for parameter in first.frame.parameters())
+    with pytest.raises(TypeError, match="decorate a module, or use FrameAveraging"):
+        ge.frame_averaging(SIGNATURE, "E(3)", frame="learned")(lambda pos, vel: pos)
+
+    @ge.frame_averaging(SIGNATURE, "E(3)", frame="learned")
+    class Taken(Net):
+        def __init__(self):
+            super().__init__()
+            self.frame = None
+
+    with pytest.raises(TypeError, match="has an attribute 'frame'"):
+        Taken()

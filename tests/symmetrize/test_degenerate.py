@@ -204,3 +204,13 @@ def test_tolerance_and_errors():
     with pytest.raises(BatchError, match=r"input 't' .* is not symmetric"):
         strained(line, torch.randn(3, 3, 3).double())
     assert torch.isfinite(strained(line, torch.eye(3).double().expand(3, 3, 3))).all()
+
+
+@FRAMES
+@pytest.mark.parametrize("off", [1e-3, 1e-5, 1e-6, 1e-7])
+def test_frames_of_nearly_straight_clouds_are_orthogonal(frame, off):
+    """What a short leg has left of the line after cancellation is not part of the frame."""
+    u, _, v = torch.linalg.svd(molecules.random(7) - molecules.random(7).mean(0), full_matrices=False)
+    line = u @ torch.diag(torch.tensor([2.0, off, off]).double()) @ v
+    linear = ge.FrameAveraging(net(), "pos: point -> y: vector", "E(3)", frame).frame(line)[0].linear
+    assert (linear.mT @ linear - torch.eye(3).double()).abs().max() < 1e-14

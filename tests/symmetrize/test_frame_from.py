@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+from torch_geometric.data import Batch, Data
 
 import geoequiv as ge
 from geoequiv.errors import BatchError, GroupError, SignatureError
@@ -134,6 +135,17 @@ def test_errors():
         PCAFrame(ge.group("E(3)"), frame_from=["pos", "mass"]).diagnose(fields(benzene(), mass=torch.ones(3)), SIDE)
 
 
+def test_about_an_axis_the_first_point_that_is_named_is_the_centre():
+    signature = "pos: point, site: point -> y: vector"
+    seen = []
+    model = ge.FrameAveraging(
+        lambda pos, site: seen.append(site) or pos, signature, "T(3)*SO(2)@y", "minimal", frame_from=["site"]
+    )
+    model(draw(2, 5, 3) + 7, draw(2, 5, 3, seed=1))
+    assert seen[0].mean(-2).abs().max() < 1e-12
+    assert_equivariant(model, {"pos": draw(2, 5, 3), "site": draw(2, 5, 3, seed=1)}, signature, "T(3)*SO(2)@y", 1e-10)
+
+
 # reports
 
 
@@ -176,6 +188,12 @@ def test_distance_shrinks_linearly_towards_a_sign_jump():
     assert near[0] / near[1] == pytest.approx(2, rel=0.2)
     assert float(PCAFrame(ge.group("E(3)")).diagnose(even).distance) > 10 * near[0]
     assert float(frame.diagnose(even).distance) == 0
+
+
+def test_reports_of_pyg_objects():
+    graphs = Batch.from_data_list([Data(pos=draw(7, 3)), Data(pos=benzene())])
+    for frame in (PCAFrame, MinimalFrame, WeightedFrame, LearnedFrame):
+        assert frame(ge.group("SE(3)")).diagnose(graphs).size.tolist()[1] == (24 if frame is WeightedFrame else 12)
 
 
 def test_reports_of_learned_and_weighted_frames():

@@ -4,10 +4,11 @@ import pytest
 import torch
 from asymmetric import SIGNATURE, Net, clouds, net
 from torch import nn
+from torch_geometric.data import Batch, Data
 
 import geoequiv as ge
 from geoequiv.fields import Layout, act
-from geoequiv.symmetrize import PCAFrame
+from geoequiv.symmetrize import GroupFrame, MinimalFrame, PCAFrame, StochasticFrame, WeightedFrame
 from geoequiv.testing import assert_equivariant
 
 FRAMED = ["SO(3)", "O(3)", "SE(3)", "E(3)"]
@@ -104,3 +105,18 @@ def test_gradients_stay_finite_where_eigenvalues_coincide(pos):
     wrapped = ge.FrameAveraging(lambda pos: pos.tanh().cumsum(-1), "pos: point -> y: vector", "E(3)")
     wrapped(pos).square().sum().backward()
     assert torch.isfinite(pos.grad).all()
+
+
+@pytest.mark.parametrize("frame", [PCAFrame, MinimalFrame, StochasticFrame, WeightedFrame, GroupFrame])
+def test_frames_of_positions_alone(frame):
+    """``frame(x) → elements, weights``: with g⁻¹x, and x a cloud, a batch or graphs."""
+    x = torch.randn(2, 5, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    made = frame(ge.group("T(3)*O" if frame is GroupFrame else "SE(3)"))
+    elements, weights = made(x)
+    again, other = made({"pos": x}, "pos: point", Layout((2,), 5))
+    assert torch.equal(elements.linear, again.linear)
+    assert weights is None or torch.equal(weights, other)
+    alone = made(x[0])[0].linear
+    assert torch.allclose(alone, elements.linear[: len(alone), 0])
+    graphs = Batch.from_data_list([Data(pos=each) for each in x])
+    assert torch.allclose(made(graphs)[0].linear.expand_as(elements.linear), elements.linear)

@@ -238,5 +238,5 @@ def test_call_errors():
         ge.FrameAveraging(lambda pos: {"y": pos, "extra": pos}, "pos: point -> y: vector", "SE(3)")(
             torch.randn(3, 5, 3)
         )
-    with pytest.raises(BatchError, match=r"'y' is a vector: expected shape \[\.\.\., 3\]"):
+    with pytest.raises(ModelOutputError, match=r"'y' is a vector: expected shape \[\.\.\., 3\]"):
         ge.FrameAveraging(lambda pos: pos[..., :2], "pos: point -> y: vector", "SE(3)")(torch.randn(3, 5, 3))

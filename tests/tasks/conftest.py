@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from geoequiv.tasks import xtb_simulation
 from geoequiv.tasks.nbody_charged import charged
 from geoequiv.tasks.nbody_gravity import gravity
+from geoequiv.tasks.xtb_simulation import Plan, simulate, twin_path
 
 
 def beside(name):
@@ -52,3 +54,24 @@ def remul(data_dir):
 @pytest.fixture(scope="session")
 def gatr(data_dir):
     return gravity(data_dir, protocol="gatr", train=300, val=40, test=50, dtype="float64")
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory):
+    """A folder with a simulated ethanol of 50 frames and its report, made in parts of 20 steps without a stop."""
+    pytest.importorskip("tblite")
+    folder = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(xtb_simulation, "CHUNK", 20)
+        simulate(Plan("ethanol", 50, seed=3, equilibration=15, nve=20), folder)
+    return folder
+
+
+@pytest.fixture
+def copied(whole, tmp_path):
+    """A copy of its files to break."""
+    (tmp_path / "md17-xtb").mkdir()
+    for ending in (".npz", ".json"):
+        path = twin_path("ethanol", whole).with_suffix(ending)
+        (tmp_path / "md17-xtb" / path.name).write_bytes(path.read_bytes())
+    return tmp_path

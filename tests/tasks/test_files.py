@@ -124,9 +124,9 @@ def test_what_is_wrong_is_named(tmp_path, changes, options, error, message):
 
 def test_files_of_another_kind_are_refused(tmp_path):
     (tmp_path / "notes.txt").write_text("hello")
-    with pytest.raises(DataError, match=r"notes\.txt is none of them\. A task is made of \.npz"):
+    with pytest.raises(DataError, match=r"notes\.txt is no \.npz, \.xyz or \.extxyz file"):
         files(tmp_path, path="notes.txt", signature=MOVING)
-    with pytest.raises(DataError, match=r"holds no \.xyz or \.extxyz file"):
+    with pytest.raises(DataError, match=r"must hold \.npz files, or \.xyz and \.extxyz files"):
         files(path=str(tmp_path), signature=MOVING)
     saved(tmp_path)
     (tmp_path / "mine.npz").write_bytes((tmp_path / "mine.npz").read_bytes()[:500])
@@ -227,3 +227,59 @@ def test_a_symmetry_that_cannot_act_is_refused(tmp_path):
         files(tmp_path, path="mine.npz", signature="pos: image -> energy: scalar per graph")
     with pytest.raises((BatchError, DataError)):
         files(tmp_path, path="mine.npz", signature="pos: tensor -> energy: scalar per graph")
+
+
+@pytest.mark.parametrize("symmetry", ["SO(2)", "E(2)"])
+def test_a_symmetry_of_another_space_is_refused(tmp_path, symmetry):
+    saved(tmp_path)
+    with pytest.raises(DataError, match=r"'pos' is a point: expected shape \[\.\.\., 2\] in 2-space, got \[40, 4, 3\]"):
+        files(path=str(tmp_path / "mine.npz"), signature=MOVING, symmetry=symmetry)
+
+
+def test_clouds_in_the_plane(tmp_path):
+    arrays = {name: array[..., :2] for name, array in arrays_of().items() if name in ("pos", "target_pos")}
+    np.savez(tmp_path / "flat.npz", **arrays)
+    task = files(path=str(tmp_path / "flat.npz"), signature="pos: point -> pos: point", symmetry="E(2)")
+    assert (task.symmetry, task.splits["train"].inputs["pos"].shape) == ("E(2)", (32, 4, 2))
+    with pytest.raises(DataError, match="3-space"):
+        files(path=str(tmp_path / "flat.npz"), signature="pos: point -> pos: point")
+
+
+def test_a_symmetry_of_another_number_of_nodes_is_refused(tmp_path):
+    saved(tmp_path)
+    options = {"path": str(tmp_path / "mine.npz"), "signature": MOVING}
+    assert files(**options, symmetry="SO(3)*S(4)").symmetry == "SO(3)*S(4)"
+    with pytest.raises(
+        SignatureError, match=r"Cs@x&\(0 1\)/5 does not fit the data: it relabels 5 nodes, and 'pos' has 4"
+    ):
+        files(**options, symmetry="Cs@x&(0 1)/5")
+
+
+def test_elements_are_whole_numbers(tmp_path):
+    saved(tmp_path, z=np.array([8, 1, np.nan, 1]))
+    with pytest.raises(DataError, match=r"mine\.npz: 'z' must be whole numbers"):
+        files(path=str(tmp_path / "mine.npz"), signature=FIELD)
+
+
+def test_a_folder_of_arrays_is_one_after_the_other(tmp_path):
+    first, second = (saved(tmp_path, f"{name}.npz", seed=seed) for seed, name in enumerate("ab"))
+    task = files(path=str(tmp_path), signature=MOVING, train=60, val=10, test=10, seed=3)
+    found = np.concatenate([split.inputs["pos"].numpy() for split in task.splits.values()])
+    whole = np.concatenate([first["pos"], second["pos"]]).astype(np.float32)
+    np.testing.assert_array_equal(np.sort(found.ravel()), np.sort(whole.ravel()))
+    assert files(path=str(tmp_path), signature=FIELD).splits["train"].inputs["species"].shape[-1] == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"z": np.array([1, 1, 6, 8])}, r"a\.npz and b\.npz have different elements 'z'"),
+        ({"vel": None}, r"a\.npz has 'vel' of shape \[40, 4, 3\], b\.npz has no such array"),
+        ({"pos": np.zeros((40, 5, 3))}, r"'pos' of shape \[40, 4, 3\], b\.npz has one of shape \[40, 5, 3\]"),
+    ],
+)
+def test_a_folder_of_arrays_that_do_not_fit(tmp_path, changes, message):
+    saved(tmp_path, "a.npz")
+    saved(tmp_path, "b.npz", **changes)
+    with pytest.raises(DataError, match=message):
+        files(path=str(tmp_path), signature=MOVING)

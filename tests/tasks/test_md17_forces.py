@@ -16,9 +16,10 @@ from geoequiv.models import GNN
 from geoequiv.models.conservative import Conservative
 from geoequiv.objectives import TaskObjective
 from geoequiv.tasks.energy_and_forces import FORCE_MAE, FURTHER, energy_force_loss
-from geoequiv.tasks.md17_forces import ARCHIVE, forces, unpack
+from geoequiv.tasks.md17_forces import forces
 from geoequiv.tasks.official import OfficialFile
 from geoequiv.tasks.protocols import PROTOCOLS
+from geoequiv.tasks.rmd17_files import ARCHIVE, unpack
 
 CHARGES = np.array([6, 1, 8], dtype=np.uint8)
 
@@ -57,6 +58,13 @@ def test_the_last_training_frames_validate(tmp_path):
     assert task.splits["train"].inputs["species"][0].tolist() == [[0, 1, 0], [1, 0, 0], [0, 0, 1]]  # C, H, O
 
 
+def test_training_and_test_files_of_different_molecules_are_refused(tmp_path):
+    cut_files(tmp_path)
+    np.savez(tmp_path / "rmd17_ethanol_test_01.npz", **arrays_of(20) | {"nuclear_charges": CHARGES[::-1]})
+    with pytest.raises(DataError, match=r"same atoms in the same order; .* \[6, 1, 8\] and \[8, 1, 6\]"):
+        small(tmp_path)
+
+
 def test_float32_resolves_energies(tmp_path):
     train, _ = cut_files(tmp_path)
     energy = small(tmp_path).splits["train"].targets["energy"][:, 0]
@@ -90,9 +98,15 @@ def test_the_archive_s_layout_gives_the_same_frames(tmp_path):
     (tmp_path / "rmd17" / "index_test_03.csv").write_text("3\n99\n")
     with pytest.raises(DataError, match=r"index_test_03\.csv names frames 3 to 99, and the trajectory has 80"):
         small(tmp_path, split=3)
-    (tmp_path / "rmd17" / "index_test_03.csv").write_text("three\n")
-    with pytest.raises(DataError, match="one frame number a line"):
-        small(tmp_path, split=3)
+    for text, message in (
+        ("three\n", "must hold one frame number a line"),
+        ("1.5\n", "must hold whole numbers"),
+        ("nan\n", "must hold whole numbers"),
+        ("\n", "names no frames"),
+    ):
+        (tmp_path / "rmd17" / "index_test_03.csv").write_text(text)
+        with pytest.raises(DataError, match=rf"index_test_03\.csv {message}"):
+            small(tmp_path, split=3)
 
 
 def test_a_full_disk_is_named(tmp_path, monkeypatch):
@@ -124,7 +138,7 @@ def test_a_broken_archive_is_named(tmp_path):
 
 def test_without_network_it_says_what_to_put_where(tmp_path, monkeypatch):
     unreachable = OfficialFile(ARCHIVE.name, "http://127.0.0.1:9/x", None, "")
-    monkeypatch.setattr("geoequiv.tasks.md17_forces.ARCHIVE", unreachable)
+    monkeypatch.setattr("geoequiv.tasks.rmd17_files.ARCHIVE", unreachable)
     with pytest.raises(DataError, match=r"put the file 'rmd17\.tar\.bz2' into .*rmd17 by hand"):
         small(tmp_path)
 

@@ -69,8 +69,14 @@ def test_the_signature_moves_a_batch(tmp_path):
         ({"edges": None}, "must hold trial_NN"),
         ({"trial_02": np.zeros((50, 30, 3))}, r"trial_02 must be finite and of shape \[T, 31, 3\]"),
         ({"trial_02": np.full((50, 31, 3), np.nan)}, "trial_02 must be finite"),
-        ({"split_val_5_starts": None}, "lacks 'split_val_5_starts' of its split"),
+        ({"split_val_5_starts": None}, "lacks 'split_val_5_starts', which its split 'val' names"),
+        ({"trial_02": None}, r"run\.npz lacks 'trial_02', which its split .* names"),
         ({"split_train_1_starts": np.array([29, 30, *range(18)])}, "reaches beyond its 60 frames"),
+        ({"trial_02": np.full((50, 31, 3), "x")}, r"trial_02 must be finite .*, got <U1 \[50, 31, 3\]"),
+        ({"edges": np.array([[0, 31]])}, r"edges must be whole numbers from 0 below 31, .* from 0 to 31"),
+        ({"edges": np.zeros((30, 2))}, r"edges must be whole numbers .*\[n, 2\]; got float64 \[30, 2\]"),
+        ({"split_train_trials": np.array(["1"])}, r"split_train_trials must be whole numbers from 0, of shape \[n\]"),
+        ({"split_train_1_starts": np.array([1.5])}, "split_train_1_starts must be whole numbers from 0 below 60"),
         ({"edges": np.array([{}])}, r"run\.npz cannot be read .*allow_pickle"),
     ],
 )
@@ -89,7 +95,7 @@ def test_a_truncated_recording_is_named(tmp_path):
 
 
 def test_without_files_and_network_it_says_what_to_put_where(tmp_path, monkeypatch):
-    monkeypatch.setattr("geoequiv.tasks.motion_capture.SOURCE", "http://127.0.0.1:9/")
+    monkeypatch.setattr("geoequiv.tasks.cmu_files.SOURCE", "http://127.0.0.1:9/")
     with pytest.raises(DataError, match=r"put the file '35\.asf' into .*mocap/cmu_35 by hand"):
         walk(tmp_path)
 
@@ -107,12 +113,12 @@ def test_an_interrupted_download_goes_on_with_the_trials_that_are_missing(tmp_pa
         (folder / f"{file.name}.sha256").touch()
         return folder / file.name
 
-    monkeypatch.setattr("geoequiv.tasks.motion_capture.obtain", obtain)
-    monkeypatch.setattr("geoequiv.tasks.motion_capture.read_asf", lambda path: Skeleton(
+    monkeypatch.setattr("geoequiv.tasks.cmu_files.obtain", obtain)
+    monkeypatch.setattr("geoequiv.tasks.cmu_files.read_asf", lambda path: Skeleton(
         tuple("abcdefghijklmnopqrstuvwxyzABCDE"), tuple(PARENTS), np.ones((31, 3)), np.stack([np.eye(3)] * 31),
         (("tx",), *((),) * 30), np.zeros(3),
     ))  # fmt: skip
-    monkeypatch.setattr("geoequiv.tasks.motion_capture.read_amc", lambda path, skeleton: {"a": np.ones((100, 1))})
+    monkeypatch.setattr("geoequiv.tasks.cmu_files.read_amc", lambda path, skeleton: {"a": np.ones((100, 1))})
     for _ in range(2):
         with pytest.raises(DataError, match="broke off"):
             walk(tmp_path)

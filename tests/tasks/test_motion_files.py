@@ -7,7 +7,7 @@ import pytest
 
 from geoequiv import catalog
 from geoequiv.bench.suite import read_suite
-from geoequiv.errors import ConfigError, DataError, GroupError
+from geoequiv.errors import ConfigError, DataError, GroupError, SignatureError
 from geoequiv.models import EGNN
 from geoequiv.tasks.bvh import read_bvh
 from geoequiv.tasks.c3d import read_c3d
@@ -220,6 +220,12 @@ def test_a_suite_names_it(tmp_path, monkeypatch):
         ({"bones": (("Hips", "Tail"),)}, ConfigError, "Unknown joint 'Tail'"),
         ({"bones": (("Hips", "Hips"),)}, ConfigError, "pairs of different joints"),
         ({"symmetry": "SO(2)@w"}, GroupError, "SO"),
+        (
+            {"symmetry": "SO(2)"},
+            SignatureError,
+            r"SO\(2\) does not fit the data\. Field 'pos' is a point: .* in 2-space",
+        ),
+        ({"symmetry": "S(3)"}, SignatureError, r"S\(3\) does not fit the data: it relabels 3 nodes, and 'pos' has 4"),
         ({"path": "nowhere"}, DataError, "There is no nowhere"),
     ],
 )

@@ -1,14 +1,17 @@
 """Official files: fetched once, resumed, checked; every trouble names file and remedy."""
 
 import hashlib
+import io
 import re
 import socket
 import struct
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import numpy as np
 import pytest
 
+from geoequiv.cli import main
 from geoequiv.errors import DataError
 from geoequiv.tasks.official import OfficialFile, find, obtain
 
@@ -18,7 +21,7 @@ SUM = hashlib.sha256(CONTENT).hexdigest()
 
 class Server(BaseHTTPRequestHandler):
     """Serves CONTENT at any address; `/short` breaks off half way, `/chunks` and `/reset` do so less politely, `/whole`
-    ignores ranges, `/gone` is a 404."""
+    ignores ranges, `/unknown` tells no size (`/unknown/short` breaks off as well), `/gone` is a 404."""
 
     asked: list[str | None] = []  # noqa: RUF012  (reset by the fixture)
 
@@ -43,7 +46,8 @@ class Server(BaseHTTPRequestHandler):
             self.connection.close()
             return
         self.send_response(206 if first else 200)
-        self.send_header("Content-Length", str(len(CONTENT) - first))
+        if "unknown" not in self.path:
+            self.send_header("Content-Length", str(len(CONTENT) - first))
         self.end_headers()
         body = CONTENT[first:]
         self.wfile.write(body[: len(body) // 2] if "short" in self.path else body)
@@ -56,7 +60,7 @@ class Server(BaseHTTPRequestHandler):
 def url():
     Server.asked = []
     server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
@@ -95,6 +99,36 @@ def test_a_connection_that_breaks_is_told_and_resumed(url, tmp_path, where):
     assert obtain(official(f"{url}/a"), tmp_path).read_bytes() == CONTENT
 
 
+@pytest.fixture
+def archive(monkeypatch):
+    """CONTENT is an npz archive."""
+    file = io.BytesIO()
+    np.savez(file, R=np.arange(300.0))
+    monkeypatch.setitem(globals(), "CONTENT", file.getvalue())
+    return file.getvalue()
+
+
+@pytest.mark.usefixtures("archive")
+def test_half_an_archive_of_unknown_size_is_not_taken_for_the_whole(url, tmp_path):
+    with pytest.raises(DataError, match=r"broke off: .*data\.npz\.part is no whole archive.*run again to go on"):
+        obtain(OfficialFile("data.npz", f"{url}/unknown/short", None, "CC0"), tmp_path)
+    assert [each.name for each in tmp_path.iterdir()] == ["data.npz.part"]
+    path = obtain(OfficialFile("data.npz", f"{url}/unknown", None, "CC0"), tmp_path)
+    assert path.read_bytes() == CONTENT
+    assert Server.asked == [None, f"bytes={len(CONTENT) // 2}-"]
+
+
+@pytest.mark.parametrize("where", ["a", "unknown"])
+def test_a_page_in_place_of_an_archive_is_kept_aside(url, tmp_path, where):
+    file = OfficialFile("data.npz", f"{url}/{where}", None, "CC0")
+    if where == "unknown":  # the second time the server says that this is all
+        with pytest.raises(DataError, match="no whole archive"):
+            obtain(file, tmp_path)
+    with pytest.raises(DataError, match=r"is no npz archive. It is kept as .*data\.npz\.mismatch"):
+        obtain(file, tmp_path)
+    assert [each.name for each in tmp_path.iterdir()] == ["data.npz.mismatch"]
+
+
 def test_a_part_longer_than_the_file_is_fetched_anew(url, tmp_path):
     (tmp_path / "data.bin.part").write_bytes(CONTENT + b"of another file")
     assert obtain(official(f"{url}/a", None), tmp_path).read_bytes() == CONTENT
@@ -122,11 +156,31 @@ def test_a_sum_nobody_published_is_kept_from_the_first_download(url, tmp_path):
         obtain(official(f"{url}/a", None), tmp_path)
 
 
+def test_downloaded_files_are_listed_and_verified(url, tmp_path, capsys):
+    path = obtain(official(f"{url}/a", None), tmp_path / "mocap" / "cmu_35")
+    folder = ["--data-dir", str(tmp_path)]
+    assert main(["data", "list", *folder]) == 0
+    assert f"cmu_35                    0.0 MB  {path.name}  ok" in capsys.readouterr().out
+    assert main(["data", "verify", *folder]) == 0
+    path.write_bytes(CONTENT[1:])
+    assert main(["data", "verify", *folder]) == 1
+    assert f"{path}: damaged: its sha256 is {hashlib.sha256(CONTENT[1:]).hexdigest()}, expected {SUM}" in (
+        capsys.readouterr().out
+    )
+    assert path.exists()
+
+
 @pytest.mark.parametrize("address", ["http://127.0.0.1:9/x", "gone"])
 def test_without_network_it_says_which_file_to_put_where(url, tmp_path, address):
     target = address if address.startswith("http") else f"{url}/gone"
     with pytest.raises(DataError, match=rf"put the file 'data\.bin' into {tmp_path} by hand"):
         obtain(official(target), tmp_path)
+
+
+def test_what_serves_instead_is_named(tmp_path):
+    file = OfficialFile("data.bin", "http://127.0.0.1:9/x", None, "CC0", "Its twin needs no file.")
+    with pytest.raises(DataError, match=r"GEOEQUIV_DATA\. Its twin needs no file\.$"):
+        obtain(file, tmp_path)
 
 
 def test_only_the_web_is_a_source(tmp_path):

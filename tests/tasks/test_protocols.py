@@ -104,6 +104,15 @@ def test_entries_are_whole():
     assert len(set(checksums)) == len(checksums)
 
 
+def test_published_forces_have_units_and_states():
+    """In meV/Å, the unit of the metric, on the first official split; none on the simulated twin."""
+    published = {each.id: each.references for each in PROTOCOLS.values() if "forces/" in each.id and each.references}
+    assert len(published) == 10
+    assert all("/split1/" in identity for identity in published)
+    values = {(r.model, r.state): r.value for r in published["md17/forces/ethanol/split1/950-50-1000/force_mae"]}
+    assert values == {("NequIP", "M"): 2.8, ("MACE", "S"): 2.1}
+
+
 def test_numbers_belong_to_one_id():
     assert references_of("nbody/charged/Δ1000/3000-2000-2000/mse")
     assert references_of("nbody/charged/Δ1000/3000-2000-2000/mse/seed7") == ()

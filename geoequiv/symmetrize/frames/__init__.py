@@ -1,6 +1,7 @@
 """Frames: where the group elements of an average come from. One file each; the table below names them."""
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from geoequiv.errors import GroupError, unknown
@@ -29,8 +30,12 @@ FRAMES: dict[str, Callable[..., Frame]] = {
 }
 
 
-def frame_by_name(frame: str | Frame, group: Group, **options: Any) -> Frame:
+def frame_by_name(frame: str | Mapping[str, Any] | Frame, group: Group, **options: Any) -> Frame:
     """A frame of a group by name; a ``Frame`` passes through if it is one of this group, options and all its own.
+
+    >>> from geoequiv.groups import group
+    >>> frame_by_name({"name": "sorting", "budget": 100}, group("S(5)")).budget
+    100
 
     About an axis the named frame is one of the plane across it; of a product it frames one factor, and the others are
     averaged over.
@@ -41,13 +46,21 @@ def frame_by_name(frame: str | Frame, group: Group, **options: Any) -> Frame:
         if frame.group != group:
             raise GroupError(f"The frame is one of {frame.group}, the averaging asks for {group}.")
         return frame
-    if frame not in FRAMES:
-        raise GroupError(unknown("frame", frame, FRAMES))
+    name = frame
+    if isinstance(frame, Mapping):
+        name = frame.get("name")
+        options |= {key: value for key, value in frame.items() if key != "name"}
+    if not isinstance(name, str) or name not in FRAMES:
+        raise GroupError(unknown("frame", str(name), FRAMES))
+    known = [option for option in inspect.signature(FRAMES[name]).parameters if option != "group"]
+    for option in options:
+        if option not in known:
+            raise GroupError(unknown(f"option of frame '{name}'", option, known))
     if isinstance(group.linear_part, AxialGroup):
-        return AxialFrame(group, FRAMES[frame](planar_group(group), **options))
+        return AxialFrame(group, FRAMES[name](planar_group(group), **options))
     if len(factors_of(group)) > 1:
-        return product_frame(group, lambda part: frame_by_name(frame, part, **options))
-    return FRAMES[frame](group, **options)
+        return product_frame(group, lambda part: frame_by_name(name, part, **options))
+    return FRAMES[name](group, **options)
 
 
 __all__ = [

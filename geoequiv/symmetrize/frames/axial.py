@@ -8,15 +8,16 @@ import torch
 from torch import Tensor, nn
 
 from geoequiv.errors import BatchError, GroupError
-from geoequiv.fields import FieldType, Layout, Side, act
+from geoequiv.fields import FieldType, Layout, Side, act, item_text
 from geoequiv.groups import Element, Group
 from geoequiv.groups import group as group_by_name
 from geoequiv.groups.finite import rotation_to
 from geoequiv.groups.orthogonal import AxialGroup, rotation_about
-from geoequiv.symmetrize.frames.diagnosis import FrameReport
-from geoequiv.symmetrize.frames.frame import Frame, centroid, cloud_name
+from geoequiv.symmetrize.frames.diagnosis import FrameReport, read_fields
+from geoequiv.symmetrize.frames.frame import Frame, centroid, cloud_name, cloud_of
 from geoequiv.symmetrize.frames.pca import PCAFrame
-from geoequiv.symmetrize.frames.spectrum import item_max
+from geoequiv.symmetrize.frames.source import Source
+from geoequiv.symmetrize.frames.spectrum import item_max, real_nodes
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,9 @@ class AxialFrame(Frame):
 
     def view(self, fields: Mapping[str, Any], side: Side, layout: Layout) -> "View":
         """What the batch shows across the axis."""
-        cloud = cloud_name(side, self.group)
-        places = fields[cloud] if layout.mask is None else torch.where(layout.mask.unsqueeze(-1), fields[cloud], 0)
+        named = self.planar.frame_from if isinstance(self.planar, PCAFrame) else None
+        cloud = Source.of(side, self.group, named).centre or cloud_name(side, self.group)
+        places = real_nodes(cloud_of(fields, cloud, layout), layout)
         centre = centroid(places, layout) if self.group.translates else None
         across, noise = self.basis(places)[:, :2], 32 * torch.finfo(places.dtype).eps
         largest = item_max(places.detach().abs().amax(-1), layout).unsqueeze(-1)
@@ -103,8 +105,9 @@ class AxialFrame(Frame):
         return View(seen, Side(tuple(kinds.items())), off, centre)
 
     def __call__(
-        self, fields: Mapping[str, Any], side: Side, layout: Layout, *, training: bool = False
+        self, fields: Any, side: str | Side = "pos: point", layout: Layout | None = None, *, training: bool = False
     ) -> tuple[Element, Tensor | None]:
+        fields, side, layout = read_fields(fields, side, self.group.dim, layout)
         view = self.view(fields, side, layout)
         self.check_round(fields, side, view, layout)
         elements, weights = self.planar(view.fields, view.side, layout, training=training)
@@ -134,19 +137,16 @@ class AxialFrame(Frame):
             moved = act(Element(linear), fields, broken, layout)
         for name in broken:
             if bool(((moved[name] - fields[name]).abs() > 1e-4 * fields[name].abs().max()).any()):
-                item = is_round.nonzero().tolist()[0]
-                cloud = f"item {item[0] if len(item) == 1 else item}" if item else "the cloud"
+                item = item_text(is_round.nonzero().tolist()[0])
                 raise BatchError(
-                    f"All points of {cloud} lie on a line along the axis of {self.group}, but its input '{name}' "
+                    f"All points of {item} lie on a line along the axis of {self.group}, but its input '{name}' "
                     f"({broken[name]}) is not symmetric about it: such a cloud cannot be framed by directions alone. "
                     "Give a vector input as well, or degenerate='ignore'."
                 )
 
     def diagnose(self, fields: Any, side: str | Side = "pos: point", layout: Layout | None = None) -> FrameReport:
         """Gaps, frame size and distance to the next jump of the view along the axis (see ``PCAFrame.diagnose``)."""
-        side = Side.parse(side) if isinstance(side, str) else side
-        fields = fields if isinstance(fields, Mapping) else {next(iter(side)): fields}
-        layout = layout or Layout.of(fields, side, 3)
+        fields, side, layout = read_fields(fields, side, 3, layout)
         view = self.view(fields, side, layout)
         assert isinstance(self.planar, PCAFrame)
         return self.planar.diagnose(view.fields, view.side, layout)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from geoequiv.fields import Layout, Side
+from geoequiv.fields.graphs import graph_fields, is_graph
 from geoequiv.symmetrize.frames.spectrum import Spectrum
 
 
@@ -65,7 +66,9 @@ def first_order(quantity: Tensor, margin: Tensor, moved: Tensor, layout: Layout)
 def read_fields(
     fields: Any, side: str | Side, dim: int, layout: Layout | None
 ) -> tuple[Mapping[str, Any], Side, Layout]:
-    """Fields (or the positions alone), their types and layout, as ``diagnose`` is given them."""
-    side = Side.parse(side) if isinstance(side, str) else side
+    """Fields (a dict, a PyG object, or the positions alone), their types and layout, as ``diagnose`` is given them."""
+    side = Side.parse(side)
+    if is_graph(fields):
+        fields = graph_fields(fields)
     fields = fields if isinstance(fields, Mapping) else {next(iter(side)): fields}
     return fields, side, layout or Layout.of(fields, side, dim)

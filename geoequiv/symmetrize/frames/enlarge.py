@@ -114,6 +114,7 @@ def first_legs(
 def frames_about(first: Tensor, across: Tensor) -> Tensor:
     """Right-handed frames ``[..., 3, 3]`` from unit first legs and what stands across them, of any length."""
     across = across / across.norm(dim=-1, keepdim=True)
+    across = across - (across * first).sum(-1, keepdim=True) * first  # what cancellation left of it in a short one
     return torch.stack([across, first.cross(across, dim=-1), first], -1)
 
 
@@ -176,10 +177,15 @@ def one_orbit(frames: Tensor, real: Tensor, directions: Directions, tolerance: T
 
 
 def compact(chosen: Tensor) -> tuple[Tensor, Tensor]:
-    """Indices ``[D, P]`` of what is chosen ``[D, M]``, P the largest number in a row, and which of them are real."""
-    most = max(int(chosen.sum(1).max()), 1)
-    index = torch.argsort(chosen.to(torch.uint8), dim=1, descending=True, stable=True)[:, :most]
-    return index, chosen.gather(1, index)
+    """Indices ``[D, P]`` of what is chosen ``[D, M]``, P the largest number in a row, and which of them are real.
+
+    The others are 0.
+    """
+    row, column = chosen.nonzero(as_tuple=True)
+    counts = torch.bincount(row, minlength=len(chosen))
+    place = torch.arange(len(row), device=row.device) - (counts.cumsum(0) - counts)[row]
+    index = column.new_zeros(len(chosen), max(int(counts.max()), 1)).index_put((row, place), column)
+    return index, torch.arange(index.shape[1], device=row.device) < counts.unsqueeze(1)
 
 
 def take(values: Tensor, index: Tensor) -> Tensor:

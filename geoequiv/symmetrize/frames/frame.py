@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from geoequiv.errors import SignatureError
+from geoequiv.errors import BatchError, SignatureError
 from geoequiv.fields import Layout, Side
 from geoequiv.groups import Element, Group
 
@@ -36,11 +36,17 @@ class Frame(ABC):
 
     @abstractmethod
     def __call__(
-        self, fields: Mapping[str, Any], side: Side, layout: Layout, *, training: bool = False
+        self, fields: Any, side: str | Side = "pos: point", layout: Layout | None = None, *, training: bool = False
     ) -> tuple[Element, Tensor | None]:
         """Elements ``[F, *shape]`` and weights ``[F, *shape]`` for a batch of items of batch shape ``shape``.
 
         Lengths of 1 stand for "the same for every item". Weights add up to one over F; ``None`` stands for 1/F.
+
+        Args:
+            fields: a dict of tensors, a PyG object, or the positions alone.
+            side: types of the inputs, or their string.
+            layout: ``None`` reads it off the fields.
+            training: whether to draw what is drawn in training only.
         """
 
 
@@ -60,9 +66,15 @@ def cloud_name(side: Side, group: Group) -> str:
     )
 
 
-def cloud_of(fields: Mapping[str, Any], side: Side, group: Group) -> Tensor:
-    """The positions that a frame is computed from (see ``cloud_name``)."""
-    return fields[cloud_name(side, group)]
+def cloud_of(fields: Mapping[str, Any], name: str, layout: Layout) -> Tensor:
+    """The field that a frame is computed from; BatchError unless it has an axis of nodes."""
+    values = fields[name]
+    if layout.batch is None and values.ndim < len(layout.shape) + 2:
+        raise BatchError(
+            f"Field '{name}' of shape {list(values.shape)} has no axis of nodes, so that there is nothing to build a "
+            f"frame from. A single point is a cloud of one: [1, {values.shape[-1]}]."
+        )
+    return values
 
 
 def node_sum(values: Tensor, layout: Layout) -> Tensor:

@@ -1,6 +1,5 @@
 """The constant frame: all elements of a finite group, a quadrature rule, or draws from an infinite group."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +12,8 @@ from geoequiv.groups import Element, Group, compose
 from geoequiv.groups import group as group_by_name
 from geoequiv.groups.permutation import PermutationGroup
 from geoequiv.groups.quadrature import quadrature
-from geoequiv.symmetrize.frames.frame import Frame, centroid, cloud_of
+from geoequiv.symmetrize.frames.diagnosis import read_fields
+from geoequiv.symmetrize.frames.frame import Frame, centroid, cloud_name, cloud_of
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,8 @@ class GroupFrame(Frame):
 
     def __post_init__(self) -> None:
         part = self.group.linear_part
-        if self.num_samples is not None and self.num_samples < 1:
-            raise GroupError(f"num_samples must be a positive number, got {self.num_samples}.")
+        if self.num_samples is not None and not (isinstance(self.num_samples, int) and self.num_samples > 0):
+            raise GroupError(f"num_samples must be a positive whole number, got {self.num_samples!r}.")
         if self.quadrature is not None:
             if self.num_samples is not None or self.subgroup is not None:
                 other = "num_samples" if self.num_samples is not None else "subgroup"
@@ -86,8 +86,9 @@ class GroupFrame(Frame):
         return compose(finite, draws.reshape(len(draws), 1)).reshape(len(draws) * len(finite)), None
 
     def __call__(
-        self, fields: Mapping[str, Any], side: Side, layout: Layout, *, training: bool = False
+        self, fields: Any, side: str | Side = "pos: point", layout: Layout | None = None, *, training: bool = False
     ) -> tuple[Element, Tensor | None]:
+        fields, side, layout = read_fields(fields, side, self.group.dim, layout)
         elements, weights = self.elements()
         reference = fields[next(iter(side))]
         ones = (1,) * len(layout.shape)
@@ -95,7 +96,7 @@ class GroupFrame(Frame):
         if weights is not None:
             weights = weights.to(reference.device).reshape(len(weights), *ones)
         if self.group.translates:
-            cloud = cloud_of(fields, side, self.group)
+            cloud = cloud_of(fields, cloud_name(side, self.group), layout)
             centre = centroid(cloud, layout)
             whole = elements.expand(len(elements), *layout.shape)
             elements = Element(whole.linear.to(cloud), centre.expand(*whole.shape, -1), whole.permutation)

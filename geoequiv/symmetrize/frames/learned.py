@@ -39,9 +39,10 @@ class LearnedFrame(nn.Module):
     Where the vectors are dependent, as on every cloud with a symmetry, they tell no frame, and near that they tell
     one badly. How badly follows from the slopes of φ and ψ: what a vector adds to those before, over how far errors of
     the points move it (to first order, for independent errors of size 1), must be above a third of ``Spectrum.trust``
-    (6e-3 in float32, 4e-5 in float64); for the third one, whose side alone counts, above ``Spectrum.noise``. The
-    elements of ``MinimalFrame`` are taken elsewhere: for the network as it starts that is 3 to 11 % of random clouds in
-    float32 (under SO and O, which see the origin, 1 to 3 %).
+    (6e-3 in float32, 4e-5 in float64); for the third one, whose side alone counts, above ``Spectrum.tolerance`` (a
+    limit that depends on where the cloud lies would make the frame jump). The elements of ``MinimalFrame`` are taken
+    elsewhere: for the network as it starts that is 3 to 11 % of random clouds in float32 (under SO and O, which see the
+    origin, 1 to 3 %).
 
     Args:
         group: O(d), SO(d), E(d) or SE(d).
@@ -111,7 +112,10 @@ class LearnedFrame(nn.Module):
             raise BatchError(
                 f"The learned vectors of item {item[0] if len(item) == 1 else item} are dependent: they tell no frame."
             )
-        other, other_weights = self.fallback(fields, side, layout)
+        if mapped:
+            other, other_weights = self.fallback(fields, side, layout)
+        else:
+            other, other_weights = self.fallback.elements(fields, side, layout, spectrum)
         if other_weights is None:
             other_weights = other.linear.new_full(other.shape, 1 / len(other))
         only = torch.zeros_like(other_weights)
@@ -127,25 +131,27 @@ class LearnedFrame(nn.Module):
         spread = (node_sum(x.square(), layout).sum(-1, keepdim=True) / count.squeeze(-1)).clamp_min(tiny)
         x = x / per_node(spread.sqrt(), layout)
         length = safe_norm(x)
-        means = mean_vectors(perceptron(self.first, length), x, layout) / count
+        gain, gain_slope = response(self.first, length)
+        means = weighted_sum(gain, x, layout) / count
         channels = means / (safe_norm(means) + SOFT)
-        here = per_node(channels.flatten(-2), layout).unflatten(-1, channels.shape[-2:])
-        seen = torch.cat([length, (here * x.unsqueeze(-2)).sum(-1)], -1)
-        weight = perceptron(self.second, seen)
+        if layout.batch is None:
+            along = x @ channels.mT
+        else:
+            along = (channels[layout.batch] @ x.unsqueeze(-1)).squeeze(-1)
+        weight, slope = response(self.second, torch.cat([length, along], -1))
         weight = weight - per_node(node_sum(weight, layout) / count.squeeze(-1), layout)
-        vectors = mean_vectors(weight, x, layout)
+        vectors = weighted_sum(weight, x, layout)
         axes, sizes = gram_schmidt(vectors, self.group)
         with torch.no_grad():
-            slope = slopes(self.first, length)[..., 0]
-            scatter = node_sum(perceptron(self.first, length).square() + (slope * length).square(), layout)
+            scatter = node_sum(gain.square() + (gain_slope.squeeze(-1) * length).square(), layout)
             blur = scatter.sqrt() / count.squeeze(-1) / (safe_norm(means) + SOFT).squeeze(-1)
-            noise = self.noise(weight, slopes(self.second, seen), x, channels, blur, layout)
+            noise = self.noise(*(part.float() for part in (weight, slope, x, channels, blur)), layout).to(sizes)
             for k in range(1, sizes.shape[-1]):  # what the legs before it do to it
                 along = (vectors[..., k, None, :] * axes[..., :k].mT).sum(-1) * (noise / sizes.clamp_min(tiny))[..., :k]
                 noise[..., k] = (noise[..., k].square() + along.square().sum(-1)).sqrt()
             limit = (LEG * spectrum.trust).unsqueeze(-1).expand_as(noise)
             if not self.group.is_proper:  # of the last vector only the side counts
-                limit = torch.cat([limit[..., :-1], spectrum.noise.unsqueeze(-1)], -1)
+                limit = torch.cat([limit[..., :-1], spectrum.tolerance.unsqueeze(-1)], -1)
         return axes, sizes / noise.clamp_min(tiny) - limit
 
     def noise(self, weight: Tensor, slope: Tensor, x: Tensor, channels: Tensor, blur: Tensor, layout: Layout) -> Tensor:
@@ -155,15 +161,12 @@ class LearnedFrame(nn.Module):
             weight: ψ about its mean ``[..., k]``; slope: its derivatives ``[..., k, 1 + C]``.
             channels: Ṽ ``[*shape, C, d]``; blur: how far the same errors move them ``[*shape, C]``.
         """
-        lengths = torch.cat([torch.ones_like(channels[..., :1, :1]), safe_norm(channels)], -2).squeeze(-1)
-        own = (slope * per_node(lengths, layout).unsqueeze(-2)).square().sum(-1) * x.square().sum(-1, keepdim=True)
-        moved = node_sum(weight.square() + own, layout)
+        lengths = torch.cat([torch.ones_like(channels[..., :1, :1]), safe_norm(channels)], -2).mT
+        own = weighted_sum(x.square().sum(-1, keepdim=True), slope.square().flatten(-2), layout)
+        own = own.unflatten(-1, slope.shape[-2:]).squeeze(-3) * lengths.square()
+        moved = node_sum(weight.square(), layout) + own.sum(-1)
         steep, outer = slope[..., 1:].flatten(-2), (x.unsqueeze(-1) * x.unsqueeze(-2)).flatten(-2)
-        if layout.is_ragged:
-            common = node_sum((steep.unsqueeze(-1) * outer.unsqueeze(-2)).flatten(-2), layout)
-            common = common.unflatten(-1, (steep.shape[-1], outer.shape[-1]))
-        else:
-            common = steep.mT @ outer
+        common = weighted_sum(steep, outer, layout)
         common = common.square().sum(-1).unflatten(-1, (slope.shape[-2], channels.shape[-2]))
         return (moved + (common * blur.unsqueeze(-2).square()).sum(-1)).sqrt()
 
@@ -192,27 +195,26 @@ def safe_norm(vectors: Tensor) -> Tensor:
     return torch.where(squares > 0, torch.where(squares > 0, squares, 1).sqrt(), 0)
 
 
-def perceptron(layers: nn.Sequential, values: Tensor) -> Tensor:
-    """Layers applied in the dtype of the values: coordinates keep their digits whatever the parameters' dtype."""
-    for layer in layers:
-        if isinstance(layer, nn.Linear):
-            values = nn.functional.linear(values, layer.weight.to(values), layer.bias.to(values))
-        else:
-            values = layer(values)
-    return values
+def response(layers: nn.Sequential, values: Tensor) -> tuple[Tensor, Tensor]:
+    """What a perceptron (linear, tanh, linear) says ``[..., out]``, and its derivatives ``[..., out, in]``.
 
-
-def slopes(layers: nn.Sequential, values: Tensor) -> Tensor:
-    """Derivatives ``[..., out, in]`` of a perceptron (linear, tanh, linear)."""
+    It is applied in the dtype of the values: coordinates keep their digits whatever the parameters' dtype. The
+    derivatives carry no gradient.
+    """
     first, _, last = layers
-    inner = first.weight.to(values)
-    rate = 1 - nn.functional.linear(values, inner, first.bias.to(values)).tanh().square()
-    return (last.weight.to(values) * rate.unsqueeze(-2)) @ inner
+    inner, outer = first.weight.to(values), last.weight.to(values)
+    hidden = nn.functional.linear(values, inner, first.bias.to(values)).tanh_()
+    with torch.no_grad():  # tanh' = 1 - tanh²
+        paths = (outer.mT.unsqueeze(-1) * inner.unsqueeze(-2)).flatten(1).float()  # [hidden, out · in]
+        slope = (paths.sum(0) - hidden.float().square() @ paths).unflatten(-1, (len(outer), inner.shape[-1]))
+    return nn.functional.linear(hidden, outer, last.bias.to(values)), slope
 
 
-def mean_vectors(weight: Tensor, x: Tensor, layout: Layout) -> Tensor:
-    """Σ_i w_ic x_i of each item, ``[*shape, C, d]``."""
-    products = weight.unsqueeze(-1) * x.unsqueeze(-2)
+def weighted_sum(weight: Tensor, values: Tensor, layout: Layout) -> Tensor:
+    """Σ_i w_ic u_i over the real nodes of each item, ``[*shape, C, k]``; masked-out ``values`` are zero."""
+    if layout.batch is None:
+        return weight.mT @ values
+    products = weight.unsqueeze(-1) * values.unsqueeze(-2)
     return node_sum(products.flatten(-2), layout).unflatten(-1, products.shape[-2:])
 
 

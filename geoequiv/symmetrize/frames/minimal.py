@@ -97,7 +97,7 @@ class MinimalFrame(PCAFrame):
         flat = alive.reshape(len(signs), -1).mT.clone()
         tolerance = spectrum.tolerance.flatten()[chosen]
         kept, real = one_orbit(frames, flat[chosen], directions, tolerance)
-        flat[chosen] = torch.zeros_like(flat[chosen]).scatter(1, kept, real)
+        flat[chosen] = (real.unsqueeze(2) & (kept.unsqueeze(2) == torch.arange(len(signs), device=kept.device))).any(1)
         return flat.mT.reshape(alive.shape)
 
     def distance(self, spectrum: Spectrum, fields: Mapping[str, Any], side: Side, layout: Layout) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from geoequiv.errors import BatchError, GroupError, SignatureError, unknown
-from geoequiv.fields import Layout, Side
+from geoequiv.fields import Layout, Side, item_text
 from geoequiv.groups import Element
 from geoequiv.groups.orthogonal import OrthogonalGroup
 from geoequiv.symmetrize.frames.diagnosis import FrameReport, crossing_distance, read_fields
@@ -123,8 +123,9 @@ class PCAFrame(Frame):
         return vectors * signs.reshape(len(signs), *(1,) * len(layout.shape), 1, self.group.dim), None
 
     def __call__(
-        self, fields: Mapping[str, Any], side: Side, layout: Layout, *, training: bool = False
+        self, fields: Any, side: str | Side = "pos: point", layout: Layout | None = None, *, training: bool = False
     ) -> tuple[Element, Tensor | None]:
+        fields, side, layout = read_fields(fields, side, self.group.dim, layout)
         named = {name: fields[name] for name in side}
         if not is_mapped(named):
             return self.elements(fields, side, layout)
@@ -138,9 +139,12 @@ class PCAFrame(Frame):
         return framed(linear, None if centre is None else centroid(fields[centre], layout), linear), weights
 
     @torch._disable_dynamo  # sizes depend on values: torch.compile breaks its graph here and loses nothing
-    def elements(self, fields: Mapping[str, Any], side: Side, layout: Layout) -> tuple[Element, Tensor | None]:
-        """What the frame is, where the values of the fields can be looked at."""
-        spectrum = self.spectrum(fields, side, layout)
+    def elements(
+        self, fields: Mapping[str, Any], side: Side, layout: Layout, spectrum: Spectrum | None = None
+    ) -> tuple[Element, Tensor | None]:
+        """What the frame is, where values can be looked at; ``spectrum`` is that of the batch, where it is known."""
+        if spectrum is None:
+            spectrum = self.spectrum(fields, side, layout)
         linear, real = self.generic(spectrum, fields, side, layout)
         if self.degenerate != "ignore":
             tied = spectrum.degenerate
@@ -216,7 +220,7 @@ class PCAFrame(Frame):
         """Spectral gaps, frame size and distance to the next jump, for each item.
 
         Args:
-            fields: a dict of tensors, or the positions alone.
+            fields: a dict of tensors, a PyG object, or the positions alone.
             side: types of the inputs, or their string.
         """
         fields, side, layout = read_fields(fields, side, self.group.dim, layout)
@@ -247,7 +251,7 @@ def longer(values: Tensor, size: int, fill: Tensor) -> Tensor:
 def tie_message(tied: Tensor, spectrum: Spectrum) -> str:
     """Which item has which eigenvalues."""
     item = tied.nonzero()[0].tolist()
-    cloud = f"The cloud of item {item[0] if len(item) == 1 else item}" if item else "The cloud"
+    cloud = f"The cloud of {item_text(item)}" if item else "The cloud"
     values = ", ".join(f"{value:.6g}" for value in spectrum.values[tuple(item)].tolist())
     return (
         f"{cloud} has covariance eigenvalues {values}, which (nearly) coincide: its principal axes are not determined. "

@@ -1,6 +1,6 @@
 """Frames of products: a frame of one factor, and an average over the other."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from geoequiv.fields import Layout, Side, replicate
 from geoequiv.groups import Element, Group, compose, inverse
 from geoequiv.groups import group as group_by_name
 from geoequiv.groups.product import factors_of, product_of
+from geoequiv.symmetrize.frames.diagnosis import read_fields
 from geoequiv.symmetrize.frames.frame import Frame
 from geoequiv.symmetrize.frames.group import GroupFrame
 from geoequiv.symmetrize.frames.sorting import SortingFrame
@@ -48,7 +49,7 @@ class ProductFrame(Frame):
         if isinstance(self.outer, SortingFrame) or isinstance(self.inner, SortingFrame):
             raise GroupError(
                 f"'{self.group}': a sorting frame is not one factor of a product. Wrap twice: FrameAveraging over S(n) "
-                "with frame='sorting' around the model first, the isometries around that."
+                "with frame='sorting' (and a tolerance) around the model first, the isometries around that."
             )
         whole, part = self.outer.group.linear_part, self.inner.group.linear_part
         generator = torch.Generator().manual_seed(0)
@@ -74,12 +75,17 @@ class ProductFrame(Frame):
         self.inner.check_outputs(side)
 
     def __call__(
-        self, fields: Mapping[str, Any], side: Side, layout: Layout, *, training: bool = False
+        self, fields: Any, side: str | Side = "pos: point", layout: Layout | None = None, *, training: bool = False
     ) -> tuple[Element, Tensor | None]:
+        fields, side, layout = read_fields(fields, side, self.group.dim, layout)
         outer, outer_weights = self.outer(fields, side, layout, training=training)
         copies = len(outer)
         views = replicate(inverse(outer), fields, side, layout)
-        many = Layout.of(views, side, self.group.dim)
+        if layout.is_ragged:
+            many = Layout.of(views, side, self.group.dim)
+        else:
+            items = (copies * layout.shape[0], *layout.shape[1:]) if layout.shape else (copies,)
+            many = Layout(items, layout.nodes, views.get("mask"))
         inner, inner_weights = self.inner(views, side, many, training=training)
         shape = (len(inner), copies, *layout.shape)
         inner = inner.expand(len(inner), *many.shape).reshape(*shape)
@@ -115,7 +121,8 @@ def product_frame(group: Group, build: Callable[[Group], Frame]) -> ProductFrame
         names = " and ".join(part.name for part in endless)
         raise GroupError(
             f"'{group}': {names} are both too large to list, and a frame's name stands for one of them. Wrap twice: "
-            "FrameAveraging over S(n) with frame='sorting' around the model first, the isometries around that."
+            "FrameAveraging over S(n) with frame='sorting' (and a tolerance) around the model first, the isometries "
+            "around that."
         )
     refused: GroupError | None = None
     for part in endless or parts:

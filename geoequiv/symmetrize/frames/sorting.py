@@ -9,12 +9,14 @@ import torch
 from torch import Tensor
 
 from geoequiv.errors import BatchError, GroupError, unknown
-from geoequiv.fields import Layout, Side
+from geoequiv.fields import Layout, Side, item_text
 from geoequiv.fields.layout import check_nodes
 from geoequiv.groups import Element
 from geoequiv.groups.permutation import PermutationGroup
 from geoequiv.symmetrize.frames.coset import Coset
+from geoequiv.symmetrize.frames.diagnosis import read_fields
 from geoequiv.symmetrize.frames.frame import Frame
+from geoequiv.symmetrize.frames.mapped import is_mapped
 from geoequiv.symmetrize.frames.refinement import is_discrete, refine
 from geoequiv.symmetrize.frames.search import Found, search
 from geoequiv.symmetrize.frames.structure import Structure
@@ -69,8 +71,8 @@ class SortingFrame(Frame):
             raises, ``"ignore"`` breaks all ties by the order of the nodes, which is not equivariant.
         tolerance: relative to the largest absolute value of a field: values that so small steps join count as equal.
             ``None`` is 0: relabelling moves numbers and changes none, so that the frame is exact without. Where
-            equal weights have come out of different sums, give their round-off; equivariance then holds as far as the
-            model does not tell such values apart.
+            equal values have come out of different sums, as coordinates that a frame around this one has turned, give
+            their round-off; equivariance then holds as far as the model does not tell such values apart.
         budget: largest number of open choices in the search of one graph.
         on_budget: ``"error"`` raises BatchError beyond it; ``"sample"`` draws: one branch at random from there on,
             anew at every call.
@@ -97,7 +99,7 @@ class SortingFrame(Frame):
         if not isinstance(self.group, PermutationGroup):
             raise GroupError(
                 f"Sorting frames are made for S(n); got {self.group}. For a product wrap twice: S(n) around the model "
-                "first, the isometries around that."
+                "first (with a tolerance), the isometries around that."
             )
         if self.degenerate not in DEGENERATE:
             raise GroupError(unknown("value of degenerate", self.degenerate, DEGENERATE))
@@ -124,8 +126,11 @@ class SortingFrame(Frame):
         return replace(found, nodes=found.nodes.index_put((tied,), finer))
 
     def __call__(
-        self, fields: Mapping[str, Any], side: Side, layout: Layout, *, training: bool = False
+        self, fields: Any, side: str | Side = "pos: point", layout: Layout | None = None, *, training: bool = False
     ) -> tuple[Element, Tensor | None]:
+        fields, side, layout = read_fields(fields, side, self.group.dim, layout)
+        if is_mapped(fields):
+            raise BatchError("Sorting frames look at values, which vmap hides: pass the whole batch, as [B, n, n].")
         with torch.no_grad():
             structure = self.refined(fields, side, layout)
             found = None if self.degenerate == "ignore" else self.searched(structure)
@@ -170,23 +175,22 @@ class SortingFrame(Frame):
     def symmetric(self, automorphisms: Tensor, layout: Layout) -> str:
         """Which item has how many automorphisms."""
         first = int((automorphisms != 1).nonzero()[0])
-        item = (automorphisms != 1).reshape(layout.shape).nonzero()[0].tolist()
+        item = item_text((automorphisms != 1).reshape(layout.shape).nonzero()[0].tolist())
         count = float(automorphisms[first])
         what = "ties beyond the budget of the search" if math.isnan(count) else f"{count:.15g} automorphisms"
         return (
-            f"The graph of item {item[0] if len(item) == 1 else item} has {what}: no order of its nodes is "
-            "distinguished. degenerate='enlarge' averages over them."
+            f"The graph of {item} has {what}: no order of its nodes is distinguished. degenerate='enlarge' averages "
+            "over them."
         )
 
-    def diagnose(self, fields: Mapping[str, Any], side: str | Side, layout: Layout | None = None) -> SortingReport:
+    def diagnose(self, fields: Any, side: str | Side, layout: Layout | None = None) -> SortingReport:
         """Cells, automorphisms and orbits of each item.
 
         Args:
-            fields: a dict of tensors.
+            fields: a dict of tensors, a PyG object, or the first input alone.
             side: types of the inputs, or their string.
         """
-        side = Side.parse(side) if isinstance(side, str) else side
-        layout = layout or Layout.of(fields, side, self.group.dim)
+        fields, side, layout = read_fields(fields, side, self.group.dim, layout)
         with torch.no_grad():
             structure = self.refined(fields, side, layout)
             found = self.searched(structure)

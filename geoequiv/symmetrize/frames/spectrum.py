@@ -9,7 +9,7 @@ from torch import Tensor
 
 from geoequiv.fields import Layout, Side
 from geoequiv.symmetrize.frames.eigen import principal_axes
-from geoequiv.symmetrize.frames.frame import centroid, node_count, node_sum, per_node
+from geoequiv.symmetrize.frames.frame import centroid, cloud_of, node_count, node_sum, per_node
 from geoequiv.symmetrize.frames.source import Source
 
 
@@ -49,7 +49,7 @@ class Spectrum:
         Args:
             tolerance: ``None`` takes the square root of the round-off of the positions' dtype.
         """
-        given = fields[source.cloud]
+        given = cloud_of(fields, source.cloud, layout)
         eps = torch.finfo(given.dtype).eps
         cloud = real_nodes(given.double(), layout)
         largest = item_max(cloud.detach().abs().amax(-1), layout)

@@ -1,6 +1,5 @@
 """One principal-axes frame at random while training."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +8,7 @@ from torch import Tensor
 
 from geoequiv.fields import Layout, Side
 from geoequiv.groups import Element
+from geoequiv.symmetrize.frames.diagnosis import read_fields
 from geoequiv.symmetrize.frames.pca import PCAFrame
 
 
@@ -33,8 +33,9 @@ class StochasticFrame(PCAFrame):
         return self.full_at_evaluation and super().is_exact
 
     def __call__(
-        self, fields: Mapping[str, Any], side: Side, layout: Layout, *, training: bool = False
+        self, fields: Any, side: str | Side = "pos: point", layout: Layout | None = None, *, training: bool = False
     ) -> tuple[Element, Tensor | None]:
+        fields, side, layout = read_fields(fields, side, self.group.dim, layout)
         elements, weights = super().__call__(fields, side, layout, training=training)
         if not training and self.full_at_evaluation:
             return elements, weights

@@ -12,9 +12,14 @@ from geoequiv.fields import Layout, Side
 from geoequiv.groups import Element
 from geoequiv.symmetrize.frames.diagnosis import FrameReport
 from geoequiv.symmetrize.frames.directions import Directions
-from geoequiv.symmetrize.frames.enlarge import compact, take
+from geoequiv.symmetrize.frames.enlarge import frames_about, mirrored
 from geoequiv.symmetrize.frames.pca import PCAFrame, framed
 from geoequiv.symmetrize.frames.spectrum import Spectrum
+
+#: round-off of what a pair spans, of vectors no longer than 1
+SLACK = 1e-14
+#: pairs that are looked at in one go, which bounds the memory
+PAIRS = 2**16
 
 
 @dataclass(frozen=True)
@@ -29,7 +34,7 @@ class WeightedFrame(PCAFrame):
 
     Cost: under SO(3) 3 frames on average (10 at most) for 5 random points, 5 (26) for 21, 7 (28) for 60; twice that
     under O(3); hundreds for a symmetric cloud, up to all n(n-1). The batch is filled up to its largest frame. A c
-    nearer to one makes them fewer and the change with x steeper; c = 0 takes all pairs. n² memory.
+    nearer to one makes them fewer and the change with x steeper; c = 0 takes all pairs. Time goes with n².
 
     Where all points lie on one line, no pair spans anything: as ``PCAFrame`` there, and where they nearly do.
 
@@ -54,17 +59,20 @@ class WeightedFrame(PCAFrame):
             raise GroupError(f"threshold lies in [0, 1); got {self.threshold}.")
 
     @torch._disable_dynamo  # sizes depend on values: torch.compile breaks its graph here and loses nothing
-    def elements(self, fields: Mapping[str, Any], side: Side, layout: Layout) -> tuple[Element, Tensor | None]:
-        spectrum = self.spectrum(fields, side, layout)
+    def elements(
+        self, fields: Mapping[str, Any], side: Side, layout: Layout, spectrum: Spectrum | None = None
+    ) -> tuple[Element, Tensor | None]:
+        if spectrum is None:
+            spectrum = self.spectrum(fields, side, layout)
         cloud = fields[self.source(side).cloud]
-        frames, weights, flat = self.pairs(spectrum, fields, side, layout)
+        linear, weights, flat = self.pairs(spectrum, fields, side, layout)
         dim = self.group.dim
-        linear = frames[..., :dim, :dim].movedim(1, 0).reshape(-1, *layout.shape, dim, dim)
-        weights = weights.to(cloud).mT.reshape(-1, *layout.shape)
+        linear = linear[..., :dim, :dim].reshape(-1, *layout.shape, dim, dim)
+        weights = weights.to(cloud).reshape(-1, *layout.shape)
         if self.degenerate == "ignore" or not bool(flat.any()):
             return framed(linear, spectrum.centre, cloud), weights
         flat = flat.reshape(layout.shape)
-        other, other_weights = super().elements(fields, side, layout)
+        other, other_weights = super().elements(fields, side, layout, spectrum)
         if other_weights is None:
             other_weights = weights.new_full(other.shape, 1 / len(other))
         size = max(len(linear), len(other))
@@ -75,30 +83,53 @@ class WeightedFrame(PCAFrame):
     def pairs(
         self, spectrum: Spectrum, fields: Mapping[str, Any], side: Side, layout: Layout
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Frames ``[B, M, 3, 3]``, weights ``[B, M]`` (zero for padding), and which items span nothing ``[B]``."""
+        """Frames ``[M, B, 3, 3]``, weights ``[M, B]`` (zero for padding), and which items span nothing ``[B]``."""
         every = torch.ones(layout.shape, dtype=torch.bool, device=spectrum.points.device)
         source = self.source(side)
         directions = Directions.of(fields, side, layout, source, spectrum, every)
         taken = (directions.level >= 0) & (directions.level <= len(source.further))
         x = directions.vectors * (taken * (3 + directions.label) / 4).unsqueeze(-1)
         legs = x if self.group.dim == 3 else x.new_tensor([0.0, 0.0, 1.0]).expand(len(x), 1, 3)
-        spans = legs.unsqueeze(2).cross(x.unsqueeze(1).expand(-1, legs.shape[1], -1, -1), dim=-1).square().sum(-1)
-        spans = spans.flatten(1)
-        most = largest(spans, spectrum.tolerance.reshape(-1, 1))
-        flat = most.squeeze(1) <= spectrum.trust.flatten() ** 2
-        weights = (spans - self.threshold * most).clamp_min(0).square()
-        weights = torch.where(flat.unsqueeze(1), 0, weights)
-        kept, real = compact(weights > 1e-16 * most.square())  # less is round-off
-        weights = weights.gather(1, kept)
-        a, u = take(legs, kept // x.shape[1]), take(x, kept % x.shape[1])
-        a = unit(a, real, 2)
-        w = unit(u - (u * a).sum(-1, keepdim=True) * a, real, 0)
-        frames = torch.stack([w, a.cross(w, dim=-1), a], -1)
+        trust, tolerance = spectrum.trust.flatten(), spectrum.tolerance.flatten()
+        item, i, j = self.candidates(legs, x, trust, tolerance)
+        a, u = legs[item, i], x[item, j]
+        spans = a.cross(u, dim=-1).square().sum(-1)
+        most = largest(spans, item, tolerance)
+        flat = most <= trust**2
+        weights = (spans - self.threshold * most[item]).clamp_min(0).square()
+        kept = (weights > 1e-16 * most[item].square()) & ~flat[item]  # less is round-off
+        item, a, u, weights = item[kept], a[kept], u[kept], weights[kept]
+        weights = weights / torch.zeros_like(most).index_add(0, item, weights)[item]
+        a = a / a.norm(dim=-1, keepdim=True)
+        w = u - (u * a).sum(-1, keepdim=True) * a
+        counts = torch.bincount(item, minlength=len(x))
+        place = torch.arange(len(item), device=item.device) - (counts.cumsum(0) - counts)[item]
+        shape = max(int(counts.max()), 1), len(x)
+        frames = torch.eye(3, dtype=x.dtype, device=x.device).expand(*shape, 3, 3)
+        frames = frames.index_put((place, item), frames_about(a, w))
+        weights = weights.new_zeros(shape).index_put((place, item), weights)
         if not self.group.is_proper:
-            mirrored = frames * frames.new_tensor([1.0, -1.0, 1.0])
-            frames, weights = torch.cat([frames, mirrored], 1), weights.repeat(1, 2)
-        total = weights.sum(1, keepdim=True)
-        return frames, weights / torch.where(flat.unsqueeze(1), 1, total), flat
+            frames, weights = torch.cat([frames, mirrored(frames)]), weights.repeat(2, 1) / 2
+        return frames, weights, flat
+
+    def candidates(self, legs: Tensor, x: Tensor, trust: Tensor, tolerance: Tensor) -> tuple[Tensor, ...]:
+        """All pairs of ``[B, A, 3]`` and ``[B, K, 3]`` that may have a weight: items, first and second ``[R]``.
+
+        What pairs span is |a|²|x|² - (a·x)², quick for all of them and good to a few round-offs of |a|²|x|². None are
+        needed where all lie on one line.
+        """
+        size = max(1, PAIRS // max(1, legs.shape[1] * x.shape[1]))
+        least = (1 - tolerance).clamp_max(self.threshold)
+        found = []
+        with torch.no_grad():
+            for start in range(0, max(len(x), 1), size):
+                a, u, flat = (part[start : start + size] for part in (legs, x, trust**2 / 2))
+                spans = a.square().sum(-1).unsqueeze(2) * u.square().sum(-1).unsqueeze(1) - (a @ u.mT).square()
+                most = spans.amax((1, 2))
+                bound = torch.where(most > flat, least[start : start + size] * most - SLACK, torch.inf)
+                item, i, j = (spans >= bound[:, None, None]).nonzero(as_tuple=True)
+                found.append((item + start, i, j))
+        return tuple(torch.cat(part) for part in zip(*found, strict=True))
 
     def distance(self, spectrum: Spectrum, fields: Mapping[str, Any], side: Side, layout: Layout) -> Tensor:
         """How far each item is from one line (in the plane from a single place), ``[*shape]``; 0 where it is there."""
@@ -112,23 +143,19 @@ class WeightedFrame(PCAFrame):
         return replace(report, degenerate=report.distance == 0)
 
 
-def largest(spans: Tensor, tolerance: Tensor) -> Tensor:
-    """The largest of ``[B, P]``, as ``[B, 1]``; its gradient is shared by all that are as large up to ``tolerance``.
+def largest(spans: Tensor, item: Tensor, tolerance: Tensor) -> Tensor:
+    """The largest of ``[R]`` in each item, ``[B]``; its gradient is shared by all as large up to ``tolerance``.
 
     In a symmetric cloud many pairs span most. Whichever round-off puts first would bear the whole gradient, and forces
     would not be equivariant.
     """
-    most = spans.detach().amax(1, keepdim=True)
-    near = spans.detach() >= (1 - tolerance) * most
-    mean = (spans * near).sum(1, keepdim=True) / near.sum(1, keepdim=True)
+    given = spans.detach()
+    most = torch.zeros_like(tolerance).scatter_reduce(0, item, given, "amax")
+    near = given >= ((1 - tolerance) * most)[item]
+    item, spans = item[near], spans[near]
+    mean = torch.zeros_like(tolerance).index_add(0, item, spans)
+    mean = mean / torch.bincount(item, minlength=len(mean)).clamp_min(1)
     return most + (mean - mean.detach())
-
-
-def unit(vectors: Tensor, real: Tensor, axis: int) -> Tensor:
-    """Vectors ``[B, P, 3]`` of length 1; a coordinate axis where they are not ``real`` ``[B, P]``."""
-    eye = torch.eye(3, dtype=vectors.dtype, device=vectors.device)[axis]
-    vectors = torch.where(real.unsqueeze(-1), vectors, eye)
-    return vectors / vectors.norm(dim=-1, keepdim=True)
 
 
 def filled(values: Tensor, size: int, fill: float | None = None) -> Tensor:

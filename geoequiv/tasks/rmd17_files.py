@@ -1,0 +1,100 @@
+"""Files of revised MD17: official splits, in the layout of the archive or cut into one file for each part."""
+
+import bz2
+import tarfile
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geoequiv.errors import DataError
+from geoequiv.tasks.official import OfficialFile, find, obtain
+from geoequiv.tasks.trajectory import Trajectory, read_trajectory
+
+ARCHIVE = OfficialFile(
+    "rmd17.tar.bz2",
+    "https://archive.materialscloud.org/record/file?filename=rmd17.tar.bz2&record_id=466",
+    None,
+    "CC0; cite Christensen & von Lilienfeld 2020.",
+    "Or simulate a twin: geoequiv data make md17-xtb --molecule ethanol --frames 100000, then "
+    "configs/md17_xtb_forces.yaml.",
+)
+Frames = tuple[Trajectory, NDArray[np.int64]]  # of one molecule, and which of them
+
+
+def load(folder: Path, molecule: str, split: int) -> tuple[Frames, Frames]:
+    """Training and test frames of an official split, in the order of the split."""
+    home = folder / "rmd17"
+    places = [home, home / "rmd17" / "npz_data", home / "npz_data", folder]
+    cut = [find(f"rmd17_{molecule}_{part}_{split:02d}.npz", places) for part in ("train", "test")]
+    if all(cut):
+        learn, held_out = (read_trajectory(path) for path in cut if path)
+        if not np.array_equal(learn.charges, held_out.charges):
+            raise DataError(
+                f"{learn.path} and {held_out.path.name} must have the same atoms in the same order; their charges are "
+                f"{learn.charges.tolist()} and {held_out.charges.tolist()}."
+            )
+        return (learn, np.arange(len(learn.positions))), (held_out, np.arange(len(held_out.positions)))
+    names = {"data": f"rmd17_{molecule}.npz"}
+    names |= {part: f"index_{part}_{split:02d}.csv" for part in ("train", "test")}
+    indices = [home, home / "rmd17" / "splits", home / "splits", folder]
+    found = {part: find(name, places if part == "data" else indices) for part, name in names.items()}
+    if not all(found.values()):
+        unpack(obtain(ARCHIVE, home), home, tuple(names.values()))
+        found = {part: find(name, [home]) for part, name in names.items()}
+    data, train, test = (path for path in found.values() if path)
+    trajectory = read_trajectory(data)
+    return (
+        (trajectory, read_index(train, len(trajectory.positions))),
+        (trajectory, read_index(test, len(trajectory.positions))),
+    )
+
+
+def read_index(path: Path, frames: int) -> NDArray[np.int64]:
+    """Frame numbers of a split, one a line.
+
+    Raises:
+        DataError: it cannot be read, or names a frame that is not there.
+    """
+    try:
+        index = np.array(path.read_text(encoding="utf-8").split(), dtype=np.float64)  # some write 3.0 for 3
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} must hold one frame number a line: {error}.") from error
+    if not len(index):
+        raise DataError(f"{path} names no frames.")
+    if not np.isfinite(index).all() or (index != np.round(index)).any():
+        raise DataError(f"{path} must hold whole numbers, the frames of a split.")
+    if index.min() < 0 or index.max() >= frames:
+        raise DataError(f"{path} names frames {index.min():g} to {index.max():g}, and the trajectory has {frames}.")
+    return index.astype(np.int64)
+
+
+def unpack(archive: Path, folder: Path, names: tuple[str, ...]) -> None:
+    """Take single files out of the official archive into a folder, whatever folders they lie in there.
+
+    Raises:
+        DataError: the archive cannot be read, or lacks one of them, or the folder cannot be written (disk full).
+    """
+    missing = set(names)
+    try:
+        with bz2.open(archive) as stream, tarfile.open(fileobj=stream, mode="r|") as members:
+            for member in members:
+                name = Path(member.name).name
+                content = members.extractfile(member) if name in missing and member.isfile() else None
+                if content is not None:
+                    part = folder / f"{name}.part"
+                    with open(part, "wb") as out:
+                        while block := content.read(1 << 20):
+                            out.write(block)
+                    part.replace(folder / name)
+                    missing.discard(name)
+                if not missing:
+                    return
+    except (OSError, EOFError, tarfile.TarError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise DataError(
+                f"Unpacking {archive} into {folder} stopped: {error.strerror}. Free space or name another folder "
+                "(data_dir=…), and run again."
+            ) from error
+        raise DataError(f"{archive} cannot be unpacked ({type(error).__name__}: {error}): delete it.") from error
+    raise DataError(f"{archive} does not hold {sorted(missing)}.")
