@@ -248,28 +248,20 @@ def option(*settings: str) -> tuple[str, ...]:
     return tuple(word for setting in settings for word in ("--option", setting))
 
 
+def gates(version: str, *settings: str) -> tuple[str, ...]:
+    """Arguments of a case of e3nn's gate_points."""
+    return (*RAGGED, *option(f"version=gate_points_{version}", *settings))
+
+
+NODES = "x: node*8 -> y: node*8"
 ENCODER = option("d_model=8", "nhead=2", "dim_feedforward=16", "batch_first=true")
 GRID = "O(3), in the limit of a fine grid"
 CASES = (
-    Case("e3nn gate_points_2101", "E(3)", "E(3)", POOLED, GATES, (*RAGGED, *option("version=gate_points_2101"))),
-    Case("e3nn gate_points_2102", "E(3)", "E(3)", POOLED, GATES, (*RAGGED, *option("version=gate_points_2102"))),
+    Case("e3nn gate_points_2101", "E(3)", "E(3)", POOLED, GATES, gates("2101")),
+    Case("e3nn gate_points_2102", "E(3)", "E(3)", POOLED, GATES, gates("2102")),
     Case("e3nn v2106 SimpleNetwork", "E(3)", "E(3)", POOLED, f"{HERE}v2106", RAGGED),
-    Case(
-        "e3nn gate_points_2101, mended",
-        "E(3)",
-        "E(3)",
-        POOLED,
-        GATES,
-        (*RAGGED, *option("version=gate_points_2101", EXACT)),
-    ),
-    Case(
-        "e3nn gate_points_2102, mended",
-        "E(3)",
-        "E(3)",
-        POOLED,
-        GATES,
-        (*RAGGED, *option("version=gate_points_2102", EXACT)),
-    ),
+    Case("e3nn gate_points_2101, mended", "E(3)", "E(3)", POOLED, GATES, gates("2101", EXACT)),
+    Case("e3nn gate_points_2102, mended", "E(3)", "E(3)", POOLED, GATES, gates("2102", EXACT)),
     Case("e3nn S2Activation, res 20", GRID, "O(3)", FEATURES, f"{HERE}s2_activation"),
     Case("e3nn S2Activation, res 100", GRID, "O(3)", FEATURES, f"{HERE}s2_activation", option("res=100")),
     Case("PyG SchNet", "E(3)", "E(3)", ENERGY, f"{HERE}schnet", ATOMS),
@@ -285,14 +277,7 @@ CASES = (
     ),
     Case("PyG PPFConv", "E(3)", "E(3)", f"normal: vector, {LAYER}", f"{HERE}conv", (*EDGES, *option("name=ppf"))),
     Case("PyG EdgeConv on positions", "nothing", "T(3)", "pos: point -> y: scalar*8", f"{HERE}edge_conv", EDGES),
-    Case(
-        "torch TransformerEncoderLayer",
-        "S(n)",
-        "S(8)",
-        "x: node*8 -> y: node*8",
-        "torch.nn:TransformerEncoderLayer",
-        ENCODER,
-    ),
+    Case("torch TransformerEncoderLayer", "S(n)", "S(8)", NODES, "torch.nn:TransformerEncoderLayer", ENCODER),
 )
 
 
@@ -343,16 +328,8 @@ def record(folder: Path, case: Case, dtype: str) -> Path:
 
 def table(folder: Path) -> str:
     """The table, what is said about models that are not exact, and the commands."""
-    heads = [
-        "model",
-        "claims",
-        "verdict",
-        "certified for",
-        "E′ float32",
-        "E′ float64",
-        "worst float32",
-        "worst float64",
-    ]
+    heads = ["model", "claims", "verdict", "certified for"]
+    heads += [f"{error} {dtype}" for error in ("E′", "worst") for dtype in DTYPES]
     lines = [heads, [":--"] * 4 + ["--:"] * 4]
     said, commands, versions = [], [], {}
     for case in CASES:

@@ -4,8 +4,9 @@
 
 One density, models at their default size. Message-passing models run twice: over all pairs, and over the neighbours
 within a fixed radius (about 16 a node), whose list is made by `radius_graph` and counted in the time. Forward and
-backward; time is the median processor time of one thread, memory what autograd keeps. A path that has taken more than
-``--patience`` seconds, or kept more than a gigabyte, is not asked for larger clouds.
+backward; time is the median processor time of one thread, memory what autograd keeps. A path ends where its next size
+would take more than ``--patience`` seconds, or keep more than `MOST` bytes. `nequip` has a cutoff of its own: from 128
+nodes on it searches for neighbours by itself.
 """
 
 import argparse
@@ -26,7 +27,7 @@ from geoequiv.errors import SignatureError
 from geoequiv.models import radius_graph
 
 SIZES = (8, 16, 32, 64, 128, 256, 512, 1024, 2048)
-GIGABYTE = 1e9
+MOST = 2.5e9  # bytes
 
 
 def path(model: nn.Module, nodes: int, sparse: bool, signature: str) -> tuple[Callable[[], None], float]:
@@ -72,8 +73,8 @@ def grow(name: str, sparse: bool, repeats: int, patience: float) -> list[dict[st
                 "saved_bytes": kept,
             }
         )
-        # the next size keeps and takes up to four times as much
-        if rows[-1]["seconds"] > patience / 4 or kept > GIGABYTE / 4:
+        growth = 2 if sparse else 4  # of both with the next size, at most (neighbours: about)
+        if rows[-1]["seconds"] * growth > patience or kept * growth > MOST:
             break
     return rows
 

@@ -1,6 +1,6 @@
 """Activation matching: units that do the same on the same data."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -94,10 +94,8 @@ def products(a: Tensor, b: Tensor) -> list[Tensor]:
 
 
 @contextmanager
-def listening(
-    model: nn.Module, taps: Iterable[Tap], heard: dict[Tap, Tensor], versions: dict[Tap, int], copy: bool
-) -> Iterator[None]:
-    """Put what modules return, at the taps, into ``heard``: ``[F, …]``, as it stands or copied."""
+def listening(model: nn.Module, taps: Iterable[Tap], receive: Callable[[Tap, Tensor], None]) -> Iterator[None]:
+    """Hand on what modules return at the taps, ``[F, …]``, when they return it."""
     wanted: dict[str, list[Tap]] = {}
     for tap in taps:
         wanted.setdefault(tap.module, []).append(tap)
@@ -109,9 +107,7 @@ def listening(
             tensors = list(tensors_in(output))
             for tap in wanted[name]:
                 if tap.call == turn:
-                    values = tensors[tap.leaf].detach()
-                    heard[tap] = (values.clone() if copy else values).movedim(tap.axis, 0)
-                    versions[tap] = heard[tap]._version
+                    receive(tap, tensors[tap.leaf].detach().movedim(tap.axis, 0))
 
         return after
 
@@ -132,28 +128,46 @@ def hear(model: nn.Module, inputs: Inputs, taps: Iterable[Tap], copy: bool) -> d
     """What a network's modules return on a batch; None if it was not copied and has changed meanwhile."""
     heard: dict[Tap, Tensor] = {}
     versions: dict[Tap, int] = {}
-    with torch.no_grad(), listening(model, taps, heard, versions, copy):
+
+    def receive(tap: Tap, values: Tensor) -> None:
+        heard[tap] = values.clone() if copy else values
+        versions[tap] = heard[tap]._version
+
+    with torch.no_grad(), listening(model, taps, receive):
         call(model, inputs)
     return None if any(heard[tap]._version != version for tap, version in versions.items()) else heard
 
 
 def observe(first: nn.Module, second: nn.Module, taps: Iterable[Tap], batches: Iterable[Inputs]) -> dict[Tap, Moments]:
-    """Run both networks over the batches and stream their moments; memory does not grow with the data."""
+    """Run both networks over the batches and stream their moments; memory does not grow with the data.
+
+    What the second network says is taken in while it is fresh, and what the first said is let go then.
+    """
     found: dict[Tap, Moments] = {tap: Moments() for tap in taps}
     copy = False
     for inputs in batches:
-        heard = [hear(model, inputs, found, copy) for model in (first, second)]
-        if None in heard:  # a later layer writes in place into what was heard
+        heard = hear(first, inputs, found, copy)
+        if heard is None:  # a later layer writes in place into what was heard
             copy = True
-            heard = [hear(model, inputs, found, copy) for model in (first, second)]
-        one, two = heard
-        assert one is not None
-        assert two is not None
-        for tap, moments in found.items():
-            if tap not in one or one[tap].shape != two.get(tap, torch.empty(0)).shape:
-                raise AlignmentError(f"Layer '{tap.module}' does not return the same shapes in both networks.")
-            moments.add(one[tap], two[tap])
+            heard = hear(first, inputs, found, copy)
+        assert heard is not None
+
+        def receive(tap: Tap, values: Tensor, heard: dict[Tap, Tensor] = heard) -> None:
+            known = heard.pop(tap, None)
+            if known is None or known.shape != values.shape:
+                raise different(tap)
+            found[tap].add(known, values)
+
+        with torch.no_grad(), listening(second, found, receive):
+            call(second, inputs)
+        if heard:
+            raise different(next(iter(heard)))
     return found
+
+
+def different(tap: Tap) -> AlignmentError:
+    """The error for networks that do not say the same kind of thing."""
+    return AlignmentError(f"Layer '{tap.module}' does not return the same shapes in both networks.")
 
 
 def looked_at(spec: PermutationSpec, stream: Stream, taps: str) -> tuple[Sight, ...]:

@@ -2,7 +2,7 @@
 
 from geoequiv.fields.action import act, fold, replicate, turn, unfold
 from geoequiv.fields.calling import Call, call_model, invoke, name_outputs, restore_outputs
-from geoequiv.fields.layout import Layout, check_finite, item_text
+from geoequiv.fields.layout import Layout, check_finite, finite_where_hidden, item_text
 from geoequiv.fields.signature import Side, Signature
 from geoequiv.fields.types import FieldType
 
@@ -15,6 +15,7 @@ __all__ = [
     "act",
     "call_model",
     "check_finite",
+    "finite_where_hidden",
     "fold",
     "invoke",
     "item_text",

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from geoequiv.errors import ModelOutputError, SignatureError, unknown
-from geoequiv.fields.graphs import graph_fields, is_graph
+from geoequiv.fields.graphs import graph_fields, is_graph, with_fields
 from geoequiv.fields.signature import Signature
 
 LAYOUT_NAMES = ("batch", "mask", "edge_index")
@@ -205,8 +205,13 @@ def name_outputs(signature: Signature, raw: Any, function: Callable[..., Any]) -
     return named
 
 
-def restore_outputs(signature: Signature, raw: Any, named: Mapping[str, Tensor]) -> Any:
+def restore_outputs(signature: Signature, raw: Any, named: Mapping[str, Tensor], inputs: Any) -> Any:
     """Named outputs in the form in which the model returns them.
+
+    Args:
+        raw: what it returned, perhaps for copies of a batch.
+        inputs: what it was called with for the batch itself; where model and caller speak in PyG objects, a copy of
+            this one bears the outputs.
 
     Raises:
         ModelOutputError: if the model returned something besides the outputs that the signature names.
@@ -214,7 +219,7 @@ def restore_outputs(signature: Signature, raw: Any, named: Mapping[str, Tensor])
     if isinstance(raw, Tensor):
         return next(iter(named.values()))
     if is_graph(raw):
-        return dict(named)
+        return with_fields(inputs, named) if is_graph(inputs) else dict(named)
     if isinstance(raw, Mapping):
         spare = [key for key in raw if key not in named]
         if spare:

@@ -18,8 +18,11 @@ def is_graph(value: object) -> TypeGuard[Any]:
 
 
 def graph_fields(data: Any) -> dict[str, Any]:
-    """The attributes of a PyG object by name; a single graph gets the batch vector of zeros it lacks."""
-    fields = dict(data.to_dict())
+    """The attributes of a PyG object by name; a single graph gets the batch vector of zeros it lacks.
+
+    An attribute ``mask`` is the user's own and left out: it does not say how the nodes are laid out.
+    """
+    fields = {name: value for name, value in data.to_dict().items() if name != "mask"}
     if fields.get("batch") is None:
         fields["batch"] = torch.zeros(data.num_nodes, dtype=torch.int64, device=device_of(fields))
     return fields

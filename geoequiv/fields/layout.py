@@ -68,6 +68,8 @@ class Layout:
             batch = torch.zeros(lead[0] if lead else 0, dtype=torch.int64, device=fields[name].device)
         if batch is not None:
             graphs = check_batch_index(batch)
+            if isinstance(fields.get("ptr"), Tensor) and len(fields["ptr"]) > graphs + 1:
+                raise BatchError(f"Graph {graphs} of the batch is empty: no node belongs to it.")
             layout = cls((graphs,), len(batch), batch=batch, edges=edges)
             for other in axes:
                 layout.rows(fields[other], 0, other, side[other].per_graph)
@@ -249,3 +251,11 @@ def check_finite(fields: Mapping[str, Tensor], side: Side, layout: Layout) -> No
         else:
             item = place[: len(layout.shape)]
         raise BatchError(f"Field '{name}' is not finite in {item_text(item)} (first at index {place}).")
+
+
+def finite_where_hidden(values: Tensor, layout: Layout) -> Tensor:
+    """A field with zeros for what is masked out and not finite, as 0 · NaN is NaN in the gradient of a frame."""
+    mask = layout.mask
+    if mask is None or values.shape[: mask.ndim] != mask.shape:
+        return values
+    return torch.where(values.isfinite() | mask[(..., *(None,) * (values.ndim - mask.ndim))], values, 0)

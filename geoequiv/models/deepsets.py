@@ -20,8 +20,8 @@ class DeepSets(nn.Module):
     .. math:: h_i \leftarrow h_i + \phi\big(h_i, \operatorname{pool}_j h_j\big)
 
     Nodes start from all their fields concatenated. A decoder predicts each output from :math:`h_i`; an output point is
-    the input point plus what the decoder says, and an output per graph is the sum over the nodes. ``edge_index`` is not
-    read.
+    the input point plus what the decoder says, and an output per graph is the sum over the nodes. ``edge_index`` and
+    ``adjacency`` inputs are not read: nodes see no pairs.
 
     Args:
         signature: any field types; a point output needs a point input.

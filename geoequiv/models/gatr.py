@@ -302,7 +302,7 @@ class EquivariantLinear(nn.Module):
         slabs = multivectors.flatten(0, 1)  # component and parity; the first is the scalars
         own, raised = self.weight.index_select(0, self.which).split([32, 16])
         result = torch.bmm(own, slabs)
-        result[16:].baddbmm_(raised, slabs[:16])
+        result[16:].baddbmm_(raised.to(result), slabs[:16].to(result))  # in place nothing is cast by autocast
         even, free = self.joint(scalars).split([self.outputs, self.scalars_out], dim=-1)
         result[0] += even.T
         if self.lengths is not None:

@@ -18,7 +18,7 @@ class Linear(nn.Module):
     where :math:`v_c` are the vectors, and the differences of further points to the one displaced.
 
     Args:
-        signature: of points, vectors and scalars.
+        signature: of points, vectors and scalars; an ``adjacency`` is not read, nor is ``edge_index``.
         width: unused; models share this argument.
         depth: unused; models share this argument.
 

@@ -19,7 +19,7 @@ class MLP(nn.Module):
     An output point is the input point plus what the perceptron says.
 
     Args:
-        signature: any field types; a point output needs a point input.
+        signature: any field types; a point output needs a point input. An ``adjacency`` is not read.
         width: hidden features.
         depth: hidden layers.
         nodes: N; None takes it from the first batch, until when the first and the last weights have no shape.

@@ -170,6 +170,7 @@ class PairLinear(nn.Linear):
         of_edges = self.weight[:, sum(self.split[:2]) :].T.contiguous()
         if both.requires_grad or edges.requires_grad or of_edges.requires_grad:
             return torch.addmm((both + received).flatten(0, -2), edges.flatten(0, -2), of_edges).view_as(both)
+        edges, of_edges = edges.to(both), of_edges.to(both)  # in place nothing is cast by autocast
         both.add_(received).flatten(0, -2).addmm_(edges.flatten(0, -2), of_edges)
         return both
 

@@ -84,7 +84,12 @@ class VNBatchNorm(nn.Module):
         self.lengths = nn.BatchNorm1d(channels, momentum=momentum)
 
     def forward(self, vectors: Tensor, mask: Tensor | None = None) -> Tensor:
-        """``[..., channels, 3]`` → the same; statistics over all leading axes, or where ``mask`` ``[...]`` is True."""
+        """``[..., channels, 3]`` → the same; statistics over all leading axes, or where ``mask`` ``[...]`` is True.
+
+        Where it is not, 0 comes out, whatever stands there.
+        """
+        if mask is not None:
+            vectors = vectors.masked_fill(~mask[..., None, None], 0.0)
         length = smooth_norm(vectors, TINY**2)  # [..., channels]
         if mask is None:
             normalised = self.lengths(length.flatten(0, -2)).view_as(length)

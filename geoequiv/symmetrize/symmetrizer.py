@@ -15,6 +15,7 @@ from geoequiv.fields import (
     Layout,
     Signature,
     check_finite,
+    finite_where_hidden,
     name_outputs,
     replicate,
     restore_outputs,
@@ -90,7 +91,7 @@ def symmetrize(
         layout = Layout.of(found, signature.inputs, frame.group.dim)
         if not torch._C._are_functorch_transforms_active():  # under vmap there is no asking a tensor for its values
             check_finite(found, signature.inputs, layout)
-        wide = {name: widened(found[name]) for name in signature.inputs}
+        wide = {name: widened(finite_where_hidden(found[name], layout)) for name in signature.inputs}
         elements, weights = frame({**found, **wide}, signature.inputs, layout, training=training)
         if isinstance(elements, Coset):  # gradients, too, of the average over the whole coset
             wide = elements.with_gradients(wide, signature.inputs, layout)
@@ -123,7 +124,7 @@ def symmetrize(
         if not mixed:
             halves = [name for name, dtype in dtypes.items() if dtype in HALVES]
             total |= {name: total[name].to(dtypes[name]) for name in halves}
-        return restore_outputs(signature, raw, total)
+        return restore_outputs(signature, raw, total, call.fields)
 
 
 def autocast_dtype(device: str) -> torch.dtype | None:

@@ -270,6 +270,24 @@ def test_second_derivatives_match_finite_differences(case):
     assert torch.autograd.gradgradcheck(total, tuple(inputs.values()), atol=1e-3, rtol=1e-3, fast_mode=True)
 
 
+@each([case for case in CASES if "-" not in case.id])
+@pytest.mark.parametrize("training", [False, True])
+def test_autocast_rounds_and_does_no_more(case, training):
+    """Mixed precision, with and without gradients: the displacements of float32 to a few per cent."""
+    model, inputs = case.build(dtype=torch.float32), draw(case.parsed, 2, 5, dtype=torch.float32)
+    with torch.set_grad_enabled(training):
+        expected = run(case, model, inputs)
+        with torch.autocast("cpu", torch.bfloat16):
+            found = run(case, model, inputs)
+    start = {name: inputs[name] if kind.translates else 0.0 for name, kind in case.parsed.outputs.items()}
+    for name, values in expected.items():
+        error = (found[name].float() - values).detach().norm() / (values - start[name]).detach().norm()
+        assert float(error) < 0.1, name
+    if training:
+        sum(values.float().square().sum() for values in found.values()).backward()
+        assert all(torch.isfinite(parameter.grad).all() for parameter in model.parameters())
+
+
 @each(CASES)
 def test_every_parameter_learns(case):
     model = case.build()

@@ -1,5 +1,8 @@
 """What architectures say about signatures and batches that they cannot read."""
 
+import inspect
+import re
+
 import pytest
 import torch
 from torch_geometric.data import Data
@@ -282,6 +285,15 @@ def test_relations_of_pairs_are_read(model):
         built(pos=pos[:, :3], kind=kind[:, :3], bond=bond[:, :3, :3]),
     )
     torch.testing.assert_close(built(pos=pos[0], kind=kind[0], bond=bond[0]), out[0])
+
+
+@pytest.mark.parametrize("model", [DeepSets, Linear, MLP])
+def test_models_without_pairs_say_that_they_do_not_read_relations(model):
+    torch.manual_seed(0)
+    built = model(BONDED, width=8, depth=1)
+    pos, kind, bond = torch.randn(2, 5, 3), torch.randn(2, 5, 2), torch.rand(2, 5, 5, 2)
+    assert torch.equal(built(pos=pos, kind=kind, bond=bond), built(pos=pos, kind=kind, bond=1 - bond))
+    assert re.search(r"``adjacency``[^.]*(is|are)\s+not read", inspect.getdoc(model))
 
 
 def test_relations_end_at_the_cutoff():

@@ -108,11 +108,14 @@ def test_pools_ignore_padding_and_order(name):
 def test_batch_norm_takes_its_statistics_where_the_mask_is():
     layer, vectors = VNBatchNorm(4).double(), cloud(2, 7)
     mask = torch.tensor([[True] * 7, [True] * 3 + [False] * 4])
-    masked = layer(vectors, mask)
+    spoilt = vectors.masked_fill(~mask[..., None, None], float("nan")).requires_grad_()
+    masked = layer(spoilt, mask)
     fresh = VNBatchNorm(4).double()
     torch.testing.assert_close(masked[mask], fresh(vectors[mask]))
     assert (masked[~mask] == 0).all()
     torch.testing.assert_close(layer.lengths.running_mean, fresh.lengths.running_mean)
+    masked.square().sum().backward()
+    assert spoilt.grad.isfinite().all()
 
 
 @pytest.mark.parametrize("name", LAYERS)

@@ -86,6 +86,22 @@ def test_what_is_masked_out_may_be_anything(kind):
 
 
 @KINDS
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 7.0])
+def test_gradients_know_nothing_of_what_is_masked_out(kind, value):
+    def model(pos, mask):
+        return torch.where(mask.unsqueeze(-1), pos, 0).square().cumsum(-1)
+
+    slopes = []
+    for pad in (0.0, value):
+        x, mask = cloud(3, 4), torch.ones(3, 4, dtype=torch.bool)
+        x[2, 1], mask[2, 1] = pad, False
+        torch.manual_seed(0)
+        wrapped = wrapper(kind, model, "pos: point -> y: vector")
+        slopes.append(torch.autograd.grad(wrapped(x.requires_grad_(), mask)[mask].sum(), x)[0][mask])
+    assert torch.allclose(*slopes, atol=1e-6)
+
+
+@KINDS
 def test_masks_and_batch_vectors_that_do_not_fit(kind):
     wrapped, x = wrapper(kind), cloud(3, 4)
     for mask, message in (
@@ -122,6 +138,11 @@ def test_empty_clouds(kind):
         wrapped(torch.zeros(0, 4, 3))
     with pytest.raises(BatchError, match="The batch is empty"):
         wrapped(torch.zeros(0, 3), batch=torch.zeros(0, dtype=torch.int64))
+    graphs = Batch.from_data_list(
+        [Data(pos=cloud(4)), Data(pos=cloud(0))]
+    )  # the batch vector does not know of the last
+    with pytest.raises(BatchError, match="Graph 1 of the batch is empty"):
+        wrapper(kind, lambda data: data.pos)(graphs)
 
 
 @KINDS

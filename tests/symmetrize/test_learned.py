@@ -140,4 +140,4 @@ def test_errors():
     with pytest.raises(BatchError, match="vectors of item 1 are dependent"):
         wrapped("E(3)", degenerate="error")(torch.stack([cloud(4), torch.zeros(4, 3).double()]))
     with pytest.raises(TypeError, match="parameters of its own"):
-        ge.frame_averaging(SIGNATURE, "E(3)", "learned")(Net)
+        ge.frame_averaging(SIGNATURE, "E(3)", "learned")(lambda pos: pos)

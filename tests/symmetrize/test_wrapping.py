@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 from torch.func import functional_call, grad, stack_module_state, vmap
-from torch_geometric.data import Data
+from torch_geometric.data import Batch, Data
 
 import geoequiv as ge
 from geoequiv.errors import BatchError
@@ -275,3 +275,28 @@ def test_compiled_wrapper(which):
     assert torch.allclose(torch.autograd.grad(compiled(x)[1].sum(), x)[0], expected, atol=1e-5)
     with pytest.raises(BatchError, match="not finite"):
         compiled(torch.full((2, 4, 3), float("nan")))
+
+
+def test_a_graph_may_have_a_mask_of_its_own():
+    """It passes through, copy by copy, and hides no node from the frame."""
+    graphs = Batch.from_data_list([Data(pos=torch.randn(4, 3), mask=torch.tensor([True, False, True, True]))] * 2)
+    model = lambda data: data.pos * data.mask.unsqueeze(-1)  # noqa: E731
+    wrapped = ge.FrameAveraging(model, "pos: point -> y: vector", "SO(3)")
+    assert torch.allclose(wrapped(graphs), graphs.pos * graphs.mask.unsqueeze(-1), atol=1e-6)
+
+
+def test_models_that_return_graph_objects():
+    def model(data):
+        data.y, data.energy = data.pos**3, data.pos.new_zeros(data.num_graphs).index_add(0, data.batch, data.pos[:, 0])
+        return data
+
+    graphs = Batch.from_data_list([Data(pos=torch.randn(n, 3).double(), tag=n) for n in (3, 4)])
+    wrapped = ge.FrameAveraging(model, "pos: point -> y: vector, energy: scalar per graph", "SO(3)", "minimal")
+    result = wrapped(graphs)
+    assert isinstance(result, Batch)
+    assert result.y.shape == (7, 3)
+    assert result.energy.shape == (2,)
+    assert torch.equal(result.pos, graphs.pos)
+    assert result.tag.tolist() == [3, 4]
+    assert "y" not in graphs
+    assert torch.allclose(wrapped(graphs[0]).y, result.y[:3])
