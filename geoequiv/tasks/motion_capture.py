@@ -13,7 +13,7 @@ from geoequiv.tasks.mean_squared_error import MSE
 from geoequiv.tasks.normalisation import normalising_head
 from geoequiv.tasks.options import checked_choice, checked_dtype, checked_seed, checked_size
 from geoequiv.tasks.protocols import CITATIONS, references_of
-from geoequiv.tasks.recording import HORIZON, Recording, bonds, dealt, split_of, windows
+from geoequiv.tasks.recording import HORIZON, Recording, bonds, dealt, split_of, spread_of_headings, windows
 from geoequiv.tasks.task import Task
 
 RATE = 120  # frames per second
@@ -143,6 +143,7 @@ def motion_task(
         head=normalising_head(signature, splits["train"]) if normalise else None,
         notes=(
             ("Horizon", f"{horizon} frames, {horizon / RATE:.3g} s"),
+            ("Headings", f"trials go within {spread_of_headings(recording.trials, up=1):.1f}° of one direction"),
             ("Source", recording.source),
             ("Licence", LICENCE),
         ),

@@ -94,6 +94,23 @@ def windows(
     return {field: np.concatenate(arrays) for field, arrays in parts.items()}
 
 
+def spread_of_headings(trials: Mapping[str, NDArray[np.float64]], up: int) -> float:
+    """Largest angle (degrees) between the way a trial goes, from its first frame to its last, and their mean direction.
+
+    180 where trials go all ways or stay where they are; near 0 an orientation of the room tells which way they go.
+    """
+    centres = [trial.mean(1) for trial in trials.values()]
+    way = np.array([np.delete(centre[-1] - centre[0], up) for centre in centres])
+    way = way[np.linalg.norm(way, axis=-1) > 0]
+    if not len(way):
+        return 180.0
+    way /= np.linalg.norm(way, axis=-1, keepdims=True)
+    mean = way.mean(0)
+    if np.linalg.norm(mean) < 1e-9:
+        return 180.0
+    return float(np.degrees(np.arccos(np.clip(way @ mean / np.linalg.norm(mean), -1.0, 1.0))).max())
+
+
 def bonds(edges: NDArray[np.int64], joints: int) -> NDArray[np.float64]:
     """Which joints share a bone, and which are two bones apart: ``[joints, joints, 2]``, symmetric, zero diagonal."""
     bonded = np.zeros((joints, joints), dtype=bool)

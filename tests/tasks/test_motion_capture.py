@@ -12,7 +12,7 @@ from geoequiv.fields import act
 from geoequiv.groups import group
 from geoequiv.tasks.motion_capture import MIRROR, MIRRORED, motion_task, run, walk
 from geoequiv.tasks.protocols import PROTOCOLS, checksum_of
-from geoequiv.tasks.recording import Recording, bonds, cut_points, dealt, shared_out, windows
+from geoequiv.tasks.recording import Recording, bonds, cut_points, dealt, shared_out, spread_of_headings, windows
 from geoequiv.tasks.skeleton import Skeleton
 
 PARENTS = [-1, 0, 1, 2, 3, 4, 0, 6, 7, 8, 9, 0, 11, 12, 13, 14, 15, 13, 17, 18, 19, 20, 21, 20, 13, 24, 25, 26, 27, 28]
@@ -166,6 +166,19 @@ def test_a_horizon_longer_than_the_trials_is_refused():
         dealt(recording, {"train": 1, "val": 1, "test": 1}, 50, 0)
     with pytest.raises(ConfigError, match="horizon must lie between 1"):
         motion_task("walk", horizon=0)
+
+
+def test_how_far_trials_are_from_one_heading():
+    """Ways at angles from +z, at any height; ways that cancel; and a trial that stays."""
+
+    def going(*degrees):
+        ways = [(np.sin(a), 3.0, np.cos(a)) for a in np.radians(degrees)]
+        return {f"t{k}": np.linspace(0, 1, 5)[:, None, None] * np.array(way) for k, way in enumerate(ways)}
+
+    assert spread_of_headings(going(0, 0, 0), up=1) == pytest.approx(0, abs=1e-5)
+    assert spread_of_headings(going(350, 10), up=1) == pytest.approx(10)
+    assert spread_of_headings(going(0, 120, 240), up=1) == 180
+    assert spread_of_headings({"still": np.zeros((5, 2, 3))}, up=1) == 180
 
 
 def test_an_unknown_motion_names_the_nearest():

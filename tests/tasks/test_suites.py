@@ -1,5 +1,6 @@
 """The suites of configs/ on real tasks: every entry of each trains a step and predicts, as with ``--limit``."""
 
+import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 
 from geoequiv.bench.runner import build, load_task
 from geoequiv.bench.suite import read_suite
-from geoequiv.tasks import gait
+from geoequiv.tasks import gait, motion_capture
 from geoequiv.tasks.md17_geometries import starting_geometry
 from geoequiv.tasks.mocap_gait import EDGES, walkers
 from geoequiv.training import predict
@@ -69,3 +70,20 @@ def test_every_entry_of_a_suite_can_be_run(name, files):
     for network in ("gnn", "transformer"):
         assert EVERY_WAY <= {way for model, way in seen if model == network}
     assert {"egnn", "painn", "segnn"} <= {model for model, _ in seen}
+
+
+def test_trials_are_turned_about_the_vertical(files):
+    """`benchmarks/turned_trials.py`: each item by an angle of its own, its target with it."""
+    specification = importlib.util.spec_from_file_location("turned", CONFIGS.parent / "benchmarks/turned_trials.py")
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    turned, recorded = module.turned_run(files), motion_capture.run(files)
+    assert turned.protocol == "mocap/run/Δ30/200-240-240/turned/mse"
+    assert not turned.references
+    for name, split in turned.splits.items():
+        before, after = (each.inputs["pos"] for each in (recorded.splits[name], split))
+        moves = [each.targets["pos"] - each.inputs["pos"] for each in (recorded.splits[name], split)]
+        torch.testing.assert_close(after[..., 1], before[..., 1])
+        torch.testing.assert_close(after.norm(dim=-1), before.norm(dim=-1))
+        torch.testing.assert_close(moves[1].norm(dim=-1), moves[0].norm(dim=-1), atol=1e-4, rtol=1e-4)
+        assert (after - before).abs().amax((1, 2)).min() > 1e-3
