@@ -13,9 +13,7 @@ from geoequiv.errors import AlignmentError
 
 #: all networks with units that can be exchanged
 FAMILIES = [name for name, (_, _, count) in NETWORKS.items() if count != 0]
-#: of these, such that two units always do the same on the batches
-TWINS = ("gcnn", "pgcnn")
-#: such that a unit is dead there
+#: of these, such that a unit is dead on the batches
 DEAD = ("plain", "concat", "vgg", "vgg11", "resnet", "resnet, 8", "gcnn", "pgcnn", "group norm")
 
 
@@ -52,7 +50,7 @@ def test_planted_permutations_are_found(name):
     assert largest_difference(state, moved) > 0.1
     found = match_activations(model, other, spec, many(name))
     dead = sum(found.dead.values())
-    assert largest_difference(state, found.apply(moved)) < 1e-12 or name in TWINS
+    assert largest_difference(state, found.apply(moved)) < 1e-12
     assert dead == 0 or name in DEAD
     assert min(found.after.values(), default=1.0) > 0.999 or dead
     found = match_weights(state, moved, spec)
@@ -86,7 +84,7 @@ def test_planted_flips_are_found(name):
     found = match_weights(state, moved, spec, scales=True)
     assert largest_difference(state, found.apply(moved)) < 1e-9
     found = match_activations(model, other, spec, many(name), scales=True)
-    assert largest_difference(state, found.apply(moved)) < 1e-9 or sum(found.dead.values())
+    assert largest_difference(state, found.apply(moved)) < 1e-9 or sum(found.dead.values())  # these show no size
     assert largest_difference(state, match_activations(model, other, spec, many(name)).apply(moved)) > 0.01
 
 
