@@ -204,9 +204,39 @@ def pictures(store: Path, docs: Path) -> str:
     )
 
 
+def charged(store: Path, docs: Path) -> str:
+    """Transformer and GNN side by side on charged n-body."""
+    return side_by_side(store / "charged")
+
+
+def running(store: Path, docs: Path) -> str:
+    """The same on motion capture."""
+    return side_by_side(store / "running")
+
+
+def side_by_side(folder: Path) -> str:
+    """Barriers of copies turned by 90° and more, and of another seed, after REPAIR; and their ratio, by rotations."""
+    if not folder.exists():
+        return "*Not measured yet.*"
+    (board,) = leaderboard(folder)
+    metrics = {(row.model, row.symmetry): row.metric for row in board.rows}
+    several = len({row.model for row in board.rows}) > 1
+    heads = ["network and training", "E′", "test MSE"]
+    heads += [f"{label}, {kind}" for label in METHODS.values() for kind in ("copies", "another seed")] + ["ratio"]
+    lines = []
+    for each in subjects_of(board):
+        key = next(key for key in metrics if each.name == (f"{key[0]}, {key[1]}" if several else key[1]))
+        cells = [over(each, kind, method, lambda merge: merge.barrier)
+                 for method in METHODS for kind in ("copies", "trainings")]  # fmt: skip
+        copies, seeds = cells[-2:]
+        ratio = f"{copies.mean / seeds.mean:.0%}" if copies and seeds and seeds.mean > 0 else "–"
+        lines.append([plain(each.name), spread(each.error), spread(metrics[key]), *map(spread, cells), ratio])
+    return table(heads, lines)
+
+
 PARTS: dict[str, Callable[[Path, Path], str]] = {
     "provenance": provenance, "gravity": gravity, "halfway": halfway, "units": units, "methods": methods,
-    "layers": layers, "pictures": pictures,
+    "layers": layers, "pictures": pictures, "charged": charged, "running": running,
 }  # fmt: skip
 
 

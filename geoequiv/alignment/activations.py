@@ -14,7 +14,7 @@ from geoequiv.alignment.labels import tensors_in
 from geoequiv.alignment.matching import Matching
 from geoequiv.alignment.permutation_spec import PermutationSpec, Stream
 from geoequiv.alignment.tracer import Inputs, Sight, Tap, call
-from geoequiv.alignment.weights import match_rest, match_weights
+from geoequiv.alignment.weights import exchanged, match_rest, match_weights
 from geoequiv.errors import AlignmentError, unknown
 
 #: a unit whose variance is below this part of the largest one of its layer is dead
@@ -321,7 +321,7 @@ def match_activations(
         AlignmentError: fewer samples than units, networks of different architectures, or other taps.
 
     Exactness: products in the networks' dtype, sums in float64. Dead units and units that are not finite correlate
-    with nothing; the matching counts them.
+    with nothing: they are counted, and matched with each other by their weights.
     Reference: Li et al. 2016 (convergent learning); Bökman & Kahl 2023, who stream it in float64 over all positions.
     """
     if taps not in TAPS:
@@ -340,6 +340,7 @@ def match_activations(
     matrices: dict[str, Tensor] = {}
     scores: dict[str, Tensor] = {}
     after: dict[str, float] = {}
+    loose: dict[str, Tensor] = {}
     for stream in plain_streams(spec):
         if stream.name not in sights:
             continue
@@ -351,6 +352,7 @@ def match_activations(
             continue
         signs = score.sign() if known else torch.ones_like(score)
         order = permutation[stream.name] = assign(score * signs)
+        loose[stream.name] = (score.abs().amax(1) == 0) | (score.abs().amax(0) == 0)[order]
         chosen = (torch.arange(stream.size), order)
         after[stream.name] = float((score * signs)[chosen].mean())
         if scales and (stream.scales or known):
@@ -374,6 +376,8 @@ def match_activations(
     rows = min((moments.rows for moments in seen.moments.values()), default=0)
     found = Matching(spec, (permutation,), factors, matrices, seen.before, after, seen.dead, seen.broken, scores,
                      hidden, rows)  # fmt: skip
+    found = replace(found, permutations=(permutation, *exchanged(first.state_dict(), found.apply(second.state_dict()),
+                                                                 spec, loose)))  # fmt: skip
     if not hidden and not scales:
         return found
     ends = (first.state_dict(), found.apply(second.state_dict()))
@@ -382,5 +386,5 @@ def match_activations(
     for name, signs in rest.factors.items():
         size = factors.get(name, torch.ones(spec[name].size, dtype=torch.float64))
         factors[name] = torch.cat([(size * signs[0]).unsqueeze(0), signs[1:]])
-    return replace(found, permutations=(permutation, *rest.permutations), before=seen.before | rest.before,
+    return replace(found, permutations=(*found.permutations, *rest.permutations), before=seen.before | rest.before,
                    after=after | rest.after)  # fmt: skip

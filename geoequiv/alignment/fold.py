@@ -1,7 +1,7 @@
 """Transformed copies: a group element folded into the weights of a network."""
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
@@ -24,8 +24,9 @@ def transformed_copy(
 
     The representation of each field goes into the columns of the weights that read it and into the rows of those that
     write it, wherever a trace finds them, a translation into their biases; for images the filters of all convolutions
-    are moved. A relabelling of nodes changes nothing in networks whose nodes share their weights, and exchanges the
-    weights of nodes in others. Where this does not give the copy, a network that is equivariant to g is its own.
+    are moved, and the columns of linear maps that read flattened pixels. A relabelling of nodes changes nothing in
+    networks whose nodes share their weights, and exchanges the weights of nodes in others. Where this does not give the
+    copy, a network that is equivariant to g is its own.
 
     Args:
         model: called with the signature's inputs by name.
@@ -58,7 +59,7 @@ def transformed_copy(
                 found = translated(double, signature, element, doubled, found, wanted)
             error = difference(wanted, plain_outputs(with_state(double, found), signature, doubled))
         except AlignmentError as reason:
-            why = why or str(reason)
+            why = str(reason)
             continue
         if error < best:
             best, folded, why = error, found, f"outputs differ by {error:.1e} of their norm"
@@ -81,7 +82,7 @@ Way = Callable[[nn.Module, Signature, Element, dict[str, Any]], dict[str, Tensor
 def ways(signature: Signature, element: Element) -> list[Way]:
     """What to try, one after the other: the weights that all nodes share; then those of each node by itself."""
     if signature.inputs.of_kind("image"):
-        return [moved_filters]
+        return [moved_filters, moved_pixels]
     relabels = element.permutation is not None and bool(
         (element.permutation != torch.arange(element.permutation.shape[-1])).any()
     )
@@ -298,8 +299,48 @@ def moved_filters(
     """The state dict with the filters of all convolutions moved by g⁻¹, as images are."""
     kind = FieldType("image")
     state = dict(model.state_dict())
-    for name, module in model.named_modules():
-        if isinstance(module, nn.Conv2d):
-            key = f"{name}.weight" if name else "weight"
-            state[key] = kind.act(inverse(element), state[key])
+    for key in owners(model, nn.Conv2d):
+        state[key] = kind.act(inverse(element), state[key])
     return state
+
+
+def moved_pixels(model: nn.Module, signature: Signature, element: Element, inputs: dict[str, Any]) -> dict[str, Tensor]:
+    """The same, and the columns of linear maps that read flattened pixels.
+
+    Such a map gets, of the moved image, the slots of what it gets of the image in another order, that of a map of some
+    height and width.
+    """
+    kind, state = FieldType("image"), moved_filters(model, signature, element, inputs)
+    linear = owners(model, nn.Linear)
+    names = {module: name for name, module in model.named_modules()}
+    there = linear_inputs(model, signature, act(element, inputs, signature.inputs), [names[m] for m in linear.values()])
+    keys = {names[module]: key for key, module in linear.items()}
+    for name, wanted in there.items():
+        got = linear_inputs(with_state(model, state), signature, inputs, [name])[name]
+        if torch.allclose(wanted, got, atol=1e-9):
+            continue
+        maps = (got.unflatten(-1, shape) for shape in shapes_of_maps(got.shape[-1], element))
+        found = next(
+            (each for each in maps if torch.allclose(wanted, kind.act(element, each).flatten(-3), atol=1e-9)), None
+        )
+        if found is None:
+            raise AlignmentError(f"'{name}' reads moved pixels, but not as a flattened image")
+        columns = state[keys[name]].unflatten(-1, found.shape[-3:])
+        state[keys[name]] = kind.act(inverse(element), columns).flatten(-3)
+    return state
+
+
+def shapes_of_maps(size: int, element: Element) -> Iterator[tuple[int, int, int]]:
+    """Channels, height and width of images with so many numbers: square ones, and others if g does not turn them."""
+    turns = bool((element.linear - torch.diag(element.linear.diagonal())).abs().max() > 1e-9)
+    for height in range(1, size + 1):
+        for width in [height] if turns else range(1, size // height + 1):
+            if size % (height * width) == 0 and height * width > 1:
+                yield size // (height * width), height, width
+
+
+def owners(model: nn.Module, kind: type[nn.Module]) -> dict[str, nn.Module]:
+    """State dict's key of a weight → its module; a wrapper's keys are those of the model inside."""
+    keys = {id(tensor): key for key, tensor in model.state_dict(keep_vars=True).items()}
+    return {keys[id(module.weight)]: module for module in model.modules()
+            if isinstance(module, kind) and id(module.weight) in keys}  # fmt: skip

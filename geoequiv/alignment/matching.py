@@ -19,7 +19,7 @@ class Matching:
         factors: stream → ``[size]``, applied then (see ``scale``).
         matrices: stream → ``[size, size]``, applied last (see ``mix``).
         before, after: stream → mean correlation (or overlap of weights) of units that stand in the same place.
-        dead: stream → units that never change in one of the networks: they are matched with each other, by no merit.
+        dead: stream → units that never change in one of the networks: they are matched with each other, by weights.
         broken: stream → units with activations that are not finite.
         scores: stream that is in no block → correlations of all units of the first with all of the second, ``[size,
             size]``; of blocks the best that their insides can do.

@@ -295,6 +295,31 @@ def match_rest(
                     after=after)  # fmt: skip
 
 
+def exchanged(
+    first: StateDict, second: StateDict, spec: PermutationSpec, loose: Mapping[str, Tensor], max_rounds: int = 20
+) -> list[Permutation]:
+    """Exchange some of the units of streams with each other, by their weights, and no others.
+
+    Args:
+        loose: stream → which units ``[size]`` may be exchanged.
+    """
+    done: list[Permutation] = []
+    current = dict(second)
+    for _ in range(max_rounds):
+        former = len(done)
+        for name, which in loose.items():
+            places = which.nonzero().squeeze(-1)
+            if len(places) > 1:
+                order = torch.arange(len(which))
+                order[places] = places[assign(overlap(spec[name].places, first, current)[places][:, places])]
+                if bool((order != torch.arange(len(which))).any()):
+                    done.append({name: order})
+                    current = apply(spec, done[-1], current)
+        if len(done) == former:
+            break
+    return done
+
+
 def anchored(
     first: StateDict, second: StateDict, spec: PermutationSpec, streams: list[Stream], ways: Ways,
     spectral: bool = False,

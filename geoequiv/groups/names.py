@@ -25,7 +25,7 @@ EXAMPLES = {
     "T(3)": "translations; T(2) in the plane",
     "SE(3)": "rotations and translations; SE(2) in the plane",
     "E(3)": "all isometries; E(2) in the plane",
-    "C4": "n-fold rotations about z (C4@y: about y; C4@plane: of the plane and of images); C4h, C4v with mirrors; "
+    "C4": "n-fold rotations about z, also of images (C4@y: about y; C4@plane: of the plane); C4h, C4v with mirrors; "
     "S4 rotation-reflections; Ci, Cs",
     "D4": "with twofold axes across (D4@plane: with mirrors); D4h, D4d with mirrors",
     "T": "rotations of the tetrahedron (12); Td, Th with reflections (24)",

@@ -11,6 +11,11 @@ from geoequiv.fields import FieldType
 from geoequiv.fields.graphs import graph_fields, is_graph
 
 
+def may_look() -> bool:
+    """Whether a tensor can be asked for its values: neither in a compiled graph nor inside ``torch.func``."""
+    return not torch.compiler.is_compiling() and not torch._C._are_functorch_transforms_active()
+
+
 def by_name(graph: Any, fields: Mapping[str, Any]) -> Mapping[str, Any]:
     """Fields as they are named, or those of a PyG object, beside which further ones may be named.
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from geoequiv.errors import BatchError, SignatureError
 from geoequiv.fields import FieldType, Side, Signature
-from geoequiv.models.batches import by_name, flattened, layout_of
+from geoequiv.models.batches import by_name, flattened, layout_of, may_look
 from geoequiv.models.neighbours import radius_graph
 from geoequiv.models.pairs import AllPairs, EdgeList, Pairs, within_clouds
 
@@ -77,7 +77,7 @@ class Cloud:
         nodes = self.scalars.shape[-2]
         if self.edge_index is not None:
             return EdgeList(nodes, self.edge_index[0], self.edge_index[1])
-        large = cutoff > 0 and nodes >= MANY and not torch.compiler.is_compiling()
+        large = cutoff > 0 and nodes >= MANY and may_look()
         if large and self.batch is not None:
             large = int(torch.bincount(self.batch).max()) >= MANY
         if large and not self.relations.numel():

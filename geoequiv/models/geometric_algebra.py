@@ -155,6 +155,8 @@ def products(left: Tensor, right: Tensor, names: tuple[str, ...], which: int) ->
 class Bilinear(torch.autograd.Function):
     """`products` whose derivatives are its transposes: keeps the two factors and no products."""
 
+    generate_vmap_rule = True
+
     @staticmethod
     def forward(left: Tensor, right: Tensor, names: tuple[str, ...], which: int) -> Tensor:  # type: ignore[override]
         return products(left, right, names, which)

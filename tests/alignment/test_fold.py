@@ -149,6 +149,41 @@ def test_flips_of_images():
     assert torch.equal(other[0].bias, model[0].bias)
 
 
+@pytest.mark.parametrize("trunk", [False, True])
+@pytest.mark.parametrize(("group", "shape"), [("flip", (2, 4, 8)), ("D4@plane", (4, 4, 4))])
+def test_flattened_pixels_are_moved(trunk, group, shape):
+    """A linear map reads them in the order of a flattened image, of whatever height and width."""
+    torch.manual_seed(0)
+    signature = "x: image -> y: scalar*2 per graph"
+    if trunk:
+        shape = (2, 4, 8) if group == "flip" else (2, 8, 8)
+        pool = nn.MaxPool2d((1, 2) if group == "flip" else 2)
+        model = nn.Sequential(nn.Conv2d(2, 4, 3, padding=1), nn.ReLU(), pool, nn.Flatten(), nn.Linear(64, 2)).double()
+    else:
+        model = nn.Sequential(nn.Flatten(), nn.Linear(64, 6), nn.Tanh(), nn.Linear(6, 2)).double()
+    fresh = torch.randn(5, *shape, dtype=torch.float64)
+    for g in ge.group(group).elements()[1:]:
+        other = transformed_copy(model, signature, g, {"x": torch.randn(3, *shape, dtype=torch.float64)})
+        moved = act(g, {"x": fresh}, Signature.parse(signature).inputs)["x"]
+        assert torch.allclose(other(fresh), model(moved), atol=1e-10)
+        assert not torch.allclose(other(fresh), model(fresh), atol=1e-3)
+
+
+def test_pixels_in_no_order_of_an_image_are_told():
+    class Scattered(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.order = nn.Linear(64, 2), torch.randperm(64)
+
+        def forward(self, x):
+            return self.first(x.flatten(1)[:, self.order])
+
+    torch.manual_seed(0)
+    with pytest.raises(AlignmentError, match="'first' reads moved pixels, but not as a flattened image"):
+        transformed_copy(Scattered(), "x: image -> y: scalar*2 per graph", ge.group("flip").elements()[1],
+                         {"x": torch.randn(3, 4, 4, 4)})  # fmt: skip
+
+
 def test_representations_by_hand():
     turn = ge.group("SO(2)@z").sample()
     c, s = math.cos(0.3), math.sin(0.3)

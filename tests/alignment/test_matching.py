@@ -13,7 +13,7 @@ from geoequiv.errors import AlignmentError
 
 #: all networks with units that can be exchanged
 FAMILIES = [name for name, (_, _, count) in NETWORKS.items() if count != 0]
-#: of these, such that a unit is dead on the batches, or that two of them always do the same
+#: of these, such that a unit is dead on the batches
 DEAD = ("plain", "concat", "vgg", "vgg11", "resnet", "resnet, 8", "gcnn", "pgcnn", "group norm")
 
 
@@ -50,7 +50,7 @@ def test_planted_permutations_are_found(name):
     assert largest_difference(state, moved) > 0.1
     found = match_activations(model, other, spec, many(name))
     dead = sum(found.dead.values())
-    assert largest_difference(state, found.apply(moved)) < 1e-12 or dead
+    assert largest_difference(state, found.apply(moved)) < 1e-12
     assert dead == 0 or name in DEAD
     assert min(found.after.values(), default=1.0) > 0.999 or dead
     found = match_weights(state, moved, spec)
@@ -58,12 +58,15 @@ def test_planted_permutations_are_found(name):
     assert min(found.after.values()) > 0.999999 > min(found.before.values())
 
 
-FLIPPED = ["plain", "deepsets", "gnn", "painn", "tfn", "segnn", "se3 transformer", "nequip", "vector neurons"]
+FLIPPED = ["plain", "vgg", "deepsets", "gnn", "painn", "tfn", "segnn", "se3 transformer", "nequip", "vector neurons"]
 
 
 @pytest.mark.parametrize("name", FLIPPED)
 def test_planted_flips_are_found(name):
-    """Units of irreps change sign, each factor of a product for itself, and ReLU units their size."""
+    """Units of irreps change sign, each factor of a product for itself, and ReLU units their size.
+
+    Next to a batch norm too ("vgg"), whose own units bear no factor in all of their places at once.
+    """
     model, spec, state, moved = planted(name)
     generator = torch.Generator().manual_seed(3)
     factors = {}
@@ -81,7 +84,7 @@ def test_planted_flips_are_found(name):
     found = match_weights(state, moved, spec, scales=True)
     assert largest_difference(state, found.apply(moved)) < 1e-9
     found = match_activations(model, other, spec, many(name), scales=True)
-    assert largest_difference(state, found.apply(moved)) < 1e-9 or sum(found.dead.values())
+    assert largest_difference(state, found.apply(moved)) < 1e-9 or sum(found.dead.values())  # these show no size
     assert largest_difference(state, match_activations(model, other, spec, many(name)).apply(moved)) > 0.01
 
 

@@ -288,6 +288,24 @@ def test_autocast_rounds_and_does_no_more(case, training):
         assert all(torch.isfinite(parameter.grad).all() for parameter in model.parameters())
 
 
+@each([case for case in CASES if case.id == "nequip-energies" or ("-" not in case.id and case.id != "nequip")])
+@pytest.mark.filterwarnings("ignore:There is a performance drop")  # of the fused operations that torch loops over
+def test_vmap_over_clouds_is_the_batch(case):
+    """Outputs and their gradients to the inputs, cloud by cloud."""
+    model, inputs = case.build(), draw(case.parsed, 3, 5)
+
+    def total(fields: dict[str, Tensor]) -> Tensor:
+        return sum(values.square().sum() for values in run(case, model, fields).values())
+
+    leaves = {name: values.clone().requires_grad_() for name, values in inputs.items()}
+    expected = torch.autograd.grad(total(leaves), list(leaves.values()), materialize_grads=True)
+    found = torch.func.vmap(torch.func.grad(total))(inputs)
+    torch.testing.assert_close(list(found.values()), list(expected), rtol=1e-8, atol=1e-8)
+    torch.testing.assert_close(
+        torch.func.vmap(lambda fields: run(case, model, fields))(inputs), run(case, model, inputs)
+    )
+
+
 @each(CASES)
 def test_every_parameter_learns(case):
     model = case.build()

@@ -8,7 +8,7 @@ from torch_geometric.data import Batch, Data
 
 import geoequiv as ge
 from geoequiv.fields import Layout, act
-from geoequiv.symmetrize import GroupFrame, MinimalFrame, PCAFrame, StochasticFrame, WeightedFrame
+from geoequiv.symmetrize import GroupFrame, LearnedFrame, MinimalFrame, PCAFrame, StochasticFrame, WeightedFrame
 from geoequiv.testing import assert_equivariant
 
 FRAMED = ["SO(3)", "O(3)", "SE(3)", "E(3)"]
@@ -107,7 +107,7 @@ def test_gradients_stay_finite_where_eigenvalues_coincide(pos):
     assert torch.isfinite(pos.grad).all()
 
 
-@pytest.mark.parametrize("frame", [PCAFrame, MinimalFrame, StochasticFrame, WeightedFrame, GroupFrame])
+@pytest.mark.parametrize("frame", [PCAFrame, MinimalFrame, StochasticFrame, WeightedFrame, LearnedFrame, GroupFrame])
 def test_frames_of_positions_alone(frame):
     """``frame(x) → elements, weights``: with g⁻¹x, and x a cloud, a batch or graphs."""
     x = torch.randn(2, 5, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))

@@ -1,6 +1,6 @@
 """A frame predicted by a small equivariant network."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from geoequiv.errors import BatchError
-from geoequiv.fields import Layout, Side
+from geoequiv.fields import Layout, Side, item_text
 from geoequiv.groups import Element, Group
 from geoequiv.symmetrize.frames.diagnosis import FrameReport, first_order, read_fields
 from geoequiv.symmetrize.frames.frame import Frame, node_count, node_sum, per_node
@@ -95,9 +95,10 @@ class LearnedFrame(nn.Module):
         self.fallback.check_inputs(side)
 
     def forward(
-        self, fields: Mapping[str, Any], side: Side, layout: Layout, *, training: bool = False
+        self, fields: Any, side: str | Side = "pos: point", layout: Layout | None = None, *, training: bool = False
     ) -> tuple[Element, Tensor | None]:
         """Elements ``[F, *shape]`` and weights, as every ``Frame``."""
+        fields, side, layout = read_fields(fields, side, self.group.dim, layout)
         spectrum = self.fallback.spectrum(fields, side, layout)
         cloud = fields[self.fallback.source(side).cloud]
         linear, margin = self.axes(spectrum, layout)
@@ -108,10 +109,8 @@ class LearnedFrame(nn.Module):
         if self.fallback.degenerate == "error":
             if mapped:
                 raise BatchError("Under vmap degenerate='error' cannot look at learned vectors: 'enlarge', or no vmap.")
-            item = dependent.nonzero()[0].tolist()
-            raise BatchError(
-                f"The learned vectors of item {item[0] if len(item) == 1 else item} are dependent: they tell no frame."
-            )
+            item = item_text(dependent.nonzero()[0].tolist())
+            raise BatchError(f"The learned vectors of {item} are dependent: they tell no frame.")
         if mapped:
             other, other_weights = self.fallback(fields, side, layout)
         else:

@@ -67,7 +67,10 @@ class PCAFrame(Frame):
 
     def __post_init__(self) -> None:
         if not isinstance(self.group.linear_part, OrthogonalGroup):
-            raise GroupError(f"PCA frames are made for O(d), SO(d), E(d) and SE(d), d = 2, 3; got {self.group}.")
+            raise GroupError(
+                f"PCA frames are made for O(d), SO(d), E(d) and SE(d), d = 2, 3; got {self.group}. Finite groups and "
+                "translations are for GroupAveraging, S(n) is for frame='sorting'."
+            )
         if self.degenerate not in DEGENERATE:
             raise GroupError(unknown("value of degenerate", self.degenerate, DEGENERATE))
         if self.tolerance is not None and not 0 <= self.tolerance < 1:
