@@ -50,6 +50,7 @@ class Table:
 RMD17 = {"ethanol": "md17_forces_ethanol", "benzene": "md17_forces_benzene"}
 TABLES = {
     "run": Table({"": "mocap_run"}),
+    "turned": Table({"": "mocap_run_turned"}),
     "walk": Table({"": "mocap_walk"}),
     "gait": Table({"": "mocap_gait"}),
     "molecules": Table({"ethanol": "md17_xtb_ethanol", "aspirin": "md17_xtb_aspirin"}),
