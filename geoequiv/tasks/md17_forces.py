@@ -199,7 +199,7 @@ def task_of(
         protocol=identity,
         description=(
             f"{what}: mean absolute error of force components. Energies are relative to {zero:.4f} kcal/mol, the mean "
-            "of the training frames."
+            "of the training frames; positions to the centroid of each frame."
         ),
         signature=signature,
         symmetry="E(3)",
@@ -246,11 +246,15 @@ def fields_of(trajectory: Trajectory) -> dict[str, NDArray[np.float64]]:
 def split_of(
     arrays: dict[str, NDArray[np.float64]], name: str, zero: float, kinds: NDArray[np.float64], dtype: torch.dtype
 ) -> Split:
-    """Tensors of one split."""
+    """Tensors of one split.
+
+    Each frame is placed about its own centroid: molecules drift, benzene's up to 200 Å from the origin, where float32
+    holds only five digits of an atom's place.
+    """
     pos, energy, force = (torch.from_numpy(arrays[f"{name}_{field}"]) for field in ("pos", "energy", "forces"))
     return Split(
         inputs={
-            "pos": pos.to(dtype),
+            "pos": (pos - pos.mean(-2, keepdim=True)).to(dtype),
             "species": torch.from_numpy(kinds).to(dtype).expand(len(pos), *kinds.shape),
         },
         targets={"energy": (energy - zero).to(dtype), "forces": force.to(dtype)},

@@ -45,12 +45,16 @@ def small(folder, **options):
     return forces(folder, **({"train": 20, "val": 10, "test": 20} | options))
 
 
+def centred(positions):
+    return positions - positions.mean(1, keepdims=True)
+
+
 def test_the_last_training_frames_validate(tmp_path):
     train, test = cut_files(tmp_path)
     task = small(tmp_path, dtype="float64")
     assert task.protocol == "md17/forces/ethanol/split1/20-10-20/force_mae"
     assert str(task.signature) == "pos: point, species: scalar*3 -> energy: scalar per graph, forces: vector"
-    np.testing.assert_array_equal(task.splits["train"].inputs["pos"], train["coords"][:20])
+    np.testing.assert_allclose(task.splits["train"].inputs["pos"], centred(train["coords"][:20]), atol=1e-12)
     np.testing.assert_array_equal(task.splits["val"].targets["forces"], train["forces"][20:])
     zero = train["energies"][:20].mean()
     np.testing.assert_allclose(task.splits["test"].targets["energy"][:, 0], test["energies"] - zero, atol=1e-9)
@@ -72,6 +76,15 @@ def test_float32_resolves_energies(tmp_path):
     np.testing.assert_allclose(energy, expected, rtol=1e-5, atol=1e-6)
 
 
+def test_molecules_that_drift_keep_their_digits(tmp_path):
+    """Frames of benzene lie up to 200 Å from the origin, where float32 holds an atom to 1e-5 Å."""
+    train, _ = cut_files(tmp_path)
+    here = small(tmp_path).splits["train"].inputs["pos"]
+    away = np.random.default_rng(0).uniform(-200, 200, size=(30, 1, 3))
+    np.savez(tmp_path / "rmd17_ethanol_train_01.npz", **train | {"coords": train["coords"] + away})
+    np.testing.assert_allclose(small(tmp_path).splits["train"].inputs["pos"], here, atol=1e-6)
+
+
 def test_the_archive_s_layout_gives_the_same_frames(tmp_path):
     """One long trajectory and index files, inside a tar.bz2 with folders, as published."""
     whole = arrays_of(80)
@@ -90,7 +103,8 @@ def test_the_archive_s_layout_gives_the_same_frames(tmp_path):
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
     task = small(tmp_path, split=3, dtype="float64")
-    np.testing.assert_array_equal(task.splits["train"].inputs["pos"], whole["coords"][order[:20]])
+    expected = centred(whole["coords"][order[:20]])
+    np.testing.assert_allclose(task.splits["train"].inputs["pos"], expected, atol=1e-12)
     np.testing.assert_array_equal(task.splits["test"].targets["forces"], whole["forces"][order[30:50]])
     assert not (tmp_path / "rmd17" / "readme.txt").exists()
     (tmp_path / "rmd17" / "rmd17.tar.bz2").unlink()
