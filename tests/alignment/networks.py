@@ -10,6 +10,7 @@ from geoequiv.models import (
     GNN,
     MLP,
     PGCNN,
+    PONITA,
     SEGNN,
     TFN,
     VGG11,
@@ -180,6 +181,7 @@ NETWORKS = {
     "nequip": (lambda: NequIP(MOLECULES, 4, 2, l_max=1, radial=8), molecules, 12),
     "vector neurons": (lambda: VectorNeurons(VNMeanPool()), vectors, 4),
     "vector neurons, max": (lambda: VectorNeurons(VNMaxPool(6)), vectors, 4),
+    "ponita": (lambda: PONITA(SIGNATURE, 8, 2), clouds, 7),
     "linear": (lambda: Linear(SIGNATURE), clouds, 0),
 }  # fmt: skip
 
