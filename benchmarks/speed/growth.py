@@ -123,7 +123,7 @@ def main() -> None:
     torch.set_num_threads(1)
     rows: list[dict[str, Any]] = []
     print(f"{'model':<18}{'pairs':<13}{'largest N':>10}{'seconds':>10}{'kept MB':>9}   exponents of time, memory")
-    for name in options.only or catalog.names("model"):
+    for name in options.only or models.of_points():
         for sparse in (False, True) if name not in models.WHOLE else (False,):
             found = grow(name, sparse, options.repeats, options.patience)
             rows += found

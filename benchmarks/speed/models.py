@@ -84,6 +84,20 @@ def parameters(model: nn.Module) -> int:
     return sum(each.numel() for each in model.parameters())
 
 
+def of_points() -> list[str]:
+    """The models of the catalog that read clouds of points, not pictures."""
+    return [name for name in catalog.names("model") if reads(name, SIGNATURE) or reads(name, ENERGY)]
+
+
+def reads(name: str, signature: str) -> bool:
+    """Whether a model can be built for a signature."""
+    try:
+        catalog.load("model", name)(signature, **({"nodes": 5} if name == "mlp" else {}))
+    except SignatureError:
+        return False
+    return True
+
+
 def matched(name: str, nodes: int, signature: str) -> tuple[nn.Module, int]:
     """The model nearest to the aim, and its width: a multiple of 4, or of 8 where its heads want that."""
     for unit in (4, 8):
@@ -345,7 +359,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     names = [
-        name for name in catalog.names("model") if name == "transformer" or not options.only or name in options.only
+        name for name in of_points() if name == "transformer" or not options.only or name in options.only
     ]
     print(f"torch {torch.__version__}, {platform.processor() or platform.machine()}, {options.threads} thread(s)")
     kept: dict[str, Any] = {
