@@ -336,7 +336,7 @@ def test_monte_carlo_over_a_factor_too_large_to_list():
     assert ge.equivariance_error(wrapped, x, SIGNATURE, group).relative > 0.01
 
 
-@pytest.mark.parametrize("group", ["SO(3)", "O", "SO(2)@y"])
+@pytest.mark.parametrize("group", ["SO(3)", "D2", "SO(2)@y"])
 def test_isometries_around_sorted_nodes(group):
     """Two wrappers, as the errors advise."""
     x = clouds(2, 6)
