@@ -358,9 +358,7 @@ def main() -> None:
     parser.add_argument("--json", metavar="FILE", help="write the measurements here as well")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    names = [
-        name for name in of_points() if name == "transformer" or not options.only or name in options.only
-    ]
+    names = [name for name in of_points() if name == "transformer" or not options.only or name in options.only]
     print(f"torch {torch.__version__}, {platform.processor() or platform.machine()}, {options.threads} thread(s)")
     kept: dict[str, Any] = {
         "torch": torch.__version__,
