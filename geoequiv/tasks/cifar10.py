@@ -14,7 +14,7 @@ from geoequiv.errors import DataError
 from geoequiv.fields import Signature
 from geoequiv.tasks.cache import UNREADABLE, checksum, data_directory
 from geoequiv.tasks.classification import ACCURACY, CROSS_ENTROPY, cross_entropy
-from geoequiv.tasks.official import OfficialFile, find, obtain
+from geoequiv.tasks.official import OfficialFile, find, obtain, unpacking
 from geoequiv.tasks.options import checked_dtype, checked_seed, checked_size
 from geoequiv.tasks.protocols import CITATIONS, references_of
 from geoequiv.tasks.sources import located
@@ -236,7 +236,7 @@ def unpack(archive: Path, folder: Path) -> None:
         DataError: the archive cannot be read, or lacks one of them, or the folder cannot be written (disk full).
     """
     missing = {*TRAIN_FILES, *TEST_FILES}
-    try:
+    with unpacking(archive, folder):
         folder.mkdir(parents=True, exist_ok=True)
         with tarfile.open(archive, mode="r|gz") as members:
             for member in members:
@@ -247,12 +247,5 @@ def unpack(archive: Path, folder: Path) -> None:
                     part.write_bytes(content.read())
                     part.replace(folder / name)
                     missing.discard(name)
-    except (OSError, EOFError, tarfile.TarError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise DataError(
-                f"Unpacking {archive} into {folder} stopped: {error.strerror}. Free space or name another folder "
-                "(data_dir=…), and run again."
-            ) from error
-        raise DataError(f"{archive} cannot be unpacked ({type(error).__name__}: {error}): delete it.") from error
     if missing:
         raise DataError(f"{archive} does not hold {sorted(missing)}.")

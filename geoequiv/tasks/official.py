@@ -8,10 +8,12 @@ import hashlib
 import http.client
 import os
 import sys
+import tarfile
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -203,3 +205,17 @@ def state_of(path: Path, expected: str) -> str:
     """Give "ok" if the file has the expected sha256; unlike `check`, leave it where it is."""
     known = sha256(path)
     return "ok" if known == expected else f"damaged: its sha256 is {known}, expected {expected}"
+
+
+@contextmanager
+def unpacking(archive: Path, folder: Path) -> Iterator[None]:
+    """Turn what goes wrong while an archive is unpacked into a DataError: a full disk, a broken archive."""
+    try:
+        yield
+    except (OSError, EOFError, tarfile.TarError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise DataError(
+                f"Unpacking {archive} into {folder} stopped: {error.strerror}. Free space or name another folder "
+                "(data_dir=…), and run again."
+            ) from error
+        raise DataError(f"{archive} cannot be unpacked ({type(error).__name__}: {error}): delete it.") from error

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoequiv.errors import DataError
-from geoequiv.tasks.official import OfficialFile, find, obtain
+from geoequiv.tasks.official import OfficialFile, find, obtain, unpacking
 from geoequiv.tasks.trajectory import Trajectory, read_trajectory
 
 ARCHIVE = OfficialFile(
@@ -76,25 +76,21 @@ def unpack(archive: Path, folder: Path, names: tuple[str, ...]) -> None:
         DataError: the archive cannot be read, or lacks one of them, or the folder cannot be written (disk full).
     """
     missing = set(names)
-    try:
-        with bz2.open(archive) as stream, tarfile.open(fileobj=stream, mode="r|") as members:
-            for member in members:
-                name = Path(member.name).name
-                content = members.extractfile(member) if name in missing and member.isfile() else None
-                if content is not None:
-                    part = folder / f"{name}.part"
-                    with open(part, "wb") as out:
-                        while block := content.read(1 << 20):
-                            out.write(block)
-                    part.replace(folder / name)
-                    missing.discard(name)
-                if not missing:
-                    return
-    except (OSError, EOFError, tarfile.TarError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise DataError(
-                f"Unpacking {archive} into {folder} stopped: {error.strerror}. Free space or name another folder "
-                "(data_dir=…), and run again."
-            ) from error
-        raise DataError(f"{archive} cannot be unpacked ({type(error).__name__}: {error}): delete it.") from error
+    with (
+        unpacking(archive, folder),
+        bz2.open(archive) as stream,
+        tarfile.open(fileobj=stream, mode="r|") as members,
+    ):
+        for member in members:
+            name = Path(member.name).name
+            content = members.extractfile(member) if name in missing and member.isfile() else None
+            if content is not None:
+                part = folder / f"{name}.part"
+                with open(part, "wb") as out:
+                    while block := content.read(1 << 20):
+                        out.write(block)
+                part.replace(folder / name)
+                missing.discard(name)
+            if not missing:
+                return
     raise DataError(f"{archive} does not hold {sorted(missing)}.")

@@ -126,8 +126,7 @@ def padded(rows: Tensor, item: Tensor, marks: list[Tensor], fill: tuple, size: i
     """Rows with their item ``[R]`` to ``[size, K, 3]``, and their marks to ``[size, K]``, filled up."""
     order = torch.argsort(item, stable=True)
     item = item[order]
-    counts = torch.bincount(item, minlength=size)
-    place = torch.arange(len(item), device=item.device) - (counts.cumsum(0) - counts)[item]
+    place, counts = places(item, size)
     longest = max(int(counts.max()), 1) if len(item) else 1
     rows = torch.nn.functional.pad(rows[order], (0, 3 - rows.shape[-1]))
     vectors = rows.new_zeros(size, longest, 3).index_put((item, place), rows)
@@ -136,3 +135,13 @@ def padded(rows: Tensor, item: Tensor, marks: list[Tensor], fill: tuple, size: i
         for mark, value in zip(marks, fill, strict=True)
     )
     return (vectors, *columns)
+
+
+def places(item: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Where each of a list stands among those of its item ``[R]``, and how many each item has ``[size]``.
+
+    Args:
+        item: which item each belongs to ``[R]``, ascending.
+    """
+    counts = torch.bincount(item, minlength=size)
+    return torch.arange(len(item), device=item.device) - (counts.cumsum(0) - counts)[item], counts

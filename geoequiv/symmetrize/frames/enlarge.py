@@ -7,7 +7,7 @@ from torch import Tensor
 
 from geoequiv.groups import group
 from geoequiv.groups.orthogonal import rotation_about
-from geoequiv.symmetrize.frames.directions import Directions
+from geoequiv.symmetrize.frames.directions import Directions, places
 
 #: outputs of a higher degree (spherical-harmonic l) are not averaged exactly over a continuous stabilizer
 EXACT_DEGREE = 5
@@ -182,8 +182,7 @@ def compact(chosen: Tensor) -> tuple[Tensor, Tensor]:
     The others are 0.
     """
     row, column = chosen.nonzero(as_tuple=True)
-    counts = torch.bincount(row, minlength=len(chosen))
-    place = torch.arange(len(row), device=row.device) - (counts.cumsum(0) - counts)[row]
+    place, counts = places(row, len(chosen))
     index = column.new_zeros(len(chosen), max(int(counts.max()), 1)).index_put((row, place), column)
     return index, torch.arange(index.shape[1], device=row.device) < counts.unsqueeze(1)
 

@@ -11,7 +11,7 @@ from geoequiv.errors import GroupError
 from geoequiv.fields import Layout, Side
 from geoequiv.groups import Element
 from geoequiv.symmetrize.frames.diagnosis import FrameReport
-from geoequiv.symmetrize.frames.directions import Directions
+from geoequiv.symmetrize.frames.directions import Directions, places
 from geoequiv.symmetrize.frames.enlarge import frames_about, mirrored
 from geoequiv.symmetrize.frames.pca import PCAFrame, framed
 from geoequiv.symmetrize.frames.spectrum import Spectrum
@@ -102,8 +102,7 @@ class WeightedFrame(PCAFrame):
         weights = weights / torch.zeros_like(most).index_add(0, item, weights)[item]
         a = a / a.norm(dim=-1, keepdim=True)
         w = u - (u * a).sum(-1, keepdim=True) * a
-        counts = torch.bincount(item, minlength=len(x))
-        place = torch.arange(len(item), device=item.device) - (counts.cumsum(0) - counts)[item]
+        place, counts = places(item, len(x))
         shape = max(int(counts.max()), 1), len(x)
         frames = torch.eye(3, dtype=x.dtype, device=x.device).expand(*shape, 3, 3)
         frames = frames.index_put((place, item), frames_about(a, w))
