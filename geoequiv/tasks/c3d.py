@@ -1,6 +1,7 @@
 """Marker trajectories of .c3d files, read by ezc3d."""
 
 import os
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoequiv.errors import DataError
+
+BLOCK = 512  # bytes; .c3d files count in blocks
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +34,7 @@ def read_c3d(path: str | os.PathLike[str]) -> Markers:
     """The labelled points of a .c3d file.
 
     Raises:
-        DataError: ezc3d is not installed, the file cannot be read, or it holds no points.
+        DataError: ezc3d is not installed, the file cannot be read, is shorter than its header says, or holds no points.
     """
     path = Path(path)
     try:
@@ -40,6 +43,7 @@ def read_c3d(path: str | os.PathLike[str]) -> Markers:
         raise DataError(f"Reading {path.name} takes ezc3d: pip install 'geoequiv[c3d]'.") from error
     if not path.is_file():
         raise DataError(f"There is no {path}.")
+    _check_length(path)
     try:
         content = ezc3d.c3d(str(path))
         points = np.asarray(content["data"]["points"], dtype=np.float64)
@@ -59,3 +63,32 @@ def read_c3d(path: str | os.PathLike[str]) -> Markers:
     positions = points[:3].transpose(2, 1, 0).copy()
     positions[residuals.reshape(points.shape[1:]).T < 0] = np.nan
     return Markers(names, positions, rate, unit)
+
+
+def _check_length(path: Path) -> None:
+    """Refuse what is cut short: ezc3d reads such a file as one of fewer frames, or does not come back.
+
+    The header's 16-bit words are: where the parameters start and 0x50, points, analog values a frame, first and last
+    frame, longest gap, scale (negative: 4-byte floats, else 2-byte integers; two words), where the data start. A last
+    frame of 65535 says "or more". Reference: The C3D File Format, User Guide (Motion Lab Systems), The Header Section.
+    """
+    with path.open("rb") as file:
+        head = file.read(BLOCK)
+        file.seek((head[0] - 1) * BLOCK + 3 if len(head) == BLOCK and head[0] else 0)
+        processor = file.read(1)
+    if len(head) < BLOCK or head[1] != 0x50 or not head[0]:
+        raise DataError(f"{path} cannot be read: it does not start as a .c3d file does.")
+    if not processor:
+        raise DataError(f"{path} cannot be read: its parameters should start at byte {(head[0] - 1) * BLOCK}.")
+    order = ">" if processor[0] == 86 else "<"  # 84 Intel, 85 DEC, 86 MIPS
+    points, analog, first, last = struct.unpack_from(f"{order}4H", head, 2)
+    (start,) = struct.unpack_from(f"{order}H", head, 16)
+    negative = head[12 if order == ">" else 13 if processor[0] == 85 else 15] & 0x80  # DEC swaps the words of a float
+    frames = last - first + 1 if last < 65535 else 0
+    expected = max(start - 1, 0) * BLOCK + frames * (4 * points + analog) * (4 if negative else 2)
+    found = path.stat().st_size
+    if found < expected:
+        raise DataError(
+            f"{path} cannot be read: its header promises {frames} frames of {points} points, {expected} bytes at "
+            f"least, and it has {found}; cut short?"
+        )

@@ -271,9 +271,12 @@ def test_a_damaged_c3d_file_is_named(tmp_path):
     points = np.zeros((9, 4, 3))
     write_c3d(tmp_path / "one.c3d", points)
     whole = (tmp_path / "one.c3d").read_bytes()
-    (tmp_path / "one.c3d").write_bytes(whole[:600])
-    with pytest.raises(DataError, match=r"one\.c3d (cannot be read|must hold points)"):
-        read_c3d(tmp_path / "one.c3d")
+    # ezc3d reads what is cut within the data as a file of fewer frames, and hangs on some cuts within the parameters
+    cuts = {200: "does not start", 513: "parameters should", 831: "promises 9", 2000: "promises 9"}
+    for length, said in cuts.items():
+        (tmp_path / "one.c3d").write_bytes(whole[:length])
+        with pytest.raises(DataError, match=rf"one\.c3d cannot be read: .*{said}"):
+            read_c3d(tmp_path / "one.c3d")
     (tmp_path / "one.c3d").write_bytes(b"not a c3d file at all" * 40)
     with pytest.raises(DataError, match=r"one\.c3d cannot be read"):
         read_c3d(tmp_path / "one.c3d")
