@@ -26,14 +26,22 @@ def add(commands: Commands) -> None:
 
 def _list(options: argparse.Namespace) -> int:
     from rich.console import Console
+    from rich.padding import Padding
     from rich.table import Table
 
+    console = Console(highlight=False, markup=False)
+    rows = _listed(options.what)
+    if options.what == "protocols":  # ids are long: beside them a terminal has no room left
+        for name, about in rows:
+            console.print(name, style="bold", soft_wrap=True)
+            console.print(Padding(about, (0, 0, 0, 4)))
+        return 0
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(no_wrap=True, style="bold")
     table.add_column(overflow="fold")
-    for name, about in _listed(options.what):
+    for name, about in rows:
         table.add_row(name, about)
-    Console(highlight=False, markup=False).print(table)
+    console.print(table)
     return 0
 
 

@@ -72,7 +72,7 @@ def test_motion_capture_makes_these_ids_too(kind, trials, starts, number):
 
 def test_the_register_is_listed(capsys):
     assert main(["list", "protocols"]) == 0
-    printed = "".join(capsys.readouterr().out.split())
+    printed = capsys.readouterr().out.splitlines()
     for identity in PROTOCOLS:
         assert identity in printed
 
