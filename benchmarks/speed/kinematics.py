@@ -25,8 +25,8 @@ import torch
 
 from geoequiv import catalog
 from geoequiv.errors import GeoequivError
-from geoequiv.tasks.asf_amc import read_amc, read_asf
-from geoequiv.tasks.skeleton import Array, Skeleton, forward_kinematics
+from geoequiv.tasks.data.asf_amc import read_amc, read_asf
+from geoequiv.tasks.data.skeleton import Array, Skeleton, forward_kinematics
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "tasks"))
 from kinematics_loop import place_in_loop
@@ -50,7 +50,7 @@ def recorded(folder: Path) -> tuple[Skeleton, dict[str, dict[str, Array]]]:
 
 def drawn() -> tuple[Skeleton, dict[str, dict[str, Array]]]:
     """A skeleton with the tree and the channels of CMU's, at random."""
-    from geoequiv.tasks.gait import NAMES, PARENTS
+    from geoequiv.tasks.simulation.gait import NAMES, PARENTS
 
     rng = np.random.default_rng(0)
     axes = np.linalg.qr(rng.normal(size=(31, 3, 3)))[0]

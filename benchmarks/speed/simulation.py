@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from geoequiv.tasks.charged_system import INPUT_STEP, TARGET_STEP, advance, initial_states
+from geoequiv.tasks.simulation.charged_system import INPUT_STEP, TARGET_STEP, advance, initial_states
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "tasks"))
 from charged_loop import draw_in_loop, run_in_loop

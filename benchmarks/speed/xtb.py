@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from geoequiv.tasks import xtb_simulation as xtb
-from geoequiv.tasks.xtb_processes import shown_on
+from geoequiv.tasks.simulation import xtb_simulation as xtb
+from geoequiv.tasks.simulation.xtb_processes import shown_on
 
 BOUND = 1.10
 

@@ -67,8 +67,8 @@ def add(commands: Commands) -> None:
 
 def _data_list(options: argparse.Namespace) -> int:
     from geoequiv.tasks import data_directory, list_cached
-    from geoequiv.tasks.official import downloaded
-    from geoequiv.tasks.xtb_trajectory import twin_files
+    from geoequiv.tasks.data.official import downloaded
+    from geoequiv.tasks.simulation.xtb_trajectory import twin_files
 
     print(f"Data cache: {data_directory(options.data_dir)}")
     for entry in list_cached(options.data_dir):
@@ -121,9 +121,9 @@ def _data_make(options: argparse.Namespace) -> int:
 
 
 def _make_twin(options: argparse.Namespace) -> int:
-    from geoequiv.tasks.xtb_processes import simulate_all
-    from geoequiv.tasks.xtb_report import lines_of
-    from geoequiv.tasks.xtb_simulation import Plan, twin_path
+    from geoequiv.tasks.simulation.xtb_processes import simulate_all
+    from geoequiv.tasks.simulation.xtb_report import lines_of
+    from geoequiv.tasks.simulation.xtb_simulation import Plan, twin_path
 
     if options.options:
         raise ConfigError(f"{TWIN} takes --molecule, --frames, --seed, …; got '{options.options[0]}'.")
@@ -151,8 +151,8 @@ def _print_lines(lines: list[tuple[str, str]]) -> None:
 def _data_verify(options: argparse.Namespace) -> int:
     from geoequiv import catalog
     from geoequiv.tasks import data_directory, list_cached
-    from geoequiv.tasks.official import downloaded
-    from geoequiv.tasks.xtb_trajectory import twin_files
+    from geoequiv.tasks.data.official import downloaded
+    from geoequiv.tasks.simulation.xtb_trajectory import twin_files
 
     if options.task and options.task != TWIN:
         catalog.load("task", options.task)

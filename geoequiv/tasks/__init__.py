@@ -1,4 +1,6 @@
-"""Benchmark tasks: data, splits, signature, loss, metric and published numbers, one task a file.
+"""Benchmark tasks: splits, signature, loss, metric and published numbers, one task a file.
+
+What they are made of is in `data` (files, downloads, formats) and in `simulation`.
 
 The public names are imported on first use: simulating and listing data then do without torch.
 """
@@ -13,9 +15,9 @@ PUBLIC = {
     "Reference": "task",
     "Split": "task",
     "Task": "task",
-    "data_directory": "cache",
-    "list_cached": "cache",
-    "verify": "cache",
+    "data_directory": "data.cache",
+    "list_cached": "data.cache",
+    "verify": "data.cache",
 }
 
 __all__ = list(PUBLIC)

@@ -12,12 +12,12 @@ from torch.nn import functional as F
 
 from geoequiv.errors import DataError
 from geoequiv.fields import Signature
-from geoequiv.tasks.cache import UNREADABLE, checksum, data_directory
 from geoequiv.tasks.classification import ACCURACY, CROSS_ENTROPY, cross_entropy
-from geoequiv.tasks.official import OfficialFile, find, obtain, unpacking
+from geoequiv.tasks.data.cache import UNREADABLE, checksum, data_directory
+from geoequiv.tasks.data.official import OfficialFile, find, obtain, unpacking
+from geoequiv.tasks.data.sources import located
 from geoequiv.tasks.options import checked_dtype, checked_seed, checked_size
 from geoequiv.tasks.protocols import CITATIONS, references_of
-from geoequiv.tasks.sources import located
 from geoequiv.tasks.task import Split, Task
 
 NAME = "images/cifar10"

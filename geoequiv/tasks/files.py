@@ -14,15 +14,15 @@ from geoequiv.errors import BatchError, ConfigError, DataError, unknown
 from geoequiv.fields import FieldType, Signature
 from geoequiv.groups import group
 from geoequiv.tasks.acting import check_acting
-from geoequiv.tasks.cache import checksum
+from geoequiv.tasks.data.cache import checksum
+from geoequiv.tasks.data.sources import Source, elements, located, part_of, read
+from geoequiv.tasks.data.trajectory import species
 from geoequiv.tasks.drawing import Drawing
 from geoequiv.tasks.energy_and_forces import force_field_head
 from geoequiv.tasks.mean_squared_error import MAE, MSE
 from geoequiv.tasks.normalisation import normalising_head
 from geoequiv.tasks.options import checked_choice, checked_dtype, checked_seed, checked_size
-from geoequiv.tasks.sources import Source, elements, located, part_of, read
 from geoequiv.tasks.task import Head, Split, Task
-from geoequiv.tasks.trajectory import species
 
 PARTS = ("train", "val", "test")
 METRICS = {"mse": MSE, "mae": MAE}

@@ -10,17 +10,17 @@ from numpy.typing import NDArray
 
 from geoequiv.errors import ConfigError
 from geoequiv.fields import Signature
-from geoequiv.tasks.cache import checksum, data_directory
+from geoequiv.tasks.data.cache import checksum, data_directory
+from geoequiv.tasks.data.official import OfficialFile, find, obtain
+from geoequiv.tasks.data.trajectory import Trajectory, bonds_within, read_trajectory, species
 from geoequiv.tasks.drawing import Drawing
 from geoequiv.tasks.mean_squared_error import MSE
 from geoequiv.tasks.normalisation import normalising_head
-from geoequiv.tasks.official import OfficialFile, find, obtain
 from geoequiv.tasks.options import checked_choice, checked_dtype, checked_seed, checked_size
 from geoequiv.tasks.protocols import CITATIONS, references_of
 from geoequiv.tasks.relations import one_and_two_hops
+from geoequiv.tasks.simulation.xtb_trajectory import read_twin
 from geoequiv.tasks.task import Split, Task
-from geoequiv.tasks.trajectory import Trajectory, bonds_within, read_trajectory, species
-from geoequiv.tasks.xtb_trajectory import read_twin
 
 SOURCE = "http://www.quantum-machine.org/gdml/data/npz/"
 LICENCE = "free for research; cite Chmiela et al. 2017 (sgdml.org)."

@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 
 from geoequiv.errors import ConfigError, DataError
 from geoequiv.fields import Signature
-from geoequiv.tasks.cache import checksum, data_directory
+from geoequiv.tasks.data.cache import checksum, data_directory
+from geoequiv.tasks.data.rmd17_files import ARCHIVE, Frames, load
+from geoequiv.tasks.data.trajectory import Trajectory, species
 from geoequiv.tasks.drawing import Drawing
 from geoequiv.tasks.energy_and_forces import FORCE_MAE, FURTHER, energy_force_loss, force_field_head
 from geoequiv.tasks.options import checked_choice, checked_dtype, checked_seed, checked_size
 from geoequiv.tasks.protocols import CITATIONS, references_of
-from geoequiv.tasks.rmd17_files import ARCHIVE, Frames, load
+from geoequiv.tasks.simulation.xtb_trajectory import read_twin
 from geoequiv.tasks.task import Split, Task
-from geoequiv.tasks.trajectory import Trajectory, species
-from geoequiv.tasks.xtb_trajectory import read_twin
 
 NAME = "md17/forces"
 TWIN = "md17-xtb/forces"

@@ -9,11 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from geoequiv.fields import Signature
-from geoequiv.tasks.cache import OWN, Arrays, Cached, load_or_build, load_or_compute
+from geoequiv.tasks.data.cache import OWN, Arrays, Cached, load_or_build, load_or_compute
 from geoequiv.tasks.drawing import Drawing
-from geoequiv.tasks.gait import BONES, PARENTS, RATE, UNIT, bones, resting, walk
-from geoequiv.tasks.gait_steps import pace
-from geoequiv.tasks.gait_style import Array, Style, draw, turned
 from geoequiv.tasks.label_symmetry import measurement_key
 from geoequiv.tasks.mean_squared_error import MSE
 from geoequiv.tasks.motion_capture import CM
@@ -21,6 +18,9 @@ from geoequiv.tasks.normalisation import normalising_head
 from geoequiv.tasks.options import checked_dtype, checked_seed, checked_size
 from geoequiv.tasks.protocols import CITATIONS, references_of
 from geoequiv.tasks.recording import HORIZON, bonds, split_of
+from geoequiv.tasks.simulation.gait import BONES, PARENTS, RATE, UNIT, bones, resting, walk
+from geoequiv.tasks.simulation.gait_steps import pace
+from geoequiv.tasks.simulation.gait_style import Array, Style, draw, turned
 from geoequiv.tasks.task import Task
 
 NAME = "mocap-gait/walk"

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 import torch
 
 from geoequiv.fields import Signature
-from geoequiv.tasks.cache import checksum, data_directory
-from geoequiv.tasks.cmu_files import JOINTS, LICENCE, TRIALS, load_recording
+from geoequiv.tasks.data.cache import checksum, data_directory
+from geoequiv.tasks.data.cmu_files import JOINTS, LICENCE, TRIALS, load_recording
 from geoequiv.tasks.drawing import Drawing, recorded_paths
 from geoequiv.tasks.mean_squared_error import MSE
 from geoequiv.tasks.normalisation import normalising_head

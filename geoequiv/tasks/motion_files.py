@@ -13,18 +13,18 @@ from geoequiv.errors import ConfigError, DataError, unknown
 from geoequiv.fields import Signature
 from geoequiv.groups import group
 from geoequiv.tasks.acting import check_acting
-from geoequiv.tasks.asf_amc import read_amc, read_asf
-from geoequiv.tasks.bvh import read_bvh
-from geoequiv.tasks.c3d import read_c3d
-from geoequiv.tasks.cache import checksum
-from geoequiv.tasks.cmu_files import DIGITS
+from geoequiv.tasks.data.asf_amc import read_amc, read_asf
+from geoequiv.tasks.data.bvh import read_bvh
+from geoequiv.tasks.data.c3d import read_c3d
+from geoequiv.tasks.data.cache import checksum
+from geoequiv.tasks.data.cmu_files import DIGITS
+from geoequiv.tasks.data.skeleton import forward_kinematics
+from geoequiv.tasks.data.sources import located
 from geoequiv.tasks.drawing import Drawing, recorded_paths
 from geoequiv.tasks.mean_squared_error import MSE
 from geoequiv.tasks.normalisation import normalising_head
 from geoequiv.tasks.options import checked_choice, checked_dtype, checked_seed, checked_size
 from geoequiv.tasks.recording import HORIZON, Recording, bonds, dealt, split_of, windows
-from geoequiv.tasks.skeleton import forward_kinematics
-from geoequiv.tasks.sources import located
 from geoequiv.tasks.task import Task
 
 #: what a trial's file ends with → the axis that points up where nothing else is said

@@ -10,13 +10,21 @@ import torch
 from numpy.typing import NDArray
 
 from geoequiv.fields import Signature
-from geoequiv.tasks.cache import OWN, Arrays, Cached, load_or_build, load_or_compute
-from geoequiv.tasks.charged_system import INPUT_STEP, STREAM, TARGET_STEP, Clamp, States, advance, initial_states
+from geoequiv.tasks.data.cache import OWN, Arrays, Cached, load_or_build, load_or_compute
 from geoequiv.tasks.drawing import Drawing
 from geoequiv.tasks.label_symmetry import Cloud, label_symmetry_error, measurement_key
 from geoequiv.tasks.mean_squared_error import MSE
 from geoequiv.tasks.options import checked_choice, checked_dtype, checked_seed, checked_size
 from geoequiv.tasks.protocols import CITATIONS, references_of
+from geoequiv.tasks.simulation.charged_system import (
+    INPUT_STEP,
+    STREAM,
+    TARGET_STEP,
+    Clamp,
+    States,
+    advance,
+    initial_states,
+)
 from geoequiv.tasks.stored_split import stored_split
 from geoequiv.tasks.task import Task
 

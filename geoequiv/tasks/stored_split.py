@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
-from geoequiv.tasks.cache import Arrays
+from geoequiv.tasks.data.cache import Arrays
 from geoequiv.tasks.task import Split
 
 

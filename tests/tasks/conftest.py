@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from geoequiv.tasks import xtb_simulation
 from geoequiv.tasks.nbody_charged import charged
 from geoequiv.tasks.nbody_gravity import gravity
-from geoequiv.tasks.xtb_simulation import Plan, simulate, twin_path
+from geoequiv.tasks.simulation import xtb_simulation
+from geoequiv.tasks.simulation.xtb_simulation import Plan, simulate, twin_path
 
 
 def beside(name):

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from geoequiv.errors import ConfigError, DataError
+from geoequiv.tasks.data.trajectory import read_trajectory, species
 from geoequiv.tasks.md17_dynamics import FILES, drawn_frames, dynamics, twin
 from geoequiv.tasks.protocols import PROTOCOLS, references_of
-from geoequiv.tasks.trajectory import read_trajectory, species
 
 CHARGES = np.array([6, 1, 8, 6, 1], dtype=np.uint8)  # C–O–C in a row, with hydrogens between
 

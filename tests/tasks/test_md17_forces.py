@@ -15,11 +15,11 @@ from geoequiv.errors import ConfigError, DataError
 from geoequiv.models import GNN
 from geoequiv.models.conservative import Conservative
 from geoequiv.objectives import TaskObjective
+from geoequiv.tasks.data.official import OfficialFile
+from geoequiv.tasks.data.rmd17_files import ARCHIVE, unpack
 from geoequiv.tasks.energy_and_forces import FORCE_MAE, FURTHER, energy_force_loss
 from geoequiv.tasks.md17_forces import forces
-from geoequiv.tasks.official import OfficialFile
 from geoequiv.tasks.protocols import PROTOCOLS
-from geoequiv.tasks.rmd17_files import ARCHIVE, unpack
 
 CHARGES = np.array([6, 1, 8], dtype=np.uint8)
 
@@ -152,7 +152,7 @@ def test_a_broken_archive_is_named(tmp_path):
 
 def test_without_network_it_says_what_to_put_where(tmp_path, monkeypatch):
     unreachable = OfficialFile(ARCHIVE.name, "http://127.0.0.1:9/x", None, "")
-    monkeypatch.setattr("geoequiv.tasks.rmd17_files.ARCHIVE", unreachable)
+    monkeypatch.setattr("geoequiv.tasks.data.rmd17_files.ARCHIVE", unreachable)
     with pytest.raises(DataError, match=r"put the file 'rmd17\.tar\.bz2' into .*rmd17 by hand"):
         small(tmp_path)
 

@@ -9,8 +9,8 @@ import pytest
 from geoequiv.cli import main
 from geoequiv.errors import ConfigError, DataError
 from geoequiv.tasks import md17_dynamics, md17_forces
-from geoequiv.tasks.trajectory import read_trajectory
-from geoequiv.tasks.xtb_simulation import Plan, twin_path
+from geoequiv.tasks.data.trajectory import read_trajectory
+from geoequiv.tasks.simulation.xtb_simulation import Plan, twin_path
 
 
 def test_an_unknown_molecule_names_the_nearest(tmp_path):

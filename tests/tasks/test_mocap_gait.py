@@ -11,11 +11,11 @@ from geoequiv.cli import main
 from geoequiv.errors import ConfigError
 from geoequiv.fields import act
 from geoequiv.groups import group
-from geoequiv.tasks.gait import BONES, NAMES, PARENTS, RATE, UNIT, bones, resting, walk
-from geoequiv.tasks.gait_steps import foot, pace, path, pitch_of
-from geoequiv.tasks.gait_style import GRAVITY, RANGES, draw, mirrored, turned
 from geoequiv.tasks.mocap_gait import EDGES, FRAMES, figures, gait, start_frames
 from geoequiv.tasks.motion_capture import MIRROR, MIRRORED
+from geoequiv.tasks.simulation.gait import BONES, NAMES, PARENTS, RATE, UNIT, bones, resting, walk
+from geoequiv.tasks.simulation.gait_steps import foot, pace, path, pitch_of
+from geoequiv.tasks.simulation.gait_style import GRAVITY, RANGES, draw, mirrored, turned
 
 TIME = np.arange(FRAMES) / RATE
 BALLS = (4, 9)

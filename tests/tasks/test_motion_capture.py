@@ -10,10 +10,10 @@ from geoequiv import catalog
 from geoequiv.errors import ConfigError, DataError, GeoequivError
 from geoequiv.fields import act
 from geoequiv.groups import group
+from geoequiv.tasks.data.skeleton import Skeleton
 from geoequiv.tasks.motion_capture import MIRROR, MIRRORED, motion_task, run, walk
 from geoequiv.tasks.protocols import PROTOCOLS, checksum_of
 from geoequiv.tasks.recording import Recording, bonds, cut_points, dealt, shared_out, spread_of_headings, windows
-from geoequiv.tasks.skeleton import Skeleton
 
 PARENTS = [-1, 0, 1, 2, 3, 4, 0, 6, 7, 8, 9, 0, 11, 12, 13, 14, 15, 13, 17, 18, 19, 20, 21, 20, 13, 24, 25, 26, 27, 28]
 PARENTS += [27]
@@ -95,7 +95,7 @@ def test_a_truncated_recording_is_named(tmp_path):
 
 
 def test_without_files_and_network_it_says_what_to_put_where(tmp_path, monkeypatch):
-    monkeypatch.setattr("geoequiv.tasks.cmu_files.SOURCE", "http://127.0.0.1:9/")
+    monkeypatch.setattr("geoequiv.tasks.data.cmu_files.SOURCE", "http://127.0.0.1:9/")
     with pytest.raises(DataError, match=r"put the file '35\.asf' into .*mocap/cmu_35 by hand"):
         walk(tmp_path)
 
@@ -113,12 +113,12 @@ def test_an_interrupted_download_goes_on_with_the_trials_that_are_missing(tmp_pa
         (folder / f"{file.name}.sha256").touch()
         return folder / file.name
 
-    monkeypatch.setattr("geoequiv.tasks.cmu_files.obtain", obtain)
-    monkeypatch.setattr("geoequiv.tasks.cmu_files.read_asf", lambda path: Skeleton(
+    monkeypatch.setattr("geoequiv.tasks.data.cmu_files.obtain", obtain)
+    monkeypatch.setattr("geoequiv.tasks.data.cmu_files.read_asf", lambda path: Skeleton(
         tuple("abcdefghijklmnopqrstuvwxyzABCDE"), tuple(PARENTS), np.ones((31, 3)), np.stack([np.eye(3)] * 31),
         (("tx",), *((),) * 30), np.zeros(3),
     ))  # fmt: skip
-    monkeypatch.setattr("geoequiv.tasks.cmu_files.read_amc", lambda path, skeleton: {"a": np.ones((100, 1))})
+    monkeypatch.setattr("geoequiv.tasks.data.cmu_files.read_amc", lambda path, skeleton: {"a": np.ones((100, 1))})
     for _ in range(2):
         with pytest.raises(DataError, match="broke off"):
             walk(tmp_path)

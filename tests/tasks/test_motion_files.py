@@ -9,8 +9,8 @@ from geoequiv import catalog
 from geoequiv.bench.suite import read_suite
 from geoequiv.errors import ConfigError, DataError, GroupError, SignatureError
 from geoequiv.models import EGNN
-from geoequiv.tasks.bvh import read_bvh
-from geoequiv.tasks.c3d import read_c3d
+from geoequiv.tasks.data.bvh import read_bvh
+from geoequiv.tasks.data.c3d import read_c3d
 from geoequiv.tasks.motion_files import trials
 
 BVH = """HIERARCHY

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from geoequiv.errors import ConfigError, DataError
-from geoequiv.tasks import charged_system
-from geoequiv.tasks.charged_system import DT, INPUT_STEP, TARGET_STEP, PairForces, advance, initial_states
 from geoequiv.tasks.nbody_charged import charged, protocol_id, simulate
 from geoequiv.tasks.protocols import references_of
+from geoequiv.tasks.simulation import charged_system
+from geoequiv.tasks.simulation.charged_system import DT, INPUT_STEP, TARGET_STEP, PairForces, advance, initial_states
 
 SIZES = {"train": 60, "val": 1, "test": 1}
 

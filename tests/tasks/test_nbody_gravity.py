@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from geoequiv.errors import ConfigError
-from geoequiv.tasks import gravity_system
-from geoequiv.tasks.gravity_system import DT, Systems, accelerations, accepted, draw_systems, evolve
 from geoequiv.tasks.nbody_gravity import gravity, placed_systems, protocol_id, rotations
 from geoequiv.tasks.protocols import PROTOCOLS, references_of
+from geoequiv.tasks.simulation import gravity_system
+from geoequiv.tasks.simulation.gravity_system import DT, Systems, accelerations, accepted, draw_systems, evolve
 
 N = 2000
 

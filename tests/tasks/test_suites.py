@@ -9,9 +9,10 @@ import torch
 
 from geoequiv.bench.runner import build, load_task
 from geoequiv.bench.suite import read_suite
-from geoequiv.tasks import gait, motion_capture
-from geoequiv.tasks.md17_geometries import starting_geometry
+from geoequiv.tasks import motion_capture
 from geoequiv.tasks.mocap_gait import EDGES, walkers
+from geoequiv.tasks.simulation import gait
+from geoequiv.tasks.simulation.md17_geometries import starting_geometry
 from geoequiv.training import predict
 
 CONFIGS = Path(__file__).parents[2] / "configs"

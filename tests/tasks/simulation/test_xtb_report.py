@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from geoequiv.tasks.xtb_report import bond_lengths, energy_drift, standard_error
+from geoequiv.tasks.simulation.xtb_report import bond_lengths, energy_drift, standard_error
 
 
 def test_bond_lengths_by_hand():

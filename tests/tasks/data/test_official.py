@@ -13,7 +13,7 @@ import pytest
 
 from geoequiv.cli import main
 from geoequiv.errors import DataError
-from geoequiv.tasks.official import OfficialFile, find, obtain
+from geoequiv.tasks.data.official import OfficialFile, find, obtain
 
 CONTENT = bytes(range(256)) * 40
 SUM = hashlib.sha256(CONTENT).hexdigest()
@@ -209,9 +209,9 @@ class FullDisk:
 
 
 def test_a_full_disk_keeps_what_came(url, tmp_path, monkeypatch):
-    monkeypatch.setattr("geoequiv.tasks.official.BLOCK", 100)
+    monkeypatch.setattr("geoequiv.tasks.data.official.BLOCK", 100)
     opened = lambda path, how: FullDisk(open(path, how), 250)  # noqa: E731, SIM115
-    monkeypatch.setattr("geoequiv.tasks.official.open", opened, raising=False)
+    monkeypatch.setattr("geoequiv.tasks.data.official.open", opened, raising=False)
     with pytest.raises(DataError, match=r"No space left on device.*run again to go on"):
         obtain(official(f"{url}/a"), tmp_path)
     assert (tmp_path / "data.bin.part").read_bytes() == CONTENT[:250]

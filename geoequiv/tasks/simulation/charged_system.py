@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from geoequiv.tasks.kick_drift import Array, kick_drift
+from geoequiv.tasks.simulation.kick_drift import Array, kick_drift
 
 Clamp = Literal["component", "isotropic"]
 

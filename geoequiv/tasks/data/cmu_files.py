@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoequiv.errors import DataError
-from geoequiv.tasks.asf_amc import read_amc, read_asf
-from geoequiv.tasks.cache import UNREADABLE
-from geoequiv.tasks.official import OfficialFile, find, obtain
+from geoequiv.tasks.data.asf_amc import read_amc, read_asf
+from geoequiv.tasks.data.cache import UNREADABLE
+from geoequiv.tasks.data.official import OfficialFile, find, obtain
+from geoequiv.tasks.data.skeleton import forward_kinematics
 from geoequiv.tasks.recording import Recording
-from geoequiv.tasks.skeleton import forward_kinematics
 
 JOINTS = 31
 #: places after the comma that are kept of computed positions, so that their checksum does not hang on the last digits

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from geoequiv.tasks import xtb_simulation
-from geoequiv.tasks.trajectory import read_trajectory
-from geoequiv.tasks.xtb_simulation import Plan, simulate, twin_path
+from geoequiv.tasks.data.trajectory import read_trajectory
+from geoequiv.tasks.simulation import xtb_simulation
+from geoequiv.tasks.simulation.xtb_simulation import Plan, simulate, twin_path
 
 GEOEQUIV = [sys.executable, str(Path(__file__).with_name("small_chunks.py"))]
 
@@ -46,5 +46,7 @@ def test_molecules_side_by_side_survive_a_kill(tmp_path, monkeypatch):
 
 def test_simulating_and_listing_do_without_torch():
     """Which takes a second to import, in every process."""
-    script = "import sys, geoequiv.tasks.xtb_processes, geoequiv.tasks.xtb_trajectory; print('torch' in sys.modules)"
+    script = (
+        "import sys\nfrom geoequiv.tasks.simulation import xtb_processes, xtb_trajectory\nprint('torch' in sys.modules)"
+    )
     assert subprocess.check_output([sys.executable, "-c", script], text=True).strip() == "False"

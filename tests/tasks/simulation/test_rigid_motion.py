@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geoequiv.tasks.rigid_motion import without_rigid_motion
+from geoequiv.tasks.simulation.rigid_motion import without_rigid_motion
 
 
 def total(positions, momenta, masses):

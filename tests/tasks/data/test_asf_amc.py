@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from geoequiv.errors import DataError
-from geoequiv.tasks.asf_amc import Reader, frames_at_once, frames_by_line, read_amc, read_asf
-from geoequiv.tasks.skeleton import Skeleton, forward_kinematics
+from geoequiv.tasks.data.asf_amc import Reader, frames_at_once, frames_by_line, read_amc, read_asf
+from geoequiv.tasks.data.skeleton import Skeleton, forward_kinematics
 
 ASF = """# a comment
 :version 1.10
@@ -140,7 +140,7 @@ def test_forward_kinematics_is_the_loop(loops, seed, joints, frames):
 
 
 def test_blocks_of_frames_join(loops, monkeypatch):
-    monkeypatch.setattr("geoequiv.tasks.skeleton.BLOCK", 4)
+    monkeypatch.setattr("geoequiv.tasks.data.skeleton.BLOCK", 4)
     rng = np.random.default_rng(1)
     skeleton = drawn_skeleton(rng, 6)
     motion = {name: rng.normal(size=(10, len(dofs))) for name, dofs in zip(skeleton.names, skeleton.dofs, strict=True)}

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoequiv.errors import DataError
-from geoequiv.tasks.trajectory import SYMBOLS, bonds_within
+from geoequiv.tasks.data.trajectory import SYMBOLS, bonds_within
 
 Array = NDArray[np.float64]
 LONGEST = {False: 1.75, True: 1.25}  # Å, bonds of the first frame: without and with hydrogen

@@ -20,7 +20,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from geoequiv.errors import DataError, NoFilesError
-from geoequiv.tasks.cache import write_atomically
+from geoequiv.tasks.data.cache import write_atomically
 
 BLOCK = 1 << 20
 FOLDERS = ("md17", "rmd17", "mocap/cmu_*", "cifar10")  # of a data directory, where tasks put what they download

@@ -25,12 +25,12 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from geoequiv.errors import ConfigError, DataError
-from geoequiv.tasks.cache import UNREADABLE, canonical_json, data_directory, write_atomically
-from geoequiv.tasks.md17_geometries import MOLECULES, starting_geometry
-from geoequiv.tasks.official import check, sha256
+from geoequiv.tasks.data.cache import UNREADABLE, canonical_json, data_directory, write_atomically
+from geoequiv.tasks.data.official import check, sha256
 from geoequiv.tasks.options import checked_choice, checked_seed
-from geoequiv.tasks.rigid_motion import NoRigidMotion
-from geoequiv.tasks.xtb_report import finding, report_of
+from geoequiv.tasks.simulation.md17_geometries import MOLECULES, starting_geometry
+from geoequiv.tasks.simulation.rigid_motion import NoRigidMotion
+from geoequiv.tasks.simulation.xtb_report import finding, report_of
 
 TEMPERATURE = 500.0  # K, as MD17
 STEP = 0.5  # fs, as MD17

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoequiv.errors import DataError
-from geoequiv.tasks.cache import UNREADABLE
-from geoequiv.tasks.xyz import ENDINGS, read_frames, stacked
+from geoequiv.tasks.data.cache import UNREADABLE
+from geoequiv.tasks.data.xyz import ENDINGS, read_frames, stacked
 
 CHARGES = ("numbers", "z", "nuclear_charges")  # names under which files have the elements
 Array = NDArray[np.float64]

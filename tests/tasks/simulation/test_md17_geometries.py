@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from geoequiv.tasks.md17_geometries import MOLECULES, starting_geometry
-from geoequiv.tasks.trajectory import SYMBOLS, read_trajectory
-from geoequiv.tasks.xtb_report import bonds
+from geoequiv.tasks.data.trajectory import SYMBOLS, read_trajectory
+from geoequiv.tasks.simulation.md17_geometries import MOLECULES, starting_geometry
+from geoequiv.tasks.simulation.xtb_report import bonds
 
 FORMULAS = {
     "aspirin": {"C": 9, "H": 8, "O": 4},

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from geoequiv.errors import DataError
-from geoequiv.tasks.cache import OWN, data_directory
-from geoequiv.tasks.md17_geometries import MOLECULES
-from geoequiv.tasks.official import check, find, state_of
+from geoequiv.tasks.data.cache import OWN, data_directory
+from geoequiv.tasks.data.official import check, find, state_of
+from geoequiv.tasks.data.trajectory import Trajectory, read_trajectory
 from geoequiv.tasks.options import checked_choice
-from geoequiv.tasks.trajectory import Trajectory, read_trajectory
-from geoequiv.tasks.xtb_report import finding, lines_of
-from geoequiv.tasks.xtb_simulation import FOLDER, twin_path
+from geoequiv.tasks.simulation.md17_geometries import MOLECULES
+from geoequiv.tasks.simulation.xtb_report import finding, lines_of
+from geoequiv.tasks.simulation.xtb_simulation import FOLDER, twin_path
 
 
 @dataclass(frozen=True, eq=False)

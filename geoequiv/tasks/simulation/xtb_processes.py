@@ -12,7 +12,7 @@ from typing import Any
 from tqdm import tqdm
 
 from geoequiv.errors import ConfigError, GeoequivError, RunError
-from geoequiv.tasks.xtb_simulation import Plan, Progress, backend, simulate
+from geoequiv.tasks.simulation.xtb_simulation import Plan, Progress, backend, simulate
 
 Result = tuple[Plan, dict[str, Any] | GeoequivError]
 

@@ -10,10 +10,10 @@ from filelock import FileLock
 
 from geoequiv.cli import main
 from geoequiv.errors import ConfigError, DataError
-from geoequiv.tasks import xtb_simulation
-from geoequiv.tasks.trajectory import read_trajectory
-from geoequiv.tasks.xtb_report import finding, lines_of
-from geoequiv.tasks.xtb_simulation import Plan, simulate, twin_path
+from geoequiv.tasks.data.trajectory import read_trajectory
+from geoequiv.tasks.simulation import xtb_simulation
+from geoequiv.tasks.simulation.xtb_report import finding, lines_of
+from geoequiv.tasks.simulation.xtb_simulation import Plan, simulate, twin_path
 
 PLAN = Plan("ethanol", 50, seed=3, equilibration=15, nve=20)
 

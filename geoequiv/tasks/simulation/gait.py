@@ -9,9 +9,9 @@ whose style is mirrored the mirrored walk. No mechanics are solved: see `figures
 import numpy as np
 from numpy.typing import NDArray
 
-from geoequiv.tasks.asf_amc import INCH
-from geoequiv.tasks.gait_steps import ANKLE, BALL, FOOT, TOES, Foot, foot, pace, path, phases, spread
-from geoequiv.tasks.gait_style import Array, Style
+from geoequiv.tasks.data.asf_amc import INCH
+from geoequiv.tasks.simulation.gait_steps import ANKLE, BALL, FOOT, TOES, Foot, foot, pace, path, phases, spread
+from geoequiv.tasks.simulation.gait_style import Array, Style
 
 RATE = 120.0  # frames a second
 UNIT = INCH / 0.45  # metres per unit of length, that of the CMU database

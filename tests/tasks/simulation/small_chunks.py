@@ -3,7 +3,7 @@
 import sys
 
 from geoequiv.cli import main
-from geoequiv.tasks import xtb_simulation
+from geoequiv.tasks.simulation import xtb_simulation
 
 xtb_simulation.CHUNK = 50
 

@@ -5,7 +5,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from geoequiv.errors import DataError
-from geoequiv.tasks.bvh import read_bvh
+from geoequiv.tasks.data.bvh import read_bvh
 
 BVH = """HIERARCHY
 ROOT Hips

@@ -9,8 +9,8 @@ Malonaldehyde is the keto form, as in MD17. The simulation relaxes them before i
 import numpy as np
 from numpy.typing import NDArray
 
+from geoequiv.tasks.data.trajectory import SYMBOLS
 from geoequiv.tasks.options import checked_choice
-from geoequiv.tasks.trajectory import SYMBOLS
 
 _HYDROGENS = {
     "benzene": "H6 C0 C1 C2; H7 C1 C2 C3; H8 C2 C3 C4; H9 C3 C4 C5; H10 C4 C5 C0; H11 C5 C0 C1",

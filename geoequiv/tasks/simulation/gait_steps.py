@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from geoequiv.tasks.gait_style import GRAVITY, Array, Style
+from geoequiv.tasks.simulation.gait_style import GRAVITY, Array, Style
 
 FLAT = 0.09  # phase at which the sole is flat
 LIFT = 0.62  # when the heel rises, as a share of the time on the ground

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from geoequiv.tasks.kick_drift import Array, kick_drift
+from geoequiv.tasks.simulation.kick_drift import Array, kick_drift
 
 OBJECTS = 4
 PLANETS = OBJECTS - 1

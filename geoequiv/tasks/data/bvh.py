@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from geoequiv.tasks.asf_amc import Reader
-from geoequiv.tasks.skeleton import Skeleton, forward_kinematics
+from geoequiv.tasks.data.asf_amc import Reader
+from geoequiv.tasks.data.skeleton import Skeleton, forward_kinematics
 
 CHANNELS = {
     f"{axis}{kind}": f"{kind[0].replace('p', 't')}{axis}" for axis in "xyz" for kind in ("position", "rotation")

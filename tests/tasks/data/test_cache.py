@@ -11,7 +11,7 @@ import pytest
 
 from geoequiv.errors import DataError
 from geoequiv.tasks import data_directory, list_cached, verify
-from geoequiv.tasks.cache import HEADER, cache_path, checksum, load_or_build, load_or_compute, write_atomically
+from geoequiv.tasks.data.cache import HEADER, cache_path, checksum, load_or_build, load_or_compute, write_atomically
 
 PARAMETERS = {"seed": 1, "train": 3}
 
@@ -134,7 +134,7 @@ def test_a_folder_without_permission_is_named(tmp_path, monkeypatch):
 def test_processes_may_build_the_same_file_at_once(tmp_path):
     code = (
         "import sys, time, numpy as np\n"
-        "from geoequiv.tasks.cache import load_or_build\n"
+        "from geoequiv.tasks.data.cache import load_or_build\n"
         "def build():\n"
         "    time.sleep(0.5)\n"
         "    return {'x': np.arange(1e5)}\n"

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from geoequiv.errors import DataError
-from geoequiv.tasks.skeleton import Skeleton
+from geoequiv.tasks.data.skeleton import Skeleton
 
 INCH = 0.0254  # metres; an .asf gives its lengths in inches times its `length` unit
 CHANNELS = ("tx", "ty", "tz", "rx", "ry", "rz")

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoequiv.errors import DataError
-from geoequiv.tasks.official import OfficialFile, find, obtain, unpacking
-from geoequiv.tasks.trajectory import Trajectory, read_trajectory
+from geoequiv.tasks.data.official import OfficialFile, find, obtain, unpacking
+from geoequiv.tasks.data.trajectory import Trajectory, read_trajectory
 
 ARCHIVE = OfficialFile(
     "rmd17.tar.bz2",

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoequiv.errors import DataError
-from geoequiv.tasks.cache import UNREADABLE
+from geoequiv.tasks.data.cache import UNREADABLE
 
 #: what is read → how the original and the revised files call it
 NAMES = {
