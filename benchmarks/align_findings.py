@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from geoequiv.report import Statistic, leaderboard
-from geoequiv.report.barrier_curves import barrier_by_angle, barrier_by_error
 from geoequiv.report.barriers import how_measured
-from geoequiv.report.inside import Subject, subjects_of
+from geoequiv.report.figures.barrier_curves import barrier_by_angle, barrier_by_error
+from geoequiv.report.figures.inside import Subject, subjects_of
+from geoequiv.report.figures.matched_units import LONGEST, order_of, shares_of
+from geoequiv.report.figures.style import save
 from geoequiv.report.markdown import plain
-from geoequiv.report.matched_units import LONGEST, order_of, shares_of
 from geoequiv.report.numbers import small
 from geoequiv.report.records import MergeOfRun
-from geoequiv.report.style import save
 
 #: heading → method, and which of its numbers
 WAYS = {

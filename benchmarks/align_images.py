@@ -29,8 +29,8 @@ import geoequiv as ge
 from geoequiv.alignment import barrier, hidden_representation, match_activations, permutation_spec, transformed_copy
 from geoequiv.bench.spec import RunSpec
 from geoequiv.bench.trained import load_trained
-from geoequiv.report.filters import Point, barriers_against_errors, matched_filters, orders
-from geoequiv.report.style import save
+from geoequiv.report.figures.filters import Point, barriers_against_errors, matched_filters, orders
+from geoequiv.report.figures.style import save
 from geoequiv.tasks import Task
 
 #: label of a symmetry in a suite, and of the model → what the paper calls it

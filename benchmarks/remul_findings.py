@@ -16,11 +16,11 @@ from typing import Any
 
 from geoequiv.report import Leaderboard, Row, Statistic, leaderboard
 from geoequiv.report.facts import metric_label
+from geoequiv.report.figures.style import save
+from geoequiv.report.figures.trade_off import error_of, sweeps_of, trade_off
+from geoequiv.report.figures.training_curves import Bound, read_log, training_curves
 from geoequiv.report.markdown import plain
 from geoequiv.report.numbers import decimals_for, plus_minus, small, words
-from geoequiv.report.style import save
-from geoequiv.report.trade_off import error_of, sweeps_of, trade_off
-from geoequiv.report.training_curves import Bound, read_log, training_curves
 
 ADAPTED = ("gradnorm", "uncertainty", "constrained", "linear", "cosine")
 

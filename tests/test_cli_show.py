@@ -14,8 +14,8 @@ from PIL import Image
 from geoequiv.bench.trained import load_trained
 from geoequiv.cli import main
 from geoequiv.cli.show import TASKS_OWN, element
-from geoequiv.report.film import film_of
-from geoequiv.report.predictions import predictions, rounded
+from geoequiv.report.figures.film import film_of
+from geoequiv.report.figures.predictions import predictions, rounded
 
 SUITE = """\
 name: small

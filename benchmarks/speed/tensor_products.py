@@ -23,11 +23,11 @@ try:
 except ImportError:
     cue = None
 
-from geoequiv.models.clebsch_gordan import Couplings, Harmonics, smooth_direction
-from geoequiv.models.pairs import AllPairs
-from geoequiv.models.steerable import natural
-from geoequiv.models.steered_linear import Attributes, SteeredLinear
-from geoequiv.models.tensor_products import PairConvolution, kernels_of, triples_of
+from geoequiv.models.layers.clebsch_gordan import Couplings, Harmonics, smooth_direction
+from geoequiv.models.layers.pairs import AllPairs
+from geoequiv.models.layers.steerable import natural
+from geoequiv.models.layers.steered_linear import Attributes, SteeredLinear
+from geoequiv.models.layers.tensor_products import PairConvolution, kernels_of, triples_of
 
 Run = Callable[[], Tensor]
 

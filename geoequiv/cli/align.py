@@ -139,9 +139,9 @@ def _one(options: argparse.Namespace, config: "AlignConfig") -> int:
 
 
 def _figures(options: argparse.Namespace, alignment: Mapping[str, Any]) -> None:
-    from geoequiv.report.inside import Subject, run_figures
+    from geoequiv.report.figures.inside import Subject, run_figures
+    from geoequiv.report.figures.style import save
     from geoequiv.report.records import AlignmentOfRun, read_run
-    from geoequiv.report.style import save
 
     subject = Subject.of_run(read_run(options.directory), (AlignmentOfRun.model_validate(alignment),))
     for name, figure in run_figures(subject).items():

@@ -127,10 +127,10 @@ def _inputs(options: argparse.Namespace, signature: Any, dim: int, dtype: Any) -
 
 
 def _tell(certificate: "Certificate", options: argparse.Namespace) -> None:
-    from geoequiv.report.certificate import certificate_figures
+    from geoequiv.report.figures.certificate import certificate_figures
+    from geoequiv.report.figures.style import save
     from geoequiv.report.files import write_text
     from geoequiv.report.json_document import finite
-    from geoequiv.report.style import save
 
     figures = certificate_figures(certificate) if options.plots else {}
     written = [save(figure, options.plots / f"{name}.svg") for name, figure in figures.items()]

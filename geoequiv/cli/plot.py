@@ -44,10 +44,10 @@ def _plot(options: argparse.Namespace) -> int:
 
 
 def _training(run: Path, output: Path | None) -> list[Path]:
-    from geoequiv.report.inside import Subject, run_figures
+    from geoequiv.report.figures.inside import Subject, run_figures
+    from geoequiv.report.figures.style import save
+    from geoequiv.report.figures.training_curves import Bound, read_log, training_curves
     from geoequiv.report.records import read_run
-    from geoequiv.report.style import save
-    from geoequiv.report.training_curves import Bound, read_log, training_curves
 
     record = read_run(run)
     title = f"{record.model}, {record.symmetry}, seed {record.seed}" if record else run.name
@@ -61,8 +61,8 @@ def _training(run: Path, output: Path | None) -> list[Path]:
 
 def _trade_off(directory: Path, output: Path | None) -> list[Path]:
     from geoequiv.report import leaderboard
-    from geoequiv.report.style import save
-    from geoequiv.report.trade_off import sweeps_of, trade_off
+    from geoequiv.report.figures.style import save
+    from geoequiv.report.figures.trade_off import sweeps_of, trade_off
 
     boards = leaderboard(directory)
     drawn = [] if output else inside(directory, directory)
@@ -81,8 +81,8 @@ def numbered(path: Path, count: int) -> list[Path]:
 def inside(directory: Path, output: Path) -> list[Path]:
     """Draw what the records of a results folder say of barriers, board by board, into another folder."""
     from geoequiv.report import leaderboard
-    from geoequiv.report.inside import board_figures
-    from geoequiv.report.style import save
+    from geoequiv.report.figures.inside import board_figures
+    from geoequiv.report.figures.style import save
 
     found = [figures for board in leaderboard(directory) if (figures := board_figures(board))]
     written = []

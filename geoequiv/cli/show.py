@@ -57,10 +57,10 @@ def _show(options: argparse.Namespace) -> int:
     import torch
 
     from geoequiv.bench.trained import load_trained
-    from geoequiv.report.film import film_of, save_film
-    from geoequiv.report.predictions import predictions
-    from geoequiv.report.scene_figure import picture_of
-    from geoequiv.report.style import save
+    from geoequiv.report.figures.film import film_of, save_film
+    from geoequiv.report.figures.predictions import predictions
+    from geoequiv.report.figures.scene_figure import picture_of
+    from geoequiv.report.figures.style import save
 
     trained = load_trained(options.run, options.data_dir)
     check_data(trained.record, trained.task)

@@ -5,9 +5,9 @@ from geoequiv.models.egnn import EGNN
 from geoequiv.models.gatr import GATr
 from geoequiv.models.gcnn import GCNN
 from geoequiv.models.gnn import GNN
+from geoequiv.models.layers.neighbours import radius_graph
 from geoequiv.models.linear import Linear
 from geoequiv.models.mlp import MLP
-from geoequiv.models.neighbours import radius_graph
 from geoequiv.models.nequip import NequIP
 from geoequiv.models.painn import PaiNN
 from geoequiv.models.pgcnn import PGCNN

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from geoequiv.errors import SignatureError
 from geoequiv.fields import Side, Signature, call_model
-from geoequiv.models.batches import by_name
+from geoequiv.models.layers.batches import by_name
 
 
 class Conservative(nn.Module):

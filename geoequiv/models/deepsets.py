@@ -7,9 +7,9 @@ from torch.nn import functional as F
 
 from geoequiv.errors import SignatureError, unknown
 from geoequiv.fields import Signature
-from geoequiv.models.cloud import Cloud, Ports
-from geoequiv.models.options import whole
-from geoequiv.models.perceptron import perceptron
+from geoequiv.models.layers.cloud import Cloud, Ports
+from geoequiv.models.layers.options import whole
+from geoequiv.models.layers.perceptron import perceptron
 
 POOLS = ("mean", "sum")
 

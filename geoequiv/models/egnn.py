@@ -7,11 +7,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from geoequiv.fields import Signature
-from geoequiv.models.cloud import GEOMETRIC, Ports, pair_invariants, smooth_norm
-from geoequiv.models.hooks import untouched
-from geoequiv.models.options import positive, whole
-from geoequiv.models.pairs import PairLinear, Pairs, several
-from geoequiv.models.perceptron import gain, perceptron, silu
+from geoequiv.models.layers.cloud import GEOMETRIC, Ports, pair_invariants, smooth_norm
+from geoequiv.models.layers.hooks import untouched
+from geoequiv.models.layers.options import positive, whole
+from geoequiv.models.layers.pairs import PairLinear, Pairs, several
+from geoequiv.models.layers.perceptron import gain, perceptron, silu
 
 TINY = 1e-12  # squared; keeps the root differentiable for coincident nodes
 

@@ -10,10 +10,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from geoequiv.errors import SignatureError
 from geoequiv.fields import Signature
-from geoequiv.models.cloud import GEOMETRIC, Cloud, Ports
-from geoequiv.models.geometric_algebra import bilinear
-from geoequiv.models.options import whole
-from geoequiv.models.padding import Padding
+from geoequiv.models.layers.cloud import GEOMETRIC, Cloud, Ports
+from geoequiv.models.layers.geometric_algebra import bilinear
+from geoequiv.models.layers.options import whole
+from geoequiv.models.layers.padding import Padding
 
 TINY = 1e-2  # of the published norm and of the published 1/w in the distance-aware attention (there .001)
 #: grade of each component of Cl(3); those that e0 is multiplied to are one grade higher

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from geoequiv.fields import Signature
+from geoequiv.models.layers.pictures import Picture
 from geoequiv.models.pgcnn import CONVOLUTIONS, expanded, flip_layers
-from geoequiv.models.pictures import Picture
 from geoequiv.models.vgg import VGG11
 
 

@@ -7,11 +7,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from geoequiv.fields import Signature
-from geoequiv.models.cloud import Ports, pair_invariants
-from geoequiv.models.hooks import untouched
-from geoequiv.models.options import whole
-from geoequiv.models.pairs import PairLinear, Pairs
-from geoequiv.models.perceptron import perceptron, silu
+from geoequiv.models.layers.cloud import Ports, pair_invariants
+from geoequiv.models.layers.hooks import untouched
+from geoequiv.models.layers.options import whole
+from geoequiv.models.layers.pairs import PairLinear, Pairs
+from geoequiv.models.layers.perceptron import perceptron, silu
 
 
 class GNN(nn.Module):

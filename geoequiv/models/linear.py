@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from geoequiv.errors import SignatureError
 from geoequiv.fields import Signature
-from geoequiv.models.cloud import GEOMETRIC, Ports
+from geoequiv.models.layers.cloud import GEOMETRIC, Ports
 
 
 class Linear(nn.Module):

@@ -7,8 +7,8 @@ from torch.nn.parameter import is_lazy
 
 from geoequiv.errors import BatchError
 from geoequiv.fields import Signature
-from geoequiv.models.cloud import Ports
-from geoequiv.models.options import whole
+from geoequiv.models.layers.cloud import Ports
+from geoequiv.models.layers.options import whole
 
 
 class MLP(nn.Module):

@@ -9,15 +9,15 @@ from torch import Tensor, nn
 
 from geoequiv.errors import BatchError, SignatureError
 from geoequiv.fields import Signature
-from geoequiv.models.batches import by_name, may_look
-from geoequiv.models.clebsch_gordan import Couplings, Harmonics, smooth_direction
-from geoequiv.models.cloud import Cloud, Ports, smooth_norm
 from geoequiv.models.conservative import differentiable
-from geoequiv.models.options import positive, whole
-from geoequiv.models.pairs import Pairs
-from geoequiv.models.perceptron import perceptron
-from geoequiv.models.radial_basis import bessel, envelope
-from geoequiv.models.steerable import (
+from geoequiv.models.layers.batches import by_name, may_look
+from geoequiv.models.layers.clebsch_gordan import Couplings, Harmonics, smooth_direction
+from geoequiv.models.layers.cloud import Cloud, Ports, smooth_norm
+from geoequiv.models.layers.options import positive, whole
+from geoequiv.models.layers.pairs import Pairs
+from geoequiv.models.layers.perceptron import perceptron
+from geoequiv.models.layers.radial_basis import bessel, envelope
+from geoequiv.models.layers.steerable import (
     SCALAR,
     Activation,
     Channels,
@@ -26,7 +26,7 @@ from geoequiv.models.steerable import (
     natural,
     plus,
 )
-from geoequiv.models.tensor_products import (
+from geoequiv.models.layers.tensor_products import (
     Kernels,
     PairConvolution,
     RadialWeights,

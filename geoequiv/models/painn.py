@@ -6,11 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from geoequiv.fields import Signature
-from geoequiv.models.cloud import GEOMETRIC, Ports, smooth_norm
-from geoequiv.models.options import positive, whole
-from geoequiv.models.pairs import AllPairs, Pairs
-from geoequiv.models.perceptron import perceptron
-from geoequiv.models.radial import RadialBasis
+from geoequiv.models.layers.cloud import GEOMETRIC, Ports, smooth_norm
+from geoequiv.models.layers.options import positive, whole
+from geoequiv.models.layers.pairs import AllPairs, Pairs
+from geoequiv.models.layers.perceptron import perceptron
+from geoequiv.models.layers.radial import RadialBasis
 
 
 class PaiNN(nn.Module):

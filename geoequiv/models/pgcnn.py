@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from geoequiv.errors import ConfigError
 from geoequiv.fields import Signature
-from geoequiv.models.flip_layers import FlipChannels, FlipConvolution, FlipNorm
-from geoequiv.models.pictures import Picture, channels_of
+from geoequiv.models.layers.flip_layers import FlipChannels, FlipConvolution, FlipNorm
+from geoequiv.models.layers.pictures import Picture, channels_of
 from geoequiv.models.vgg import LAYERS, VGG11, initialise
 
 CONVOLUTIONS = sum(isinstance(entry, int) for entry in LAYERS)

@@ -9,12 +9,12 @@ from torch import Tensor, nn
 from geoequiv.errors import SignatureError
 from geoequiv.fields import Signature
 from geoequiv.groups import group
-from geoequiv.models.clebsch_gordan import Constant
-from geoequiv.models.cloud import GEOMETRIC, Ports, smooth_norm
-from geoequiv.models.options import whole
-from geoequiv.models.pairs import Pairs
-from geoequiv.models.perceptron import perceptron
-from geoequiv.models.tensor_products import pair_scalars
+from geoequiv.models.layers.clebsch_gordan import Constant
+from geoequiv.models.layers.cloud import GEOMETRIC, Ports, smooth_norm
+from geoequiv.models.layers.options import whole
+from geoequiv.models.layers.pairs import Pairs
+from geoequiv.models.layers.perceptron import perceptron
+from geoequiv.models.layers.tensor_products import pair_scalars
 
 #: orientations → the rotation axes (group, order) that they are, and the group that permutes them
 GRIDS = {

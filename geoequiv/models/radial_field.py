@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 from geoequiv.errors import SignatureError
 from geoequiv.fields import Signature
-from geoequiv.models.cloud import GEOMETRIC, Ports, pair_invariants, smooth_norm
-from geoequiv.models.options import whole
-from geoequiv.models.perceptron import gain, perceptron
+from geoequiv.models.layers.cloud import GEOMETRIC, Ports, pair_invariants, smooth_norm
+from geoequiv.models.layers.options import whole
+from geoequiv.models.layers.perceptron import gain, perceptron
 
 
 class RadialField(nn.Module):

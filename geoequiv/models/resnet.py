@@ -5,7 +5,7 @@ from torch.nn import functional as F
 
 from geoequiv.errors import ConfigError
 from geoequiv.fields import Signature
-from geoequiv.models.pictures import Picture, channels_of
+from geoequiv.models.layers.pictures import Picture, channels_of
 from geoequiv.models.vgg import initialise
 
 #: depth → blocks of each stage, whether they are bottlenecks, channels of the first stage

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from geoequiv.errors import SignatureError, unknown
 from geoequiv.fields import Signature, call_model
 from geoequiv.fields.signature import Side
-from geoequiv.models.batches import by_name
+from geoequiv.models.layers.batches import by_name
 
 
 class Scaled(nn.Module):

@@ -7,10 +7,10 @@ from torch import Tensor, nn
 
 from geoequiv.errors import SignatureError
 from geoequiv.fields import Signature
-from geoequiv.models.clebsch_gordan import Couplings, Harmonics
-from geoequiv.models.options import whole
-from geoequiv.models.pairs import AllPairs, Pairs
-from geoequiv.models.steerable import (
+from geoequiv.models.layers.clebsch_gordan import Couplings, Harmonics
+from geoequiv.models.layers.options import whole
+from geoequiv.models.layers.pairs import AllPairs, Pairs
+from geoequiv.models.layers.steerable import (
     HEAD_SCALE,
     Activation,
     Channels,
@@ -19,7 +19,7 @@ from geoequiv.models.steerable import (
     SteerablePorts,
     plus,
 )
-from geoequiv.models.tensor_products import (
+from geoequiv.models.layers.tensor_products import (
     Kernels,
     PairConvolution,
     RadialWeights,

@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 from geoequiv.errors import SignatureError
 from geoequiv.fields import Signature
-from geoequiv.models.clebsch_gordan import Couplings, Harmonics, smooth_direction
-from geoequiv.models.options import whole
-from geoequiv.models.pairs import Pairs
-from geoequiv.models.steerable import (
+from geoequiv.models.layers.clebsch_gordan import Couplings, Harmonics, smooth_direction
+from geoequiv.models.layers.options import whole
+from geoequiv.models.layers.pairs import Pairs
+from geoequiv.models.layers.steerable import (
     HEAD_SCALE,
     SCALAR,
     Channels,
@@ -22,8 +22,8 @@ from geoequiv.models.steerable import (
     label,
     plus,
 )
-from geoequiv.models.steered_linear import Attributes, SteeredLinear, SteeredPairLinear
-from geoequiv.models.tensor_products import pair_scalars, paths_between, shares, triples_of
+from geoequiv.models.layers.steered_linear import Attributes, SteeredLinear, SteeredPairLinear
+from geoequiv.models.layers.tensor_products import pair_scalars, paths_between, shares, triples_of
 
 
 class SEGNN(nn.Module):

@@ -6,10 +6,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from geoequiv.fields import Signature
-from geoequiv.models.clebsch_gordan import Couplings, Harmonics
-from geoequiv.models.options import whole
-from geoequiv.models.pairs import Pairs
-from geoequiv.models.steerable import (
+from geoequiv.models.layers.clebsch_gordan import Couplings, Harmonics
+from geoequiv.models.layers.options import whole
+from geoequiv.models.layers.pairs import Pairs
+from geoequiv.models.layers.steerable import (
     HEAD_SCALE,
     Activation,
     Channels,
@@ -18,7 +18,7 @@ from geoequiv.models.steerable import (
     SteerablePorts,
     plus,
 )
-from geoequiv.models.tensor_products import (
+from geoequiv.models.layers.tensor_products import (
     Kernels,
     PairConvolution,
     RadialWeights,

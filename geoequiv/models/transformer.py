@@ -9,10 +9,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from geoequiv.errors import SignatureError, unknown
 from geoequiv.fields import Signature
-from geoequiv.models.cloud import Cloud, Ports, smooth_norm
-from geoequiv.models.options import whole
-from geoequiv.models.padding import Padding
-from geoequiv.models.perceptron import perceptron
+from geoequiv.models.layers.cloud import Cloud, Ports, smooth_norm
+from geoequiv.models.layers.options import whole
+from geoequiv.models.layers.padding import Padding
+from geoequiv.models.layers.perceptron import perceptron
 
 #: norm → the module that a width makes
 NORMS = {"layer": nn.LayerNorm, "rms": nn.RMSNorm}

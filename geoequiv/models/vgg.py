@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from geoequiv.fields import Signature
-from geoequiv.models.pictures import Picture, channels_of
+from geoequiv.models.layers.pictures import Picture, channels_of
 
 #: channels of each 3 × 3 convolution, and where the image is halved
 LAYERS = (64, "halve", 128, "halve", 256, 256, "halve", 512, 512, "halve", 512, 512, "halve")

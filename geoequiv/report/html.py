@@ -11,15 +11,15 @@ from markupsafe import Markup
 from geoequiv.report.columns import Column, columns_of, decimals_of, error_of
 from geoequiv.report.facts import facts, floor_sentence, metric_label, symmetry_of_labels
 from geoequiv.report.families import FAMILIES, colour_rules
-from geoequiv.report.leaderboard import STATES, Leaderboard, Reference
-from geoequiv.report.numbers import deviation, fixed, small
-from geoequiv.report.plots import (
+from geoequiv.report.figures.plots import (
     PLOT_STYLE,
     accuracy_against_inference_time,
     accuracy_against_symmetry_error,
 )
-from geoequiv.report.strips import strip_of
-from geoequiv.report.svg import FONT, marker
+from geoequiv.report.figures.strips import strip_of
+from geoequiv.report.figures.svg import FONT, marker
+from geoequiv.report.leaderboard import STATES, Leaderboard, Reference
+from geoequiv.report.numbers import deviation, fixed, small
 
 _TEMPLATE = "leaderboard.html.jinja"
 

@@ -24,7 +24,7 @@ from geoequiv.models import (
     SE3Transformer,
     Transformer,
 )
-from geoequiv.models.vector_neurons import (
+from geoequiv.models.layers.vector_neurons import (
     VNBatchNorm,
     VNInvariant,
     VNLeakyReLU,

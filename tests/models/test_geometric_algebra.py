@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from geoequiv.models.gatr import EquivariantLinear, asked, offered
-from geoequiv.models.geometric_algebra import BLADES, bilinear, table, terms
+from geoequiv.models.layers.geometric_algebra import BLADES, bilinear, table, terms
 
 FLOAT = torch.float64
 REVERSE = torch.tensor([(-1.0) ** (len(blade) * (len(blade) - 1) // 2) for blade in BLADES], dtype=FLOAT)[:, None]

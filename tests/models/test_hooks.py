@@ -10,7 +10,7 @@ from geoequiv.alignment import permutation_spec
 from geoequiv.errors import SignatureError
 from geoequiv.metrics import lie_derivative
 from geoequiv.models import EGNN
-from geoequiv.models.hooks import untouched
+from geoequiv.models.layers.hooks import untouched
 
 SIGNATURE = "pos: point, vel: vector, charge: scalar -> pos: point, w: vector, e: scalar"
 SIGNATURES = (SIGNATURE, SIGNATURE.removesuffix(", e: scalar"), "pos: point, charge: scalar -> e: scalar, f: vector")

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from geoequiv.bench.cost import cost
 from geoequiv.errors import BatchError
-from geoequiv.models import EGNN, GNN, NequIP, PaiNN, cloud, radius_graph
-from geoequiv.models.pairs import EdgeList
+from geoequiv.models import EGNN, GNN, NequIP, PaiNN, radius_graph
+from geoequiv.models.layers import cloud
+from geoequiv.models.layers.pairs import EdgeList
 
 CHARGED = "pos: point, vel: vector, charge: scalar -> pos: point"
 

@@ -3,8 +3,8 @@
 import torch
 from torch.nn import functional as F
 
-from geoequiv.models.padding import Padding
-from geoequiv.models.pairs import AllPairs, EdgeList, PairLinear, several, within_clouds
+from geoequiv.models.layers.padding import Padding
+from geoequiv.models.layers.pairs import AllPairs, EdgeList, PairLinear, several, within_clouds
 
 
 def test_all_pairs_list_every_other_node_in_order():

@@ -10,8 +10,8 @@ from geoequiv.errors import BatchError, ConfigError, SignatureError
 from geoequiv.fields import Signature, act, call_model
 from geoequiv.groups import group
 from geoequiv.models import GCNN, PGCNN, VGG11, ResNet
-from geoequiv.models.flip_layers import FlipChannels, FlipConvolution, FlipNorm
-from geoequiv.models.pictures import channels_of
+from geoequiv.models.layers.flip_layers import FlipChannels, FlipConvolution, FlipNorm
+from geoequiv.models.layers.pictures import channels_of
 
 SIGNATURE = "image: image*3 -> logits: scalar*10"
 GREY = "scan: image -> verdict: scalar*2"

@@ -12,11 +12,11 @@ from geoequiv.fields import FieldType, Signature, act, call_model
 from geoequiv.groups import group
 from geoequiv.groups.representations import wigner
 from geoequiv.models import SEGNN, TFN, SE3Transformer
-from geoequiv.models.clebsch_gordan import Couplings, Harmonics, coupling, smooth_direction
-from geoequiv.models.pairs import AllPairs, EdgeList
-from geoequiv.models.steerable import SteerablePorts, gate, gated, join, parts_of, split
-from geoequiv.models.steered_linear import Attributes, SteeredLinear, SteeredPairLinear
-from geoequiv.models.tensor_products import (
+from geoequiv.models.layers.clebsch_gordan import Couplings, Harmonics, coupling, smooth_direction
+from geoequiv.models.layers.pairs import AllPairs, EdgeList
+from geoequiv.models.layers.steerable import SteerablePorts, gate, gated, join, parts_of, split
+from geoequiv.models.layers.steered_linear import Attributes, SteeredLinear, SteeredPairLinear
+from geoequiv.models.layers.tensor_products import (
     PairConvolution,
     kernels_of,
     paths_between,

@@ -5,7 +5,7 @@ import torch
 
 from geoequiv.errors import BatchError, SignatureError
 from geoequiv.models import NequIP
-from geoequiv.models.radial_basis import bessel, envelope
+from geoequiv.models.layers.radial_basis import bessel, envelope
 
 MOLECULE = "pos: point, charge: scalar -> energy: scalar per graph, forces: vector"
 SMALL = {"width": 8, "depth": 2, "radial": 8}

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from geoequiv.groups import group
-from geoequiv.models.vector_neurons import (
+from geoequiv.models.layers.vector_neurons import (
     VNBatchNorm,
     VNInvariant,
     VNLeakyReLU,

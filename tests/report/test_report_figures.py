@@ -7,10 +7,10 @@ import pytest
 
 from geoequiv.errors import ConfigError, DataError, GeoequivError
 from geoequiv.report import leaderboard
-from geoequiv.report.profiles import error_by_angle, error_by_axis, error_by_layer
-from geoequiv.report.style import save
-from geoequiv.report.trade_off import beta_of, sweeps_of, trade_off
-from geoequiv.report.training_curves import Bound, read_log, training_curves
+from geoequiv.report.figures.profiles import error_by_angle, error_by_axis, error_by_layer
+from geoequiv.report.figures.style import save
+from geoequiv.report.figures.trade_off import beta_of, sweeps_of, trade_off
+from geoequiv.report.figures.training_curves import Bound, read_log, training_curves
 
 DIRECTIONS = [(1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)]
 LOG = "epoch,lr,train_total,train_objective,train_equivariance,train_alpha,train_beta,val_mse,val_E_prime\n"

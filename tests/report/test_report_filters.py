@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from geoequiv.errors import ConfigError
-from geoequiv.report.filters import Point, as_pixels, barriers_against_errors, matched_filters, orders
-from geoequiv.report.style import save
+from geoequiv.report.figures.filters import Point, as_pixels, barriers_against_errors, matched_filters, orders
+from geoequiv.report.figures.style import save
 
 
 def test_pixels_of_filters():

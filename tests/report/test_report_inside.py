@@ -4,11 +4,11 @@ import pytest
 
 from geoequiv.errors import DataError
 from geoequiv.report import leaderboard
-from geoequiv.report.barrier_curves import barrier_by_angle, barrier_by_error, far_copies, merge_paths
-from geoequiv.report.inside import Subject, between, board_figures, run_figures, subjects_of
-from geoequiv.report.matched_units import LONGEST, correlations, cycles, order_of, shares_of
+from geoequiv.report.figures.barrier_curves import barrier_by_angle, barrier_by_error, far_copies, merge_paths
+from geoequiv.report.figures.inside import Subject, between, board_figures, run_figures, subjects_of
+from geoequiv.report.figures.matched_units import LONGEST, correlations, cycles, order_of, shares_of
+from geoequiv.report.figures.style import save
 from geoequiv.report.records import AlignmentOfRun, MergeOfRun, read_run
-from geoequiv.report.style import save
 
 
 def merged(method, barrier, **others):

@@ -6,9 +6,9 @@ from itertools import combinations
 import pytest
 
 from geoequiv.report import leaderboard, picture
-from geoequiv.report.axes import axis_for
-from geoequiv.report.labels import Box, place
-from geoequiv.report.plots import (
+from geoequiv.report.figures.axes import axis_for
+from geoequiv.report.figures.labels import Box, place
+from geoequiv.report.figures.plots import (
     accuracy_against_inference_time,
     accuracy_against_symmetry_error,
     pareto,

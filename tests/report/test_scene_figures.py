@@ -13,11 +13,11 @@ from matplotlib.quiver import Quiver
 from PIL import Image
 
 from geoequiv.errors import DataError, GeoequivError
-from geoequiv.report.film import SWING, film_of, save_film, shots_of
-from geoequiv.report.panel import INPUT, PREDICTED, TRUE, TURNED
-from geoequiv.report.scene import Scene
-from geoequiv.report.scene_figure import picture_of, view_of, windows_of
-from geoequiv.report.style import save
+from geoequiv.report.figures.film import SWING, film_of, save_film, shots_of
+from geoequiv.report.figures.panel import INPUT, PREDICTED, TRUE, TURNED
+from geoequiv.report.figures.scene import Scene
+from geoequiv.report.figures.scene_figure import picture_of, view_of, windows_of
+from geoequiv.report.figures.style import save
 
 NODES = 5
 

@@ -9,10 +9,10 @@ import torch
 from geoequiv.errors import DataError
 from geoequiv.fields import Signature
 from geoequiv.groups import Element
-from geoequiv.report.camera import Camera, flat_view, plane_view, rotation, upright_view
-from geoequiv.report.elements import near_pairs
-from geoequiv.report.predictions import drawable, extremes, predictions
-from geoequiv.report.scene import Scene
+from geoequiv.report.figures.camera import Camera, flat_view, plane_view, rotation, upright_view
+from geoequiv.report.figures.elements import near_pairs
+from geoequiv.report.figures.predictions import drawable, extremes, predictions
+from geoequiv.report.figures.scene import Scene
 from geoequiv.tasks import Metric, Split, Task
 from geoequiv.tasks.drawing import Drawing, recorded_paths
 

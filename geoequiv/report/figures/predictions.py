@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from geoequiv.errors import DataError, unknown
 from geoequiv.fields import Signature, act
 from geoequiv.groups import Element, inverse
-from geoequiv.report.elements import near_pairs
-from geoequiv.report.scene import Array, Scene
+from geoequiv.report.figures.elements import near_pairs
+from geoequiv.report.figures.scene import Array, Scene
 from geoequiv.tasks import Split, Task
 from geoequiv.training import predict
 

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from geoequiv.errors import BatchError, SignatureError
 from geoequiv.fields import FieldType, Side, Signature
-from geoequiv.models.batches import by_name, flattened, layout_of, may_look
-from geoequiv.models.neighbours import radius_graph
-from geoequiv.models.pairs import AllPairs, EdgeList, Pairs, within_clouds
+from geoequiv.models.layers.batches import by_name, flattened, layout_of, may_look
+from geoequiv.models.layers.neighbours import radius_graph
+from geoequiv.models.layers.pairs import AllPairs, EdgeList, Pairs, within_clouds
 
 #: what E(3)-equivariant architectures built from distances and differences can read and write
 GEOMETRIC = ("point", "vector", "scalar", "adjacency")

@@ -7,10 +7,10 @@ from geoequiv.errors import DataError
 from geoequiv.report.barriers import METHODS
 from geoequiv.report.facts import labelled
 from geoequiv.report.families import colour
-from geoequiv.report.inside import Subject
+from geoequiv.report.figures.inside import Subject
+from geoequiv.report.figures.style import MARKERS, drawn, logarithmic, tick
 from geoequiv.report.records import MergeOfRun
 from geoequiv.report.rows import Statistic
-from geoequiv.report.style import MARKERS, drawn, logarithmic, tick
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from geoequiv.errors import DataError
 from geoequiv.report.families import colour
-from geoequiv.report.inside import Subject, means
+from geoequiv.report.figures.inside import Subject, means
+from geoequiv.report.figures.style import drawn
 from geoequiv.report.records import MergeOfRun
-from geoequiv.report.style import drawn
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

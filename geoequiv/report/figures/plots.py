@@ -5,14 +5,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from geoequiv.report.axes import Axis, axis_for, power_of_ten
 from geoequiv.report.facts import metric_label
 from geoequiv.report.families import FAMILIES, colour_rules
-from geoequiv.report.labels import Box, place
+from geoequiv.report.figures.axes import Axis, axis_for, power_of_ten
+from geoequiv.report.figures.labels import Box, place
+from geoequiv.report.figures.svg import FONT, marker, number, text, width
 from geoequiv.report.leaderboard import Leaderboard
 from geoequiv.report.numbers import duration, fixed, plus_minus, small
 from geoequiv.report.rows import Row
-from geoequiv.report.svg import FONT, marker, number, text, width
 
 Scheme = Literal["auto", "light", "dark"]
 EXACT = 1e-5

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from geoequiv.report.families import colour
-from geoequiv.report.style import drawn, floor_line, logarithmic
+from geoequiv.report.figures.style import drawn, floor_line, logarithmic
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

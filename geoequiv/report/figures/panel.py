@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from geoequiv.report.camera import Camera
-from geoequiv.report.elements import radius, shade, symbol
 from geoequiv.report.families import colour
-from geoequiv.report.scene import Array, Scene
+from geoequiv.report.figures.camera import Camera
+from geoequiv.report.figures.elements import radius, shade, symbol
+from geoequiv.report.figures.scene import Array, Scene
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

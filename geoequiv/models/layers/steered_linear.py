@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from geoequiv.models.clebsch_gordan import Couplings, Triple
-from geoequiv.models.pairs import Pairs
-from geoequiv.models.steerable import SCALAR, Channels, Kind, Steerable
-from geoequiv.models.tensor_products import Path, paths_between, sent
+from geoequiv.models.layers.clebsch_gordan import Couplings, Triple
+from geoequiv.models.layers.pairs import Pairs
+from geoequiv.models.layers.steerable import SCALAR, Channels, Kind, Steerable
+from geoequiv.models.layers.tensor_products import Path, paths_between, sent
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from geoequiv.report.families import colour
+from geoequiv.report.figures.trade_off import beta_of
 from geoequiv.report.leaderboard import Leaderboard
 from geoequiv.report.records import AlignmentOfRun, MergeOfRun, Record
 from geoequiv.report.rows import Row, Statistic
-from geoequiv.report.trade_off import beta_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -96,8 +96,8 @@ def between(first: str, second: str, part: float) -> str:
 
 def run_figures(subject: Subject) -> "dict[str, Figure]":
     """Name → figure of one run, as far as it was measured."""
-    from geoequiv.report.barrier_curves import barrier_by_angle, merge_paths
-    from geoequiv.report.matched_units import correlations, cycles
+    from geoequiv.report.figures.barrier_curves import barrier_by_angle, merge_paths
+    from geoequiv.report.figures.matched_units import correlations, cycles
 
     found: dict[str, Figure] = {}
     every = [*subject.alignments]
@@ -114,7 +114,7 @@ def run_figures(subject: Subject) -> "dict[str, Figure]":
 
 def board_figures(board: Leaderboard) -> "dict[str, Figure]":
     """Name → figure of a results folder, as far as it was measured."""
-    from geoequiv.report.barrier_curves import barrier_by_angle, barrier_by_error
+    from geoequiv.report.figures.barrier_curves import barrier_by_angle, barrier_by_error
 
     subjects = subjects_of(board)
     found: dict[str, Figure] = {}

@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 from geoequiv.errors import SignatureError, unknown
 from geoequiv.fields import FieldType, Signature
-from geoequiv.models.clebsch_gordan import Constant, matrix_part
-from geoequiv.models.cloud import GEOMETRIC, Cloud, Ports, smooth_norm
+from geoequiv.models.layers.clebsch_gordan import Constant, matrix_part
+from geoequiv.models.layers.cloud import GEOMETRIC, Cloud, Ports, smooth_norm
 
 #: degree and parity, as (1, -1) for vectors; without parity (SO(3)) everything is even
 Kind = tuple[int, int]

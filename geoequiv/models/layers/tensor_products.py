@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from geoequiv.errors import SignatureError
-from geoequiv.models.clebsch_gordan import Couplings, Harmonics, Triple, smooth_direction
-from geoequiv.models.cloud import Cloud, smooth_norm
-from geoequiv.models.pairs import AllPairs, Pairs
-from geoequiv.models.steerable import SCALAR, Channels, Kind, Steerable, SteerablePorts, label, mixing, natural
+from geoequiv.models.layers.clebsch_gordan import Couplings, Harmonics, Triple, smooth_direction
+from geoequiv.models.layers.cloud import Cloud, smooth_norm
+from geoequiv.models.layers.pairs import AllPairs, Pairs
+from geoequiv.models.layers.steerable import SCALAR, Channels, Kind, Steerable, SteerablePorts, label, mixing, natural
 
 Path = tuple[Kind, int, Kind]
 #: ``[..., N, 2l3+1, (N−1)·(2l1+1)]`` per receiver (dense) or ``[E, 2l3+1, 2l1+1]`` per edge, by degrees

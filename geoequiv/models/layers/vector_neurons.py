@@ -13,7 +13,7 @@ torch.Size([2, 100, 8, 3])
 import torch
 from torch import Tensor, nn
 
-from geoequiv.models.cloud import smooth_norm
+from geoequiv.models.layers.cloud import smooth_norm
 
 TINY = 1e-6  # under squared lengths that divide, as in the published code
 

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from geoequiv.models.radial_basis import bessel
+from geoequiv.models.layers.radial_basis import bessel
 
 
 class RadialBasis(nn.Module):

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from geoequiv.metrics import Certificate, LieReport, Profile
-from geoequiv.report.profiles import error_by_angle, error_by_axis, error_by_layer
+from geoequiv.report.figures.profiles import error_by_angle, error_by_axis, error_by_layer
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

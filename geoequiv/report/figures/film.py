@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from geoequiv.errors import DataError, GeoequivError
-from geoequiv.report.camera import Camera
+from geoequiv.report.figures.camera import Camera
+from geoequiv.report.figures.scene import Scene
+from geoequiv.report.figures.scene_figure import panels, view_of, windows_of
+from geoequiv.report.figures.style import RULES
 from geoequiv.report.files import write_bytes
-from geoequiv.report.scene import Scene
-from geoequiv.report.scene_figure import panels, view_of, windows_of
-from geoequiv.report.style import RULES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

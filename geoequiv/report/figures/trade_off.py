@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from geoequiv.errors import DataError
 from geoequiv.report.facts import metric_label
 from geoequiv.report.families import colour
+from geoequiv.report.figures.style import MARKERS, drawn, logarithmic
 from geoequiv.report.leaderboard import Leaderboard
 from geoequiv.report.numbers import words
 from geoequiv.report.rows import Row, Statistic
-from geoequiv.report.style import MARKERS, drawn, logarithmic
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

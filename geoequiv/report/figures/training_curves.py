@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from geoequiv.errors import DataError
 from geoequiv.report.families import colour
+from geoequiv.report.figures.style import drawn, floor_line, logarithmic
 from geoequiv.report.numbers import words
-from geoequiv.report.style import drawn, floor_line, logarithmic
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from geoequiv.report.svg import number
+from geoequiv.report.figures.svg import number
 
 
 def strip_of(

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from geoequiv.errors import DataError
-from geoequiv.report.camera import Camera, flat_view, plane_view, upright_view
-from geoequiv.report.elements import radius, shade
 from geoequiv.report.families import colour
-from geoequiv.report.panel import ATOM, BOND, DASHED, INPUT, PREDICTED, TRUE, TURNED, Window, draw_scene
-from geoequiv.report.scene import Scene
-from geoequiv.report.style import drawn
+from geoequiv.report.figures.camera import Camera, flat_view, plane_view, upright_view
+from geoequiv.report.figures.elements import radius, shade
+from geoequiv.report.figures.panel import ATOM, BOND, DASHED, INPUT, PREDICTED, TRUE, TURNED, Window, draw_scene
+from geoequiv.report.figures.scene import Scene
+from geoequiv.report.figures.style import drawn
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

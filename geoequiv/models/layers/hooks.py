@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from geoequiv.models.pairs import PairLinear
+from geoequiv.models.layers.pairs import PairLinear
 
 #: what is its weights and a formula, so that weights can be read instead
 PLAIN = {PairLinear, nn.Linear, nn.SiLU, nn.Sequential}

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from geoequiv.errors import ConfigError
 from geoequiv.report.families import FAMILIES, colour
-from geoequiv.report.style import MARKERS, drawn
+from geoequiv.report.figures.style import MARKERS, drawn
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

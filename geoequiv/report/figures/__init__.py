@@ -1,0 +1,1 @@
+"""Figures of boards, runs, certificates, barriers and predictions, all in one style."""
