@@ -83,10 +83,8 @@ def cifar10(
     Reference: Krizhevsky, "Learning multiple layers of features from tiny images", 2009.
     """
     dtype, seed = checked_dtype(dtype), checked_seed(seed)
-    if path is None:
-        learn, held_out = official(data_directory(data_dir))
-    else:
-        learn, held_out = stored(located(path, data_directory(data_dir)))
+    place = data_directory(data_dir) if path is None else located(path, data_directory(data_dir))
+    learn, held_out = official(place) if path is None else stored(place)
     count = len(learn.classes)
     sizes = {"val": checked_size("val", count // 10 if val is None else val, count - 1, "training images, less one")}
     left = count - sizes["val"]
@@ -124,6 +122,7 @@ def cifar10(
         checksum=checksum(named(parts)),
         citation=CITATIONS["cifar10"],
         further=(CROSS_ENTROPY,),
+        notes=(("Source", f"{place}; official: {ARCHIVE.url}"), ("Licence", ARCHIVE.licence)),
     )
 
 

@@ -52,6 +52,8 @@ def npz(path, count=12, **changes):
 def test_official_files(folder):
     task = ge.task("images/cifar10", data_dir=folder)
     assert task.protocol == "images/cifar10/27-3-6/accuracy"
+    assert dict(task.notes)["Source"].startswith(f"{folder}; official: https://www.cs.toronto.edu/")
+    assert "Krizhevsky" in dict(task.notes)["Licence"]
     assert {name: len(split) for name, split in task.splits.items()} == {"train": 27, "val": 3, "test": 6}
     images, classes = drawn(6, seed=5)
     assert task.splits["test"].targets["logits"].argmax(-1).tolist() == classes.tolist()
