@@ -50,12 +50,14 @@ class Table:
 RMD17 = {"ethanol": "md17_forces_ethanol", "benzene": "md17_forces_benzene"}
 TABLES = {
     "run": Table({"": "mocap_run"}),
+    "length": Table({"": "remul_mocap"}),
     "turned": Table({"": "mocap_run_turned"}),
     "walk": Table({"": "mocap_walk"}),
     "gait": Table({"": "mocap_gait"}),
     "molecules": Table({"ethanol": "md17_xtb_ethanol", "aspirin": "md17_xtb_aspirin"}),
     "forces": Table(RMD17, kcal=True),
     "energies": Table(RMD17, measure=("energy_mae", "meV"), kcal=True),
+    "direct": Table({"": "md17_forces_ethanol_direct"}, kcal=True),
 }
 
 
