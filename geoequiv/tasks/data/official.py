@@ -7,6 +7,7 @@ on where it stopped. A file whose checksum is not the expected one is kept aside
 import hashlib
 import http.client
 import os
+import re
 import sys
 import tarfile
 import urllib.error
@@ -104,7 +105,7 @@ def obtain(file: OfficialFile, folder: str | os.PathLike[str], *, progress: bool
             raise stopped(file, part, error) from error
         return path
     noted = path.with_name(path.name + ".sha256")
-    expected = file.sha256 or (noted.read_text(encoding="ascii").split()[0] if noted.is_file() else None)
+    expected = file.sha256 or (noted_sum(noted) if noted.is_file() else None)
     check(path, expected, keep_as=path.with_name(path.name + ".mismatch"))
     return path
 
@@ -197,8 +198,29 @@ def sha256(path: Path) -> str:
 def downloaded(folder: str | os.PathLike[str]) -> list[tuple[Path, str]]:
     """Every downloaded file whose sum was kept, and whether it still has it: "ok" or "damaged: …"."""
     sums = sorted(noted for place in FOLDERS for noted in Path(folder).glob(f"{place}/*.sha256"))
-    found = [(noted.with_suffix(""), noted.read_text(encoding="ascii").split()[0]) for noted in sums]
-    return [(path, state_of(path, expected)) for path, expected in found if path.is_file()]
+    return [(path, state_as_noted(path, noted)) for noted in sums if (path := noted.with_suffix("")).is_file()]
+
+
+def noted_sum(path: Path) -> str:
+    """The sum that was kept beside a file: its first word.
+
+    Raises:
+        DataError: it holds no sha256, as after a crash.
+    """
+    words = path.read_text(encoding="ascii", errors="replace").split()
+    if not words or not re.fullmatch("[0-9a-fA-F]{64}", words[0]):
+        raise DataError(
+            f"{path} must hold a sha256 and does not: delete it to trust {path.with_suffix('').name} as it is."
+        )
+    return words[0].lower()
+
+
+def state_as_noted(path: Path, noted: Path) -> str:
+    """As `state_of`, by the sum that was kept beside a file."""
+    try:
+        return state_of(path, noted_sum(noted))
+    except DataError as error:
+        return f"unknown: {error}"
 
 
 def state_of(path: Path, expected: str) -> str:
