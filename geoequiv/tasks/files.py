@@ -94,6 +94,7 @@ def files(
         sources = {part: read(file) for part, file in given.items()}
         kinds = elements(sources.values())
         fields = {part: fields_of(source, parsed, kinds, acting.dim) for part, source in sources.items()}
+        fields = all_masked(fields, parsed)
         rows = {part: np.arange(cut(part, sizes[part], len_of(fields[part]))) for part in PARTS}
     else:
         source = read(place)
@@ -101,7 +102,7 @@ def files(
         whole = fields_of(source, parsed, kinds, acting.dim)
         fields, rows = dict.fromkeys(PARTS, whole), drawn(sizes, len_of(whole), seed)
     arrays = {f"{part}_{name}": array[rows[part]] for part in PARTS for name, array in fields[part].items()}
-    if "mask" in fields["train"] and not all(each.per_graph for each in parsed.outputs.values()):
+    if any("mask" in each for each in fields.values()) and not all(each.per_graph for each in parsed.outputs.values()):
         raise DataError(
             f"{place} has clouds of different sizes. Padding would count in the loss of outputs that live on nodes: "
             "give clouds of one size, or outputs per graph."
@@ -172,9 +173,30 @@ def fields_of(source: Source, signature: Signature, kinds: NDArray[np.int64], di
     if bad:
         item = int(np.flatnonzero(~np.isfinite(found[bad[0]]).reshape(items, -1).all(1))[0])
         raise DataError(f"{source.path}: '{bad[0]}' is not finite, first in item {item}.")
-    if masks:
-        found["mask"] = masks[0]  # type: ignore[assignment]
+    nodes = shape_of_nodes(found, signature)
+    for mask in masks if nodes else ():  # without fields on nodes there is nothing to pad
+        if mask.shape != nodes or (mask != masks[0]).any():
+            raise DataError(
+                f"{source.path}: 'mask' must say of {list(nodes)} (items, nodes) which are real, the same for all "
+                f"fields; got one of shape {list(mask.shape)}."
+            )
+        found["mask"] = mask  # type: ignore[assignment]
     return found
+
+
+def shape_of_nodes(fields: Fields, signature: Signature) -> tuple[int, ...]:
+    """Items and nodes, (n, N), of the first field that lives on nodes; () where all are per graph."""
+    on_nodes = [name for name, kind in signature.inputs.items() if not kind.per_graph]
+    on_nodes += [f"target {name}" for name, kind in signature.outputs.items() if not kind.per_graph]
+    return fields[on_nodes[0]].shape[:2] if on_nodes else ()
+
+
+def all_masked(parts: dict[str, Fields], signature: Signature) -> dict[str, Fields]:
+    """A mask for every split if one has it: where none was given, all nodes are real."""
+    if any("mask" in fields for fields in parts.values()):
+        for fields in parts.values():
+            fields.setdefault("mask", np.ones(shape_of_nodes(fields, signature), dtype=bool))  # type: ignore[arg-type]
+    return parts
 
 
 def one_hot(source: Source, name: str, kind: FieldType, kinds: NDArray[np.int64], items: int) -> Array:

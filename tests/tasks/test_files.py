@@ -98,6 +98,31 @@ def test_padded_clouds_are_for_outputs_per_graph(tmp_path):
         files(tmp_path, path="mine.npz", signature=FIELD)
 
 
+def test_padding_of_any_split_is_padding(tmp_path):
+    mask = np.ones((40, 4), dtype=bool)
+    mask[::2, 3] = False
+    for part, real in (("train", None), ("val", mask), ("test", None)):
+        saved(tmp_path, f"{part}.npz", mask=real)
+    with pytest.raises(DataError, match="clouds of different sizes"):  # its padding would count in the metric
+        files(path=str(tmp_path), signature=MOVING)
+    task = files(path=str(tmp_path), signature="pos: point, species: scalar*3 -> energy: scalar per graph")
+    masks = {name: split.inputs["mask"].numpy() for name, split in task.splits.items()}
+    np.testing.assert_array_equal(masks["val"], mask)
+    assert masks["train"].all()
+    assert masks["test"].all()
+    assert masks["test"].shape == (40, 4)
+
+
+def test_a_mask_of_another_shape_is_refused(tmp_path):
+    saved(tmp_path, mask=np.ones((40, 3), dtype=bool))
+    message = r"mine\.npz: 'mask' must say of \[40, 4\] \(items, nodes\) which are real.*got one of shape \[40, 3\]"
+    with pytest.raises(DataError, match=message):
+        files(tmp_path, path="mine.npz", signature="pos: point -> energy: scalar per graph")
+    per_graph = "energy: scalar per graph -> energy: scalar per graph"  # no nodes, nothing to pad
+    saved(tmp_path, mask=np.ones((40, 3), dtype=bool), target_energy=np.zeros(40))
+    assert set(files(tmp_path, path="mine.npz", signature=per_graph).splits["val"].inputs) == {"energy"}
+
+
 @pytest.mark.parametrize(
     ("changes", "options", "error", "message"),
     [

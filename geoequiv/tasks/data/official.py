@@ -1,7 +1,8 @@
 """Files from their official source: found in a folder the user names, or downloaded, resumed and checked.
 
 Nothing is downloaded twice: a complete file stays where it is. A download under way is kept as ``NAME.part`` and goes
-on where it stopped. A file whose checksum is not the expected one is kept aside as ``NAME.mismatch``.
+on where it stopped. A file whose checksum is not the expected one is kept aside as ``NAME.mismatch``. Processes that
+want the same file take turns: the first fetches it, and the others find it there.
 """
 
 import hashlib
@@ -18,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from geoequiv.errors import DataError, NoFilesError
@@ -77,37 +79,62 @@ def obtain(file: OfficialFile, folder: str | os.PathLike[str], *, progress: bool
     """
     path = Path(folder) / file.name
     if not path.exists():
-        part = path.with_name(path.name + ".part")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            whole = download(file, part, progress)
-        except urllib.error.URLError as error:
-            raise NoFilesError(
-                f"Cannot download {file.url} ({getattr(error, 'reason', error)}). Where there is no network, put the "
-                f"file '{file.name}' into {path.parent} by hand, or name another folder with data_dir=…, --data-dir or "
-                f"GEOEQUIV_DATA. {file.instead}".rstrip()
-            ) from error
-        except BROKEN_OFF as error:
-            raise DataError(
-                f"The download of {file.url} broke off ({type(error).__name__}: {error}). What has come so far is kept "
-                f"in {part}: run again to go on."
-            ) from error
+            with alone(path):
+                if not path.exists():  # another process may have fetched it meanwhile
+                    fetch(file, path, progress)
+                    return path
         except OSError as error:
-            raise stopped(file, part, error) from error
-        check(part, file.sha256, keep_as=path.with_name(path.name + ".mismatch"))
-        check_archive(file, part, whole, keep_as=path.with_name(path.name + ".mismatch"))
-        try:
-            if file.sha256 is None:
-                line = f"{sha256(part)}\n".encode()
-                write_atomically(path.with_name(path.name + ".sha256"), lambda out: out.write(line))
-            part.replace(path)
-        except OSError as error:
-            raise stopped(file, part, error) from error
-        return path
+            raise stopped(file, part_of(path), error) from error
     noted = path.with_name(path.name + ".sha256")
     expected = file.sha256 or (noted_sum(noted) if noted.is_file() else None)
     check(path, expected, keep_as=path.with_name(path.name + ".mismatch"))
     return path
+
+
+def part_of(path: Path) -> Path:
+    """Where a download under way is kept."""
+    return path.with_name(path.name + ".part")
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Wait until no other process fetches or unpacks this file, and keep others waiting; ``.NAME.lock`` stays."""
+    lock = FileLock(path.with_name(f".{path.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print(f"Another process is at {path}: waiting for it.", file=sys.stderr)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def fetch(file: OfficialFile, path: Path, progress: bool) -> None:
+    """Download a file that is not there; see `obtain`."""
+    part, mismatch = part_of(path), path.with_name(path.name + ".mismatch")
+    try:
+        whole = download(file, part, progress)
+    except urllib.error.URLError as error:
+        raise NoFilesError(
+            f"Cannot download {file.url} ({getattr(error, 'reason', error)}). Where there is no network, put the "
+            f"file '{file.name}' into {path.parent} by hand, or name another folder with data_dir=…, --data-dir or "
+            f"GEOEQUIV_DATA. {file.instead}".rstrip()
+        ) from error
+    except BROKEN_OFF as error:
+        raise DataError(
+            f"The download of {file.url} broke off ({type(error).__name__}: {error}). What has come so far is kept "
+            f"in {part}: run again to go on."
+        ) from error
+    check(part, file.sha256, keep_as=mismatch)
+    check_archive(file, part, whole, keep_as=mismatch)
+    if file.sha256 is None:
+        line = f"{sha256(part)}\n".encode()
+        write_atomically(path.with_name(path.name + ".sha256"), lambda out: out.write(line))
+    part.replace(path)
 
 
 def stopped(file: OfficialFile, part: Path, error: OSError) -> DataError:
@@ -149,10 +176,14 @@ def download(file: OfficialFile, part: Path, progress: bool) -> bool:
             while block := response.read(BLOCK):
                 out.write(block)
                 bar.update(len(block))
-    if total is not None and part.stat().st_size < total:
+    size = part.stat().st_size
+    if total is not None and size > total:  # somebody else wrote to it: nothing of it can be trusted
+        part.unlink()
+        raise DataError(f"{size} bytes came from {file.url} where {total} were announced: run again to fetch it anew.")
+    if total is not None and size < total:
         raise DataError(
-            f"The download of {file.url} broke off after {part.stat().st_size} of {total} bytes. They are kept in "
-            f"{part}: run again to go on."
+            f"The download of {file.url} broke off after {size} of {total} bytes. They are kept in {part}: run again "
+            "to go on."
         )
     return total is not None
 
@@ -231,9 +262,14 @@ def state_of(path: Path, expected: str) -> str:
 
 @contextmanager
 def unpacking(archive: Path, folder: Path) -> Iterator[None]:
-    """Turn what goes wrong while an archive is unpacked into a DataError: a full disk, a broken archive."""
+    """Make the folder, keep other processes from unpacking into it, and turn what goes wrong into a DataError.
+
+    A full disk can go wrong, or a broken archive.
+    """
     try:
-        yield
+        folder.mkdir(parents=True, exist_ok=True)
+        with alone(folder / archive.name):
+            yield
     except (OSError, EOFError, tarfile.TarError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise DataError(
