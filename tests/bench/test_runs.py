@@ -13,6 +13,7 @@ import pytest
 from rich.console import Console
 
 from geoequiv import report
+from geoequiv.bench import runner
 from geoequiv.bench.store import Store
 from geoequiv.bench.suite import read_suite
 from geoequiv.bench.suite_run import run_suite
@@ -136,6 +137,31 @@ def test_a_failed_run_is_recorded_and_the_others_go_on(suite_file, data_dir):
     assert states == ["finished", "failed", "finished"]
     directory = Store(Path("out")).directory(result.outcomes[0][0])
     assert json.loads((directory / "failed-1" / "record.json").read_text()) == wrong
+
+
+def test_what_fails_after_the_training_does_not_cost_it(suite_file, data_dir):
+    path = suite_file("- model: my_models:Shift")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runner, "inference_seconds", None)  # is called, and fails
+        result, _ = run(path, "out", data_dir)
+    ((spec, outcome),) = result.outcomes
+    assert outcome.status == "failed"
+    directory = Store(Path("out")).directory(spec)
+    kept = {name: (directory / name).read_bytes() for name in ("checkpoint.ckpt", "log.csv")}
+    result, _ = run(path, "out", data_dir, resume=True)
+    assert result.complete
+    assert kept == {name: (directory / name).read_bytes() for name in kept}
+    assert [each.name for each in (directory / "failed-1").iterdir()] == ["record.json"]
+    run(path, "whole", data_dir)
+    assert numbers("out") == numbers("whole")
+
+
+def test_what_needs_no_training_fails_before_it(suite_file, data_dir, monkeypatch):
+    monkeypatch.setattr(runner, "task_card", None)
+    monkeypatch.setattr(runner, "fit", lambda *_, **__: pytest.fail("trained first"))
+    result, _ = run(suite_file("- model: my_models:Shift"), "out", data_dir)
+    ((_, outcome),) = result.outcomes
+    assert "'NoneType' object is not callable" in outcome.record["error"]
 
 
 def test_a_worker_that_dies_costs_only_its_run(suite_file, data_dir):
