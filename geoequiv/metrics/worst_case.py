@@ -116,7 +116,7 @@ def search(
     algebra = generators(acting)
     if acting.is_finite and acting.order is not None and acting.order <= LARGEST_ENUMERATED:
         method, listed = "enumeration", acting.elements()
-        if len(listed) > len(elements) or not bool(acting.order == len(relative)):
+        if not same(listed, elements):  # as many draws as there are elements are not yet the elements
             errors = measure(model, inputs, signature, listed).relative
             i, j = divmod(int(errors.argmax()), errors.shape[1])
             found = keep_larger(found, (listed[i], int(kept[j]), float(errors[i, j])))
@@ -132,6 +132,12 @@ def search(
             note = f"no gradient with respect to the inputs: {first_line(error)}"
     element, item, value = found
     return WorstCase(value, element, item, start, method, len(kept), steps_taken, note)
+
+
+def same(a: Element, b: Element) -> bool:
+    """Whether two lists hold the same elements in the same order."""
+    parts = ((a.linear, b.linear), (a.translation, b.translation), (a.permutation, b.permutation))
+    return all(x is y or (x is not None and y is not None and torch.equal(x, y)) for x, y in parts)
 
 
 def keep_larger(a: tuple[Element, int, float], b: tuple[Element, int, float]) -> tuple[Element, int, float]:
