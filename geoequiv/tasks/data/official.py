@@ -204,8 +204,15 @@ def check_archive(file: OfficialFile, part: Path, whole: bool, keep_as: Path) ->
     )
 
 
-def check(path: Path, expected: str | None, keep_as: Path) -> None:
-    """Raise DataError, and set the file aside, unless its sha256 is the expected one (None: not known)."""
+def check(path: Path, expected: str | None, keep_as: Path, anew: str = "run again to fetch it anew") -> None:
+    """Raise DataError, and set the file aside, unless its sha256 is the expected one (None: not known).
+
+    Args:
+        path: the file.
+        expected: its sum.
+        keep_as: where it is set aside.
+        anew: how to come by another one.
+    """
     if expected is None:
         return
     found = sha256(path)
@@ -213,7 +220,7 @@ def check(path: Path, expected: str | None, keep_as: Path) -> None:
         path.replace(keep_as)
         raise DataError(
             f"{path} is not the expected file: its sha256 is {found}, expected {expected}. It is kept as {keep_as}; "
-            "run again to fetch it anew, or put the right file there."
+            f"{anew}, or put the right file there."
         )
 
 

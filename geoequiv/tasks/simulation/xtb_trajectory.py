@@ -41,7 +41,12 @@ def read_twin(molecule: str, data_dir: str | os.PathLike[str] | None = None) -> 
         )
     report = finding(path)
     if report is not None:
-        check(path, report["sha256"], keep_as=path.with_name(path.name + ".mismatch"))
+        check(
+            path,
+            report["sha256"],
+            path.with_name(path.name + ".mismatch"),
+            "simulate it again with `geoequiv data make`",
+        )
     notes = [("Source", f"{path}, simulated by geoequiv data make {FOLDER}"), ("Licence", OWN)]
     return Twin(read_trajectory(path), (*notes, *(lines_of(report) if report is not None else ())))
 
