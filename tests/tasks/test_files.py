@@ -295,6 +295,20 @@ def test_a_folder_of_arrays_is_one_after_the_other(tmp_path):
     assert files(path=str(tmp_path), signature=FIELD).splits["train"].inputs["species"].shape[-1] == 3
 
 
+@pytest.mark.parametrize("masked", ["a", "b"])
+def test_a_mask_of_one_file_of_a_folder_is_kept(tmp_path, masked):
+    mask = np.ones((40, 4), dtype=bool)
+    mask[:, 3] = False
+    for seed, name in enumerate("ab"):
+        saved(tmp_path, f"{name}.npz", seed=seed, mask=mask if name == masked else None, version=np.array(3))
+    task = files(path=str(tmp_path), signature="pos: point -> energy: scalar per graph", val=1, test=1)
+    last = torch.cat([split.inputs["mask"] for split in task.splits.values()])
+    assert last[:, :3].all()
+    assert int(last[:, 3].sum()) == 40
+    with pytest.raises(DataError, match="clouds of different sizes"):
+        files(path=str(tmp_path), signature=MOVING)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
