@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 from geoequiv.errors import BatchError, ConfigError, DataError, unknown
 from geoequiv.fields import FieldType, Signature
 from geoequiv.groups import group
+from geoequiv.models.conservative import Conservative, energy_signature
+from geoequiv.models.scaled import Scale
 from geoequiv.tasks.acting import check_acting
 from geoequiv.tasks.data.cache import checksum
 from geoequiv.tasks.data.sources import Source, elements, located, part_of, read
@@ -72,7 +75,8 @@ def files(
         metric: mean squared or mean absolute error, over all components of all targets; the loss is the same.
         unit: of the metric, for the leaderboard.
         normalise: whether models work in units fitted on the training split: points, vectors (see `scales_of`), and
-            scalar outputs, which are then relative to their training mean.
+            scalar outputs, which are then relative to their training mean, each column of a ``scalar*k`` to its own.
+            Pseudoscalars are not shifted: a mirror would no longer change their sign.
         conservative: whether the vector output is minus the gradient of the scalar per graph (see `Conservative`).
         description: for the leaderboard's header.
         dtype: of the task's tensors.
@@ -107,8 +111,7 @@ def files(
             f"{place} has clouds of different sizes. Padding would count in the loss of outputs that live on nodes: "
             "give clouds of one size, or outputs per graph."
         )
-    scalars = [name for name, each in parsed.outputs.items() if each.is_scalar] if normalise else []
-    zeros = {name: float(arrays[f"train_target {name}"].mean()) for name in scalars}
+    zeros = {name: mean_of(arrays[f"train_target {name}"]) for name in parsed.outputs.of_kind("scalar") if normalise}
     splits = {part: split_of(arrays, part, parsed, zeros, dtype) for part in PARTS}
     check_acting(acting, parsed, splits["train"])
     sum_of_all = checksum({**arrays, "signature": np.array(str(parsed))})
@@ -130,6 +133,12 @@ def files(
         notes=(("Source", f"{place}, files of a user"),),
         drawing=drawing_of(parsed, kinds),
     )
+
+
+def mean_of(target: Array) -> Scale:
+    """Mean of a scalar output; one for each column where it has several."""
+    columns: list[float] = target.reshape(-1, target.shape[-1]).mean(0).tolist()
+    return float(target.mean()) if len(columns) == 1 else columns
 
 
 def drawing_of(signature: Signature, kinds: NDArray[np.int64]) -> Drawing:
@@ -259,20 +268,25 @@ def drawn(sizes: Mapping[str, int | None], items: int, seed: int) -> dict[str, N
 
 
 def split_of(
-    arrays: Mapping[str, Array], part: str, signature: Signature, zeros: Mapping[str, float], dtype: torch.dtype
+    arrays: Mapping[str, Array], part: str, signature: Signature, zeros: Mapping[str, Scale], dtype: torch.dtype
 ) -> Split:
     """Tensors of one split."""
     inputs = {name: torch.from_numpy(arrays[f"{part}_{name}"].copy()).to(dtype) for name in signature.inputs}
     if f"{part}_mask" in arrays:
         inputs["mask"] = torch.from_numpy(arrays[f"{part}_mask"])
-    targets = {name: arrays[f"{part}_target {name}"] - zeros.get(name, 0.0) for name in signature.outputs}
+    targets = {name: arrays[f"{part}_target {name}"] - np.asarray(zeros.get(name, 0.0)) for name in signature.outputs}
     return Split(inputs, {name: torch.from_numpy(target).to(dtype) for name, target in targets.items()})
 
 
 def head_of(
-    signature: Signature, train: Split, zeros: Mapping[str, float], normalise: bool, conservative: bool
+    signature: Signature, train: Split, zeros: Mapping[str, Scale], normalise: bool, conservative: bool
 ) -> Head | None:
     """Units of the model, and the derivative."""
-    if conservative:
-        return force_field_head(signature, train, next(iter(zeros.values()), 0.0), gradient=True)
-    return normalising_head(signature, train, zeros) if normalise else None
+    if not conservative:
+        return normalising_head(signature, train, zeros) if normalise else None
+    inner = energy_signature(signature)
+    if not normalise:
+        return Head(inner, partial(Conservative, signature=signature))
+    (zero,) = (zeros[name] for name in inner.outputs)
+    assert isinstance(zero, float)  # one energy to a graph
+    return force_field_head(signature, train, zero, gradient=True)
