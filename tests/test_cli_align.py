@@ -1,6 +1,7 @@
 """`geoequiv align`: barriers of a run with its copies, or with another run."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -130,6 +131,22 @@ def test_bad_input(runs, tmp_path, capsys):
         assert message in capsys.readouterr().err
     assert main(["align", str(tmp_path), "--other", runs["gnn", 0]]) == 2
     assert "go with the folder of one run" in capsys.readouterr().err
+
+
+def test_barriers_are_of_the_run_s_own_data(runs, tmp_path, capsys):
+    copied = Path(shutil.copytree(runs["egnn", 0], tmp_path / "out" / Path(runs["egnn", 0]).name))
+    record = json.loads((copied / "record.json").read_text())
+    card = record["task_card"] | {"checksum": "0" * 64}
+    (copied / "record.json").write_text(json.dumps(record | {"task_card": card}))
+    options = ["--angles", "90", "--items", "4"]
+    assert main(["align", str(copied), *options]) == 0
+    assert f"These are not the data of the run {copied.name}: " in capsys.readouterr().err
+    (copied / "record.json").write_text(json.dumps(record | {"protocol": "nbody/other"}))
+    assert main(["align", str(copied), *options]) == 2
+    assert "The run is of nbody/other, and the data at hand makes nbody/charged" in capsys.readouterr().err
+    assert main(["align", str(copied.parent), *options]) == 1
+    assert "no barrier: DataError: The run is of nbody/other" in capsys.readouterr().out
+    assert not json.loads((copied / "record.json").read_text())["alignment"].get("methods")
 
 
 def test_elements_in_words():

@@ -22,14 +22,15 @@ from geoequiv.errors import RunError
 
 @dataclass(frozen=True)
 class SuiteResult:
-    """Outcome of every run of a suite, in the suite's order."""
+    """Outcome of every run of a suite, in the suite's order, and the runs whose barriers could not be measured."""
 
     outcomes: tuple[tuple[RunSpec, Outcome], ...]
+    unaligned: tuple[RunSpec, ...] = ()
 
     @property
     def complete(self) -> bool:
-        """Whether every run has finished, now or before."""
-        return all(outcome.status in ("finished", "skipped") for _, outcome in self.outcomes)
+        """Whether every run has finished, now or before, with all the barriers that the suite asks for."""
+        return not self.unaligned and all(outcome.status in ("finished", "skipped") for _, outcome in self.outcomes)
 
 
 def run_suite(
@@ -79,9 +80,10 @@ def run_suite(
     _make_data(todo, suite.align, data_dir, console)
     for spec, outcome in _executed(todo, store, data_dir, jobs, console):
         outcomes[spec] = outcome
+    unaligned: tuple[RunSpec, ...] = ()
     if suite.align is not None:
-        outcomes = _aligned(suite, suite.align, store, outcomes, data_dir, console)
-    result = SuiteResult(tuple((spec, outcomes[spec]) for spec in suite.runs))
+        outcomes, unaligned = _aligned(suite, suite.align, store, outcomes, data_dir, console)
+    result = SuiteResult(tuple((spec, outcomes[spec]) for spec in suite.runs), unaligned)
     console.print(summary([outcome.record for _, outcome in result.outcomes if outcome.record]))
     _explain_failures(result, store, console, resume)
     return result
@@ -121,20 +123,26 @@ def _aligned(
     outcomes: dict[RunSpec, Outcome],
     data_dir: Path | None,
     console: Console,
-) -> dict[RunSpec, Outcome]:
-    """Measure the barriers of the runs that have finished; two trainings need both, so this comes after all of them."""
+) -> tuple[dict[RunSpec, Outcome], tuple[RunSpec, ...]]:
+    """Measure the barriers of the runs that have finished; two trainings need both, so this comes after all of them.
+
+    Returns:
+        The outcomes with these barriers, and the runs that some are missing of.
+    """
     runs = {store.directory(spec): spec for spec in suite.runs if outcomes[spec].status in ("finished", "skipped")}
     merged = [run for run in runs if (run / "checkpoint.ckpt").exists()]
     if merged:
         console.print(f"Measuring barriers of {len(merged)} run{'s' if len(merged) != 1 else ''} …")
-    updated = dict(outcomes)
+    updated, unaligned = dict(outcomes), []
     for aligned in align_runs(merged, config, data_dir):
         spec = runs[aligned.run]
         updated[spec] = replace(outcomes[spec], record=store.record(spec))
+        if aligned.status == "failed":
+            unaligned.append(spec)
         if aligned.status != "kept":
             line = f"[dim]{spec.run_id}[/] {escape(spec.title)}  {escape(told(aligned))}"
             console.print(line, soft_wrap=True, highlight=False)
-    return updated
+    return updated, tuple(unaligned)
 
 
 def told(aligned: Aligned) -> str:
@@ -146,7 +154,8 @@ def told(aligned: Aligned) -> str:
         known = {"own copies": kinds["copies"], "another training": kinds["trainings"]}
         values = [f"{name} {number(each['barrier'])}" for name, each in known.items() if each]
         parts.append(f"{method}: {', '.join(values)}")
-    return f"barriers, {'; '.join(parts)}" + (" (measured before)" if aligned.status == "kept" else "")
+    note = " (measured before)" if aligned.status == "kept" else " (those of other settings gave way)"
+    return f"barriers, {'; '.join(parts)}" + (note if aligned.status == "kept" or aligned.replaced else "")
 
 
 def _make_data(todo: Sequence[RunSpec], align: AlignConfig | None, data_dir: Path | None, console: Console) -> None:
