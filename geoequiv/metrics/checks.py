@@ -93,11 +93,13 @@ class Parts:
 
     Args:
         translations, proper, improper, relabellings: pure translations; elements that fix the origin and keep, or
-            change, handedness; relabellings alone.
+            change, handedness; relabellings alone. Where they are no elements by themselves, because the group ties
+            them to an exchange of nodes (see ``CoupledGroup``), they come with that exchange.
         still: outputs under pure translations as if none were to move: near 0 if they stay where they are.
         mirrored: the outputs under improper elements with vectors taken for pseudovectors, and so on: near 0 if they
             are declared with the wrong parity.
         worst: largest relative error by the same names.
+        exchanging: names of those that come with an exchange of nodes.
     """
 
     translations: float | None
@@ -107,6 +109,7 @@ class Parts:
     still: float | None
     mirrored: float | None
     worst: dict[str, float]
+    exchanging: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -234,13 +237,21 @@ def check_parts(model: Model, inputs: Any, signature: Signature, acting: Group, 
     eye = torch.eye(acting.dim, dtype=torch.float64)
     turned = (g.linear - eye).abs().amax((-1, -2)) > 1e-9
     kinds: dict[str, Element] = {}
+    exchanging: tuple[str, ...] = ()
     if acting.translates and g.translation is not None:
         kinds["translations"] = Element(eye.expand_as(g.linear), g.translation)[:num_samples]
     for name, which in (("proper", turned & (g.det > 0)), ("improper", g.det < 0)):
-        if bool(which.any()):
-            kinds[name] = Element(g.linear[which])[:num_samples]
+        if not bool(which.any()):
+            continue
+        kinds[name] = Element(g.linear[which])[:num_samples]
+        if not bool(acting.contains(kinds[name]).all()):
+            assert g.permutation is not None
+            kinds[name] = Element(g.linear[which], None, g.permutation[which])[:num_samples]
+            exchanging += (name,)
     if g.permutation is not None:
-        kinds["relabellings"] = Element(eye.expand_as(g.linear), None, g.permutation)[:num_samples]
+        alone = Element(eye.expand_as(g.linear), None, g.permutation)[:num_samples]
+        if bool(acting.contains(alone).all()):
+            kinds["relabellings"] = alone
     found = {name: measure(model, inputs, signature, elements).relative for name, elements in kinds.items()}
     means: dict[str, float | None] = {name: float(values.mean()) for name, values in found.items()}
     still = mirrored = None
@@ -255,8 +266,9 @@ def check_parts(model: Model, inputs: Any, signature: Signature, acting: Group, 
         mirrored = float(measure(model, inputs, swapped, kinds["improper"], outputs=names).relative.mean())
     names_of = ("translations", "proper", "improper", "relabellings")
     return Parts(
-        *(means.get(name) for name in names_of), still, mirrored, {n: float(v.max()) for n, v in found.items()}
-    )
+        *(means.get(name) for name in names_of),
+        still, mirrored, {n: float(v.max()) for n, v in found.items()}, exchanging,
+    )  # fmt: skip
 
 
 def swap(kind: FieldType) -> FieldType:

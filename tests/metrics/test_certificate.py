@@ -278,3 +278,40 @@ def test_the_inside_of_a_healthy_layer_is_not_blamed():
     layers = {layer.name: layer for layer in found.lie_derivative.layers}
     assert layers["product"].types_in == ("2x1o",)
     assert layers["product"].largest_own < 1e-5
+
+
+SIDES = torch.tensor([[1.0, 2.0, 3.0], [-1.0, 2.0, 3.0], [0.0, 2.0, 3.0]])
+
+
+def parts_of(model, group, nodes=3):
+    x = {"x": torch.randn(6, nodes, 3, generator=torch.Generator().manual_seed(0))}
+    return ge.certify(model, x, "x: vector -> y: vector", group, steps=2, num_few=4, relabelling=False)
+
+
+def test_a_mirror_that_comes_with_an_exchange_is_not_taken_apart():
+    """{1, (mirror at x = 0, left ↔ right)}: neither the mirror nor the exchange is an element by itself."""
+    exact = parts_of(lambda x: SIDES.expand_as(x), "Cs@x&(0 1)/3")
+    assert exact.passed
+    assert exact.parts.improper < 1e-6
+    assert exact.parts.exchanging == ("improper",)
+    assert (exact.parts.relabellings, exact.parts.proper) == (None, None)
+    first = torch.tensor([[1.0], [0.0], [0.0]])
+    broken = parts_of(lambda x: SIDES + 0.05 * first * x, "Cs@x&(0 1)/3")
+    assert 1e-3 < broken.parts.improper < 0.1
+    assert [fault.code for fault in broken.faults] == ["unlike-sides"]
+    assert broken.diagnosis.startswith("Reflections that exchange nodes fail")
+    about_x = torch.tensor([1.0, 0.0, 0.0])
+    turning = parts_of(lambda x: x * about_x + 0.05 * first * about_x, "SO(2)@x*Cs@x&(0 1)/3")
+    assert turning.parts.proper < 1e-6
+    assert "Rotations are respected, but reflections that exchange nodes are not" in turning.diagnosis
+
+
+def test_parts_of_other_groups_are_what_they_were():
+    """Relabellings that are elements are still measured apart, and a lone mirror says nothing of rotations."""
+    product = parts_of(lambda x: x * torch.tensor([[1.0], [2.0], [3.0]]), "O(3)*S(3)")
+    assert product.parts.exchanging == ()
+    assert max(product.parts.proper, product.parts.improper) < 1e-6
+    assert product.parts.relabellings > 0.1
+    mirror = parts_of(lambda x: torch.tensor([1.0, 0.0, 0.0]).expand_as(x), "Cs@x")
+    assert [fault.code for fault in mirror.faults] == ["handedness"]
+    assert mirror.diagnosis.startswith("Reflections fail")
