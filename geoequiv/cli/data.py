@@ -169,8 +169,7 @@ def _data_verify(options: argparse.Namespace) -> int:
     ]
     if options.task is None or options.task.partition("/")[0] == TWIN:
         entries += twin_files(options.data_dir)
-    if options.task is None:
-        entries += downloaded(data_directory(options.data_dir))
+    entries += downloaded(data_directory(options.data_dir), options.task)
     if not entries:
         print(f"No data{f' of {options.task}' if options.task else ''} in {data_directory(options.data_dir)}.")
         return 1 if options.task else 0

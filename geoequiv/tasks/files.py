@@ -162,19 +162,20 @@ def fields_of(source: Source, signature: Signature, kinds: NDArray[np.int64], di
         masks.extend([real] if real is not None else [])
         found[key] = shaped(array, kind, name, dim, source.path)
 
+    absent = [name for name in signature.inputs if name not in source.names]
     for name, kind in signature.inputs.items():
-        if name in source.names:
+        if name not in absent:
             take(name, name, kind)
-    items = max((len(array) for array in found.values()), default=0)
-    for name, kind in signature.inputs.items():
-        if name not in found:
-            found[name] = one_hot(source, name, kind, kinds, items)
+        else:
+            check_made(source, name, kind, kinds)
     for name, kind in signature.outputs.items():
         stored = f"target_{name}" if f"target_{name}" in source.names else name
         if stored not in source.names or (stored == name and name in signature.inputs):
             wanted = f"target_{name}" if name in signature.inputs else name
             raise DataError(f"{source.path}: {unknown('array', wanted, source.names)}")
         take(f"target {name}", stored, kind)
+    items = max(len(array) for array in found.values())
+    found |= {name: one_hot(source, kinds, items) for name in absent}
     lengths = {name: len(array) for name, array in found.items()}
     if len(set(lengths.values())) > 1:
         raise DataError(f"{source.path}: all fields need equally many items, got {lengths}.")
@@ -208,16 +209,21 @@ def all_masked(parts: dict[str, Fields], signature: Signature) -> dict[str, Fiel
     return parts
 
 
-def one_hot(source: Source, name: str, kind: FieldType, kinds: NDArray[np.int64], items: int) -> Array:
-    """The field ``species`` out of the elements: ``[items, N, kinds]``; DataError for any other missing field."""
-    charges = source.charges()
-    if name != "species" or kind.kind != "scalar" or charges is None:
+def check_made(source: Source, name: str, kind: FieldType, kinds: NDArray[np.int64]) -> None:
+    """DataError unless a field that the source does not have is ``species``, and can be made out of its elements."""
+    if name != "species" or kind.kind != "scalar" or source.charges() is None:
         raise DataError(f"{source.path}: {unknown('array', name, source.names)}")
     if kind.multiplicity != len(kinds):
         symbols = species(kinds)[1]
         raise DataError(
             f"{source.path} has {len(kinds)} elements ({', '.join(symbols)}): write species: scalar*{len(kinds)}."
         )
+
+
+def one_hot(source: Source, kinds: NDArray[np.int64], items: int) -> Array:
+    """The field ``species`` out of the elements: ``[items, N, kinds]``."""
+    charges = source.charges()
+    assert charges is not None
     hot = (charges[..., None] == kinds).astype(np.float64)
     return np.broadcast_to(hot, (items, *hot.shape[-2:])) if charges.ndim == 1 else hot
 

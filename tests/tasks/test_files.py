@@ -315,6 +315,16 @@ def test_a_symmetry_of_another_number_of_nodes_is_refused(tmp_path):
         files(**options, symmetry="Cs@x&(0 1)/5")
 
 
+@pytest.mark.parametrize("each", [False, True])
+def test_elements_alone_are_inputs(tmp_path, each):
+    saved(tmp_path, z=np.tile([8, 1, 6, 1], (40, 1)) if each else np.array([8, 1, 6, 1]))
+    task = files(tmp_path, path="mine.npz", signature="species: scalar*3 -> energy: scalar per graph")
+    assert task.splits["train"].inputs["species"].shape == (32, 4, 3)
+    saved(tmp_path, energy=np.full(40, np.nan))
+    with pytest.raises(DataError, match=r"'target energy' is not finite, first in item 0"):
+        files(tmp_path, path="mine.npz", signature="species: scalar*3 -> energy: scalar per graph")
+
+
 def test_elements_are_whole_numbers(tmp_path):
     saved(tmp_path, z=np.array([8, 1, np.nan, 1]))
     with pytest.raises(DataError, match=r"mine\.npz: 'z' must be whole numbers"):

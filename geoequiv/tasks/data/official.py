@@ -26,7 +26,11 @@ from geoequiv.errors import DataError, NoFilesError
 from geoequiv.tasks.data.cache import write_atomically
 
 BLOCK = 1 << 20
-FOLDERS = ("md17", "rmd17", "mocap/cmu_*", "cifar10")  # of a data directory, where tasks put what they download
+#: task → folder of a data directory where it puts what it downloads
+FOLDERS = {
+    "md17/dynamics": "md17", "md17/forces": "rmd17", "mocap/walk": "mocap/cmu_35", "mocap/run": "mocap/cmu_09",
+    "images/cifar10": "cifar10",
+}  # fmt: skip
 TIMEOUT = 30.0  # seconds without a byte
 #: what a connection raises that ends before its time
 BROKEN_OFF = (http.client.HTTPException, ConnectionError, TimeoutError)
@@ -233,9 +237,13 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def downloaded(folder: str | os.PathLike[str]) -> list[tuple[Path, str]]:
-    """Every downloaded file whose sum was kept, and whether it still has it: "ok" or "damaged: …"."""
-    sums = sorted(noted for place in FOLDERS for noted in Path(folder).glob(f"{place}/*.sha256"))
+def downloaded(folder: str | os.PathLike[str], task: str | None = None) -> list[tuple[Path, str]]:
+    """Every downloaded file, or those of one task, whose sum was kept, and whether it still has it.
+
+    Its state is "ok" or "damaged: …".
+    """
+    places = [place for name, place in FOLDERS.items() if task in (None, name)]
+    sums = sorted(noted for place in places for noted in Path(folder).glob(f"{place}/*.sha256"))
     return [(path, state_as_noted(path, noted)) for noted in sums if (path := noted.with_suffix("")).is_file()]
 
 

@@ -254,7 +254,13 @@ def test_downloaded_files_are_listed_and_verified(url, tmp_path, capsys):
     assert main(["data", "list", *folder]) == 0
     assert f"cmu_35                    0.0 MB  {path.name}  ok" in capsys.readouterr().out
     assert main(["data", "verify", *folder]) == 0
+    capsys.readouterr()
+    assert main(["data", "verify", "mocap/walk", *folder]) == 0
+    assert capsys.readouterr().out == f"{path}: ok\n"
+    assert main(["data", "verify", "mocap/run", *folder]) == 1
+    assert "No data of mocap/run" in capsys.readouterr().out
     path.write_bytes(CONTENT[1:])
+    assert main(["data", "verify", "mocap/walk", *folder]) == 1
     assert main(["data", "verify", *folder]) == 1
     assert f"{path}: damaged: its sha256 is {hashlib.sha256(CONTENT[1:]).hexdigest()}, expected {SUM}" in (
         capsys.readouterr().out
