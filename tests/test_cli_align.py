@@ -1,12 +1,14 @@
 """`geoequiv align`: barriers of a run with its copies, or with another run."""
 
 import json
+import math
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
 
+from geoequiv.bench import barriers
 from geoequiv.bench.align import describe
 from geoequiv.cli import main
 from geoequiv.groups import Element
@@ -71,6 +73,28 @@ def test_angles(runs, tmp_path, capsys):
     assert "got '0,thirty'" in capsys.readouterr().err
 
 
+def test_reports_are_json_in_any_folder_and_drawn_where_numbers_are_not_finite(runs, tmp_path, monkeypatch, capsys):
+    measure = barriers.measure
+
+    def endless(*arguments, **options):
+        found = measure(*arguments, **options)
+        found["copies"][0]["barrier"] = math.nan
+        return found
+
+    monkeypatch.setattr(barriers, "measure", endless)
+    output = tmp_path / "new" / "barriers.json"
+    options = ["--angles", "45,90", "--path", "3", "--items", "8"]
+    run = str(Path(runs["gnn", 0]).resolve())
+    monkeypatch.chdir(tmp_path)
+    assert main(["align", run, *options, "--json", str(output), "--plots", "figures"]) == 0
+    reports = json.loads(output.read_text(), parse_constant=pytest.fail)["copies"]
+    assert reports[0]["barrier"] is None
+    assert (tmp_path / "figures" / "barrier-angle.svg").exists()  # in this folder
+    (tmp_path / "file").write_text("")
+    assert main(["align", run, *options, "--json", "file/barriers.json"]) == 2
+    assert "Cannot write the reports to 'file/barriers.json'" in capsys.readouterr().err
+
+
 def test_two_trainings(runs, tmp_path):
     output = str(tmp_path / "barriers.json")
     assert main(["align", runs["gnn", 0], "--other", runs["gnn", 1], "--json", output]) == 0
@@ -110,6 +134,9 @@ def test_settings_of_a_suite(runs, tmp_path, capsys):
     suite.write_text(SUITE + "align: {group: C4, items: 32}\n")
     assert main(["align", runs["egnn", 0], "--suite", str(suite), "--matching", "weights"]) == 0
     assert capsys.readouterr().out.count("° about (0.00, 0.00, ") == 3
+    suite.write_text(SUITE + "align: {items: 32, yardstick: false}\n")
+    assert main(["align", runs["gnn", 0], "--suite", str(suite), "--other", runs["gnn", 1]]) == 0
+    assert f"{runs['gnn', 1].split('/')[-1]}, activations" in capsys.readouterr().out
     suite.write_text(SUITE)
     assert main(["align", runs["egnn", 0], "--suite", str(suite)]) == 2
     assert "has no align: section" in capsys.readouterr().err

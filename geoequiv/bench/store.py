@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from geoequiv.training.checkpoint import load_checkpoint
 
 #: Files of one attempt at a run; a failed attempt's are set aside before the next one.
 ATTEMPT = ("record.json", "log.csv", "checkpoint.ckpt")
+FAILED = re.compile(r"failed-\d+").fullmatch
 
 
 class RunLocked(RunError):
@@ -93,8 +95,8 @@ class Store:
         present = [directory / name for name in moved if (directory / name).exists()]
         if not present:
             return
-        count = 1 + sum(1 for _ in directory.glob("failed-*"))
-        aside = directory / f"failed-{count}"
+        numbers = [int(each.name.removeprefix("failed-")) for each in directory.glob("failed-*") if FAILED(each.name)]
+        aside = directory / f"failed-{1 + max(numbers, default=0)}"
         aside.mkdir()
         for path in sorted(present, key=lambda each: each.name == "record.json"):
             os.replace(path, aside / path.name)
@@ -171,7 +173,9 @@ def write_atomically(path: Path, text: str) -> None:
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
-            os.chmod(temporary, 0o644)
+            mask = os.umask(0)
+            os.umask(mask)
+            os.chmod(temporary, 0o666 & ~mask)  # as any new file, which mkstemp's is not
             os.replace(temporary, path)
         except BaseException:
             Path(temporary).unlink(missing_ok=True)

@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -162,6 +163,36 @@ def test_what_needs_no_training_fails_before_it(suite_file, data_dir, monkeypatc
     result, _ = run(suite_file("- model: my_models:Shift"), "out", data_dir)
     ((_, outcome),) = result.outcomes
     assert "'NoneType' object is not callable" in outcome.record["error"]
+
+
+ONE = "- model: {name: egnn, width: 4, depth: 1}"
+OWN = """\
+name: own
+task: {name: files, path: mine.npz, signature: "pos: point -> energy: scalar per graph", train: 8, val: 4, test: 4}
+train: {epochs: 1, batch_size: 8}
+evaluate: {num_items: 2, num_samples: 2, batch_size: 4, repeats: 1}
+"""
+
+
+def test_finished_runs_are_of_the_data_that_are_there(suite_file, data_dir):
+    def write(seed):
+        rng = np.random.default_rng(seed)
+        np.savez("mine.npz", pos=rng.normal(size=(16, 3, 3)), energy=rng.normal(size=16))
+
+    write(0)
+    path = suite_file(ONE, OWN)
+    assert run(path, "out", data_dir)[0].complete
+    assert run(path, "out", data_dir)[0].complete
+    for seeds in ("0", "[0, 1]"):  # also where one more run is to be done, on the new data
+        write(1)
+        path = suite_file(f"{ONE}\n  seeds: {seeds}", OWN)
+        with pytest.raises(RunError, match=r"The data in 'mine.npz' have changed .* another --output"):
+            run(path, "out", data_dir)
+    assert len(list(Path("out").glob("*/record.json"))) == 1
+    Path("mine.npz").unlink()
+    result, text = run(suite_file(ONE, OWN), "out", data_dir)
+    assert result.complete
+    assert "could not be compared" in text
 
 
 def test_a_worker_that_dies_costs_only_its_run(suite_file, data_dir):
