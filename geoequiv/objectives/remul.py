@@ -80,8 +80,8 @@ class REMUL:
     * ``gradnorm``: α and β balance the gradients on the ``shared`` parameters (see ``GradNorm``).
     * ``uncertainty``: α and β are learned precisions, and the total gains − log α − log β (see ``Uncertainty``).
     * ``constrained``: E′ ≤ ``epsilon`` instead of a β (see ``Constrained``). ``equivariance`` is then E′ of the batch,
-      always anchored at the prediction, ``beta`` is the multiplier λ (given: its start), and the total is
-      ``α·objective + λ·(E′/ε − 1)``. By ``bound``, E′ is ``"relative"``, the mean over items and draws of
+      always anchored at the prediction, ``beta`` the damped multiplier λ·e^{κv̄} (given: λ at the start), and the total
+      is ``α·objective + beta·(E′/ε − 1)``. By ``bound``, E′ is ``"relative"``, the mean over items and draws of
       ‖f(gx) − g f(x)‖ / (½‖f(gx)‖ + ½‖g f(x)‖) without unit, or ``"E_prime"``, the mean of ‖f(gx) − g f(x)‖ in the unit
       of the outputs; both as ``equivariance_error`` reports them. Norms are over all outputs of an item.
 
