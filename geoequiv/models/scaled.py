@@ -1,6 +1,6 @@
 """A model in units of its own: what goes in and comes out is of the order of one."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -10,6 +10,9 @@ from geoequiv.errors import SignatureError, unknown
 from geoequiv.fields import Signature, call_model
 from geoequiv.fields.signature import Side
 from geoequiv.models.layers.batches import by_name
+
+#: of a field, or of each column of a ``scalar*k``
+Scale = float | Sequence[float]
 
 
 class Scaled(nn.Module):
@@ -22,14 +25,15 @@ class Scaled(nn.Module):
     Args:
         model: called with named inputs.
         signature: of its inputs and outputs.
-        inputs: input name → what it is divided by; a field that is not named stays.
-        outputs: output name → what it is multiplied by.
+        inputs: input name → what it is divided by; a field that is not named stays. A ``scalar*k`` may have k scales,
+            one for each column.
+        outputs: output name → what it is multiplied by, likewise.
         zeros: output name → the constant that the task has taken off its targets, in their unit: kept in the checkpoint
-            for whoever wants absolute values, which are output + zero.
+            for whoever wants absolute values, which are output + zero; k of them for ``scalar*k``.
 
     Raises:
-        SignatureError: an unknown name, a scale that is not positive, or points (which translate together) of different
-            scales.
+        SignatureError: an unknown name, a scale that is not positive, several scales where there are no columns, or
+            points (which translate together) of different scales.
 
     Exactness: equivariant to whatever the model is, up to round-off; scales are buffers, and part of the checkpoint.
     """
@@ -38,9 +42,9 @@ class Scaled(nn.Module):
         self,
         model: nn.Module,
         signature: Signature | str,
-        inputs: Mapping[str, float] | None = None,
-        outputs: Mapping[str, float] | None = None,
-        zeros: Mapping[str, float] | None = None,
+        inputs: Mapping[str, Scale] | None = None,
+        outputs: Mapping[str, Scale] | None = None,
+        zeros: Mapping[str, Scale] | None = None,
     ) -> None:
         super().__init__()
         self.model = model
@@ -53,11 +57,11 @@ class Scaled(nn.Module):
             raise SignatureError(f"The points of '{signature}' translate together and need one scale, got {lengths}.")
         for kind, (_, scales) in sides.items():
             for name, scale in scales.items():
-                self.register_buffer(f"{kind}_scale_{name}", torch.tensor(float(scale)))
+                self.register_buffer(f"{kind}_scale_{name}", torch.as_tensor(scale, dtype=torch.get_default_dtype()))
         for name, zero in (zeros or {}).items():
             if name not in signature.outputs:
                 raise SignatureError(unknown("output", name, signature.outputs))
-            self.register_buffer(f"zero_{name}", torch.tensor(float(zero), dtype=torch.float64))
+            self.register_buffer(f"zero_{name}", torch.as_tensor(zero, dtype=torch.float64))
 
     @property
     def claims(self) -> str | None:
@@ -81,13 +85,23 @@ class Scaled(nn.Module):
         return self._buffers.get(f"{kind}_scale_{name}")
 
     def extra_repr(self) -> str:
-        return ", ".join(f"{name}={float(value):.4g}" for name, value in self._buffers.items() if value is not None)
+        told = {name: value.tolist() for name, value in self._buffers.items() if value is not None}
+        return ", ".join(
+            f"{name}={f'{value:.4g}' if isinstance(value, float) else [float(f'{each:.4g}') for each in value]}"
+            for name, value in told.items()
+        )
 
 
-def check_scales(kind: str, side: Side, scales: Mapping[str, float]) -> None:
-    """Raise SignatureError for a scale of an unknown field, or one that is not positive and finite."""
+def check_scales(kind: str, side: Side, scales: Mapping[str, Scale]) -> None:
+    """Raise SignatureError for a scale of an unknown field, one that is not positive and finite, or too many."""
     for name, scale in scales.items():
         if name not in side:
             raise SignatureError(unknown(kind, name, side))
-        if not 0 < scale < float("inf"):
+        columns = torch.as_tensor(scale, dtype=torch.float64)
+        if not bool(((columns > 0) & columns.isfinite()).all()):
             raise SignatureError(f"The scale of {kind} '{name}' must be positive, got {scale}.")
+        if columns.ndim and (side[name].kind, (side[name].multiplicity,)) != ("scalar", tuple(columns.shape)):
+            raise SignatureError(
+                f"{kind.capitalize()} '{name}' is a {side[name]}, which cannot have scales of shape "
+                f"{list(columns.shape)}."
+            )

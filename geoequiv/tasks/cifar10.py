@@ -229,14 +229,13 @@ def checked(images: NDArray[np.uint8], classes: NDArray[np.integer], path: Path)
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Take the images out of the official archive into a folder.
+    """Take the images out of the official archive into a folder, those that are not there.
 
     Raises:
         DataError: the archive cannot be read, or lacks one of them, or the folder cannot be written (disk full).
     """
-    missing = {*TRAIN_FILES, *TEST_FILES}
     with unpacking(archive, folder):
-        folder.mkdir(parents=True, exist_ok=True)
+        missing = {name for name in (*TRAIN_FILES, *TEST_FILES) if not (folder / name).is_file()}
         with tarfile.open(archive, mode="r|gz") as members:
             for member in members:
                 name = Path(member.name).name

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 from geoequiv.errors import BatchError, ConfigError, DataError, unknown
 from geoequiv.fields import FieldType, Signature
 from geoequiv.groups import group
+from geoequiv.models.conservative import Conservative, energy_signature
+from geoequiv.models.scaled import Scale
 from geoequiv.tasks.acting import check_acting
 from geoequiv.tasks.data.cache import checksum
 from geoequiv.tasks.data.sources import Source, elements, located, part_of, read
@@ -72,7 +75,8 @@ def files(
         metric: mean squared or mean absolute error, over all components of all targets; the loss is the same.
         unit: of the metric, for the leaderboard.
         normalise: whether models work in units fitted on the training split: points, vectors (see `scales_of`), and
-            scalar outputs, which are then relative to their training mean.
+            scalar outputs, which are then relative to their training mean, each column of a ``scalar*k`` to its own.
+            Pseudoscalars are not shifted: a mirror would no longer change their sign.
         conservative: whether the vector output is minus the gradient of the scalar per graph (see `Conservative`).
         description: for the leaderboard's header.
         dtype: of the task's tensors.
@@ -94,6 +98,7 @@ def files(
         sources = {part: read(file) for part, file in given.items()}
         kinds = elements(sources.values())
         fields = {part: fields_of(source, parsed, kinds, acting.dim) for part, source in sources.items()}
+        fields = all_masked(fields, parsed)
         rows = {part: np.arange(cut(part, sizes[part], len_of(fields[part]))) for part in PARTS}
     else:
         source = read(place)
@@ -101,13 +106,12 @@ def files(
         whole = fields_of(source, parsed, kinds, acting.dim)
         fields, rows = dict.fromkeys(PARTS, whole), drawn(sizes, len_of(whole), seed)
     arrays = {f"{part}_{name}": array[rows[part]] for part in PARTS for name, array in fields[part].items()}
-    if "mask" in fields["train"] and not all(each.per_graph for each in parsed.outputs.values()):
+    if any("mask" in each for each in fields.values()) and not all(each.per_graph for each in parsed.outputs.values()):
         raise DataError(
             f"{place} has clouds of different sizes. Padding would count in the loss of outputs that live on nodes: "
             "give clouds of one size, or outputs per graph."
         )
-    scalars = [name for name, each in parsed.outputs.items() if each.is_scalar] if normalise else []
-    zeros = {name: float(arrays[f"train_target {name}"].mean()) for name in scalars}
+    zeros = {name: mean_of(arrays[f"train_target {name}"]) for name in parsed.outputs.of_kind("scalar") if normalise}
     splits = {part: split_of(arrays, part, parsed, zeros, dtype) for part in PARTS}
     check_acting(acting, parsed, splits["train"])
     sum_of_all = checksum({**arrays, "signature": np.array(str(parsed))})
@@ -131,6 +135,12 @@ def files(
     )
 
 
+def mean_of(target: Array) -> Scale:
+    """Mean of a scalar output; one for each column where it has several."""
+    columns: list[float] = target.reshape(-1, target.shape[-1]).mean(0).tolist()
+    return float(target.mean()) if len(columns) == 1 else columns
+
+
 def drawing_of(signature: Signature, kinds: NDArray[np.int64]) -> Drawing:
     """Molecules where the elements are known, particles elsewhere; the first relation is taken for bonds."""
     named = len(kinds) > 0 and "species" in signature.inputs and signature.inputs["species"].multiplicity == len(kinds)
@@ -152,19 +162,20 @@ def fields_of(source: Source, signature: Signature, kinds: NDArray[np.int64], di
         masks.extend([real] if real is not None else [])
         found[key] = shaped(array, kind, name, dim, source.path)
 
+    absent = [name for name in signature.inputs if name not in source.names]
     for name, kind in signature.inputs.items():
-        if name in source.names:
+        if name not in absent:
             take(name, name, kind)
-    items = max((len(array) for array in found.values()), default=0)
-    for name, kind in signature.inputs.items():
-        if name not in found:
-            found[name] = one_hot(source, name, kind, kinds, items)
+        else:
+            check_made(source, name, kind, kinds)
     for name, kind in signature.outputs.items():
         stored = f"target_{name}" if f"target_{name}" in source.names else name
         if stored not in source.names or (stored == name and name in signature.inputs):
             wanted = f"target_{name}" if name in signature.inputs else name
             raise DataError(f"{source.path}: {unknown('array', wanted, source.names)}")
         take(f"target {name}", stored, kind)
+    items = max(len(array) for array in found.values())
+    found |= {name: one_hot(source, kinds, items) for name in absent}
     lengths = {name: len(array) for name, array in found.items()}
     if len(set(lengths.values())) > 1:
         raise DataError(f"{source.path}: all fields need equally many items, got {lengths}.")
@@ -172,21 +183,47 @@ def fields_of(source: Source, signature: Signature, kinds: NDArray[np.int64], di
     if bad:
         item = int(np.flatnonzero(~np.isfinite(found[bad[0]]).reshape(items, -1).all(1))[0])
         raise DataError(f"{source.path}: '{bad[0]}' is not finite, first in item {item}.")
-    if masks:
-        found["mask"] = masks[0]  # type: ignore[assignment]
+    nodes = shape_of_nodes(found, signature)
+    for mask in masks if nodes else ():  # without fields on nodes there is nothing to pad
+        if mask.shape != nodes or (mask != masks[0]).any():
+            raise DataError(
+                f"{source.path}: 'mask' must say of {list(nodes)} (items, nodes) which are real, the same for all "
+                f"fields; got one of shape {list(mask.shape)}."
+            )
+        found["mask"] = mask  # type: ignore[assignment]
     return found
 
 
-def one_hot(source: Source, name: str, kind: FieldType, kinds: NDArray[np.int64], items: int) -> Array:
-    """The field ``species`` out of the elements: ``[items, N, kinds]``; DataError for any other missing field."""
-    charges = source.charges()
-    if name != "species" or kind.kind != "scalar" or charges is None:
+def shape_of_nodes(fields: Fields, signature: Signature) -> tuple[int, ...]:
+    """Items and nodes, (n, N), of the first field that lives on nodes; () where all are per graph."""
+    on_nodes = [name for name, kind in signature.inputs.items() if not kind.per_graph]
+    on_nodes += [f"target {name}" for name, kind in signature.outputs.items() if not kind.per_graph]
+    return fields[on_nodes[0]].shape[:2] if on_nodes else ()
+
+
+def all_masked(parts: dict[str, Fields], signature: Signature) -> dict[str, Fields]:
+    """A mask for every split if one has it: where none was given, all nodes are real."""
+    if any("mask" in fields for fields in parts.values()):
+        for fields in parts.values():
+            fields.setdefault("mask", np.ones(shape_of_nodes(fields, signature), dtype=bool))  # type: ignore[arg-type]
+    return parts
+
+
+def check_made(source: Source, name: str, kind: FieldType, kinds: NDArray[np.int64]) -> None:
+    """DataError unless a field that the source does not have is ``species``, and can be made out of its elements."""
+    if name != "species" or kind.kind != "scalar" or source.charges() is None:
         raise DataError(f"{source.path}: {unknown('array', name, source.names)}")
     if kind.multiplicity != len(kinds):
         symbols = species(kinds)[1]
         raise DataError(
             f"{source.path} has {len(kinds)} elements ({', '.join(symbols)}): write species: scalar*{len(kinds)}."
         )
+
+
+def one_hot(source: Source, kinds: NDArray[np.int64], items: int) -> Array:
+    """The field ``species`` out of the elements: ``[items, N, kinds]``."""
+    charges = source.charges()
+    assert charges is not None
     hot = (charges[..., None] == kinds).astype(np.float64)
     return np.broadcast_to(hot, (items, *hot.shape[-2:])) if charges.ndim == 1 else hot
 
@@ -237,20 +274,25 @@ def drawn(sizes: Mapping[str, int | None], items: int, seed: int) -> dict[str, N
 
 
 def split_of(
-    arrays: Mapping[str, Array], part: str, signature: Signature, zeros: Mapping[str, float], dtype: torch.dtype
+    arrays: Mapping[str, Array], part: str, signature: Signature, zeros: Mapping[str, Scale], dtype: torch.dtype
 ) -> Split:
     """Tensors of one split."""
     inputs = {name: torch.from_numpy(arrays[f"{part}_{name}"].copy()).to(dtype) for name in signature.inputs}
     if f"{part}_mask" in arrays:
         inputs["mask"] = torch.from_numpy(arrays[f"{part}_mask"])
-    targets = {name: arrays[f"{part}_target {name}"] - zeros.get(name, 0.0) for name in signature.outputs}
+    targets = {name: arrays[f"{part}_target {name}"] - np.asarray(zeros.get(name, 0.0)) for name in signature.outputs}
     return Split(inputs, {name: torch.from_numpy(target).to(dtype) for name, target in targets.items()})
 
 
 def head_of(
-    signature: Signature, train: Split, zeros: Mapping[str, float], normalise: bool, conservative: bool
+    signature: Signature, train: Split, zeros: Mapping[str, Scale], normalise: bool, conservative: bool
 ) -> Head | None:
     """Units of the model, and the derivative."""
-    if conservative:
-        return force_field_head(signature, train, next(iter(zeros.values()), 0.0), gradient=True)
-    return normalising_head(signature, train, zeros) if normalise else None
+    if not conservative:
+        return normalising_head(signature, train, zeros) if normalise else None
+    inner = energy_signature(signature)
+    if not normalise:
+        return Head(inner, partial(Conservative, signature=signature))
+    (zero,) = (zeros[name] for name in inner.outputs)
+    assert isinstance(zero, float)  # one energy to a graph
+    return force_field_head(signature, train, zero, gradient=True)

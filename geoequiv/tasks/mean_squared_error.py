@@ -20,8 +20,13 @@ def mean_squared_error(predictions: Mapping[str, Tensor], targets: Mapping[str, 
     Returns:
         [n], float64.
     """
-    squares = [(predictions[name].double() - target.double()).square().flatten(1) for name, target in targets.items()]
+    squares = [difference.square() for difference in differences(predictions, targets)]
     return torch.cat(squares, dim=1).mean(dim=1)
+
+
+def differences(predictions: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> list[Tensor]:
+    """Of each target, ``[n, components]``, float64; one number an item may come as ``[n]``."""
+    return [(predictions[name].double() - target.double()).reshape(len(target), -1) for name, target in targets.items()]
 
 
 MSE = Metric("mse", "", "lower", mean_squared_error)
@@ -29,7 +34,7 @@ MSE = Metric("mse", "", "lower", mean_squared_error)
 
 def mean_absolute_error(predictions: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
     """Absolute error of each item, averaged over all its coordinates (see `mean_squared_error`): [n], float64."""
-    errors = [(predictions[name].double() - target.double()).abs().flatten(1) for name, target in targets.items()]
+    errors = [difference.abs() for difference in differences(predictions, targets)]
     return torch.cat(errors, dim=1).mean(dim=1)
 
 

@@ -13,7 +13,17 @@ from geoequiv.tasks.mean_squared_error import MSE
 from geoequiv.tasks.normalisation import normalising_head
 from geoequiv.tasks.options import checked_choice, checked_dtype, checked_seed, checked_size
 from geoequiv.tasks.protocols import CITATIONS, references_of
-from geoequiv.tasks.recording import HORIZON, Recording, bonds, dealt, split_of, spread_of_headings, windows
+from geoequiv.tasks.recording import (
+    HORIZON,
+    Recording,
+    bonds,
+    dealt,
+    published_starts,
+    split_of,
+    spread_of_headings,
+    usable_trials,
+    windows,
+)
 from geoequiv.tasks.task import Task
 
 RATE = 120  # frames per second
@@ -153,9 +163,9 @@ def motion_task(
 
 def protocol_id(kind: str, recording: Recording, sizes: Mapping[str, int], horizon: int, seed: int) -> str:
     """mocap/walk|run/Δ30/train-val-test[/trials…]/mse[/seed…]; the published trials and split go unnamed."""
-    usable = sum(len(trial) > horizon + 1 for trial in recording.trials.values())
-    whole = len(recording.trials) == len(TRIALS[kind][1]) and usable == len(recording.trials)
-    trials = "" if whole and (kind == "walk" or recording.starts) else f"/{usable}-trials"
-    trials = "/drawn-split" if whole and kind == "run" and not recording.starts else trials
+    published, usable = published_starts(recording, horizon) is not None, len(usable_trials(recording, horizon))
+    whole = usable == len(recording.trials) == len(TRIALS[kind][1])
+    trials = "" if whole else f"/{usable}-trials"
+    trials = "/drawn-split" if whole and kind == "run" and not published else trials
     drawn = "" if seed == 0 else f"/seed{seed}"
     return f"mocap/{kind}/Δ{horizon}/{'-'.join(str(size) for size in sizes.values())}{trials}/mse{drawn}"

@@ -7,25 +7,30 @@ import torch
 from torch import Tensor
 
 from geoequiv.fields import Side, Signature
-from geoequiv.models.scaled import Scaled
+from geoequiv.models.scaled import Scale, Scaled
 from geoequiv.tasks.task import Head, Split
 
 #: kinds that a scale makes comparable; one-hot kinds and relations are of the order of one already
 SCALED = ("vector", "pseudovector", "tensor")
 
 
-def normalising_head(signature: Signature, train: Split, zeros: Mapping[str, float] | None = None) -> Head:
+def normalising_head(signature: Signature, train: Split, zeros: Mapping[str, Scale] | None = None) -> Head:
     """A head between the units of the data and those of the model (see `Scaled`), fitted on a training split.
 
     Args:
         signature: of the task.
         train: the training split, and no other.
         zeros: scalar output → what has been taken off its targets; such outputs are scaled by the root mean square of
-            what is left.
+            what is left. Where that is a number for each column of a ``scalar*k``, so is the scale.
     """
-    inputs, outputs = scales_of(signature, train)
-    spread = {name: root_mean_square(train.targets[name]) for name in zeros or {}}
-    outputs |= {name: scale for name, scale in spread.items() if scale > 0}
+    inputs, fitted = scales_of(signature, train)
+    outputs: dict[str, Scale] = dict(fitted)
+    for name, zero in (zeros or {}).items():
+        target = train.targets[name]
+        if not isinstance(zero, float):
+            outputs[name] = [root_mean_square(column) or 1.0 for column in target.unbind(-1)]
+        elif scale := root_mean_square(target):
+            outputs[name] = scale
     return Head(signature, partial(Scaled, signature=signature, inputs=inputs, outputs=outputs, zeros=zeros))
 
 
@@ -33,8 +38,8 @@ def scales_of(signature: Signature, train: Split) -> tuple[dict[str, float], dic
     r"""Scales of inputs and outputs.
 
     Points share one length: the root mean square of the distances of nodes from the centroid of their own cloud, over
-    the first input point, per coordinate. Vectors and tensors have the root mean square of their components. Nothing is
-    shifted, and scalars stay as they are.
+    the first input point that nodes have, per coordinate. Vectors and tensors have the root mean square of their
+    components. Nothing is shifted, and scalars stay as they are.
 
     Args:
         signature: of the task.
@@ -43,12 +48,15 @@ def scales_of(signature: Signature, train: Split) -> tuple[dict[str, float], dic
     Returns:
         Input name → scale, output name → scale; a field that is zero all over is left out.
     """
-    points = signature.inputs.of_kind("point")
+    points = [name for name in signature.inputs.of_kind("point") if not signature.inputs[name].per_graph]
     mask = train.inputs.get("mask")
     length = root_mean_square(about_centroids(train.inputs[points[0]], mask)) if points else 0.0
 
     def of_side(side: Side, fields: Mapping[str, Tensor]) -> dict[str, float]:
-        found = {name: root_mean_square(real(fields[name], mask)) for name in side.of_kind(*SCALED)}
+        found = {
+            name: root_mean_square(fields[name] if side[name].per_graph else real(fields[name], mask))
+            for name in side.of_kind(*SCALED)
+        }
         found |= dict.fromkeys(side.of_kind("point"), length)
         return {name: scale for name, scale in found.items() if scale > 0}
 
@@ -67,8 +75,8 @@ def about_centroids(points: Tensor, mask: Tensor | None) -> Tensor:
 
 
 def real(values: Tensor, mask: Tensor | None) -> Tensor:
-    """The rows that are no padding."""
-    return values if mask is None or values.shape[:2] != mask.shape else values[mask]
+    """The rows of a field that lives on nodes which are no padding."""
+    return values if mask is None else values[mask]
 
 
 def root_mean_square(values: Tensor) -> float:

@@ -28,14 +28,24 @@ class Recording:
     source: str = ""
 
 
+def published_starts(recording: Recording, horizon: int) -> Mapping[str, Mapping[str, NDArray[np.int64]]] | None:
+    """The published split, if the recording has one, and it is for this horizon."""
+    return recording.starts if horizon == HORIZON else None
+
+
+def usable_trials(recording: Recording, horizon: int) -> dict[str, int]:
+    """Trials that are long enough, and how many of their frames a window can start from."""
+    room = {name: len(trial) - max(horizon, 1) for name, trial in recording.trials.items()}
+    return {name: frames for name, frames in room.items() if frames > 0}
+
+
 def dealt(
     recording: Recording, sizes: Mapping[str, int], horizon: int, seed: int
 ) -> dict[str, dict[str, NDArray[np.int64]]]:
     """Split → trial → start frames: the published ones, or drawn by the seed."""
-    room = {name: len(trial) - max(horizon, 1) for name, trial in recording.trials.items()}
-    if recording.starts is not None and horizon == HORIZON:
-        return {name: shared_out(recording.starts[name], sizes[name], name) for name in sizes}
-    usable = sorted(name for name, frames in room.items() if frames > 0)
+    published, usable = published_starts(recording, horizon), usable_trials(recording, horizon)
+    if published is not None:
+        return {name: shared_out(published[name], sizes[name], name) for name in sizes}
     if len(usable) < len(sizes):
         longest = max(len(trial) for trial in recording.trials.values())
         raise ConfigError(
@@ -43,11 +53,12 @@ def dealt(
             f"longest trial has {longest} frames."
         )
     rng = np.random.default_rng([seed, 0])
-    order = [usable[i] for i in rng.permutation(len(usable))]
+    names = sorted(usable)
+    order = [names[i] for i in rng.permutation(len(names))]
     dealt_out: dict[str, dict[str, NDArray[np.int64]]] = {}
     cuts = cut_points(list(sizes.values()), len(order))
     for name, first, last in zip(sizes, [0, *cuts[:-1]], cuts, strict=True):
-        starts = {trial: rng.permutation(room[trial]) for trial in sorted(order[first:last])}
+        starts = {trial: rng.permutation(usable[trial]) for trial in sorted(order[first:last])}
         dealt_out[name] = shared_out(starts, sizes[name], name)
     return dealt_out
 

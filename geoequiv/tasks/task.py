@@ -180,7 +180,7 @@ class Task:
                         f"'{self.signature}' declares; it has {list(fields)}."
                     )
             for field_name, tensor in fields.items():
-                finite = torch.isfinite(tensor).flatten(1).all(dim=1)
+                finite = torch.isfinite(tensor).reshape(len(tensor), -1).all(dim=1)
                 if not finite.all():
                     raise BatchError(
                         f"Split '{name}' of task '{self.name}': {kind} '{field_name}' is not finite in "

@@ -174,12 +174,25 @@ def test_scales_are_in_the_checkpoint():
     assert float(other.zero_energy) == -123456.789012
 
 
+def test_each_column_of_a_scalar_has_its_scale():
+    signature = "charge: scalar*2 -> charge: scalar*2"
+    model = Scaled(nn.Identity(), signature, {"charge": [2.0, 4.0]}, {"charge": [1.0, 8.0]}, {"charge": [5.0, 6.0]})
+    assert model(charge=torch.ones(3, 2))["charge"].tolist() == [[0.5, 2.0]] * 3
+    assert model.zero_charge.tolist() == [5.0, 6.0]
+    assert "output_scale_charge=[1.0, 8.0]" in repr(model)
+    with pytest.raises(SignatureError, match=r"is a scalar\*2, which cannot have scales of shape \[3\]"):
+        Scaled(nn.Identity(), signature, {"charge": [2.0, 4.0, 1.0]})
+    with pytest.raises(SignatureError, match="must be positive"):
+        Scaled(nn.Identity(), signature, {"charge": [2.0, 0.0]})
+
+
 @pytest.mark.parametrize(
     ("scales", "message"),
     [
         ({"inputs": {"ps": 1.0}}, "Unknown input 'ps'. Did you mean 'pos'"),
         ({"inputs": {"pos": 0.0}}, "must be positive, got 0.0"),
         ({"inputs": {"pos": 2.0}}, "translate together and need one scale"),
+        ({"inputs": {"pos": [2.0, 2.0, 2.0]}}, r"Input 'pos' is a point, which cannot have scales of shape \[3\]"),
         ({"zeros": {"energy": 0.0}}, "Unknown output 'energy'"),
     ],
 )

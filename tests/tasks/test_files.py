@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+import geoequiv as ge
 from geoequiv.bench.suite import read_suite
 from geoequiv.errors import BatchError, ConfigError, DataError, SignatureError
 from geoequiv.models import EGNN
@@ -74,6 +75,40 @@ def test_energies_and_forces_with_elements_by_charge(tmp_path):
     assert model(**task.splits["test"].inputs)["forces"].shape == (4, 4, 3)
 
 
+def test_without_units_a_gradient_is_the_model_s_own(tmp_path):
+    saved(tmp_path)
+    task = files(tmp_path, path="mine.npz", signature=FIELD, conservative=True, normalise=False, dtype="float64")
+    model = task.finished(EGNN(task.model_signature, width=4, depth=1).double())
+    assert isinstance(model, Conservative)
+    assert not list(model.buffers())
+    assert float(task.splits["train"].targets["energy"].mean()) < -4990
+
+
+def test_a_pseudoscalar_is_not_shifted(tmp_path):
+    chirality = np.random.default_rng(0).normal(3.0, 1.0, size=40)
+    saved(tmp_path, chirality=chirality)
+    task = files(tmp_path, path="mine.npz", signature="pos: point -> chirality: pseudoscalar per graph")
+    found = np.concatenate([split.targets["chirality"].numpy()[:, 0] for split in task.splits.values()])
+    np.testing.assert_allclose(np.sort(found), np.sort(chirality), rtol=1e-6)  # less a mean, a mirror would not be −x
+    assert not [name for name, _ in task.finished(torch.nn.Identity()).named_buffers() if "zero" in name]
+
+
+def test_columns_of_a_scalar_have_means_and_units_of_their_own(tmp_path):
+    rng = np.random.default_rng(0)
+    both = np.stack([rng.normal(1000, 5, size=40), rng.normal(0, 0.1, size=40), np.full(40, 7.0)], axis=1)
+    saved(tmp_path, both=both)
+    signature = "pos: point -> both: scalar*3 per graph"
+    task = files(tmp_path, path="mine.npz", signature=signature, dtype="float64")
+    learn = task.splits["train"].targets["both"]
+    torch.testing.assert_close(learn.mean(0), torch.zeros(3).double(), atol=1e-9, rtol=0)
+    head = task.finished(torch.nn.Identity())
+    np.testing.assert_allclose(head.zero_both, both.mean(0), atol=3)
+    expected = [*learn.std(0, correction=0)[:2].tolist(), 1.0]
+    assert head.scale("output", "both").tolist() == pytest.approx(expected, rel=1e-5)
+    model = task.finished(EGNN(task.model_signature, width=4, depth=1).double())
+    ge.testing.assert_equivariant(model, task.splits["val"].inputs, signature, "E(3)", tolerance=1e-5)
+
+
 def test_given_splits_are_kept(tmp_path):
     parts = {}
     for k, part in enumerate(("train", "val", "test")):
@@ -96,6 +131,31 @@ def test_padded_clouds_are_for_outputs_per_graph(tmp_path):
     assert task.finished(EGNN(task.model_signature, width=4, depth=1))(**split.inputs)["energy"].shape == (32, 1)
     with pytest.raises(DataError, match="clouds of different sizes"):
         files(tmp_path, path="mine.npz", signature=FIELD)
+
+
+def test_padding_of_any_split_is_padding(tmp_path):
+    mask = np.ones((40, 4), dtype=bool)
+    mask[::2, 3] = False
+    for part, real in (("train", None), ("val", mask), ("test", None)):
+        saved(tmp_path, f"{part}.npz", mask=real)
+    with pytest.raises(DataError, match="clouds of different sizes"):  # its padding would count in the metric
+        files(path=str(tmp_path), signature=MOVING)
+    task = files(path=str(tmp_path), signature="pos: point, species: scalar*3 -> energy: scalar per graph")
+    masks = {name: split.inputs["mask"].numpy() for name, split in task.splits.items()}
+    np.testing.assert_array_equal(masks["val"], mask)
+    assert masks["train"].all()
+    assert masks["test"].all()
+    assert masks["test"].shape == (40, 4)
+
+
+def test_a_mask_of_another_shape_is_refused(tmp_path):
+    saved(tmp_path, mask=np.ones((40, 3), dtype=bool))
+    message = r"mine\.npz: 'mask' must say of \[40, 4\] \(items, nodes\) which are real.*got one of shape \[40, 3\]"
+    with pytest.raises(DataError, match=message):
+        files(tmp_path, path="mine.npz", signature="pos: point -> energy: scalar per graph")
+    per_graph = "energy: scalar per graph -> energy: scalar per graph"  # no nodes, nothing to pad
+    saved(tmp_path, mask=np.ones((40, 3), dtype=bool), target_energy=np.zeros(40))
+    assert set(files(tmp_path, path="mine.npz", signature=per_graph).splits["val"].inputs) == {"energy"}
 
 
 @pytest.mark.parametrize(
@@ -255,6 +315,16 @@ def test_a_symmetry_of_another_number_of_nodes_is_refused(tmp_path):
         files(**options, symmetry="Cs@x&(0 1)/5")
 
 
+@pytest.mark.parametrize("each", [False, True])
+def test_elements_alone_are_inputs(tmp_path, each):
+    saved(tmp_path, z=np.tile([8, 1, 6, 1], (40, 1)) if each else np.array([8, 1, 6, 1]))
+    task = files(tmp_path, path="mine.npz", signature="species: scalar*3 -> energy: scalar per graph")
+    assert task.splits["train"].inputs["species"].shape == (32, 4, 3)
+    saved(tmp_path, energy=np.full(40, np.nan))
+    with pytest.raises(DataError, match=r"'target energy' is not finite, first in item 0"):
+        files(tmp_path, path="mine.npz", signature="species: scalar*3 -> energy: scalar per graph")
+
+
 def test_elements_are_whole_numbers(tmp_path):
     saved(tmp_path, z=np.array([8, 1, np.nan, 1]))
     with pytest.raises(DataError, match=r"mine\.npz: 'z' must be whole numbers"):
@@ -268,6 +338,20 @@ def test_a_folder_of_arrays_is_one_after_the_other(tmp_path):
     whole = np.concatenate([first["pos"], second["pos"]]).astype(np.float32)
     np.testing.assert_array_equal(np.sort(found.ravel()), np.sort(whole.ravel()))
     assert files(path=str(tmp_path), signature=FIELD).splits["train"].inputs["species"].shape[-1] == 3
+
+
+@pytest.mark.parametrize("masked", ["a", "b"])
+def test_a_mask_of_one_file_of_a_folder_is_kept(tmp_path, masked):
+    mask = np.ones((40, 4), dtype=bool)
+    mask[:, 3] = False
+    for seed, name in enumerate("ab"):
+        saved(tmp_path, f"{name}.npz", seed=seed, mask=mask if name == masked else None, version=np.array(3))
+    task = files(path=str(tmp_path), signature="pos: point -> energy: scalar per graph", val=1, test=1)
+    last = torch.cat([split.inputs["mask"] for split in task.splits.values()])
+    assert last[:, :3].all()
+    assert int(last[:, 3].sum()) == 40
+    with pytest.raises(DataError, match="clouds of different sizes"):
+        files(path=str(tmp_path), signature=MOVING)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from geoequiv.errors import ConfigError, DataError, GeoequivError
 from geoequiv.fields import act
 from geoequiv.groups import group
 from geoequiv.tasks.data.skeleton import Skeleton
-from geoequiv.tasks.motion_capture import MIRROR, MIRRORED, motion_task, run, walk
+from geoequiv.tasks.motion_capture import MIRROR, MIRRORED, motion_task, protocol_id, run, walk
 from geoequiv.tasks.protocols import PROTOCOLS, checksum_of
 from geoequiv.tasks.recording import Recording, bonds, cut_points, dealt, shared_out, spread_of_headings, windows
 
@@ -149,6 +149,41 @@ def test_trials_are_dealt_whole_and_by_size():
     other = dealt(recording, {"train": 20, "val": 30, "test": 40}, 30, seed=4)
     assert all((again[s][t] == starts[s][t]).all() for s in starts for t in starts[s])
     assert [sorted(each) for each in other.values()] != [sorted(each) for each in starts.values()]
+
+
+@pytest.mark.parametrize(("frames", "said"), [(32, ""), (31, ""), (30, None)])
+def test_the_id_counts_the_trials_that_are_used(frames, said):
+    recording = Recording({f"t{k:02d}": trial(frames, k) for k in range(23)}, EDGES)
+    sizes = {"train": 7, "val": 8, "test": 8}
+    if said is None:
+        with pytest.raises(ConfigError, match="leaves 0 trials"):
+            dealt(recording, sizes, 30, seed=0)
+        return
+    assert sum(len(trials) for trials in dealt(recording, sizes, 30, seed=0).values()) == 23
+    assert protocol_id("walk", recording, sizes, 30, 0) == f"mocap/walk/Δ30/7-8-8{said}/mse"
+
+
+def test_the_id_says_where_the_public_split_was_not_used():
+    """Public start frames are for 30 frames; for other horizons they are drawn, whatever the file holds."""
+    trials = {f"trial_{k:02d}": trial(60, k) for k in range(1, 12)}
+    starts = {
+        "train": {"trial_01": np.arange(3)},
+        "val": {"trial_02": np.arange(3)},
+        "test": {"trial_03": np.arange(3)},
+    }
+    sizes = {"train": 2, "val": 2, "test": 2}
+    public, own = Recording(trials, EDGES, starts), Recording(trials, EDGES)
+
+    def drawn(recording, horizon):
+        found = dealt(recording, sizes, horizon, 0)
+        return [{name: frames.tolist() for name, frames in trials.items()} for trials in found.values()]
+
+    for horizon in (20, 30):
+        same = drawn(public, horizon) == drawn(own, horizon)
+        ids = [protocol_id("run", each, sizes, horizon, 0) for each in (public, own)]
+        assert (ids[0] == ids[1]) == same == (horizon == 20)
+        assert ids[1] == f"mocap/run/Δ{horizon}/2-2-2/drawn-split/mse"
+    assert protocol_id("run", public, sizes, 30, 0) == "mocap/run/Δ30/2-2-2/mse"
 
 
 def test_shares_by_hand():

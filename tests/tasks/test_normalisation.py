@@ -40,6 +40,19 @@ def test_padding_and_several_points():
     torch.testing.assert_close(found[3:], expected)
 
 
+def test_padding_does_not_touch_fields_of_graphs():
+    signature = Signature.parse("pos: point, field: vector per graph -> force: vector")
+    mask = torch.tensor([[True, True, True], [True, True, False]])  # of the shape of field
+    field = torch.tensor([[1.0, 2, 3], [4, 5, 6]])
+    force = torch.tensor([[2.0] * 3, [2.0] * 3, [7.0] * 3]).expand(2, 3, 3).clone()
+    force[0, 2] = 2.0
+    inputs, outputs = scales_of(
+        signature, Split({"pos": torch.randn(2, 3, 3), "field": field, "mask": mask}, {"force": force})
+    )
+    assert inputs["field"] == pytest.approx((91 / 6) ** 0.5)
+    assert outputs == {"force": pytest.approx(2.0)}
+
+
 def test_a_field_of_zeros_is_left_alone():
     still = split()
     still = dataclasses.replace(still, inputs={**still.inputs, "vel": torch.zeros(6, 5, 3)})

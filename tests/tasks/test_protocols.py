@@ -45,7 +45,7 @@ def made_id(entry):
     if entry.task == "mocap-gait/walk":
         return mocap_gait.protocol_id(sizes, options["horizon"], options["seed"])
     if entry.task == "md17-xtb/forces":
-        return md17_forces.twin_id(options["molecule"], sizes, options["seed"])
+        return md17_forces.twin_id(options["molecule"], sizes, options["seed"], "")
     if entry.task == "images/cifar10":
         part = entry.id.split("/")[2].removeprefix("part-") if options["path"] else None  # of the file's content
         return cifar10.protocol_id(sizes, options["seed"], part)

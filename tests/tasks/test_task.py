@@ -8,7 +8,7 @@ import torch
 from geoequiv.errors import BatchError, ConfigError, DataError, SignatureError
 from geoequiv.fields import Signature
 from geoequiv.tasks import Metric, Split, Task
-from geoequiv.tasks.mean_squared_error import MSE
+from geoequiv.tasks.mean_squared_error import MAE, MSE
 from geoequiv.tasks.options import checked_dtype, checked_size
 
 
@@ -83,6 +83,20 @@ def test_mean_squared_error_by_hand():
     prediction = {"pos": torch.tensor([[[1.0, 2.0, 3.0]], [[0.0, 0.0, 3.0]]])}
     assert isinstance(MSE, Metric)
     assert MSE.per_item(prediction, target).tolist() == pytest.approx([14 / 3, 3.0])
+
+
+def test_one_number_an_item_may_come_without_a_column():
+    energies = Split({"pos": torch.zeros(3, 2, 3)}, {"energy": torch.tensor([1.0, 2.0, 3.0])})
+    made = task(
+        signature=Signature.parse("pos: point -> energy: scalar per graph"),
+        splits={"train": energies, "val": energies, "test": energies},
+    )
+    prediction = {"energy": torch.tensor([1.0, 4.0, 0.0])}
+    assert made.metric.per_item(prediction, energies.targets).tolist() == [0.0, 4.0, 9.0]
+    assert MAE.per_item(prediction, energies.targets).tolist() == [0.0, 2.0, 3.0]
+    spoiled = Split(energies.inputs, {"energy": torch.tensor([1.0, float("nan"), 3.0])})
+    with pytest.raises(BatchError, match="target 'energy' is not finite in 1 of 3 items, first in item 1"):
+        task(signature=made.signature, splits={"train": energies, "val": spoiled, "test": energies})
 
 
 def test_mean_over_items_is_torch_mse():

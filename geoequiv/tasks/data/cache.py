@@ -9,6 +9,7 @@ with the same content.
 import hashlib
 import json
 import os
+import re
 import secrets
 import struct
 import warnings
@@ -28,6 +29,7 @@ Arrays = dict[str, NDArray[Any]]
 
 FORMAT = 1  # raise when the layout of the file changes
 HEADER = "header"
+OURS = re.compile(r"-[0-9a-f]{12}\.npz$")  # how the files of `cache_path` end
 OWN = "none is needed: simulated on your machine"  # what the card of simulated data says of its licence
 # what numpy, zipfile and json raise on a truncated, overwritten or foreign file
 _ARCHIVE = (OSError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error, struct.error)
@@ -122,10 +124,14 @@ def load_or_compute(path: Path, key: str, compute: Callable[[], dict[str, float]
 
 
 def list_cached(data_dir: str | os.PathLike[str] | None = None) -> list[Entry]:
-    """Every data file of a directory, verified, sorted by path; empty if the directory does not exist."""
+    """Every simulated data file of a directory, verified, sorted by path; empty if the directory does not exist.
+
+    They are told by their names (see `cache_path`): other .npz files are a user's own.
+    """
     return [
         Entry(_task_of(path), path, path.stat().st_size, verify(path))
         for path in sorted(data_directory(data_dir).glob("*.npz"))
+        if OURS.search(path.name)
     ]
 
 

@@ -1,12 +1,14 @@
 """Files from their official source: found in a folder the user names, or downloaded, resumed and checked.
 
 Nothing is downloaded twice: a complete file stays where it is. A download under way is kept as ``NAME.part`` and goes
-on where it stopped. A file whose checksum is not the expected one is kept aside as ``NAME.mismatch``.
+on where it stopped. A file whose checksum is not the expected one is kept aside as ``NAME.mismatch``. Processes that
+want the same file take turns: the first fetches it, and the others find it there.
 """
 
 import hashlib
 import http.client
 import os
+import re
 import sys
 import tarfile
 import urllib.error
@@ -17,13 +19,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from geoequiv.errors import DataError, NoFilesError
 from geoequiv.tasks.data.cache import write_atomically
 
 BLOCK = 1 << 20
-FOLDERS = ("md17", "rmd17", "mocap/cmu_*", "cifar10")  # of a data directory, where tasks put what they download
+#: task → folder of a data directory where it puts what it downloads
+FOLDERS = {
+    "md17/dynamics": "md17", "md17/forces": "rmd17", "mocap/walk": "mocap/cmu_35", "mocap/run": "mocap/cmu_09",
+    "images/cifar10": "cifar10",
+}  # fmt: skip
 TIMEOUT = 30.0  # seconds without a byte
 #: what a connection raises that ends before its time
 BROKEN_OFF = (http.client.HTTPException, ConnectionError, TimeoutError)
@@ -76,37 +83,62 @@ def obtain(file: OfficialFile, folder: str | os.PathLike[str], *, progress: bool
     """
     path = Path(folder) / file.name
     if not path.exists():
-        part = path.with_name(path.name + ".part")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            whole = download(file, part, progress)
-        except urllib.error.URLError as error:
-            raise NoFilesError(
-                f"Cannot download {file.url} ({getattr(error, 'reason', error)}). Where there is no network, put the "
-                f"file '{file.name}' into {path.parent} by hand, or name another folder with data_dir=…, --data-dir or "
-                f"GEOEQUIV_DATA. {file.instead}".rstrip()
-            ) from error
-        except BROKEN_OFF as error:
-            raise DataError(
-                f"The download of {file.url} broke off ({type(error).__name__}: {error}). What has come so far is kept "
-                f"in {part}: run again to go on."
-            ) from error
+            with alone(path):
+                if not path.exists():  # another process may have fetched it meanwhile
+                    fetch(file, path, progress)
+                    return path
         except OSError as error:
-            raise stopped(file, part, error) from error
-        check(part, file.sha256, keep_as=path.with_name(path.name + ".mismatch"))
-        check_archive(file, part, whole, keep_as=path.with_name(path.name + ".mismatch"))
-        try:
-            if file.sha256 is None:
-                line = f"{sha256(part)}\n".encode()
-                write_atomically(path.with_name(path.name + ".sha256"), lambda out: out.write(line))
-            part.replace(path)
-        except OSError as error:
-            raise stopped(file, part, error) from error
-        return path
+            raise stopped(file, part_of(path), error) from error
     noted = path.with_name(path.name + ".sha256")
-    expected = file.sha256 or (noted.read_text(encoding="ascii").split()[0] if noted.is_file() else None)
+    expected = file.sha256 or (noted_sum(noted) if noted.is_file() else None)
     check(path, expected, keep_as=path.with_name(path.name + ".mismatch"))
     return path
+
+
+def part_of(path: Path) -> Path:
+    """Where a download under way is kept."""
+    return path.with_name(path.name + ".part")
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Wait until no other process fetches or unpacks this file, and keep others waiting; ``.NAME.lock`` stays."""
+    lock = FileLock(path.with_name(f".{path.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print(f"Another process is at {path}: waiting for it.", file=sys.stderr)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def fetch(file: OfficialFile, path: Path, progress: bool) -> None:
+    """Download a file that is not there; see `obtain`."""
+    part, mismatch = part_of(path), path.with_name(path.name + ".mismatch")
+    try:
+        whole = download(file, part, progress)
+    except urllib.error.URLError as error:
+        raise NoFilesError(
+            f"Cannot download {file.url} ({getattr(error, 'reason', error)}). Where there is no network, put the "
+            f"file '{file.name}' into {path.parent} by hand, or name another folder with data_dir=…, --data-dir or "
+            f"GEOEQUIV_DATA. {file.instead}".rstrip()
+        ) from error
+    except BROKEN_OFF as error:
+        raise DataError(
+            f"The download of {file.url} broke off ({type(error).__name__}: {error}). What has come so far is kept "
+            f"in {part}: run again to go on."
+        ) from error
+    check(part, file.sha256, keep_as=mismatch)
+    check_archive(file, part, whole, keep_as=mismatch)
+    if file.sha256 is None:
+        line = f"{sha256(part)}\n".encode()
+        write_atomically(path.with_name(path.name + ".sha256"), lambda out: out.write(line))
+    part.replace(path)
 
 
 def stopped(file: OfficialFile, part: Path, error: OSError) -> DataError:
@@ -148,10 +180,14 @@ def download(file: OfficialFile, part: Path, progress: bool) -> bool:
             while block := response.read(BLOCK):
                 out.write(block)
                 bar.update(len(block))
-    if total is not None and part.stat().st_size < total:
+    size = part.stat().st_size
+    if total is not None and size > total:  # somebody else wrote to it: nothing of it can be trusted
+        part.unlink()
+        raise DataError(f"{size} bytes came from {file.url} where {total} were announced: run again to fetch it anew.")
+    if total is not None and size < total:
         raise DataError(
-            f"The download of {file.url} broke off after {part.stat().st_size} of {total} bytes. They are kept in "
-            f"{part}: run again to go on."
+            f"The download of {file.url} broke off after {size} of {total} bytes. They are kept in {part}: run again "
+            "to go on."
         )
     return total is not None
 
@@ -172,8 +208,15 @@ def check_archive(file: OfficialFile, part: Path, whole: bool, keep_as: Path) ->
     )
 
 
-def check(path: Path, expected: str | None, keep_as: Path) -> None:
-    """Raise DataError, and set the file aside, unless its sha256 is the expected one (None: not known)."""
+def check(path: Path, expected: str | None, keep_as: Path, anew: str = "run again to fetch it anew") -> None:
+    """Raise DataError, and set the file aside, unless its sha256 is the expected one (None: not known).
+
+    Args:
+        path: the file.
+        expected: its sum.
+        keep_as: where it is set aside.
+        anew: how to come by another one.
+    """
     if expected is None:
         return
     found = sha256(path)
@@ -181,7 +224,7 @@ def check(path: Path, expected: str | None, keep_as: Path) -> None:
         path.replace(keep_as)
         raise DataError(
             f"{path} is not the expected file: its sha256 is {found}, expected {expected}. It is kept as {keep_as}; "
-            "run again to fetch it anew, or put the right file there."
+            f"{anew}, or put the right file there."
         )
 
 
@@ -194,11 +237,36 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def downloaded(folder: str | os.PathLike[str]) -> list[tuple[Path, str]]:
-    """Every downloaded file whose sum was kept, and whether it still has it: "ok" or "damaged: …"."""
-    sums = sorted(noted for place in FOLDERS for noted in Path(folder).glob(f"{place}/*.sha256"))
-    found = [(noted.with_suffix(""), noted.read_text(encoding="ascii").split()[0]) for noted in sums]
-    return [(path, state_of(path, expected)) for path, expected in found if path.is_file()]
+def downloaded(folder: str | os.PathLike[str], task: str | None = None) -> list[tuple[Path, str]]:
+    """Every downloaded file, or those of one task, whose sum was kept, and whether it still has it.
+
+    Its state is "ok" or "damaged: …".
+    """
+    places = [place for name, place in FOLDERS.items() if task in (None, name)]
+    sums = sorted(noted for place in places for noted in Path(folder).glob(f"{place}/*.sha256"))
+    return [(path, state_as_noted(path, noted)) for noted in sums if (path := noted.with_suffix("")).is_file()]
+
+
+def noted_sum(path: Path) -> str:
+    """The sum that was kept beside a file: its first word.
+
+    Raises:
+        DataError: it holds no sha256, as after a crash.
+    """
+    words = path.read_text(encoding="ascii", errors="replace").split()
+    if not words or not re.fullmatch("[0-9a-fA-F]{64}", words[0]):
+        raise DataError(
+            f"{path} must hold a sha256 and does not: delete it to trust {path.with_suffix('').name} as it is."
+        )
+    return words[0].lower()
+
+
+def state_as_noted(path: Path, noted: Path) -> str:
+    """As `state_of`, by the sum that was kept beside a file."""
+    try:
+        return state_of(path, noted_sum(noted))
+    except DataError as error:
+        return f"unknown: {error}"
 
 
 def state_of(path: Path, expected: str) -> str:
@@ -209,9 +277,14 @@ def state_of(path: Path, expected: str) -> str:
 
 @contextmanager
 def unpacking(archive: Path, folder: Path) -> Iterator[None]:
-    """Turn what goes wrong while an archive is unpacked into a DataError: a full disk, a broken archive."""
+    """Make the folder, keep other processes from unpacking into it, and turn what goes wrong into a DataError.
+
+    A full disk can go wrong, or a broken archive.
+    """
     try:
-        yield
+        folder.mkdir(parents=True, exist_ok=True)
+        with alone(folder / archive.name):
+            yield
     except (OSError, EOFError, tarfile.TarError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise DataError(

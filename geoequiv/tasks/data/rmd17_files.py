@@ -70,27 +70,25 @@ def read_index(path: Path, frames: int) -> NDArray[np.int64]:
 
 
 def unpack(archive: Path, folder: Path, names: tuple[str, ...]) -> None:
-    """Take single files out of the official archive into a folder, whatever folders they lie in there.
+    """Take files that are not there out of the official archive into a folder, whatever folders they lie in there.
 
     Raises:
         DataError: the archive cannot be read, or lacks one of them, or the folder cannot be written (disk full).
     """
-    missing = set(names)
-    with (
-        unpacking(archive, folder),
-        bz2.open(archive) as stream,
-        tarfile.open(fileobj=stream, mode="r|") as members,
-    ):
-        for member in members:
-            name = Path(member.name).name
-            content = members.extractfile(member) if name in missing and member.isfile() else None
-            if content is not None:
-                part = folder / f"{name}.part"
-                with open(part, "wb") as out:
-                    while block := content.read(1 << 20):
-                        out.write(block)
-                part.replace(folder / name)
-                missing.discard(name)
-            if not missing:
-                return
-    raise DataError(f"{archive} does not hold {sorted(missing)}.")
+    with unpacking(archive, folder):
+        missing = {name for name in names if not (folder / name).is_file()}
+        with bz2.open(archive) as stream, tarfile.open(fileobj=stream, mode="r|") as members:
+            for member in members if missing else ():
+                name = Path(member.name).name
+                content = members.extractfile(member) if name in missing and member.isfile() else None
+                if content is not None:
+                    part = folder / f"{name}.part"
+                    with open(part, "wb") as out:
+                        while block := content.read(1 << 20):
+                            out.write(block)
+                    part.replace(folder / name)
+                    missing.discard(name)
+                if not missing:
+                    return
+    if missing:
+        raise DataError(f"{archive} does not hold {sorted(missing)}.")

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from geoequiv.errors import DataError
+from geoequiv.errors import ConfigError, DataError
 from geoequiv.tasks.data.cache import UNREADABLE
 from geoequiv.tasks.data.xyz import ENDINGS, read_frames, stacked
 
@@ -36,11 +36,16 @@ class Source:
 
 
 def located(path: str, data_dir: str | os.PathLike[str] | None) -> Path:
-    """The path as it is, or inside the data folder; DataError if it is in neither place."""
+    """The path as it is, or inside the data folder; ConfigError if it is no path, DataError if it is nowhere."""
+    if not isinstance(path, str | os.PathLike) or not str(path):
+        raise ConfigError(f"path must be a file or a folder, in quotes if it is a number; got {path!r}.")
     places = [Path(path).expanduser(), *([Path(data_dir) / path] if data_dir else [])]
     found = next((place for place in places if place.exists()), None)
     if found is None:
-        raise DataError(f"There is no {' nor '.join(str(place) for place in places)}: path must be a file or a folder.")
+        raise DataError(
+            f"There is no {' nor '.join(str(place) for place in places)}: path must be a file or a folder, as seen "
+            f"from here ({Path.cwd()}) or from the data folder (--data-dir)."
+        )
     return found
 
 
@@ -71,15 +76,21 @@ def read(path: Path) -> Source:
 def named_arrays(path: Path, files: list[Path]) -> Source:
     """The arrays of one or more .npz files, joined along their items; elements [N] are those of every file.
 
+    Where one file has a mask, all nodes of those without are real.
+
     Raises:
         DataError: files do not fit together, or one cannot be read.
     """
     read = [(file, numbers_of(file)) for file in files]
+    given = next((arrays["mask"] for _, arrays in read if "mask" in arrays), None)
+    if given is not None:
+        for _, arrays in read:
+            arrays.setdefault("mask", np.ones((items_of(arrays), *given.shape[1:])))
     first = read[0][1]
     joined = dict(first)
     for name, array in first.items() if len(read) > 1 else ():
         others = [(file, arrays.get(name)) for file, arrays in read[1:]]
-        fixed = name in CHARGES and array.ndim == 1
+        fixed = is_fixed(name, array)
         for file, other in others:
             if other is None or other.shape[not fixed :] != array.shape[not fixed :]:
                 has = "no such array" if other is None else f"one of shape {list(other.shape)}"
@@ -91,12 +102,23 @@ def named_arrays(path: Path, files: list[Path]) -> Source:
     return Source(path, tuple(joined), lambda name: (joined[name], None if mask is None else mask > 0))
 
 
+def is_fixed(name: str, array: Array) -> bool:
+    """Whether an array holds the elements of all clouds, [N], and no row for each item."""
+    return name in CHARGES and array.ndim == 1
+
+
+def items_of(arrays: dict[str, Array]) -> int:
+    """How many rows the arrays of a file have."""
+    return max((len(array) for name, array in arrays.items() if not is_fixed(name, array)), default=0)
+
+
 def numbers_of(path: Path) -> dict[str, Array]:
-    """The numeric arrays of an .npz file; DataError if it cannot be read, or holds pickled objects."""
+    """The numeric arrays of an .npz file that have rows; DataError if it cannot be read, or holds pickled objects."""
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
-        return {name: array.astype(np.float64) for name, array in arrays.items() if array.dtype.kind in "fiub"}
+        numbers = {name: array for name, array in arrays.items() if array.dtype.kind in "fiub" and array.ndim}
+        return {name: array.astype(np.float64) for name, array in numbers.items()}
     except UNREADABLE as error:
         raise DataError(f"{path} cannot be read ({type(error).__name__}: {error}).") from error
 

@@ -152,12 +152,11 @@ def simulate(
         raise DataError(f"Cannot make the folder {parts} ({error.strerror}): name another with --data-dir.") from error
     try:
         with FileLock(parts / "lock", timeout=PATIENCE):
-            return _finished(plan, path) or _simulate(ase, plan, path, parts, progress)
+            report = _finished(plan, path) or _simulate(ase, plan, path, parts, progress)
     except Timeout as error:
         raise DataError(f"Another process is simulating {path}. Wait for it, or end it.") from error
-    finally:
-        if path.exists():
-            shutil.rmtree(parts, ignore_errors=True)
+    shutil.rmtree(parts, ignore_errors=True)  # after success alone: they may be days of another plan's simulation
+    return report
 
 
 def _finished(plan: Plan, path: Path) -> dict[str, Any] | None:
@@ -168,7 +167,9 @@ def _finished(plan: Plan, path: Path) -> dict[str, Any] | None:
     if report is None or report["plan"] != asdict(plan):
         told = "without a report" if report is None else f"of another plan, {canonical_json(report['plan'])}"
         raise DataError(f"{path} is in the way: it is a file {told}. Move it, or name another folder with --data-dir.")
-    check(path, report["sha256"], keep_as=path.with_name(path.name + ".mismatch"))
+    check(
+        path, report["sha256"], path.with_name(path.name + ".mismatch"), "simulate it again with `geoequiv data make`"
+    )
     return report
 
 

@@ -166,6 +166,12 @@ def test_list_and_verify(tmp_path):
     assert verify(tmp_path / "absent.npz").startswith("damaged: ")
 
 
+def test_other_files_in_the_folder_are_none_of_the_cache_s(tmp_path):
+    good = load_or_build("a/b", PARAMETERS, build, tmp_path).path
+    np.savez(tmp_path / "md17_ethanol.npz", R=np.zeros(3))
+    assert [entry.path for entry in list_cached(tmp_path)] == [good]
+
+
 def test_where_data_goes(monkeypatch, tmp_path):
     monkeypatch.setenv("GEOEQUIV_DATA", str(tmp_path / "env"))
     assert data_directory(tmp_path) == tmp_path

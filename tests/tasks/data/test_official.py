@@ -5,7 +5,9 @@ import io
 import re
 import socket
 import struct
+import tarfile
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
@@ -13,7 +15,8 @@ import pytest
 
 from geoequiv.cli import main
 from geoequiv.errors import DataError
-from geoequiv.tasks.data.official import OfficialFile, find, obtain
+from geoequiv.tasks.data.official import OfficialFile, alone, find, obtain
+from geoequiv.tasks.data.rmd17_files import unpack
 
 CONTENT = bytes(range(256)) * 40
 SUM = hashlib.sha256(CONTENT).hexdigest()
@@ -21,9 +24,11 @@ SUM = hashlib.sha256(CONTENT).hexdigest()
 
 class Server(BaseHTTPRequestHandler):
     """Serves CONTENT at any address; `/short` breaks off half way, `/chunks` and `/reset` do so less politely, `/whole`
-    ignores ranges, `/unknown` tells no size (`/unknown/short` breaks off as well), `/gone` is a 404."""
+    ignores ranges, `/slow` rests half way until `go_on`, `/unknown` tells no size (`/unknown/short` breaks off as
+    well), `/gone` is a 404."""
 
     asked: list[str | None] = []  # noqa: RUF012  (reset by the fixture)
+    go_on = threading.Event()
 
     def do_GET(self):
         self.asked.append(self.headers["Range"])
@@ -50,6 +55,11 @@ class Server(BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(len(CONTENT) - first))
         self.end_headers()
         body = CONTENT[first:]
+        if "slow" in self.path:
+            self.wfile.write(body[: len(body) // 2])
+            self.wfile.flush()
+            self.go_on.wait(10)
+            body = body[len(body) // 2 :]
         self.wfile.write(body[: len(body) // 2] if "short" in self.path else body)
 
     def log_message(self, *args):
@@ -59,6 +69,7 @@ class Server(BaseHTTPRequestHandler):
 @pytest.fixture
 def url():
     Server.asked = []
+    Server.go_on = threading.Event()
     server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
@@ -78,7 +89,79 @@ def test_a_file_is_fetched_once(url, tmp_path, capsys):
     assert "Licence: CC0" in capsys.readouterr().err
     assert obtain(official(f"{url}/a"), tmp_path / "deep" / "folder") == path
     assert Server.asked == [None]
-    assert [each.name for each in path.parent.iterdir()] == ["data.bin"]
+    assert visible(path.parent) == ["data.bin"]
+
+
+def visible(folder):
+    """Names of the files, without the lock."""
+    return sorted(each.name for each in folder.iterdir() if not each.name.startswith("."))
+
+
+@pytest.mark.parametrize("sha256", [SUM, None])
+def test_two_that_want_the_same_file_take_turns(url, tmp_path, monkeypatch, sha256):
+    monkeypatch.setattr("geoequiv.tasks.data.official.BLOCK", 64)
+    found = []
+    fetchers = [threading.Thread(target=lambda: found.append(obtain(official(f"{url}/slow", sha256), tmp_path)))
+                for _ in range(2)]  # fmt: skip
+    fetchers[0].start()
+    until(lambda: (tmp_path / "data.bin.part").exists())
+    fetchers[1].start()
+    time.sleep(0.2)  # enough for the second to ask, if it were to ask
+    Server.go_on.set()
+    for each in fetchers:
+        each.join(10)
+    assert found == [tmp_path / "data.bin"] * 2
+    assert found[0].read_bytes() == CONTENT
+    assert Server.asked == [None]
+    assert visible(tmp_path) == (["data.bin"] if sha256 else ["data.bin", "data.bin.sha256"])
+
+
+def until(true):
+    """Wait for something that another thread does."""
+    for _ in range(1000):
+        if true():
+            return
+        time.sleep(0.005)
+    raise AssertionError("it did not happen")
+
+
+def test_a_part_that_another_program_wrote_to_is_not_taken(url, tmp_path):
+    fetcher_error = []
+
+    def fetch():
+        with pytest.raises(DataError) as raised:
+            obtain(official(f"{url}/slow", None), tmp_path)
+        fetcher_error.append(str(raised.value))
+
+    fetcher = threading.Thread(target=fetch)
+    fetcher.start()
+    part = tmp_path / "data.bin.part"
+    until(part.exists)
+    with open(part, "ab") as other:
+        other.write(b"other")
+    Server.go_on.set()
+    fetcher.join(10)
+    assert re.search(rf"{len(CONTENT) + 5} bytes came .* where {len(CONTENT)} were announced", fetcher_error[0])
+    assert visible(tmp_path) == []
+
+
+def test_what_another_process_unpacked_is_left_alone(tmp_path):
+    names = ("a.npz", "b.npz")
+    with tarfile.open(tmp_path / "rmd17.tar.bz2", "w:bz2") as archive:
+        for name in names:
+            member = tarfile.TarInfo(name)
+            member.size = 3
+            archive.addfile(member, io.BytesIO(b"new"))
+    (tmp_path / "a.npz").write_bytes(b"old")
+    with alone(tmp_path / "rmd17.tar.bz2"):
+        unpacker = threading.Thread(target=unpack, args=(tmp_path / "rmd17.tar.bz2", tmp_path, names))
+        unpacker.start()
+        unpacker.join(0.2)
+        assert visible(tmp_path) == ["a.npz", "rmd17.tar.bz2"]
+    unpacker.join(10)
+    assert (tmp_path / "a.npz").read_bytes() == b"old"
+    assert (tmp_path / "b.npz").read_bytes() == b"new"
+    assert visible(tmp_path) == ["a.npz", "b.npz", "rmd17.tar.bz2"]
 
 
 @pytest.mark.parametrize("where", ["resumes", "whole"])
@@ -112,7 +195,7 @@ def archive(monkeypatch):
 def test_half_an_archive_of_unknown_size_is_not_taken_for_the_whole(url, tmp_path):
     with pytest.raises(DataError, match=r"broke off: .*data\.npz\.part is no whole archive.*run again to go on"):
         obtain(OfficialFile("data.npz", f"{url}/unknown/short", None, "CC0"), tmp_path)
-    assert [each.name for each in tmp_path.iterdir()] == ["data.npz.part"]
+    assert visible(tmp_path) == ["data.npz.part"]
     path = obtain(OfficialFile("data.npz", f"{url}/unknown", None, "CC0"), tmp_path)
     assert path.read_bytes() == CONTENT
     assert Server.asked == [None, f"bytes={len(CONTENT) // 2}-"]
@@ -126,7 +209,7 @@ def test_a_page_in_place_of_an_archive_is_kept_aside(url, tmp_path, where):
             obtain(file, tmp_path)
     with pytest.raises(DataError, match=r"is no npz archive. It is kept as .*data\.npz\.mismatch"):
         obtain(file, tmp_path)
-    assert [each.name for each in tmp_path.iterdir()] == ["data.npz.mismatch"]
+    assert visible(tmp_path) == ["data.npz.mismatch"]
 
 
 def test_a_part_longer_than_the_file_is_fetched_anew(url, tmp_path):
@@ -156,13 +239,28 @@ def test_a_sum_nobody_published_is_kept_from_the_first_download(url, tmp_path):
         obtain(official(f"{url}/a", None), tmp_path)
 
 
+def test_a_sum_that_was_lost_is_named(url, tmp_path, capsys):
+    path = obtain(official(f"{url}/a", None), tmp_path / "mocap" / "cmu_35")
+    path.with_name(path.name + ".sha256").write_text("")
+    assert main(["data", "verify", "--data-dir", str(tmp_path)]) == 1
+    assert "must hold a sha256 and does not: delete it to trust" in capsys.readouterr().out
+    with pytest.raises(DataError, match="must hold a sha256 and does not"):
+        obtain(official(f"{url}/a", None), path.parent)
+
+
 def test_downloaded_files_are_listed_and_verified(url, tmp_path, capsys):
     path = obtain(official(f"{url}/a", None), tmp_path / "mocap" / "cmu_35")
     folder = ["--data-dir", str(tmp_path)]
     assert main(["data", "list", *folder]) == 0
     assert f"cmu_35                    0.0 MB  {path.name}  ok" in capsys.readouterr().out
     assert main(["data", "verify", *folder]) == 0
+    capsys.readouterr()
+    assert main(["data", "verify", "mocap/walk", *folder]) == 0
+    assert capsys.readouterr().out == f"{path}: ok\n"
+    assert main(["data", "verify", "mocap/run", *folder]) == 1
+    assert "No data of mocap/run" in capsys.readouterr().out
     path.write_bytes(CONTENT[1:])
+    assert main(["data", "verify", "mocap/walk", *folder]) == 1
     assert main(["data", "verify", *folder]) == 1
     assert f"{path}: damaged: its sha256 is {hashlib.sha256(CONTENT[1:]).hexdigest()}, expected {SUM}" in (
         capsys.readouterr().out

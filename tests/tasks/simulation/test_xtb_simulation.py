@@ -163,6 +163,21 @@ def test_a_complete_file_is_neither_done_again_nor_overwritten(whole, tmp_path):
         simulate(PLAN, tmp_path)
 
 
+def test_what_is_in_the_way_costs_no_unfinished_simulation(whole, tmp_path):
+    with pytest.raises(Stop):
+        simulate(PLAN, tmp_path, stop_at(25))
+    path = twin_path("ethanol", tmp_path)
+    path.write_bytes(b"of somebody else")
+    with pytest.raises(DataError, match=r"in the way.*Move it"):
+        simulate(PLAN, tmp_path)
+    path.unlink()
+    told = []
+    simulate(PLAN, tmp_path, lambda done, *_: told.append(done))
+    assert told[0] == 20
+    assert bytes_of(tmp_path) == bytes_of(whole)
+    assert not path.with_suffix(".parts").exists()
+
+
 def test_a_damaged_file_is_kept_aside_and_made_again(copied, whole):
     path = twin_path("ethanol", copied)
     path.write_bytes(path.read_bytes()[:-1])
