@@ -9,6 +9,7 @@ import torch
 from geoequiv.fields import Signature
 from geoequiv.tasks.data.cache import checksum, data_directory
 from geoequiv.tasks.data.cmu_files import JOINTS, LICENCE, TRIALS, load_recording
+from geoequiv.tasks.data.recording import Recording
 from geoequiv.tasks.drawing import Drawing, recorded_paths
 from geoequiv.tasks.mean_squared_error import MSE
 from geoequiv.tasks.normalisation import normalising_head
@@ -16,7 +17,6 @@ from geoequiv.tasks.options import checked_choice, checked_dtype, checked_seed, 
 from geoequiv.tasks.protocols import CITATIONS, references_of
 from geoequiv.tasks.recording import (
     HORIZON,
-    Recording,
     bonds,
     dealt,
     published_starts,

@@ -11,10 +11,11 @@ from geoequiv import catalog
 from geoequiv.errors import ConfigError, DataError, GeoequivError
 from geoequiv.fields import act
 from geoequiv.groups import group
+from geoequiv.tasks.data.recording import Recording
 from geoequiv.tasks.data.skeleton import Skeleton
 from geoequiv.tasks.motion_capture import MIRROR, MIRRORED, TWENTY, motion_task, protocol_id, run, walk
 from geoequiv.tasks.protocols import PROTOCOLS, checksum_of
-from geoequiv.tasks.recording import Recording, bonds, cut_points, dealt, shared_out, spread_of_headings, windows
+from geoequiv.tasks.recording import bonds, cut_points, dealt, shared_out, spread_of_headings, windows
 
 PARENTS = [-1, 0, 1, 2, 3, 4, 0, 6, 7, 8, 9, 0, 11, 12, 13, 14, 15, 13, 17, 18, 19, 20, 21, 20, 13, 24, 25, 26, 27, 28]
 PARENTS += [27]
