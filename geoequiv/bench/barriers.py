@@ -222,8 +222,9 @@ def measure(
     found: dict[str, Any] = {"copies": [], "trainings": []}
     for method in config.method:
         for element, copy in zip(elements, networks, strict=True):
+            angle = angle_of(element)
             merged = merge(task, spec, model, copy, data, loader, config, method)
-            found["copies"].append({"element": describe(element), "angle": round(angle_of(element), 4),
+            found["copies"].append({"element": describe(element), "angle": None if angle is None else round(angle, 4),
                                     "linear": element.linear.tolist(), **merged})  # fmt: skip
         for other in others:
             merged = merge(task, spec, model, other.model, data, loader, config, method)

@@ -127,11 +127,10 @@ def _one(options: argparse.Namespace, config: "AlignConfig") -> int:
     metric = found["metric"]
     print(f"{metric['name']} ({metric['better']} is better), relative barriers of the halfway network")
     print(f"{'':32}" + "".join(f"{name.replace('_', ' '):>18}" for name in COLUMNS))
-    named = {each["element"]: each for each in found["copies"]} if len(config.method) == 1 else {
-        f"{each['element']}, {each['method']}": each for each in found["copies"]
-    }  # fmt: skip
-    named |= {f"{options.other.name}, {each['method']}": each for each in found["trainings"]}
-    for name, report in named.items():
+    several = len(config.method) > 1
+    named = [(each["element"] + (f", {each['method']}" if several else ""), each) for each in found["copies"]]
+    named += [(f"{options.other.name}, {each['method']}", each) for each in found["trainings"]]
+    for name, report in named:
         print(f"{name:32}" + "".join(f"{report[column]:>18.4g}" for column in COLUMNS))
     if options.json:
         content = {"run": options.directory.name, "settings": config.model_dump(mode="json"), **found}

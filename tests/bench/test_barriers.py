@@ -331,6 +331,16 @@ def test_the_plane_has_no_axes():
     assert describe(Element(torch.eye(2))) == "0.0°"
 
 
+def test_mirrors_of_the_plane_turn_by_no_angle():
+    turn, mirror = Element(torch.tensor([[0.0, 1], [-1, 0]])), Element(torch.tensor([[0.0, 1], [1, 0]]))
+    assert angle_of(turn) == pytest.approx(90)
+    assert describe(turn) == "270.0°"
+    assert angle_of(mirror) is None
+    assert describe(mirror) == "reflection in the line at 45.0°"
+    assert angle_of(Element(-torch.eye(3))) == 0
+    assert angle_of(Element(torch.diag(torch.tensor([-1.0, 1, 1])))) == pytest.approx(180)
+
+
 @given(st.permutations(list(range(7))))
 def test_cycle_lengths_are_those_of_walking_round(places):
     for start, length in enumerate(cycle_lengths(places)):
