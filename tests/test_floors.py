@@ -22,6 +22,13 @@ LOWEST = {"catalog", "errors"}
 ONLY_IMPORTER = {"lightning": "training"}
 
 
+#: rooms of a floor → what of their own floor they may import, beside themselves; options import nothing of tasks
+ROOMS = {
+    "tasks/data": (),
+    "tasks/simulation": ("tasks/data", "tasks/options"),
+}
+
+
 def room(path: Path) -> str:
     return path.relative_to(ROOT).parts[0].removesuffix(".py")
 
@@ -53,6 +60,19 @@ def test_file_imports_only_from_lower_floors(path):
             assert other == here or lower, f"{path} on floor {FLOORS[here]} imports {name} on floor {FLOORS[other]}"
         if top in ONLY_IMPORTER:
             assert here == ONLY_IMPORTER[top], f"only {ONLY_IMPORTER[top]}/ imports {top}"
+
+
+@pytest.mark.parametrize(
+    ("inner", "path"),
+    [(inner, path) for inner in ROOMS for path in sorted((ROOT / inner).rglob("*.py"))],
+    ids=lambda value: value if isinstance(value, str) else str(value.relative_to(ROOT)),
+)
+def test_what_reads_and_simulates_imports_no_task(inner, path):
+    allowed = [f"geoequiv.{each.replace('/', '.')}" for each in (inner, *ROOMS[inner])]
+    floor = f"geoequiv.{room(path)}"
+    for name in imports(path):
+        if name == floor or name.startswith(f"{floor}."):
+            assert any(name == each or name.startswith(f"{each}.") for each in allowed), f"{path} imports {name}"
 
 
 def test_no_room_is_named_for_nothing():

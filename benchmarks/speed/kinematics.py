@@ -28,7 +28,7 @@ from geoequiv.errors import GeoequivError
 from geoequiv.tasks.data.asf_amc import read_amc, read_asf
 from geoequiv.tasks.data.skeleton import Array, Skeleton, forward_kinematics
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "tasks"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "tasks" / "data"))
 from kinematics_loop import place_in_loop
 
 BOUND = 50.0

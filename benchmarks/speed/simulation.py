@@ -18,7 +18,7 @@ import numpy as np
 
 from geoequiv.tasks.simulation.charged_system import INPUT_STEP, TARGET_STEP, advance, initial_states
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "tasks"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "tasks" / "simulation"))
 from charged_loop import draw_in_loop, run_in_loop
 
 SIZES = {"train": 3000, "val": 2000, "test": 2000}

@@ -18,13 +18,14 @@ from geoequiv.tasks.data.bvh import read_bvh
 from geoequiv.tasks.data.c3d import read_c3d
 from geoequiv.tasks.data.cache import checksum
 from geoequiv.tasks.data.cmu_files import DIGITS
+from geoequiv.tasks.data.recording import Recording
 from geoequiv.tasks.data.skeleton import forward_kinematics
 from geoequiv.tasks.data.sources import located
 from geoequiv.tasks.drawing import Drawing, recorded_paths
 from geoequiv.tasks.mean_squared_error import MSE
 from geoequiv.tasks.normalisation import normalising_head
 from geoequiv.tasks.options import checked_choice, checked_dtype, checked_seed, checked_size
-from geoequiv.tasks.recording import HORIZON, Recording, bonds, dealt, split_of, windows
+from geoequiv.tasks.recording import HORIZON, bonds, dealt, split_of, windows
 from geoequiv.tasks.task import Task
 
 #: what a trial's file ends with → the axis that points up where nothing else is said

@@ -1,31 +1,17 @@
 """Recorded motion as items: trials cut into windows and dealt to splits."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from geoequiv.errors import ConfigError, DataError
+from geoequiv.tasks.data.recording import Recording
 from geoequiv.tasks.relations import one_and_two_hops
 from geoequiv.tasks.task import Split
 
 HORIZON = 30
-
-
-@dataclass(frozen=True, eq=False)
-class Recording:
-    """Trials: name → joint positions ``[T, J, 3]``; bones, as pairs of joints, ``[B, 2]``.
-
-    ``starts`` holds a published split, if the source has one: split → trial → start frames. ``source`` says where the
-    trials were read.
-    """
-
-    trials: Mapping[str, NDArray[np.float64]]
-    edges: NDArray[np.int64]
-    starts: Mapping[str, Mapping[str, NDArray[np.int64]]] | None = None
-    source: str = ""
 
 
 def published_starts(recording: Recording, horizon: int) -> Mapping[str, Mapping[str, NDArray[np.int64]]] | None:

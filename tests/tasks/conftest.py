@@ -11,9 +11,9 @@ from geoequiv.tasks.simulation import xtb_simulation
 from geoequiv.tasks.simulation.xtb_simulation import Plan, simulate, twin_path
 
 
-def beside(name):
-    """A module that lies beside this file."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+def beneath(room, name):
+    """A module that lies in a room beneath this file."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / room / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -22,13 +22,13 @@ def beside(name):
 @pytest.fixture(scope="session")
 def loop():
     """The naive twin of the charged simulation."""
-    return beside("charged_loop")
+    return beneath("simulation", "charged_loop")
 
 
 @pytest.fixture(scope="session")
 def loops():
     """The naive twin of forward kinematics."""
-    return beside("kinematics_loop").place_in_loop
+    return beneath("data", "kinematics_loop").place_in_loop
 
 
 @pytest.fixture(scope="session")

@@ -65,7 +65,9 @@ def test_tasks_make_these_ids_out_of_their_options(identity):
 def test_motion_capture_makes_these_ids_too(kind, trials, starts, number):
     entry = [each for each in PROTOCOLS.values() if each.task.startswith("mocap/")][number]
     trials_of = recording.Recording(
-        {f"t{k}": np.zeros((60, 31, 3)) for k in range(trials)}, np.zeros((30, 2), dtype=int), starts
+        {name: np.zeros((60, 31, 3)) for name in (motion_capture.TWENTY if trials == 20 else map(str, range(trials)))},
+        np.zeros((30, 2), dtype=int),
+        starts,
     )
     assert motion_capture.protocol_id(kind, trials_of, entry.splits, 30, 0) == entry.id
 

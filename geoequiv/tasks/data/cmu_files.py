@@ -11,8 +11,8 @@ from geoequiv.errors import DataError
 from geoequiv.tasks.data.asf_amc import read_amc, read_asf
 from geoequiv.tasks.data.cache import UNREADABLE
 from geoequiv.tasks.data.official import OfficialFile, find, obtain
+from geoequiv.tasks.data.recording import Recording
 from geoequiv.tasks.data.skeleton import forward_kinematics
-from geoequiv.tasks.recording import Recording
 
 JOINTS = 31
 #: places after the comma that are kept of computed positions, so that their checksum does not hang on the last digits

@@ -9,12 +9,11 @@ whose style is mirrored the mirrored walk. No mechanics are solved: see `figures
 import numpy as np
 from numpy.typing import NDArray
 
-from geoequiv.tasks.data.asf_amc import INCH
 from geoequiv.tasks.simulation.gait_steps import ANKLE, BALL, FOOT, TOES, Foot, foot, pace, path, phases, spread
 from geoequiv.tasks.simulation.gait_style import Array, Style
 
 RATE = 120.0  # frames a second
-UNIT = INCH / 0.45  # metres per unit of length, that of the CMU database
+UNIT = 0.0254 / 0.45  # metres per unit of length, that of the CMU database: 0.45 to the inch
 #: joints in the order of the CMU database: name, parent, and the bone at rest (x left, y up, z ahead) over body height
 BONES: tuple[tuple[str, int, tuple[float, float, float]], ...] = (
     ("root", -1, (0.0, 0.0, 0.0)),
