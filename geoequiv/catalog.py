@@ -130,7 +130,11 @@ def task(name: str, data_dir: str | Path | None = None, *, limit: int | None = N
         GeoequivError: the task or an option is unknown (the nearest one is named), or one that it needs is missing.
     """
     build = load("task", name)
-    accepted = inspect.signature(build).parameters
+    accepted = inspect.signature(build).parameters if callable(build) else {}
+    if "data_dir" not in accepted and not any(each.kind is each.VAR_KEYWORD for each in accepted.values()):
+        raise GeoequivError(
+            f"'{name}' is no task: a task is a function of data_dir and its options that returns a Task."
+        )
     if not any(each.kind is each.VAR_KEYWORD for each in accepted.values()):
         for option in options:
             if option not in accepted:

@@ -49,6 +49,12 @@ def test_a_task_by_name_with_options(tmp_path):
         catalog.task("nbody/charged", data_dir=tmp_path, trian=3)
 
 
+def test_what_is_no_task_is_refused(tmp_path):
+    for name in ("os:getcwd", "geoequiv.tasks:Task"):
+        with pytest.raises(GeoequivError, match=f"'{name}' is no task: a task is a function of data_dir"):
+            catalog.task(name, data_dir=tmp_path)
+
+
 def test_an_option_without_which_a_task_cannot_be_is_asked_for(tmp_path):
     with pytest.raises(GeoequivError, match=r"The task 'files' needs path=… and signature=…"):
         catalog.task("files", data_dir=tmp_path)

@@ -1,11 +1,14 @@
 """`geoequiv align`: barriers of a run with its copies, or with another run."""
 
 import json
+import math
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 
+from geoequiv.bench import barriers
 from geoequiv.bench.align import describe
 from geoequiv.cli import main
 from geoequiv.groups import Element
@@ -70,6 +73,28 @@ def test_angles(runs, tmp_path, capsys):
     assert "got '0,thirty'" in capsys.readouterr().err
 
 
+def test_reports_are_json_in_any_folder_and_drawn_where_numbers_are_not_finite(runs, tmp_path, monkeypatch, capsys):
+    measure = barriers.measure
+
+    def endless(*arguments, **options):
+        found = measure(*arguments, **options)
+        found["copies"][0]["barrier"] = math.nan
+        return found
+
+    monkeypatch.setattr(barriers, "measure", endless)
+    output = tmp_path / "new" / "barriers.json"
+    options = ["--angles", "45,90", "--path", "3", "--items", "8"]
+    run = str(Path(runs["gnn", 0]).resolve())
+    monkeypatch.chdir(tmp_path)
+    assert main(["align", run, *options, "--json", str(output), "--plots", "figures"]) == 0
+    reports = json.loads(output.read_text(), parse_constant=pytest.fail)["copies"]
+    assert reports[0]["barrier"] is None
+    assert (tmp_path / "figures" / "barrier-angle.svg").exists()  # in this folder
+    (tmp_path / "file").write_text("")
+    assert main(["align", run, *options, "--json", "file/barriers.json"]) == 2
+    assert "Cannot write the reports to 'file/barriers.json'" in capsys.readouterr().err
+
+
 def test_two_trainings(runs, tmp_path):
     output = str(tmp_path / "barriers.json")
     assert main(["align", runs["gnn", 0], "--other", runs["gnn", 1], "--json", output]) == 0
@@ -109,6 +134,9 @@ def test_settings_of_a_suite(runs, tmp_path, capsys):
     suite.write_text(SUITE + "align: {group: C4, items: 32}\n")
     assert main(["align", runs["egnn", 0], "--suite", str(suite), "--matching", "weights"]) == 0
     assert capsys.readouterr().out.count("° about (0.00, 0.00, ") == 3
+    suite.write_text(SUITE + "align: {items: 32, yardstick: false}\n")
+    assert main(["align", runs["gnn", 0], "--suite", str(suite), "--other", runs["gnn", 1]]) == 0
+    assert f"{runs['gnn', 1].split('/')[-1]}, activations" in capsys.readouterr().out
     suite.write_text(SUITE)
     assert main(["align", runs["egnn", 0], "--suite", str(suite)]) == 2
     assert "has no align: section" in capsys.readouterr().err
@@ -130,6 +158,22 @@ def test_bad_input(runs, tmp_path, capsys):
         assert message in capsys.readouterr().err
     assert main(["align", str(tmp_path), "--other", runs["gnn", 0]]) == 2
     assert "go with the folder of one run" in capsys.readouterr().err
+
+
+def test_barriers_are_of_the_run_s_own_data(runs, tmp_path, capsys):
+    copied = Path(shutil.copytree(runs["egnn", 0], tmp_path / "out" / Path(runs["egnn", 0]).name))
+    record = json.loads((copied / "record.json").read_text())
+    card = record["task_card"] | {"checksum": "0" * 64}
+    (copied / "record.json").write_text(json.dumps(record | {"task_card": card}))
+    options = ["--angles", "90", "--items", "4"]
+    assert main(["align", str(copied), *options]) == 0
+    assert f"These are not the data of the run {copied.name}: " in capsys.readouterr().err
+    (copied / "record.json").write_text(json.dumps(record | {"protocol": "nbody/other"}))
+    assert main(["align", str(copied), *options]) == 2
+    assert "The run is of nbody/other, and the data at hand makes nbody/charged" in capsys.readouterr().err
+    assert main(["align", str(copied.parent), *options]) == 1
+    assert "no barrier: DataError: The run is of nbody/other" in capsys.readouterr().out
+    assert not json.loads((copied / "record.json").read_text())["alignment"].get("methods")
 
 
 def test_elements_in_words():

@@ -157,6 +157,15 @@ def test_json_and_figures_are_written(capsys):
     assert Path("figures/error-by-axis.svg").exists()
 
 
+def test_a_certificate_is_written_where_nothing_can_be_drawn(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert check("Scale", *CLOUD, "--json", "c.json", "--plots", "figures") == 2
+    captured = capsys.readouterr()
+    assert "pip install 'geoequiv[plots]'" in captured.err
+    assert "EXACT" in captured.out
+    assert json.loads(Path("c.json").read_text())["verdict"] == "exact"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

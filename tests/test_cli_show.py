@@ -191,7 +191,7 @@ def test_a_picture_is_of_the_run_s_own_data(runs, tmp_path, monkeypatch, capsys)
     np.savez(path, **arrays | {"energies": rng.normal(size=20)})
     monkeypatch.setenv("GEOEQUIV_DATA", str(tmp_path))
     assert main(["show", str(runs["forces"]), "--no-gif", "--output", str(tmp_path)]) == 0
-    assert "These are not the data of the run: their checksum is" in capsys.readouterr().err
+    assert "These are not the data of the run " in capsys.readouterr().err
     with np.load(runs["mocap"].parents[1] / "run.npz") as file:
         np.savez(tmp_path / "run.npz", **{name: file[name] for name in file.files if name != "trial_05"})
     assert main(["show", str(runs["mocap"]), "--no-gif", "--output", str(tmp_path)]) == 2

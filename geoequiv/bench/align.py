@@ -12,6 +12,7 @@ from geoequiv.config import Section
 from geoequiv.errors import AlignmentError, unknown
 from geoequiv.groups import Element, Group, group
 from geoequiv.groups.orthogonal import AxialGroup, plane_rotation, rotation_about
+from geoequiv.metrics.words import axis_angle, plane
 
 #: the coordinate axes of 3-space, by the names that a suite gives them
 AXES = {"x": 0, "y": 1, "z": 2}
@@ -131,24 +132,30 @@ def axes_of(config: AlignConfig, acting: Group, generator: torch.Generator) -> t
     return torch.eye(3, dtype=torch.float64)[[AXES[config.axis or "z"]]]
 
 
-def angle_of(element: Element) -> float:
-    """Degrees by which an element turns, its reflection left out: 0 to 180."""
+def angle_of(element: Element) -> float | None:
+    """Degrees by which an element turns, 0 to 180: of an improper one of space, those of −1 times it.
+
+    None where nothing is left of it without its reflection (a mirror of the plane), or in other dimensions.
+    """
     linear = element.linear.double()
-    turn = linear * torch.linalg.det(linear).sign() if element.dim == 3 else linear
-    cosine = (float(turn.trace()) - 1) / 2 if element.dim == 3 else float(turn[0, 0])
-    return math.degrees(math.acos(min(max(cosine, -1.0), 1.0)))
+    sign = float(torch.linalg.det(linear).sign())
+    if element.dim == 3:
+        return math.degrees(axis_angle(sign * linear)[1])
+    if element.dim == 2 and sign > 0:
+        return abs(math.degrees(math.atan2(float(linear[1, 0]), float(linear[0, 0]))))
+    return None
 
 
 def describe(element: Element) -> str:
-    """``93.1° about (0.36, 0.48, 0.80)``, ``−1 · 93.1° …`` for an improper element; of the plane, a mirror's matrix."""
+    """``93.1° about (0.36, 0.48, 0.80)``, ``−1 · 93.1° …`` for an improper element; in the plane, a line."""
     matrix = element.linear.double()
     sign = float(torch.linalg.det(matrix).sign())
+    if element.dim == 2:
+        turn = math.degrees(math.atan2(float(matrix[1, 0]), float(matrix[0, 0])))
+        return f"{round(turn, 1) % 360:.1f}°" if sign > 0 else plane(matrix)
     if element.dim != 3:
-        return f"{angle_of(element):.1f}°" if element.dim == 2 and sign > 0 else str(matrix.tolist())
-    turn = matrix * sign
-    values, vectors = torch.linalg.eigh((turn + turn.mT) / 2)
-    axis = vectors[:, int(values.argmax())]
-    twist = torch.stack([turn[2, 1] - turn[1, 2], turn[0, 2] - turn[2, 0], turn[1, 0] - turn[0, 1]])
-    axis = axis * (-1 if float(axis @ twist) < 0 else 1)
-    name = f"{angle_of(element):.1f}° about ({', '.join(f'{part:.2f}' for part in (axis + 0.0).tolist())})"
+        return str(matrix.tolist())
+    axis, angle = axis_angle(sign * matrix)
+    parts = (axis.round(decimals=2) + 0.0).tolist()
+    name = f"{math.degrees(angle):.1f}° about ({', '.join(f'{part:.2f}' for part in parts)})"
     return name if sign > 0 else f"−1 · {name}"

@@ -3,7 +3,7 @@
 import json
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from geoequiv.bench.align import AlignConfig, angle_of, copies_of, describe
 from geoequiv.bench.environment import environment
 from geoequiv.bench.store import locked_folder, read_record, write_record
 from geoequiv.bench.trained import TrainedRun, load_trained
-from geoequiv.errors import AlignmentError, GeoequivError
+from geoequiv.errors import AlignmentError, DataError
 from geoequiv.tasks import Task
 
 #: numbers of a report that are averaged over elements
@@ -36,20 +36,25 @@ AVERAGED = ("barrier", "absolute", "without_repair", "without_matching")
 
 @dataclass(frozen=True)
 class Aligned:
-    """What became of one run: "measured", "kept" (its record has these barriers already), or "failed"."""
+    """What became of one run: "measured", "kept" (its record has these barriers already), or "failed" (some or all).
+
+    `replaced` is true where barriers by other settings, or with another partner, have given way to these.
+    """
 
     run: Path
     status: str
     alignment: Mapping[str, Any]
     seconds: float
+    replaced: bool = False
 
 
 def align_runs(runs: Sequence[Path], config: AlignConfig, data_dir: Path | None = None) -> Iterator[Aligned]:
     """Measure the barriers of finished runs and write them into their records, one run after the other.
 
     Runs whose record has barriers of these settings, with the same partner, are left as they are, so that what was
-    interrupted goes on; methods that are missing are added to those that are there. Each record is replaced in one
-    step.
+    interrupted goes on; methods that are missing are added to those that are there, one after the other, each written
+    when it is measured. Barriers by other settings give way to the new ones as soon as there are any. Each record is
+    replaced in one step.
 
     Args:
         runs: folders of finished runs; those of one configuration and different seeds are each other's yardstick.
@@ -57,7 +62,8 @@ def align_runs(runs: Sequence[Path], config: AlignConfig, data_dir: Path | None 
         data_dir: the data cache of the tasks.
 
     Yields:
-        What became of each run; a failure is stored in its record as well, and tried again another time.
+        What became of each run; a failure, whatever raised it, is stored in its record as well, beside the barriers
+        that it has, and tried again another time.
 
     Raises:
         DataError: a record cannot be read or written.
@@ -67,35 +73,90 @@ def align_runs(runs: Sequence[Path], config: AlignConfig, data_dir: Path | None 
     for run, other in partners(runs).items():
         with locked_folder(run):
             record = read_record(run)
-            known = fitting(record.get("alignment"), config, other)
-            wanted = tuple(method for method in config.method if method not in known.get("methods", {}))
+            former = record.get("alignment") or {}
+            known = fitting(former, config, other)
+            wanted = [method for method in config.method if method not in known.get("methods", {})]
             if not wanted:
                 yield Aligned(run, "kept", known, 0.0)
                 continue
-            asked = config.model_copy(update={"method": wanted})
             start = time.perf_counter()
-            try:
-                key = json.dumps(record["config"]["task"], sort_keys=True)
-                first = load_trained(run, data_dir, tasks.get(key))
-                tasks[key] = first.task
-                found = joined(known, measure(first, asked, other and load_trained(other, task=first.task)))
-            except (GeoequivError, RuntimeError) as error:
-                found = {"error": f"{type(error).__name__}: {error}"}
-            seconds = time.perf_counter() - start
-            settings = {**config.model_dump(mode="json"), "method": list(found.get("methods", config.method))}
-            made = {"seconds": seconds, "threads": torch.get_num_threads(), "environment": environment()}
-            alignment = {"settings": settings, "other": other.name if config.yardstick and other else None, **found}
-            write_record(run, {**record, "alignment": {**alignment, **made}})
-        yield Aligned(run, "failed" if "error" in found else "measured", alignment, seconds)
+            found, errors = known, defaultdict[str, list[str]](list)
+            named = other.name if config.yardstick and other else None
+            for method, reports in each_method(run, other, config, wanted, data_dir, tasks):
+                if isinstance(reports, Exception):
+                    errors[f"{type(reports).__name__}: {reports}"].append(method)
+                    stays = former if former.get("methods") and not found else noted(config, found, named, start)
+                    alignment = {**stays, "error": listed(errors, wanted)}
+                else:
+                    found = joined(found, reports)
+                    alignment = noted(config, found, named, start)
+                    alignment |= {"error": listed(errors, wanted)} if errors else {}
+                write_record(run, {**record, "alignment": alignment})
+        replaced = bool(former.get("methods")) and bool(found) and not known
+        yield Aligned(run, "failed" if errors else "measured", alignment, time.perf_counter() - start, replaced)
 
 
-def alignable(directory: Path) -> list[Path]:
-    """The folders of a results folder that hold a finished run with its weights, in the order of their names."""
-    return [
-        path.parent
-        for path in sorted(directory.glob("*/record.json"))
-        if (path.parent / "checkpoint.ckpt").exists() and read_record(path.parent).get("status") == "finished"
-    ]
+def each_method(
+    run: Path, other: Path | None, config: AlignConfig, methods: Sequence[str], data_dir: Path | None,
+    tasks: dict[str, Task],
+) -> Iterator[tuple[str, dict[str, Any] | Exception]]:  # fmt: skip
+    """The reports of each method, or what was raised instead: networks of users are traced, which may raise anything.
+
+    Args:
+        tasks: those loaded before, by their configuration; the run's is added.
+    """
+    try:
+        key = json.dumps(read_record(run)["config"]["task"], sort_keys=True)
+        first = load_trained(run, data_dir, tasks.get(key))
+        tasks[key] = first.task
+        second = load_trained(other, task=first.task) if other and config.yardstick else None
+    except Exception as error:
+        yield from ((method, error) for method in methods)
+        return
+    for method in methods:
+        try:
+            yield method, measure(first, config.model_copy(update={"method": (method,)}), second)
+        except Exception as error:
+            yield method, error
+
+
+def noted(config: AlignConfig, found: Mapping[str, Any], other: str | None, start: float) -> dict[str, Any]:
+    """Reports as a record has them: by which settings, with whom, how long it took and on what."""
+    settings = {**config.model_dump(mode="json"), "method": list(found.get("methods", config.method))}
+    made = {"seconds": time.perf_counter() - start, "threads": torch.get_num_threads(), "environment": environment()}
+    return {"settings": settings, "other": other, **found, **made}
+
+
+def listed(errors: Mapping[str, Sequence[str]], methods: Sequence[str]) -> str:
+    """Messages with the methods that they stopped, unless one stopped all.
+
+    >>> listed({"KeyError: 'x'": ["none", "weights"]}, ["none", "weights"])
+    "KeyError: 'x'"
+    >>> listed({"KeyError: 'x'": ["weights"]}, ["none", "weights"])
+    "KeyError: 'x' (weights)"
+    """
+    return "; ".join(
+        text if len(stopped) == len(methods) else f"{text} ({', '.join(stopped)})" for text, stopped in errors.items()
+    )
+
+
+def alignable(directory: Path, say: Callable[[str], object] = print) -> list[Path]:
+    """The folders of a results folder that hold a finished run with its weights, in the order of their names.
+
+    Args:
+        directory: the results folder.
+        say: is told of each record that cannot be read; its run is left out.
+    """
+    found = []
+    for run in (record.parent for record in sorted(directory.glob("*/record.json"))):
+        try:
+            finished = read_record(run).get("status") == "finished"
+        except DataError as error:
+            say(f"Left out: {error}")
+            continue
+        if finished and (run / "checkpoint.ckpt").exists():
+            found.append(run)
+    return found
 
 
 def partners(runs: Sequence[Path]) -> dict[Path, Path | None]:
@@ -115,7 +176,7 @@ def partners(runs: Sequence[Path]) -> dict[Path, Path | None]:
 
 def fitting(known: Mapping[str, Any] | None, config: AlignConfig, other: Path | None) -> Mapping[str, Any]:
     """What a record has, if it was measured by these settings but for the methods; else nothing."""
-    if not known or "error" in known:
+    if not known or not known.get("methods"):
         return {}
     try:
         settings = AlignConfig.model_validate(known["settings"])
@@ -161,8 +222,9 @@ def measure(
     found: dict[str, Any] = {"copies": [], "trainings": []}
     for method in config.method:
         for element, copy in zip(elements, networks, strict=True):
+            angle = angle_of(element)
             merged = merge(task, spec, model, copy, data, loader, config, method)
-            found["copies"].append({"element": describe(element), "angle": round(angle_of(element), 4),
+            found["copies"].append({"element": describe(element), "angle": None if angle is None else round(angle, 4),
                                     "linear": element.linear.tolist(), **merged})  # fmt: skip
         for other in others:
             merged = merge(task, spec, model, other.model, data, loader, config, method)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 
 from geoequiv.config import KeyPath, Problems, mismatch
@@ -125,15 +126,18 @@ def _why_not(annotation: Any, value: Any, alone: bool = False) -> str | None:
 
 
 def _coerced(annotation: Any, value: Any) -> Any:
-    """Write 1 as 1.0 where a float is meant, so that equal settings give equal run ids."""
-    if annotation in (float, float | None) and isinstance(value, int | str) and not isinstance(value, bool):
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    if annotation is int and isinstance(value, float) and value.is_integer():
-        return int(value)
-    return value
+    """The value as its type reads it: 1 as 1.0 where a float is meant, "64" as 64, so that equal runs have equal ids.
+
+    A value that does not fit is left as it is, and so is one that YAML could not have written this way.
+    """
+    if annotation is Any or isinstance(value, bool):
+        return value
+    try:
+        read = TypeAdapter(annotation).validate_python(value)
+    # noted already by `_why_not`, or without a schema to check against
+    except (ValidationError, PydanticUserError, TypeError, NameError):
+        return value
+    return read if _writable(read) else value
 
 
 def _writable(value: Any) -> bool:

@@ -38,6 +38,8 @@ class Outcome:
 def run(spec: RunSpec, store: Store, data_dir: Path | None = None, progress: bool = True) -> Outcome:
     """Do one run and write its record; a checkpoint of it that is there is continued, a failed attempt is done anew.
 
+    An attempt that failed after its training had come to its end is measured anew, not trained anew.
+
     Whatever goes wrong inside the run is written to its record with the traceback. A `KeyboardInterrupt` passes
     through, and leaves the checkpoint from which the run will continue.
 
@@ -137,6 +139,8 @@ def _measured(spec: RunSpec, directory: Path, data_dir: Path | None, progress: b
     torch.manual_seed(config["seed"])
     model, objective = build(spec, task)
     before = symmetry_error(model, task, evaluate)
+    # what can be told of an untrained model is, first: where it fails, no training is lost
+    known = {"params": parameters(model), "flops": operations(model, task, evaluate), "task_card": task_card(task)}
     result = fit(model, objective, task, train, seed=config["seed"], directory=directory, progress=progress)
     torch.manual_seed(config["seed"])  # models that draw while they predict must not depend on how training went
     metric = task_metric(model, task, evaluate)
@@ -157,10 +161,8 @@ def _measured(spec: RunSpec, directory: Path, data_dir: Path | None, progress: b
         "equivariance": after,
         "equivariance_own": own,
         "equivariance_before": before,
-        "params": parameters(model),
-        "flops": operations(model, task, evaluate),
         "seconds": {"train": result.train_seconds, **inference_seconds(model, task, evaluate)},
-        "task_card": task_card(task),
+        **known,
         "finished": _now(),
     }
 

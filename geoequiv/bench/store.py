@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,14 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 from filelock import FileLock, Timeout
 
 from geoequiv.bench.spec import RunSpec
 from geoequiv.errors import DataError, RunError
+from geoequiv.training.checkpoint import load_checkpoint
 
 #: Files of one attempt at a run; a failed attempt's are set aside before the next one.
 ATTEMPT = ("record.json", "log.csv", "checkpoint.ckpt")
+FAILED = re.compile(r"failed-\d+").fullmatch
 
 
 class RunLocked(RunError):
@@ -82,13 +86,17 @@ class Store:
             yield directory
 
     def set_aside(self, spec: RunSpec) -> None:
-        """Move a failed attempt into `failed-<k>/`, so that the next one starts anew and nothing is overwritten."""
+        """Move a failed attempt into `failed-<k>/`, so that the next one starts anew and nothing is overwritten.
+
+        A training that had come to its end stays, with its log: only the record is moved.
+        """
         directory = self.directory(spec)
-        present = [directory / name for name in ATTEMPT if (directory / name).exists()]
+        moved = ("record.json",) if trained_to_the_end(directory / "checkpoint.ckpt") else ATTEMPT
+        present = [directory / name for name in moved if (directory / name).exists()]
         if not present:
             return
-        count = 1 + sum(1 for _ in directory.glob("failed-*"))
-        aside = directory / f"failed-{count}"
+        numbers = [int(each.name.removeprefix("failed-")) for each in directory.glob("failed-*") if FAILED(each.name)]
+        aside = directory / f"failed-{1 + max(numbers, default=0)}"
         aside.mkdir()
         for path in sorted(present, key=lambda each: each.name == "record.json"):
             os.replace(path, aside / path.name)
@@ -96,6 +104,17 @@ class Store:
     def write_record(self, spec: RunSpec, record: dict[str, Any]) -> None:
         """Write record.json: atomically, and as the last thing a run does."""
         write_record(self.directory(spec), record)
+
+
+def trained_to_the_end(checkpoint: Path) -> bool:
+    """Whether there is a checkpoint after whose training only the measuring is left; a damaged one is none."""
+    if not checkpoint.exists():
+        return False
+    try:
+        content = load_checkpoint(checkpoint, torch.device("cpu"))
+    except DataError:
+        return False
+    return bool(content["progress"]["finished"])
 
 
 @contextmanager
@@ -154,7 +173,9 @@ def write_atomically(path: Path, text: str) -> None:
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
-            os.chmod(temporary, 0o644)
+            mask = os.umask(0)
+            os.umask(mask)
+            os.chmod(temporary, 0o666 & ~mask)  # as any new file, which mkstemp's is not
             os.replace(temporary, path)
         except BaseException:
             Path(temporary).unlink(missing_ok=True)

@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from geoequiv import catalog
 from geoequiv.bench.align import AlignConfig
@@ -21,6 +21,17 @@ from geoequiv.training import TrainConfig
 SectionT = TypeVar("SectionT", bound=Section)
 
 
+def no_booleans(value: Any) -> Any:
+    """Refuse `[true]`, which Python would take for `[1]`."""
+    if isinstance(value, list | tuple) and any(isinstance(each, bool) for each in value):
+        raise ValueError("expected whole numbers, not true or false")
+    return value
+
+
+Seeds = Annotated[tuple[int, ...], BeforeValidator(no_booleans)]
+Limit = Annotated[int, Field(ge=1)]
+
+
 class SuiteSection(Section):
     """The top of a suite file."""
 
@@ -31,7 +42,7 @@ class SuiteSection(Section):
     train: dict[str, Any] = Field(default_factory=dict)
     evaluate: dict[str, Any] = Field(default_factory=dict)
     align: dict[str, Any] | None = None
-    seeds: tuple[int, ...] = (0,)
+    seeds: Seeds = Field((0,), min_length=1)
     entries: tuple[Any, ...] = Field(min_length=1)
 
 
@@ -42,7 +53,7 @@ class EntrySection(Section):
     symmetry: Any = "none"
     train: dict[str, Any] = Field(default_factory=dict)
     evaluate: dict[str, Any] = Field(default_factory=dict)
-    seeds: tuple[int, ...] | None = None
+    seeds: Annotated[Seeds, Field(min_length=1)] | None = None
 
 
 @dataclass(frozen=True)
@@ -105,8 +116,11 @@ def _tasks(written: Any, limit: int | None, problems: Problems, at: KeyPath) -> 
 
 def _runs(suite: str, configs: list[dict[str, Any]]) -> tuple[RunSpec, ...]:
     """Each run once, in the order of the file."""
-    runs = {spec.run_id: spec for spec in (RunSpec.of(suite, config) for config in reversed(configs))}
-    return tuple(reversed(runs.values()))
+    runs: dict[str, RunSpec] = {}
+    for config in configs:
+        spec = RunSpec.of(suite, config)
+        runs.setdefault(spec.run_id, spec)
+    return tuple(runs.values())
 
 
 def _align(data: Mapping[str, Any], problems: Problems) -> AlignConfig | None:
@@ -216,10 +230,12 @@ def _named(
         return
     shortened = {}
     if kind == "task" and "limit" in options:  # of every task, see `limited`
-        shortened = {"limit": options["limit"]}
+        problem = mismatch(Limit, options["limit"])
+        if problem:
+            problems.add((*inner, "limit"), problem)
+        else:
+            shortened = {"limit": int(options["limit"])}
         options = {key: value for key, value in options.items() if key != "limit"}
-        if message := mismatch(int, shortened["limit"]) or ("" if shortened["limit"] > 0 else "must be 1 or more."):
-            problems.add((*inner, "limit"), message)
     reserved = RESERVED_OF_TASKS if kind == "task" else RESERVED
     for combo in expand(f"{kind} '{name}'", target, options, reserved, problems, inner, sweep):
         yield name, _checked_names(kind, combo | shortened, problems, inner)

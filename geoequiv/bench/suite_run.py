@@ -1,7 +1,7 @@
 """A whole suite: what is done is skipped, what is half-finished continues, what fails does not stop the rest."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,19 +17,21 @@ from geoequiv.bench.store import Store
 from geoequiv.bench.suite import Suite
 from geoequiv.bench.summary import number, summary
 from geoequiv.bench.workers import run_in_workers
-from geoequiv.errors import RunError
+from geoequiv.errors import DataError, RunError
+from geoequiv.tasks import Task
 
 
 @dataclass(frozen=True)
 class SuiteResult:
-    """Outcome of every run of a suite, in the suite's order."""
+    """Outcome of every run of a suite, in the suite's order, and the runs whose barriers could not be measured."""
 
     outcomes: tuple[tuple[RunSpec, Outcome], ...]
+    unaligned: tuple[RunSpec, ...] = ()
 
     @property
     def complete(self) -> bool:
-        """Whether every run has finished, now or before."""
-        return all(outcome.status in ("finished", "skipped") for _, outcome in self.outcomes)
+        """Whether every run has finished, now or before, with all the barriers that the suite asks for."""
+        return not self.unaligned and all(outcome.status in ("finished", "skipped") for _, outcome in self.outcomes)
 
 
 def run_suite(
@@ -54,7 +56,8 @@ def run_suite(
 
     Raises:
         DataError: the output folder cannot be written, or the data cannot be made; nothing was trained then.
-        RunError: there are half-finished runs and `resume` is off.
+        RunError: there are half-finished runs and `resume` is off, or the files of the user's own data have changed
+            since a run finished (its id has their path, not what is in them).
 
     Exactness:
         A resumed suite ends in the same numbers as an uninterrupted one, and so does one with other `jobs`, up to the
@@ -76,12 +79,14 @@ def run_suite(
     todo = [spec for spec in suite.runs if spec not in done]
     console.print(f"Suite [bold]{escape(suite.name)}[/]: {_counts(states, resume)} → {escape(str(output))}")
     outcomes = {spec: _earlier(store, spec) for spec in done}
-    _make_data(todo, suite.align, data_dir, console)
+    tasks = _make_data(todo, suite.align, data_dir, console)
+    _check_files(outcomes, tasks, data_dir, console)
     for spec, outcome in _executed(todo, store, data_dir, jobs, console):
         outcomes[spec] = outcome
+    unaligned: tuple[RunSpec, ...] = ()
     if suite.align is not None:
-        outcomes = _aligned(suite, suite.align, store, outcomes, data_dir, console)
-    result = SuiteResult(tuple((spec, outcomes[spec]) for spec in suite.runs))
+        outcomes, unaligned = _aligned(suite, suite.align, store, outcomes, data_dir, console)
+    result = SuiteResult(tuple((spec, outcomes[spec]) for spec in suite.runs), unaligned)
     console.print(summary([outcome.record for _, outcome in result.outcomes if outcome.record]))
     _explain_failures(result, store, console, resume)
     return result
@@ -121,20 +126,26 @@ def _aligned(
     outcomes: dict[RunSpec, Outcome],
     data_dir: Path | None,
     console: Console,
-) -> dict[RunSpec, Outcome]:
-    """Measure the barriers of the runs that have finished; two trainings need both, so this comes after all of them."""
+) -> tuple[dict[RunSpec, Outcome], tuple[RunSpec, ...]]:
+    """Measure the barriers of the runs that have finished; two trainings need both, so this comes after all of them.
+
+    Returns:
+        The outcomes with these barriers, and the runs that some are missing of.
+    """
     runs = {store.directory(spec): spec for spec in suite.runs if outcomes[spec].status in ("finished", "skipped")}
     merged = [run for run in runs if (run / "checkpoint.ckpt").exists()]
     if merged:
         console.print(f"Measuring barriers of {len(merged)} run{'s' if len(merged) != 1 else ''} …")
-    updated = dict(outcomes)
+    updated, unaligned = dict(outcomes), []
     for aligned in align_runs(merged, config, data_dir):
         spec = runs[aligned.run]
         updated[spec] = replace(outcomes[spec], record=store.record(spec))
+        if aligned.status == "failed":
+            unaligned.append(spec)
         if aligned.status != "kept":
             line = f"[dim]{spec.run_id}[/] {escape(spec.title)}  {escape(told(aligned))}"
             console.print(line, soft_wrap=True, highlight=False)
-    return updated
+    return updated, tuple(unaligned)
 
 
 def told(aligned: Aligned) -> str:
@@ -146,22 +157,59 @@ def told(aligned: Aligned) -> str:
         known = {"own copies": kinds["copies"], "another training": kinds["trainings"]}
         values = [f"{name} {number(each['barrier'])}" for name, each in known.items() if each]
         parts.append(f"{method}: {', '.join(values)}")
-    return f"barriers, {'; '.join(parts)}" + (" (measured before)" if aligned.status == "kept" else "")
+    note = " (measured before)" if aligned.status == "kept" else " (those of other settings gave way)"
+    return f"barriers, {'; '.join(parts)}" + (note if aligned.status == "kept" or aligned.replaced else "")
 
 
-def _make_data(todo: Sequence[RunSpec], align: AlignConfig | None, data_dir: Path | None, console: Console) -> None:
+def _make_data(
+    todo: Sequence[RunSpec], align: AlignConfig | None, data_dir: Path | None, console: Console
+) -> dict[str, Task]:
     """Simulate or download each task's data once, here, so that no two workers do it at the same time.
 
     Rotations that the barriers ask for and the task's group does not have are an error before anything is trained.
     """
+    tasks = {}
     each_task = {repr(spec.part("task")): spec for spec in todo}
-    for spec in each_task.values():
+    for key, spec in each_task.items():
         console.print(f"Preparing the data of {escape(spec.part('task')[0])} …")
-        task = load_task(spec, data_dir)
+        tasks[key] = task = load_task(spec, data_dir)
         if task.symmetry_error:
             task.symmetry_error()
         if align is not None:
             copies_of(align, task.symmetry)
+    return tasks
+
+
+def _check_files(
+    outcomes: Mapping[RunSpec, Outcome], tasks: dict[str, Task], data_dir: Path | None, console: Console
+) -> None:
+    """Make sure that runs which finished before on files of the user (a task's `path`) are of what is in them now.
+
+    Where the files are gone, the runs stand, and a line says that they could not be compared.
+
+    Raises:
+        RunError: the data are others.
+    """
+    gone = set()
+    for spec, outcome in outcomes.items():
+        key, path = repr(spec.part("task")), spec.part("task")[1].get("path")
+        record = outcome.record
+        if path is None or record is None or outcome.status != "skipped" or key in gone:
+            continue
+        if key not in tasks:
+            try:
+                tasks[key] = load_task(spec, data_dir)
+            except DataError as error:
+                gone.add(key)
+                console.print(f"The data of finished runs could not be compared: {escape(str(error))}", soft_wrap=True)
+                continue
+        task = tasks[key]
+        if (record["protocol"], record["task_card"]["checksum"]) != (task.protocol, task.checksum):
+            raise RunError(
+                f"The data in '{path}' have changed since run {spec.run_id} finished: it is of {record['protocol']}, "
+                f"checksum {record['task_card']['checksum'][:12]}; now they make {task.protocol}, checksum "
+                f"{task.checksum[:12]}. Put the former data back, or choose another --output."
+            )
 
 
 def _earlier(store: Store, spec: RunSpec) -> Outcome:

@@ -1,6 +1,6 @@
 """The trained model of a run's folder, with the task it was trained on."""
 
-import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ from torch import nn
 
 from geoequiv.bench.runner import build, load_task
 from geoequiv.bench.spec import RunSpec
+from geoequiv.bench.store import read_record
 from geoequiv.errors import DataError
 from geoequiv.tasks import Task
 from geoequiv.training.checkpoint import load_checkpoint
@@ -37,7 +38,8 @@ def load_trained(run: Path, data_dir: Path | None = None, task: Task | None = No
 
     Raises:
         DataError: it is no folder of a run, the run is not finished, its checkpoint is gone, cannot be read, or does
-            not fit the model.
+            not fit the model; the data at hand makes another protocol (other data of the same protocol is told on
+            standard error).
     """
     config = run / "config.yaml"
     if not config.exists():
@@ -48,6 +50,7 @@ def load_trained(run: Path, data_dir: Path | None = None, task: Task | None = No
     if not checkpoint.exists():
         raise DataError(f"'{run}' has a record but no checkpoint.ckpt: its weights are elsewhere, or were deleted.")
     task = task or load_task(spec, data_dir)
+    check_data(run, record, task)
     model, _ = build(spec, task)
     weights = load_checkpoint(checkpoint, torch.device("cpu"))["progress"]["best_weights"]
     try:
@@ -70,14 +73,30 @@ def _spec(suite: str, config: Path) -> RunSpec:
 
 
 def _record(run: Path) -> Mapping[str, Any]:
-    path = run / "record.json"
     again = "`geoequiv run SUITE.yaml --resume` goes on with it."
-    if not path.exists():
+    if not (run / "record.json").exists():
         raise DataError(f"The run in '{run}' is not finished: it has no record.json. {again}")
-    try:
-        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"Cannot read {path}: {error}.") from error
+    record = read_record(run)
     if record.get("status") != "finished":
         raise DataError(f"The run in '{run}' failed, and its record.json says why. {again}")
     return record
+
+
+def check_data(run: Path, record: Mapping[str, Any], task: Task) -> None:
+    """Make sure that the data at hand is the run's: its error and its barriers belong to no other.
+
+    Raises:
+        DataError: the data makes another protocol; other data of the same protocol is told on standard error.
+    """
+    if record["protocol"] != task.protocol:
+        raise DataError(
+            f"The run is of {record['protocol']}, and the data at hand makes {task.protocol}. Name the run's data with "
+            "--data-dir or GEOEQUIV_DATA."
+        )
+    measured = record["task_card"]["checksum"]
+    if measured != task.checksum:
+        print(
+            f"These are not the data of the run {run.name}: their checksum is {task.checksum[:12]}, the run's "
+            f"{measured[:12]}.",
+            file=sys.stderr,
+        )

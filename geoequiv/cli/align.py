@@ -57,7 +57,7 @@ def add(commands: Commands) -> None:
     align.add_argument("--seed", type=int, help="of the draws (0)")
     align.add_argument("--json", type=Path, metavar="FILE", help="write a run's reports here as well")
     align.add_argument(
-        "--plots", type=Path, metavar="FOLDER", nargs="?", const=Path(), help="draw figures (into DIR, or this folder)"
+        "--plots", type=Path, metavar="FOLDER", nargs="?", const=True, help="draw figures (into FOLDER, or DIR)"
     )
     align.set_defaults(command=_align)
 
@@ -117,25 +117,36 @@ def numbers(angles: str) -> list[float]:
 def _one(options: argparse.Namespace, config: "AlignConfig") -> int:
     from geoequiv.bench.barriers import measure
     from geoequiv.bench.trained import load_trained
+    from geoequiv.report.json_document import finite
 
     first = load_trained(options.directory, options.data_dir)
     other = load_trained(options.other, options.data_dir, first.task) if options.other else None
+    if other is not None:  # it was asked for by name, whatever a suite says of the yardstick
+        config = config.model_copy(update={"yardstick": True})
     found = measure(first, config, other, copies=other is None)
     metric = found["metric"]
     print(f"{metric['name']} ({metric['better']} is better), relative barriers of the halfway network")
     print(f"{'':32}" + "".join(f"{name.replace('_', ' '):>18}" for name in COLUMNS))
-    named = {each["element"]: each for each in found["copies"]} if len(config.method) == 1 else {
-        f"{each['element']}, {each['method']}": each for each in found["copies"]
-    }  # fmt: skip
-    named |= {f"{options.other.name}, {each['method']}": each for each in found["trainings"]}
-    for name, report in named.items():
+    several = len(config.method) > 1
+    named = [(each["element"] + (f", {each['method']}" if several else ""), each) for each in found["copies"]]
+    named += [(f"{options.other.name}, {each['method']}", each) for each in found["trainings"]]
+    for name, report in named:
         print(f"{name:32}" + "".join(f"{report[column]:>18.4g}" for column in COLUMNS))
     if options.json:
         content = {"run": options.directory.name, "settings": config.model_dump(mode="json"), **found}
-        options.json.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        _write(options.json, json.dumps(finite(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     if options.plots is not None:
-        _figures(options, {"settings": config.model_dump(mode="json"), **found})
+        _figures(options, {"settings": config.model_dump(mode="json"), **finite(found)})
     return 0
+
+
+def _write(path: Path, text: str) -> None:
+    from geoequiv.report.files import write_text
+
+    try:
+        write_text(path, text)
+    except OSError as error:
+        raise DataError(f"Cannot write the reports to '{path}': {error.strerror}.") from error
 
 
 def _figures(options: argparse.Namespace, alignment: Mapping[str, Any]) -> None:
@@ -145,7 +156,12 @@ def _figures(options: argparse.Namespace, alignment: Mapping[str, Any]) -> None:
 
     subject = Subject.of_run(read_run(options.directory), (AlignmentOfRun.model_validate(alignment),))
     for name, figure in run_figures(subject).items():
-        print(f"Wrote {save(figure, options.directory / options.plots / f'{name}.svg')}")
+        print(f"Wrote {save(figure, folder_of(options) / f'{name}.svg')}")
+
+
+def folder_of(options: argparse.Namespace) -> Path:
+    """Where figures go: DIR, or the folder that --plots names (seen from the current one, as for every command)."""
+    return options.directory if options.plots is True else options.plots
 
 
 def _folder(options: argparse.Namespace, config: "AlignConfig") -> int:
@@ -168,6 +184,6 @@ def _folder(options: argparse.Namespace, config: "AlignConfig") -> int:
     if options.plots is not None:
         from geoequiv.cli.plot import inside
 
-        for path in inside(options.directory, options.directory / options.plots):
+        for path in inside(options.directory, folder_of(options)):
             print(f"Wrote {path}")
     return 1 if failed else 0

@@ -38,7 +38,7 @@ def positive(text: str) -> int:
 
 
 def chosen_options(texts: Iterable[str], example: str = "train=500") -> dict[str, Any]:
-    """``OPTION=VALUE`` texts as a mapping; values are read as YAML.
+    """``OPTION=VALUE`` texts as a mapping; values are read as YAML, signatures (``… -> …``) as they stand.
 
     Raises:
         GeoequivError: a text has no equals sign, or its value is not YAML.
@@ -51,7 +51,8 @@ def chosen_options(texts: Iterable[str], example: str = "train=500") -> dict[str
         if not sign:
             raise GeoequivError(f"Expected OPTION=VALUE, such as {example}; got '{each}'.")
         try:
-            chosen[name] = yaml.safe_load(value)
+            bare = "->" in value and value.strip()[:1] not in ("'", '"')  # YAML would see a mapping in "pos: point"
+            chosen[name] = value if bare else yaml.safe_load(value)
         except yaml.YAMLError as error:
             raise GeoequivError(f"The value of '{each}' cannot be read: {error}.") from error
     return chosen

@@ -127,25 +127,28 @@ def _inputs(options: argparse.Namespace, signature: Any, dim: int, dtype: Any) -
 
 
 def _tell(certificate: "Certificate", options: argparse.Namespace) -> None:
-    from geoequiv.report.figures.certificate import certificate_figures
-    from geoequiv.report.figures.style import save
+    """Print and write the certificate, then draw: what is measured is not lost where nothing can be drawn."""
     from geoequiv.report.files import write_text
     from geoequiv.report.json_document import finite
 
-    figures = certificate_figures(certificate) if options.plots else {}
-    written = [save(figure, options.plots / f"{name}.svg") for name, figure in figures.items()]
-    if options.json:
-        text = json.dumps(finite(certificate.as_dict()), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-        if options.json == "-":
-            sys.stdout.write(text)
-            return
+    text = json.dumps(finite(certificate.as_dict()), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    if options.json == "-":
+        sys.stdout.write(text)
+    else:
+        _print(certificate)
+    written = []
+    if options.json and options.json != "-":
         try:
             write_text(Path(options.json), text)
         except OSError as error:
             raise GeoequivError(f"Cannot write the certificate to '{options.json}': {error.strerror}.") from error
-        written.append(Path(options.json))
-    _print(certificate)
-    for path in written:
+        print(f"Wrote {options.json}")
+    if options.plots:
+        from geoequiv.report.figures.certificate import certificate_figures
+        from geoequiv.report.figures.style import save
+
+        written = [save(each, options.plots / f"{name}.svg") for name, each in certificate_figures(certificate).items()]
+    for path in written if options.json != "-" else ():
         print(f"Wrote {path}")
 
 

@@ -2,9 +2,13 @@
 
 import argparse
 import sys
+from typing import TYPE_CHECKING
 
 from geoequiv.cli.arguments import RAW, Commands, chosen_options, common, data_folder, positive
 from geoequiv.errors import ConfigError, GeoequivError
+
+if TYPE_CHECKING:
+    from geoequiv.tasks import Task
 
 EXAMPLES = """\
 examples:
@@ -80,21 +84,27 @@ def _data_list(options: argparse.Namespace) -> int:
     return 0
 
 
-def _data_info(options: argparse.Namespace) -> int:
+def _chosen_task(options: argparse.Namespace) -> "Task":
     from geoequiv import catalog
+
+    chosen = chosen_options(options.options)
+    if "data_dir" in chosen:
+        raise ConfigError("The data folder is given as --data-dir DIR.")
+    return catalog.task(options.task, data_dir=options.data_dir, **chosen)
+
+
+def _data_info(options: argparse.Namespace) -> int:
     from geoequiv.tasks.card import card
 
-    task = catalog.task(options.task, data_dir=options.data_dir, **chosen_options(options.options))
+    task = _chosen_task(options)
     _print_lines(card(task))
     return 0
 
 
 def _data_fetch(options: argparse.Namespace) -> int:
-    from geoequiv import catalog
-
     if options.task.partition("/")[0] == TWIN:
         raise ConfigError(f"{options.task} is simulated: geoequiv data make {TWIN} --molecule aspirin.")
-    task = catalog.task(options.task, data_dir=options.data_dir, **chosen_options(options.options))
+    task = _chosen_task(options)
     source = dict(task.notes).get("Source", "no files")
     print(f"{task.protocol}: {source}; checksum {task.checksum[:12]}")
     return 0
@@ -105,14 +115,12 @@ def _go_on(options: argparse.Namespace) -> str:
 
 
 def _data_make(options: argparse.Namespace) -> int:
-    from geoequiv import catalog
-
     if options.task == TWIN:
         return _make_twin(options)
     given = [f"--{name}" for name in TWIN_OPTIONS if getattr(options, name) is not None]
     if given:
         raise ConfigError(f"{', '.join(given)} belong to {TWIN}; options of a task are written train=500.")
-    task = catalog.task(options.task, data_dir=options.data_dir, **chosen_options(options.options))
+    task = _chosen_task(options)
     if task.symmetry_error:
         task.symmetry_error()
     sizes = ", ".join(f"{name} {len(split)}" for name, split in task.splits.items())

@@ -1,18 +1,14 @@
 """``geoequiv show``: what a trained run predicts, drawn beside what is true."""
 
 import argparse
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from geoequiv.cli.arguments import RAW, Commands, common, data_folder
-from geoequiv.errors import DataError, GeoequivError
+from geoequiv.errors import GeoequivError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from geoequiv.groups import Element
-    from geoequiv.tasks import Task
 
 SHOW = """\
 Draw a trained run's predictions against the truth, items of the test split side by side: skeletons, molecules, force
@@ -63,7 +59,6 @@ def _show(options: argparse.Namespace) -> int:
     from geoequiv.report.figures.style import save
 
     trained = load_trained(options.run, options.data_dir)
-    check_data(trained.record, trained.task)
     turn = element(options.turn, trained.task.symmetry, options.seed) if options.turn else None
     torch.manual_seed(trained.spec.config["seed"])  # as when the run was measured: some models draw as they predict
     scenes = predictions(trained.task, trained.model, options.split, options.items, turn)
@@ -84,25 +79,6 @@ def _show(options: argparse.Namespace) -> int:
     for path in written:
         print(f"Wrote {path}")
     return 0
-
-
-def check_data(record: "Mapping[str, Any]", task: "Task") -> None:
-    """Make sure that the data at hand is the run's: its error belongs to no other.
-
-    Raises:
-        DataError: the data makes another protocol; other data of the same protocol is told on standard error.
-    """
-    if record["protocol"] != task.protocol:
-        raise DataError(
-            f"The run is of {record['protocol']}, and the data at hand makes {task.protocol}. Name the run's data with "
-            "--data-dir or GEOEQUIV_DATA."
-        )
-    measured = record["task_card"]["checksum"]
-    if measured != task.checksum:
-        print(
-            f"These are not the data of the run: their checksum is {task.checksum[:12]}, the run's {measured[:12]}.",
-            file=sys.stderr,
-        )
 
 
 def element(name: str, own: str, seed: int) -> "Element":

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 import geoequiv
-from geoequiv.errors import GeoequivError, GroupError
 from geoequiv.fields import Signature
 from geoequiv.fields.calling import describe
 from geoequiv.fields.graphs import device_of
@@ -27,10 +26,11 @@ from geoequiv.metrics.discovery import Discovery, can_act, discover_symmetry, tu
 from geoequiv.metrics.equivariance import EquivarianceReport, elements_to_try
 from geoequiv.metrics.generators import generators
 from geoequiv.metrics.items import few_items
-from geoequiv.metrics.lie_derivative import DerivativeError, LieReport, lie_derivative
+from geoequiv.metrics.lie_derivative import LieReport, lie_derivative
 from geoequiv.metrics.measure import Model, fields_of, layout_of, measure
 from geoequiv.metrics.profiles import angle_profile, axis_profile, translation_profile
 from geoequiv.metrics.tolerances import tolerance_of
+from geoequiv.metrics.words import first_line
 from geoequiv.metrics.worst_case import search
 
 Part = TypeVar("Part")
@@ -160,8 +160,8 @@ def attempt(part: Callable[[], Part]) -> Part | Skipped:
     """A part of the certificate, or why it could not be measured."""
     try:
         return part()
-    except (GeoequivError, RuntimeError, NotImplementedError) as error:
-        return Skipped(f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}")
+    except Exception as error:  # the model's own, whatever it is
+        return Skipped(first_line(error))
 
 
 def lie_of(model: Model, inputs: Any, signature: Signature, acting: Group, layers: bool) -> LieReport | Skipped:
@@ -171,14 +171,10 @@ def lie_of(model: Model, inputs: Any, signature: Signature, acting: Group, layer
     wanted = layers and isinstance(model, nn.Module)
     try:
         return lie_derivative(model, inputs, signature, acting, layers=wanted)
-    except DerivativeError:
+    except Exception:  # no rule for an operation, derivatives that get lost, or whatever the model says to dual numbers
         return attempt(
             lambda: lie_derivative(model, inputs, signature, acting, layers=wanted, method="finite-difference")
         )
-    except GroupError:
-        raise
-    except (GeoequivError, RuntimeError) as error:
-        return Skipped(f"{type(error).__name__}: {str(error).strip().splitlines()[0]}")
 
 
 def facts(

@@ -29,6 +29,7 @@ from geoequiv.metrics.measure import (
     over,
 )
 from geoequiv.metrics.tolerances import tolerance_of
+from geoequiv.metrics.words import first_line
 
 MIRRORED = {"vector": "pseudovector", "pseudovector": "vector", "scalar": "pseudoscalar", "pseudoscalar": "scalar"}
 
@@ -93,11 +94,13 @@ class Parts:
 
     Args:
         translations, proper, improper, relabellings: pure translations; elements that fix the origin and keep, or
-            change, handedness; relabellings alone.
+            change, handedness; relabellings alone. Where they are no elements by themselves, because the group ties
+            them to an exchange of nodes (see ``CoupledGroup``), they come with that exchange.
         still: outputs under pure translations as if none were to move: near 0 if they stay where they are.
         mirrored: the outputs under improper elements with vectors taken for pseudovectors, and so on: near 0 if they
             are declared with the wrong parity.
         worst: largest relative error by the same names.
+        exchanging: names of those that come with an exchange of nodes.
     """
 
     translations: float | None
@@ -107,6 +110,7 @@ class Parts:
     still: float | None
     mirrored: float | None
     worst: dict[str, float]
+    exchanging: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -177,10 +181,10 @@ def check_precision(model: Model, inputs: Any, signature: Signature, elements: E
             values = found.relative
             limit = tolerance_of(found.dtype if dtype == here else name)
             errors[name] = {"relative": float(values.mean()), "worst": float(values.max()), "tolerance": limit}
-        except (RuntimeError, TypeError, GeoequivError, NotImplementedError) as error:
+        except Exception as error:  # the model's own, whatever it is
             if dtype == here:
                 raise
-            errors[name] = {"skipped": f"the model does not run in {name}: {str(error).strip().splitlines()[0]}"}
+            errors[name] = {"skipped": f"the model does not run in {name}: {first_line(error)}"}
     settings = {
         "float32_matmul_precision": torch.get_float32_matmul_precision(),
         "allow_tf32": torch.backends.cuda.matmul.allow_tf32,
@@ -234,13 +238,21 @@ def check_parts(model: Model, inputs: Any, signature: Signature, acting: Group, 
     eye = torch.eye(acting.dim, dtype=torch.float64)
     turned = (g.linear - eye).abs().amax((-1, -2)) > 1e-9
     kinds: dict[str, Element] = {}
+    exchanging: tuple[str, ...] = ()
     if acting.translates and g.translation is not None:
         kinds["translations"] = Element(eye.expand_as(g.linear), g.translation)[:num_samples]
     for name, which in (("proper", turned & (g.det > 0)), ("improper", g.det < 0)):
-        if bool(which.any()):
-            kinds[name] = Element(g.linear[which])[:num_samples]
+        if not bool(which.any()):
+            continue
+        kinds[name] = Element(g.linear[which])[:num_samples]
+        if not bool(acting.contains(kinds[name]).all()):
+            assert g.permutation is not None
+            kinds[name] = Element(g.linear[which], None, g.permutation[which])[:num_samples]
+            exchanging += (name,)
     if g.permutation is not None:
-        kinds["relabellings"] = Element(eye.expand_as(g.linear), None, g.permutation)[:num_samples]
+        alone = Element(eye.expand_as(g.linear), None, g.permutation)[:num_samples]
+        if bool(acting.contains(alone).all()):
+            kinds["relabellings"] = alone
     found = {name: measure(model, inputs, signature, elements).relative for name, elements in kinds.items()}
     means: dict[str, float | None] = {name: float(values.mean()) for name, values in found.items()}
     still = mirrored = None
@@ -255,8 +267,9 @@ def check_parts(model: Model, inputs: Any, signature: Signature, acting: Group, 
         mirrored = float(measure(model, inputs, swapped, kinds["improper"], outputs=names).relative.mean())
     names_of = ("translations", "proper", "improper", "relabellings")
     return Parts(
-        *(means.get(name) for name in names_of), still, mirrored, {n: float(v.max()) for n, v in found.items()}
-    )
+        *(means.get(name) for name in names_of),
+        still, mirrored, {n: float(v.max()) for n, v in found.items()}, exchanging,
+    )  # fmt: skip
 
 
 def swap(kind: FieldType) -> FieldType:

@@ -18,8 +18,8 @@ class Fault:
 
     Args:
         code: ``"not-deterministic"``, ``"batch-leak"``, ``"precision"``, ``"forgotten-centroid"``,
-            ``"absolute-coordinates"``, ``"handedness"``, ``"preferred-direction"``, ``"permutation-leak"`` or
-            ``"no-symmetry"``.
+            ``"absolute-coordinates"``, ``"handedness"``, ``"unlike-sides"``, ``"preferred-direction"``,
+            ``"permutation-leak"`` or ``"no-symmetry"``.
         sentence: what was seen, and what it points to.
     """
 
@@ -161,19 +161,7 @@ def geometry(tolerance: float, parts: Parts, lie: LieReport | Skipped, largest: 
                 )
             )
     if fine("proper") and not fine("improper"):
-        wrong = (
-            " With the outputs declared of the other parity (vector ↔ pseudovector, scalar ↔ pseudoscalar) it would "
-            "hold: the declaration, or a cross product too many."
-            if parts.mirrored is not None and parts.mirrored <= tolerance
-            else " Look for a cross product, a determinant, a triple product, or a frame of fixed handedness."
-        )
-        faults.append(
-            Fault(
-                "handedness",
-                f"Rotations are respected, but reflections are not (relative error {parts.improper:.1e}): a handedness "
-                f"bug.{wrong}",
-            )
-        )
+        faults.append(reflections(tolerance, parts))
     if not fine("proper") and fine("translations"):
         left = [name for name in largest if not name.startswith("T(")]
         if left:
@@ -193,6 +181,30 @@ def geometry(tolerance: float, parts: Parts, lie: LieReport | Skipped, largest: 
                 )
             )
     return faults
+
+
+def reflections(tolerance: float, parts: Parts) -> Fault:
+    """What it points to that reflections are broken and rotations, where the group has some, are not."""
+    exchanged = " that exchange nodes" if "improper" in parts.exchanging else ""
+    turned = "proper" in parts.worst
+    seen = f"Rotations are respected, but reflections{exchanged} are not" if turned else f"Reflections{exchanged} fail"
+    seen += f" (relative error {parts.improper:.1e})"
+    if parts.mirrored is not None and parts.mirrored <= tolerance:
+        return Fault(
+            "handedness",
+            f"{seen}: a handedness bug. With the outputs declared of the other parity (vector ↔ pseudovector, scalar ↔ "
+            "pseudoscalar) it would hold: the declaration, or a cross product too many.",
+        )
+    search = "Look for a cross product, a determinant, a triple product, or a frame of fixed handedness."
+    if exchanged:
+        return Fault(
+            "unlike-sides",
+            f"{seen}: what happens to a node does not happen, mirrored, to the one that it changes places with. Look "
+            "for weights or a place in the list of their own, a pair that is not one, or a preferred direction.",
+        )
+    if turned:
+        return Fault("handedness", f"{seen}: a handedness bug. {search}")
+    return Fault("handedness", f"{seen}: a handedness bug or a preferred direction. {search}")
 
 
 def culprit(lie: LieReport) -> str | None:

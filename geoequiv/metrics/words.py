@@ -1,4 +1,4 @@
-"""Group elements in words: for messages and certificates."""
+"""Group elements and errors in words: for messages and certificates."""
 
 import math
 
@@ -6,6 +6,16 @@ import torch
 from torch import Tensor
 
 from geoequiv.groups import Element
+
+
+def first_line(error: BaseException) -> str:
+    r"""What an error is called and the first line of what it says, which may be nothing.
+
+    >>> first_line(ValueError("no\nor yes")), first_line(RuntimeError())
+    ('ValueError: no', 'RuntimeError')
+    """
+    said = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {said[0]}" if said else type(error).__name__
 
 
 def in_words(g: Element) -> str:

@@ -13,7 +13,7 @@ from geoequiv.metrics.equivariance import elements_to_try
 from geoequiv.metrics.generators import Generators, generators
 from geoequiv.metrics.items import can_select, select_items
 from geoequiv.metrics.measure import Model, compare, evaluating, layout_of, mask_of, measure, over
-from geoequiv.metrics.words import element_dict
+from geoequiv.metrics.words import element_dict, first_line
 
 #: Elements of a finite group that are tried one by one; above it the draws stand alone.
 LARGEST_ENUMERATED = 5040
@@ -30,10 +30,10 @@ class WorstCase:
         start: the largest error of the draws it began with; ``value`` is never below.
         method: ``"enumeration"`` (all elements on the items that were worst), ``"gradient"`` (climbing on the Lie
             algebra), or ``"draws"`` (nothing better than the start was looked for: the group is too large to list
-            and has no continuous part).
+            and has no continuous part, or the model failed there: see ``note``).
         items: on how many items it was looked for.
         steps: of the ascent.
-        note: why a gradient was not available, where it was not.
+        note: why elements could not be tried, or a gradient was not available, where that was so.
     """
 
     value: float
@@ -116,10 +116,13 @@ def search(
     algebra = generators(acting)
     if acting.is_finite and acting.order is not None and acting.order <= LARGEST_ENUMERATED:
         method, listed = "enumeration", acting.elements()
-        if len(listed) > len(elements) or not bool(acting.order == len(relative)):
-            errors = measure(model, inputs, signature, listed).relative
-            i, j = divmod(int(errors.argmax()), errors.shape[1])
-            found = keep_larger(found, (listed[i], int(kept[j]), float(errors[i, j])))
+        if not same(listed, elements):  # as many draws as there are elements are not yet the elements
+            try:
+                errors = measure(model, inputs, signature, listed).relative
+                i, j = divmod(int(errors.argmax()), errors.shape[1])
+                found = keep_larger(found, (listed[i], int(kept[j]), float(errors[i, j])))
+            except Exception as error:  # the model's own: it has taken all items, but may refuse a few
+                method, note = "draws", f"the elements could not be tried on {len(kept)} items: {first_line(error)}"
     elif len(algebra):
         begin = elements[places[kept]]
         radius = float(elements.translation.norm(dim=-1).max()) if elements.translation is not None else 0.0
@@ -128,10 +131,16 @@ def search(
             method = "gradient"
             j = int(values.argmax())
             found = keep_larger(found, (ends[j], int(kept[j]), float(values[j])))
-        except (RuntimeError, NotImplementedError) as error:
-            note = f"no gradient with respect to the inputs: {first_line(error)}"
+        except Exception as error:  # the model's own, whatever it is
+            note = f"no gradient with respect to the group on {len(kept)} items: {first_line(error)}"
     element, item, value = found
     return WorstCase(value, element, item, start, method, len(kept), steps_taken, note)
+
+
+def same(a: Element, b: Element) -> bool:
+    """Whether two lists hold the same elements in the same order."""
+    parts = ((a.linear, b.linear), (a.translation, b.translation), (a.permutation, b.permutation))
+    return all(x is y or (x is not None and y is not None and torch.equal(x, y)) for x, y in parts)
 
 
 def keep_larger(a: tuple[Element, int, float], b: tuple[Element, int, float]) -> tuple[Element, int, float]:
@@ -202,8 +211,3 @@ def chosen(first: Tensor, a: Element, b: Element) -> Element:
         other = torch.zeros_like(a.translation) if b.translation is None else b.translation
         translation = torch.where(first[:, None], a.translation, other)
     return Element(torch.where(first[:, None, None], a.linear, b.linear), translation, a.permutation)
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of a message."""
-    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"

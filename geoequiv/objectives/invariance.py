@@ -12,6 +12,7 @@ from geoequiv.fields import Signature, act
 from geoequiv.groups import Group
 from geoequiv.groups import group as group_by_name
 from geoequiv.objectives.distance import item_distance
+from geoequiv.objectives.measuring import measuring
 from geoequiv.objectives.moving import layout_of, move_outputs, predict_copies
 from geoequiv.objectives.place import Place
 from geoequiv.objectives.pointwise import PointwiseLoss, as_named, compare
@@ -83,7 +84,7 @@ class InvarianceLoss:
             here, there = predict_copies(*call, drawn, layout, fused=self.fused)
         else:
             (here,) = predict_copies(*call, drawn[:0], layout, fused=False)
-            with torch.no_grad():
+            with measuring(self.model):
                 (there,) = predict_copies(*call, drawn, layout, original=False, fused=False)
         objective = compare(here, named, self.signature, self.loss)
         (moved,) = move_outputs(drawn, here, self.signature, layout)

@@ -15,6 +15,7 @@ from geoequiv.groups import group as group_by_name
 from geoequiv.objectives.constrained import Constrained
 from geoequiv.objectives.distance import item_distance, item_norm, moved_mask
 from geoequiv.objectives.gradnorm import GradNorm
+from geoequiv.objectives.measuring import measuring
 from geoequiv.objectives.moving import Outputs, layout_of, move_outputs, predict_copies
 from geoequiv.objectives.place import Place
 from geoequiv.objectives.pointwise import PointwiseLoss, as_named, compare
@@ -79,14 +80,14 @@ class REMUL:
     * ``gradnorm``: α and β balance the gradients on the ``shared`` parameters (see ``GradNorm``).
     * ``uncertainty``: α and β are learned precisions, and the total gains − log α − log β (see ``Uncertainty``).
     * ``constrained``: E′ ≤ ``epsilon`` instead of a β (see ``Constrained``). ``equivariance`` is then E′ of the batch,
-      always anchored at the prediction, ``beta`` is the multiplier λ (given: its start), and the total is
-      ``α·objective + λ·(E′/ε − 1)``. By ``bound``, E′ is ``"relative"``, the mean over items and draws of
+      always anchored at the prediction, ``beta`` the damped multiplier λ·e^{κv̄} (given: λ at the start), and the total
+      is ``α·objective + beta·(E′/ε − 1)``. By ``bound``, E′ is ``"relative"``, the mean over items and draws of
       ‖f(gx) − g f(x)‖ / (½‖f(gx)‖ + ½‖g f(x)‖) without unit, or ``"E_prime"``, the mean of ‖f(gx) − g f(x)‖ in the unit
       of the outputs; both as ``equivariance_error`` reports them. Norms are over all outputs of an item.
 
     Samplings: ``haar``; ``small-angle``, where rotation angles grow from at most ``sigma`` to all of the group over the
     part ``over`` of the training (see ``shrink``); ``adversarial``, where of the K draws each item keeps the one with
-    the largest ‖f(gx) − gy‖ (by a forward pass of its own, without gradients).
+    the largest ‖f(gx) − gy‖ (by a forward pass of its own, without gradients or running statistics).
 
     Learned weights and the count of steps advance with every call while gradients are enabled, and are in
     ``state_dict()``. Schedules and curricula need the length of the training: ``total_steps``, or ``at_step`` before
@@ -98,7 +99,8 @@ class REMUL:
         group: where g is drawn from, or its name.
         loss: point-wise ℓ(prediction, target) → scalar, applied to each output and added up.
         alpha: weight of the task, or where it starts.
-        beta: weight of the equivariance term, or where it starts (schedules: ends); a constant 0 leaves the task alone.
+        beta: weight of the equivariance term, or where it starts (schedules: ends); a constant 0 leaves the task alone:
+            the term is measured, with no gradient and no trace in running statistics.
         weighting: one of the above.
         anchor: ``"label"``, as published, or ``"prediction"``. ``None``: label, except for ``constrained``.
         num_samples: K.
@@ -207,7 +209,7 @@ class REMUL:
         elements = self._elements(inputs, named, layout)
         if self.idle:
             here = predict_copies(self.model, self.signature, inputs, elements[:0], layout, fused=False)
-            with torch.no_grad():
+            with measuring(self.model):
                 here += self._predict(inputs, elements, layout, original=False)
         else:
             here = self._predict(inputs, elements, layout)
@@ -269,7 +271,7 @@ class REMUL:
         if self.sampling == "haar":
             return drawn
         by_label = self.anchor == "label"
-        with torch.no_grad():
+        with measuring(self.model):
             here = self._predict(inputs, drawn, layout, original=not by_label)
             anchors = move_outputs(drawn, targets if by_label else here.pop(0), self.signature, layout)
             distances = [

@@ -50,6 +50,7 @@ def _table(board: Leaderboard) -> str:
         "inference",
         "seeds",
     ]
+    heads = [heads[0], *(plain(head) for head in heads[1:])]  # metrics, units, splits and marks are a user's text
     table = [heads, [":--" if name in ("model", "symmetry") else "--:" for name in heads]]
     ranks = {id(row): rank for rank, row in enumerate(board.rows, 1)}
     for entry in board.ranked():

@@ -238,7 +238,8 @@ def read_store(directory: str | Path) -> Store:
 def read_stores(directories: Sequence[str | Path]) -> Store:
     """Several results folders as one; paths then begin with their folder.
 
-    Of a run that more than one of them holds the first record counts, and the others are named in `left_out`.
+    Of a run that more than one of them holds the first record counts, and the others are named in `left_out`, with
+    their checksum where it was made on other data.
 
     Raises:
         DataError: as `read_store`, for any of them.
@@ -255,10 +256,18 @@ def read_stores(directories: Sequence[str | Path]) -> Store:
         for record in store.records:
             path = f"{directory}/{record.path}"
             if record.run_id in records:
-                left_out.append(LeftOut(path, f"the same run as {records[record.run_id].path}"))
+                left_out.append(LeftOut(path, _same_run(record, records[record.run_id])))
             else:
                 records[record.run_id] = record.model_copy(update={"path": path})
     return Store(tuple(records.values()), tuple(left_out), tuple(unfinished))
+
+
+def _same_run(record: Record, counted: Record) -> str:
+    """Why a run that is there already does not count again; data may differ, which no run id knows."""
+    sums = [card.checksum for card in (record.task_card, counted.task_card) if card is not None]
+    if len(sums) == 2 and sums[0] != sums[1]:
+        return f"the settings of {counted.path} on other data (checksum {sums[0][:12]}…, there {sums[1][:12]}…)"
+    return f"the same run as {counted.path}"
 
 
 def read_run(directory: str | Path) -> Record | None:

@@ -1,5 +1,6 @@
 """Loss, metrics and heads of tasks that ask for energies and forces."""
 
+import math
 from collections.abc import Callable, Mapping
 
 from torch import Tensor, nn
@@ -20,12 +21,14 @@ def energy_force_loss(energy_weight: float, force_weight: float) -> dict[str, Po
 
     .. math:: L = w_E\, (\hat E - E)^2 + w_F\, \tfrac1N \sum_i \| \hat F_i - F_i \|^2
 
-    averaged over a batch. Raises ConfigError for weights that are negative, or both zero.
+    averaged over a batch. Raises ConfigError for weights that are no finite numbers, negative, or both zero.
     """
-    if not (energy_weight >= 0 and force_weight >= 0 and energy_weight + force_weight > 0):
+    weights = (energy_weight, force_weight)
+    numbers = all(isinstance(each, int | float) and math.isfinite(each) for each in weights)
+    if not (numbers and min(weights) >= 0 and max(weights) > 0):
         raise ConfigError(
-            f"The weights of energies and forces must not be negative nor both zero; got {energy_weight} and "
-            f"{force_weight}."
+            f"The weights of energies and forces must be numbers, not negative nor both zero; got {energy_weight!r} "
+            f"and {force_weight!r}."
         )
 
     def energy(prediction: Tensor, target: Tensor) -> Tensor:

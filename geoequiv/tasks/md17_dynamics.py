@@ -136,6 +136,7 @@ def twin(
         normalise,
         dtype,
         found.notes,
+        found.mark,
     )
     return replace(task, citation=CITATIONS["gfn2"])
 
@@ -152,6 +153,7 @@ def windows_of(
     normalise: bool,
     dtype: torch.dtype | str,
     notes: tuple[tuple[str, str], ...],
+    mark: str = "",
 ) -> Task:
     """The task on one trajectory."""
     seed, dtype = checked_seed(seed), checked_dtype(dtype)
@@ -166,7 +168,7 @@ def windows_of(
         for split, frames in starts.items()
         for field, ahead in (("pos", 0), ("next", 1), ("target", horizon))
     }
-    identity = protocol_id(name, molecule, horizon, margin, sizes, seed)
+    identity = protocol_id(name, molecule + mark, horizon, margin, sizes, seed)
     signature = Signature.parse(
         f"pos: point, vel: vector, species: scalar*{len(symbols)}, bond: adjacency*2 -> pos: point"
     )
@@ -190,7 +192,10 @@ def windows_of(
 
 
 def protocol_id(name: str, molecule: str, horizon: int, margin: int, sizes: Mapping[str, int], seed: int) -> str:
-    """md17/dynamics/aspirin/Δ3000/500-2000-2000/mse; what departs from the published protocol is named."""
+    """md17/dynamics/aspirin/Δ3000/500-2000-2000/mse; what departs from the published protocol is named.
+
+    The molecule of a twin has the mark of an unusual trajectory behind it.
+    """
     cut = "" if margin == MARGIN else f"/margin{margin}"
     drawn = "" if seed == 0 else f"/seed{seed}"
     return f"{name}/{molecule}/Δ{horizon}/{'-'.join(str(size) for size in sizes.values())}{cut}/mse{drawn}"

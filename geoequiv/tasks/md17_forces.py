@@ -161,7 +161,7 @@ def twin(
     drawn = np.split(order[: sum(sizes.values())], np.cumsum(list(sizes.values()))[:-1])
     task = task_of(
         TWIN,
-        twin_id(molecule, sizes, seed),
+        twin_id(molecule, sizes, seed, found.mark),
         f"Simulated twin of MD17 (GFN2-xTB, 500 K), {molecule} ({elements(trajectory)})",
         {name: (trajectory, rows) for name, rows in zip(sizes, drawn, strict=True)},
         mode == "gradient",
@@ -222,10 +222,10 @@ def elements(trajectory: Trajectory) -> str:
     return ", ".join(species(trajectory.charges)[1])
 
 
-def twin_id(molecule: str, sizes: dict[str, int], seed: int) -> str:
-    """md17-xtb/forces/aspirin/950-50-1000/force_mae."""
+def twin_id(molecule: str, sizes: dict[str, int], seed: int, mark: str) -> str:
+    """md17-xtb/forces/aspirin/950-50-1000/force_mae; with the mark of an unusual trajectory."""
     drawn = "" if seed == 0 else f"/seed{seed}"
-    return f"{TWIN}/{molecule}/{'-'.join(str(size) for size in sizes.values())}/force_mae{drawn}"
+    return f"{TWIN}/{molecule}{mark}/{'-'.join(str(size) for size in sizes.values())}/force_mae{drawn}"
 
 
 def protocol_id(molecule: str, split: int, sizes: dict[str, int]) -> str:

@@ -1,5 +1,6 @@
 """CMU motion capture: where each joint is 30 frames later, from positions and velocities (tasks `mocap/…`)."""
 
+import hashlib
 import os
 from collections.abc import Mapping
 
@@ -28,6 +29,8 @@ from geoequiv.tasks.task import Task
 
 RATE = 120  # frames per second
 CM = 2.54 / 0.45  # of one unit of length
+#: the walking trials of the id mocap/walk/…/20-trials: all but 3, 4 and 6
+TWENTY = [f"35_{number:02d}" for number in TRIALS["walk"][1] if number not in (3, 4, 6)]
 SIZES = {"walk": (200, 600, 600), "run": (200, 240, 240)}
 #: joints that a left–right mirror exchanges: 1–5 with 6–10, 17–23 with 24–30
 MIRRORED = (0, *range(6, 11), *range(1, 6), *range(11, 17), *range(24, 31), *range(17, 24))
@@ -162,10 +165,15 @@ def motion_task(
 
 
 def protocol_id(kind: str, recording: Recording, sizes: Mapping[str, int], horizon: int, seed: int) -> str:
-    """mocap/walk|run/Δ30/train-val-test[/trials…]/mse[/seed…]; the published trials and split go unnamed."""
-    published, usable = published_starts(recording, horizon) is not None, len(usable_trials(recording, horizon))
-    whole = usable == len(recording.trials) == len(TRIALS[kind][1])
-    trials = "" if whole else f"/{usable}-trials"
-    trials = "/drawn-split" if whole and kind == "run" and not published else trials
-    drawn = "" if seed == 0 else f"/seed{seed}"
+    """mocap/walk|run/Δ30/train-val-test[/trials…]/mse[/seed…]; the published trials and split go unnamed.
+
+    Fewer trials are counted and, but for the registered twenty, marked by their names: as many others are other data.
+    """
+    published, usable = published_starts(recording, horizon) is not None, sorted(usable_trials(recording, horizon))
+    if len(usable) == len(recording.trials) == len(TRIALS[kind][1]):
+        trials = "/drawn-split" if kind == "run" and not published else ""
+    else:
+        mark = "" if usable == TWENTY else f"-{hashlib.sha256(','.join(usable).encode()).hexdigest()[:6]}"
+        trials = f"/{len(usable)}-trials{mark}"
+    drawn = "" if seed == 0 or published else f"/seed{seed}"
     return f"mocap/{kind}/Δ{horizon}/{'-'.join(str(size) for size in sizes.values())}{trials}/mse{drawn}"

@@ -205,8 +205,8 @@ def of_joints(trial: Trial, joints: Sequence[str] | None) -> Trial:
     """The joints that are asked for, in that order; DataError names one that the file does not have."""
     if joints is None:
         return trial
-    if len(set(joints)) < len(joints) or not joints:
-        raise ConfigError(f"joints must be different names, at least one; got {list(joints)}.")
+    if not is_list_of(joints, str) or len(set(joints)) < len(joints) or not joints:
+        raise ConfigError(f"joints must be a list of different names, at least one; got {joints!r}.")
     for name in joints:
         if name not in trial.names:
             raise DataError(f"{trial.path}: {unknown('joint', name, trial.names)}")
@@ -239,11 +239,18 @@ def check_alike(read: Sequence[Trial]) -> None:
             )
 
 
+def is_list_of(value: object, kind: type) -> bool:
+    """Whether a value is a list or tuple of such things; a text is not one of its letters."""
+    return isinstance(value, list | tuple) and all(isinstance(each, kind) for each in value)
+
+
 def edges_of(trial: Trial, bones: Sequence[Sequence[str]] | None) -> NDArray[np.int64]:
     """Bones as pairs of indices ``[B, 2]``."""
+    if bones is not None and not is_list_of(bones, Sequence):
+        raise ConfigError(f"bones must be a list of pairs of joints, got {bones!r}.")
     for pair in bones or ():
-        if len(pair) != 2 or pair[0] == pair[1]:
-            raise ConfigError(f"bones must be pairs of different joints, got {list(pair)}.")
+        if not is_list_of(pair, str) or len(pair) != 2 or pair[0] == pair[1]:
+            raise ConfigError(f"bones must be pairs of different joints, got {pair!r}.")
         for name in pair:
             if name not in trial.names:
                 raise ConfigError(unknown("joint", name, trial.names))

@@ -13,7 +13,7 @@ DTYPES = ("float32", "float64")
 def checked_size(option: str, value: object, largest: int, why: str) -> int:
     """A split size between 1 and `largest`; ConfigError otherwise, naming option, value and reason of the bound."""
     if isinstance(value, bool) or not isinstance(value, int):
-        raise ConfigError(f"{option} must be a whole number of items, got {value!r}.")
+        raise ConfigError(f"{option} must be a whole number, got {value!r}.")
     if not 1 <= value <= largest:
         raise ConfigError(f"{option} must lie between 1 and {largest} ({why}), got {value}.")
     return value

@@ -28,7 +28,7 @@ class TrainConfig(Section):
     )
     warmup_epochs: int = Field(0, ge=0, description="Epochs over which the learning rate rises linearly to its peak.")
     patience: int | None = Field(
-        None, ge=1, description="Stop when the validation metric has not improved for this many epochs (None: never)."
+        None, ge=1, description="Stop at the first validation this many epochs after the best one (None: never)."
     )
     ema: float | None = Field(
         None,

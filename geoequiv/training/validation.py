@@ -87,9 +87,9 @@ class Validator:
         return row
 
     def exhausted(self, epoch: int) -> bool:
-        """Whether the best epoch lies `patience` epochs back."""
+        """Whether this epoch was validated and the best one lies `patience` epochs back."""
         patience, best = self.config.patience, self.progress.best_epoch
-        return patience is not None and best is not None and epoch - best >= patience
+        return self.due(epoch) and patience is not None and best is not None and epoch - best >= patience
 
     def _is_best(self, value: float) -> bool:
         best = self.progress.best_value

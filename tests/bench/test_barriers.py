@@ -14,7 +14,7 @@ from geoequiv.bench.align import AlignConfig, angle_of, copies_of, describe
 from geoequiv.bench.barriers import align_runs, alignable, cycle_lengths, partners
 from geoequiv.bench.store import Store, read_record
 from geoequiv.bench.suite import read_suite
-from geoequiv.bench.suite_run import run_suite
+from geoequiv.bench.suite_run import run_suite, told
 from geoequiv.errors import AlignmentError, ConfigError
 from geoequiv.groups import Element, group
 from geoequiv.report import leaderboard, render
@@ -173,7 +173,9 @@ def test_what_is_missing_or_otherwise_asked_for_is_measured(copied, data_dir):
     assert again["copies"] == former["copies"]
     assert again["methods"] == former["methods"]
     other = SETTINGS.model_copy(update={"angles": (90.0,), "path": 0})
-    assert all(each.status == "measured" for each in align_runs(runs, other, data_dir))
+    said = list(align_runs(runs, other, data_dir))
+    assert all(each.status == "measured" and each.replaced for each in said)
+    assert told(said[0]).endswith("(those of other settings gave way)")
     # without its partner a run has no yardstick, which is measured anew
     (alone,) = align_runs([gnn], other, data_dir)
     assert (alone.status, alone.alignment["other"]) == ("measured", None)
@@ -216,11 +218,67 @@ def test_a_failure_is_recorded_and_tried_again(copied, data_dir):
     states = {each.run: each.status for each in align_runs(runs, other, data_dir)}
     assert states == {run: "failed" if run == egnn else "measured" for run in runs}
     assert "cannot be read" in read_record(egnn)["alignment"]["error"]
-    (row,) = [row for row in leaderboard(out)[0].rows if row.model == "egnn"]  # read as before, without a barrier
-    assert row.barrier("activations", "copies") is None
+    (row,) = [row for row in leaderboard(out)[0].rows if row.model == "egnn"]  # read as before, with what there was
+    assert row.barrier("activations", "copies").mean == 0
+    assert read_record(egnn)["alignment"]["settings"]["path"] == 3
     (egnn / "checkpoint.ckpt").write_bytes(whole)
     states = {each.run: each.status for each in align_runs(runs, other, data_dir)}
     assert states == {run: "measured" if run == egnn else "kept" for run in runs}
+
+
+def failing_at(monkeypatch, *methods):
+    """Let the network resist some methods as the tracing of a user's network may: with any exception."""
+    measure = barriers.measure
+
+    def resisting(first, config, *rest):
+        if set(config.method) & set(methods):
+            raise KeyError("layer")
+        return measure(first, config, *rest)
+
+    monkeypatch.setattr(barriers, "measure", resisting)
+
+
+def test_a_failing_method_costs_neither_those_before_nor_those_after(copied, data_dir):
+    _, out = copied
+    run = next(run for run in alignable(out) if read_record(run)["model"] == "gnn")
+    (fresh,) = align_runs([run], SETTINGS, data_dir)  # without its partner: anew
+    more = SETTINGS.model_copy(update={"method": ("weights", "none", "rotations")})
+    with pytest.MonkeyPatch.context() as patch:
+        failing_at(patch, "weights")
+        (aligned,) = align_runs([run], more, data_dir)
+    found = read_record(run)["alignment"]
+    assert aligned.status == "failed"
+    assert "KeyError: 'layer' (weights)" in told(aligned)
+    assert found["error"] == "KeyError: 'layer' (weights)"
+    assert list(found["methods"]) == found["settings"]["method"] == ["none", "activations", "rotations"]
+    assert found["copies"][:4] == fresh.alignment["copies"]
+    with pytest.MonkeyPatch.context() as patch:
+        failing_at(patch, "none", "activations", "rotations")  # they are there
+        (aligned,) = align_runs([run], more, data_dir)
+    assert aligned.status == "measured"
+    assert list(read_record(run)["alignment"]["methods"]) == ["none", "activations", "rotations", "weights"]
+    assert "error" not in read_record(run)["alignment"]
+
+
+def test_a_suite_whose_barriers_fail_is_not_complete(copied, tmp_path, data_dir, monkeypatch):
+    _, out = copied
+    failing_at(monkeypatch, "none", "activations")
+    before = {run: read_record(run)["alignment"] for run in alignable(out)}
+    result = run_suite(suite_of(tmp_path, ALIGN.replace("path: 3", "path: 0")), out, data_dir=data_dir)
+    assert not result.complete
+    assert len(result.unaligned) == len(before) == 4
+    for run, alignment in before.items():
+        assert read_record(run)["alignment"] == {**alignment, "error": "KeyError: 'layer'"}
+
+
+def test_a_damaged_record_costs_its_own_run_alone(copied):
+    _, out = copied
+    first, *others = alignable(out)
+    (first / "record.json").write_text("{")
+    said = []
+    assert alignable(out, said.append) == others
+    assert len(said) == 1
+    assert str(first) in said[0]
 
 
 def test_seeds_of_one_entry_are_partners(trained):
@@ -271,6 +329,16 @@ def test_the_plane_has_no_axes():
     with pytest.raises(AlignmentError, match="rotations have no axis"):
         copies_of(AlignConfig(angles=(30,), axis="z"), "SO(2)")
     assert describe(Element(torch.eye(2))) == "0.0°"
+
+
+def test_mirrors_of_the_plane_turn_by_no_angle():
+    turn, mirror = Element(torch.tensor([[0.0, 1], [-1, 0]])), Element(torch.tensor([[0.0, 1], [1, 0]]))
+    assert angle_of(turn) == pytest.approx(90)
+    assert describe(turn) == "270.0°"
+    assert angle_of(mirror) is None
+    assert describe(mirror) == "reflection in the line at 45.0°"
+    assert angle_of(Element(-torch.eye(3))) == 0
+    assert angle_of(Element(torch.diag(torch.tensor([-1.0, 1, 1])))) == pytest.approx(180)
 
 
 @given(st.permutations(list(range(7))))

@@ -9,10 +9,12 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from rich.console import Console
 
 from geoequiv import report
+from geoequiv.bench import runner
 from geoequiv.bench.store import Store
 from geoequiv.bench.suite import read_suite
 from geoequiv.bench.suite_run import run_suite
@@ -136,6 +138,61 @@ def test_a_failed_run_is_recorded_and_the_others_go_on(suite_file, data_dir):
     assert states == ["finished", "failed", "finished"]
     directory = Store(Path("out")).directory(result.outcomes[0][0])
     assert json.loads((directory / "failed-1" / "record.json").read_text()) == wrong
+
+
+def test_what_fails_after_the_training_does_not_cost_it(suite_file, data_dir):
+    path = suite_file("- model: my_models:Shift")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runner, "inference_seconds", None)  # is called, and fails
+        result, _ = run(path, "out", data_dir)
+    ((spec, outcome),) = result.outcomes
+    assert outcome.status == "failed"
+    directory = Store(Path("out")).directory(spec)
+    kept = {name: (directory / name).read_bytes() for name in ("checkpoint.ckpt", "log.csv")}
+    result, _ = run(path, "out", data_dir, resume=True)
+    assert result.complete
+    assert kept == {name: (directory / name).read_bytes() for name in kept}
+    assert [each.name for each in (directory / "failed-1").iterdir()] == ["record.json"]
+    run(path, "whole", data_dir)
+    assert numbers("out") == numbers("whole")
+
+
+def test_what_needs_no_training_fails_before_it(suite_file, data_dir, monkeypatch):
+    monkeypatch.setattr(runner, "task_card", None)
+    monkeypatch.setattr(runner, "fit", lambda *_, **__: pytest.fail("trained first"))
+    result, _ = run(suite_file("- model: my_models:Shift"), "out", data_dir)
+    ((_, outcome),) = result.outcomes
+    assert "'NoneType' object is not callable" in outcome.record["error"]
+
+
+ONE = "- model: {name: egnn, width: 4, depth: 1}"
+OWN = """\
+name: own
+task: {name: files, path: mine.npz, signature: "pos: point -> energy: scalar per graph", train: 8, val: 4, test: 4}
+train: {epochs: 1, batch_size: 8}
+evaluate: {num_items: 2, num_samples: 2, batch_size: 4, repeats: 1}
+"""
+
+
+def test_finished_runs_are_of_the_data_that_are_there(suite_file, data_dir):
+    def write(seed):
+        rng = np.random.default_rng(seed)
+        np.savez("mine.npz", pos=rng.normal(size=(16, 3, 3)), energy=rng.normal(size=16))
+
+    write(0)
+    path = suite_file(ONE, OWN)
+    assert run(path, "out", data_dir)[0].complete
+    assert run(path, "out", data_dir)[0].complete
+    for seeds in ("0", "[0, 1]"):  # also where one more run is to be done, on the new data
+        write(1)
+        path = suite_file(f"{ONE}\n  seeds: {seeds}", OWN)
+        with pytest.raises(RunError, match=r"The data in 'mine.npz' have changed .* another --output"):
+            run(path, "out", data_dir)
+    assert len(list(Path("out").glob("*/record.json"))) == 1
+    Path("mine.npz").unlink()
+    result, text = run(suite_file(ONE, OWN), "out", data_dir)
+    assert result.complete
+    assert "could not be compared" in text
 
 
 def test_a_worker_that_dies_costs_only_its_run(suite_file, data_dir):

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 
 import pytest
 
@@ -47,6 +48,25 @@ def test_a_failed_attempt_is_set_aside_whole(tmp_path):
         assert store.state(SPEC) == "new"
         assert (directory / f"failed-{attempt}" / "log.csv").read_text() == f"attempt {attempt}"
         assert (directory / f"failed-{attempt}" / "record.json").exists()
+
+
+def test_attempts_are_counted_on_also_where_one_was_deleted(tmp_path):
+    store = Store(tmp_path)
+    directory = store.directory(SPEC)
+    (directory / "failed-2").mkdir(parents=True)
+    (directory / "failed-for-me").mkdir()
+    store.write_record(SPEC, {"status": "failed"})
+    store.set_aside(SPEC)
+    assert (directory / "failed-3" / "record.json").exists()
+
+
+def test_who_may_read_a_record_is_as_for_any_new_file(tmp_path):
+    mask = os.umask(0o027)
+    try:
+        write_atomically(tmp_path / "record.json", "{}")
+    finally:
+        os.umask(mask)
+    assert (tmp_path / "record.json").stat().st_mode & 0o777 == 0o640
 
 
 def test_records_are_json_also_where_numbers_are_not_finite(tmp_path):

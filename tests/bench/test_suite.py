@@ -77,6 +77,22 @@ def test_run_ids_are_stable_and_differ_with_every_setting(suite_file):
     assert len(ids | {run.run_id}) == len(different) + 2
 
 
+@pytest.mark.parametrize(
+    ("entry", "task", "other_entry", "other_task"),
+    [
+        ("{name: gnn, width: 64}", "{name: nbody/charged}", '{name: gnn, width: "64"}', "{name: nbody/charged}"),
+        ("gnn", "{name: nbody/charged, train: 500}", "gnn", '{name: nbody/charged, train: "500"}'),
+        ("gnn", "{name: nbody/gravity, train: 20}", "gnn", "{name: nbody/gravity, train: 20.0}"),
+        ("gnn", "{name: nbody/gravity, limit: 5}", "gnn", '{name: nbody/gravity, limit: "5"}'),
+        ("gnn", "{name: nbody/gravity, limit: 5}", "gnn", "{name: nbody/gravity, limit: 5.0}"),
+    ],
+)
+def test_numbers_written_otherwise_are_the_same_numbers(suite_file, entry, task, other_entry, other_task):
+    [run] = read_suite(suite_file(f"- model: {entry}", f"name: x\ntask: {task}\n")).runs
+    [other] = read_suite(suite_file(f"- model: {other_entry}", f"name: x\ntask: {other_task}\n")).runs
+    assert other.canonical == run.canonical
+
+
 def test_the_id_does_not_depend_on_the_order_of_keys_and_never_changes():
     config = {"task": {"name": "a"}, "model": {"name": "b"}, "train": {"lr": 0.5}, "seed": 0}
     other = {"seed": 0, "train": {"checkpoint_seconds": 9, "lr": 0.5}, "model": {"name": "b"}, "task": {"name": "a"}}
@@ -132,6 +148,10 @@ def test_every_mistake_is_listed_with_its_line(suite_file):
         ("name: x\ntask: nbody/chraged\n", "Did you mean 'nbody/charged'"),
         ("name: x\ntask: [nbody/charged]\n", "key 'task': expected a name or"),
         ("name: x\ntask: nbody/charged\nseeds: many\n", "key 'seeds': expected a valid tuple"),
+        ("name: x\ntask: nbody/charged\nseeds: []\n", "key 'seeds': Tuple should have at least 1 item"),
+        ("name: x\ntask: nbody/charged\nseeds: [true]\n", "key 'seeds': expected whole numbers, not true or false"),
+        ("name: x\ntask: {name: nbody/charged, limit: many}\n", "key 'task.limit': expected a valid integer"),
+        ("name: x\ntask: {name: nbody/charged, limit: '0'}\n", "key 'task.limit': expected greater than or equal to 1"),
     ],
 )
 def test_mistakes_at_the_top(suite_file, head, message):
@@ -149,6 +169,17 @@ def test_an_empty_file_and_an_empty_list(tmp_path):
     ]
     path.write_text("name: x\ntask: nbody/charged\nentries: []\n")
     assert "at least 1 item" in complaints(path)[0]
+
+
+def test_an_entry_without_seeds_is_a_mistake(suite_file):
+    [line] = complaints(suite_file("- {model: egnn, seeds: []}"))
+    assert "key 'entries[0].seeds'" in line
+
+
+def test_a_run_asked_for_twice_stands_at_its_first_place(suite_file):
+    assert labels(read_suite(suite_file("- model: [egnn, mlp]\n- model: [gnn, egnn]"))) == [
+        f"{model} · none · seed 0" for model in ("egnn", "mlp", "gnn")
+    ]
 
 
 def test_models_of_the_user(suite_file):

@@ -278,3 +278,89 @@ def test_the_inside_of_a_healthy_layer_is_not_blamed():
     layers = {layer.name: layer for layer in found.lie_derivative.layers}
     assert layers["product"].types_in == ("2x1o",)
     assert layers["product"].largest_own < 1e-5
+
+
+SIDES = torch.tensor([[1.0, 2.0, 3.0], [-1.0, 2.0, 3.0], [0.0, 2.0, 3.0]])
+
+
+def parts_of(model, group, nodes=3):
+    x = {"x": torch.randn(6, nodes, 3, generator=torch.Generator().manual_seed(0))}
+    return ge.certify(model, x, "x: vector -> y: vector", group, steps=2, num_few=4, relabelling=False)
+
+
+def test_a_mirror_that_comes_with_an_exchange_is_not_taken_apart():
+    """{1, (mirror at x = 0, left ↔ right)}: neither the mirror nor the exchange is an element by itself."""
+    exact = parts_of(lambda x: SIDES.expand_as(x), "Cs@x&(0 1)/3")
+    assert exact.passed
+    assert exact.parts.improper < 1e-6
+    assert exact.parts.exchanging == ("improper",)
+    assert (exact.parts.relabellings, exact.parts.proper) == (None, None)
+    first = torch.tensor([[1.0], [0.0], [0.0]])
+    broken = parts_of(lambda x: SIDES + 0.05 * first * x, "Cs@x&(0 1)/3")
+    assert 1e-3 < broken.parts.improper < 0.1
+    assert [fault.code for fault in broken.faults] == ["unlike-sides"]
+    assert broken.diagnosis.startswith("Reflections that exchange nodes fail")
+    about_x = torch.tensor([1.0, 0.0, 0.0])
+    turning = parts_of(lambda x: x * about_x + 0.05 * first * about_x, "SO(2)@x*Cs@x&(0 1)/3")
+    assert turning.parts.proper < 1e-6
+    assert "Rotations are respected, but reflections that exchange nodes are not" in turning.diagnosis
+
+
+def test_parts_of_other_groups_are_what_they_were():
+    """Relabellings that are elements are still measured apart, and a lone mirror says nothing of rotations."""
+    product = parts_of(lambda x: x * torch.tensor([[1.0], [2.0], [3.0]]), "O(3)*S(3)")
+    assert product.parts.exchanging == ()
+    assert max(product.parts.proper, product.parts.improper) < 1e-6
+    assert product.parts.relabellings > 0.1
+    mirror = parts_of(lambda x: torch.tensor([1.0, 0.0, 0.0]).expand_as(x), "Cs@x")
+    assert [fault.code for fault in mirror.faults] == ["handedness"]
+    assert mirror.diagnosis.startswith("Reflections fail")
+
+
+class Choosy(nn.Module):
+    """Equivariant, and an error of some class for what it does not like."""
+
+    def __init__(self, error, refuses):
+        super().__init__()
+        torch.manual_seed(0)
+        self.error, self.refuses, self.scale = error, refuses, nn.Linear(1, 1)
+
+    def forward(self, x):
+        if self.refuses(x):
+            raise self.error
+        return x * self.scale(x.norm(dim=-1, keepdim=True))
+
+
+NOT_32 = lambda x: len(x) != 32  # noqa: E731
+
+
+@pytest.mark.parametrize("error", [ValueError("float32 only"), RuntimeError(), KeyError("x")], ids=repr)
+def test_a_dtype_that_a_model_refuses_is_skipped_whatever_it_raises(error):
+    model = Choosy(error, lambda x: x.dtype != torch.float32)
+    found = ge.certify(model, {"x": torch.randn(8, 5, 3)}, "x: vector -> y: vector", "SO(3)", steps=1, num_few=4)
+    assert found.passed
+    assert found.precision.errors["float64"]["skipped"].startswith("the model does not run in float64: ")
+    assert type(error).__name__ in str(found)
+
+
+@pytest.mark.parametrize("group", ["SO(3)", "O"])
+def test_what_a_model_refuses_is_skipped_and_nothing_is_raised(group):
+    """One that takes 32 items at a time: only what is measured on the whole batch is known."""
+    model = Choosy(ValueError("32 only"), NOT_32)
+    found = ge.certify(model, {"x": torch.randn(32, 300, 3)}, "x: vector -> y: vector", group, num_samples=3, num_few=4)
+    assert found.passed
+    for part in ("parts", "angle_profile", "axis_profile", "discovered", "relabelling", "determinism", "precision"):
+        assert getattr(found, part) == Skipped("ValueError: 32 only")
+    assert isinstance(found.lie_derivative, Skipped)
+    assert found.worst_optimised.method == "draws"
+    assert found.worst_optimised.note.endswith("on 8 items: ValueError: 32 only")
+    json.dumps(found.as_dict(), allow_nan=False)
+
+
+def test_layers_and_derivatives_that_fail_with_errors_of_their_own():
+    """A layer that refuses dual numbers: the derivative is taken by differences, and the report holds all layers."""
+    dual = lambda x: torch.autograd.forward_ad.unpack_dual(x).tangent is not None  # noqa: E731
+    model = nn.Sequential(Choosy(AssertionError(), dual))
+    found = ge.certify(model, {"input": torch.randn(8, 5, 3)}, "input: vector -> y: vector", "SO(3)", steps=1)
+    assert found.lie_derivative.method == "finite-difference"
+    assert found.lie_derivative.largest < 1e-2

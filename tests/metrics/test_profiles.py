@@ -102,6 +102,19 @@ def test_the_worst_case_of_a_finite_group_is_enumerated():
     assert whole.value == pytest.approx(float(everything.relative.max()), rel=1e-5)
 
 
+def test_as_many_draws_as_elements_are_not_the_elements():
+    """Draws come with replacement: all elements are tried whatever their number, unless they are what was given."""
+    stretched = lambda x: x * x.new_tensor([1.0, 2.0, 3.0]) + x.norm(dim=-1, keepdim=True).tanh()  # noqa: E731
+    x = {"x": torch.randn(6, 4, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)}
+    listed = worst_case(stretched, x, VECTOR, "O")
+    assert listed.value == listed.start
+    for draws in (12, 24, 48):
+        drawn = worst_case(stretched, x, VECTOR, "O", num_samples=draws)
+        assert drawn.method == "enumeration"
+        assert drawn.start < 0.95 * listed.value
+        assert drawn.value == pytest.approx(listed.value)
+
+
 @pytest.mark.parametrize("group", ["SO(3)", "E(3)", "SO(2)@y", "SE(3)*S(5)", "S(5)", "Ci*SO(2)@y"])
 @pytest.mark.parametrize("model", [models.Exact(), models.Handed(), models.Leaks()], ids=lambda m: type(m).__name__)
 def test_the_worst_case_is_never_below_the_draws(group, model):

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from e3nn.nn import BatchNorm as IrrepsNorm
 from torch import nn
 from torch.nn.functional import mse_loss
 
@@ -9,6 +10,7 @@ import geoequiv as ge
 from geoequiv.errors import ConfigError, ModelOutputError
 from geoequiv.fields import FieldType, Signature, act
 from geoequiv.models import MLP, Transformer
+from geoequiv.objectives.measuring import measuring
 
 SIGNATURE = Signature.parse("pos: point, vel: vector -> pos: point")
 
@@ -213,3 +215,62 @@ def test_hidden_errors():
     objective = ge.LatentEquivariance(plane, flat, "SO(2)", mse_loss)
     with pytest.raises(ConfigError, match="no default type"):
         objective({"pos": x["pos"][..., :2]}, {"pos": y["pos"][..., :2]})
+
+
+class Normed(nn.Module):
+    """Batch normalisation of torch and of e3nn in front of a layer."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.second, self.last = nn.BatchNorm1d(3), IrrepsNorm("3x0e"), nn.Linear(3, 3)
+
+    def forward(self, pos, vel):
+        rows = self.second(self.first(pos.flatten(0, 1)))
+        return self.last(rows).reshape(pos.shape) + vel
+
+
+def trained(objective_of, steps=3):
+    net = Normed()
+    objective, optimizer = objective_of(net), torch.optim.SGD(net.parameters(), lr=0.1)
+    for step in range(steps):
+        x, y = batch(4 + step)
+        total = objective(x, y)
+        optimizer.zero_grad()
+        getattr(total, "total", total).backward()
+        optimizer.step()
+    return net.state_dict()
+
+
+@pytest.mark.parametrize(
+    "measured",
+    [
+        lambda net: ge.REMUL(net, SIGNATURE, "SO(3)", mse_loss, beta=0.0),
+        lambda net: ge.REMUL(net, SIGNATURE, "SO(3)", mse_loss, beta=0.0, fused=False, num_samples=2),
+        lambda net: ge.REMUL(net, SIGNATURE, "SO(3)", mse_loss, beta=0.0, sampling="adversarial", num_samples=2),
+        lambda net: ge.InvarianceLoss(net, SIGNATURE, "SO(3)", mse_loss, start=0.5, total_steps=100),
+    ],
+    ids=["remul", "apart", "adversarial", "late"],
+)
+def test_what_is_only_measured_leaves_no_trace_in_running_statistics(measured):
+    """β = 0 trains the task and nothing else, bit for bit, batch normalisation included."""
+    plain = trained(lambda net: lambda x, y: mse_loss(net(**x), y["pos"]))
+    found = trained(measured)
+    assert int(plain["first.num_batches_tracked"]) == 3
+    assert plain["second.running_mean"].abs().max() > 0
+    assert all(torch.equal(found[name], value) for name, value in plain.items())
+
+
+def test_the_search_for_the_worst_draw_leaves_no_trace_either():
+    """The fused pass that is trained is the only one that counts, and gradients still flow through it."""
+    net = Normed()
+    x, y = batch()
+    objective = ge.REMUL(net, SIGNATURE, "SO(3)", mse_loss, sampling="adversarial", num_samples=3)
+    before = net.first.running_mean
+    objective(x, y).total.backward()
+    assert int(net.first.num_batches_tracked) == 1
+    assert net.first.running_mean is before
+    with pytest.raises(RuntimeError, match="size of tensor"), measuring(net):
+        net(pos=x["pos"], vel=x["vel"][:, :2])  # an error behind the normalisation
+    assert int(net.first.num_batches_tracked) == 1
+    assert net.first.running_mean is before

@@ -168,6 +168,26 @@ def test_markdown_escapes_what_came_from_a_user(results, record):
     ).count("|")
 
 
+@pytest.mark.parametrize("place", ["name", "unit", "splits", "marks", "further", "further unit"])
+def test_markdown_escapes_the_heads_of_its_columns(results, record, place):
+    """The unit of `files`, and the names of splits, marks and metrics, are a user's text."""
+    odd = record(run_id="a")
+    metric, known = odd["metric"], {"value": 1.0, "n": 1}
+    if place in ("name", "unit"):
+        metric[place] = EVIL
+    elif place.startswith("further"):
+        name, unit = ("mae", EVIL) if place == "further unit" else (EVIL, "m")
+        metric["further"] = [{**known, "name": name, "unit": unit}]
+    else:
+        metric[place] = {EVIL: {"with": known} if place == "marks" else known}
+    lines = render(results([odd]), "md").splitlines()
+    head = next(i for i, line in enumerate(lines) if line.startswith("| # |"))
+    assert "alert" in lines[head].lower()
+    assert "<script>" not in "".join(lines).lower()
+    bare = [line.replace("\\|", "").count("|") for line in lines[head : head + 3]]
+    assert bare == [bare[0]] * 3
+
+
 def test_markdown_marks_the_references_and_carries_the_header(results, suite):
     text = render(results(suite), "md")
     assert "| *FA-GNN* · Puny et al. 2022 [P] |" in text

@@ -35,6 +35,17 @@ def test_several_folders_are_one_board_and_a_run_counts_once(results, record):
     assert "egnn" in render([one, two], "md")
 
 
+def test_the_same_settings_on_other_data_are_told_apart(results, record):
+    """No run id knows which files a run saw; the checksum in its card does."""
+    records = [record(model="gnn"), record(model="gnn")]
+    for each, checksum in zip(records, ("a" * 64, "b" * 64), strict=True):
+        each["task_card"] = {**(each.get("task_card") or {}), "checksum": checksum}
+    one, two = (results([each], name) for each, name in zip(records, ("one", "two"), strict=True))
+    (left_out,) = leaderboard(one, two)[0].left_out
+    assert left_out.reason.startswith(f"the settings of {one}")
+    assert left_out.reason.endswith("on other data (checksum bbbbbbbbbbbb…, there aaaaaaaaaaaa…)")
+
+
 def test_errors_are_means_but_the_worst_is_the_worst(results, record):
     (board,) = leaderboard(results([record(seed=0, relative=0.1), record(seed=1, relative=0.3)]))
     error = board.rows[0].equivariance

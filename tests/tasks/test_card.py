@@ -32,6 +32,15 @@ def test_a_card_says_how_far_ahead_where_from_and_under_which_licence(tmp_path, 
     assert "()" not in told["Citation"]
 
 
+def test_options_are_yaml_and_signatures_as_they_stand(tmp_path, capsys):
+    np.savez(tmp_path / "mine.npz", pos=np.zeros((9, 4, 3)), target_pos=np.ones((9, 4, 3)))
+    options = [f"path={tmp_path}/mine.npz", "signature=pos: point -> pos: point", "train=3", "val=3", "test=3"]
+    assert main(["data", "info", "files", *options]) == 0
+    assert "pos: point -> pos: point" in capsys.readouterr().out
+    assert main(["data", "info", "files", f"data_dir={tmp_path}"]) == 2
+    assert "--data-dir" in capsys.readouterr().err
+
+
 def test_an_unknown_task_names_the_nearest(capsys):
     assert main(["data", "info", "nbody/gravty"]) == 2
     assert "Did you mean 'nbody/gravity'" in capsys.readouterr().err

@@ -200,8 +200,11 @@ def test_bad_options(tmp_path):
         small(tmp_path, split=6)
     with pytest.raises(DataError, match="has 30 frames; 40 are needed"):
         small(tmp_path, train=30)
-    with pytest.raises(ConfigError, match="not be negative nor both zero"):
+    with pytest.raises(ConfigError, match="not negative nor both zero"):
         small(tmp_path, energy_weight=0.0, force_weight=0.0)
+    for weight in ("abc", None, [1], float("inf"), float("nan")):
+        with pytest.raises(ConfigError, match="must be numbers"):
+            small(tmp_path, energy_weight=weight)
 
 
 def test_loss_and_metrics_by_hand():

@@ -9,7 +9,9 @@ import pytest
 from geoequiv.cli import main
 from geoequiv.errors import ConfigError, DataError
 from geoequiv.tasks import md17_dynamics, md17_forces
+from geoequiv.tasks.data.official import sha256
 from geoequiv.tasks.data.trajectory import read_trajectory
+from geoequiv.tasks.simulation import xtb_trajectory
 from geoequiv.tasks.simulation.xtb_simulation import Plan, twin_path
 
 
@@ -33,8 +35,9 @@ def forces(folder, **options):
 
 def test_both_tasks_read_it_under_ids_of_their_own(whole):
     ahead, field = dynamics(whole), forces(whole, dtype="float64")
-    assert ahead.protocol == "md17-xtb/dynamics/ethanol/Δ10/8-6-6/margin5/mse"
-    assert field.protocol == "md17-xtb/forces/ethanol/20-10-15/force_mae"
+    mark = f"trajectory-{sha256(twin_path('ethanol', whole))[:8]}"  # 50 frames are not those of the register
+    assert ahead.protocol == f"md17-xtb/dynamics/ethanol/{mark}/Δ10/8-6-6/margin5/mse"
+    assert field.protocol == f"md17-xtb/forces/ethanol/{mark}/20-10-15/force_mae"
     assert forces(whole, seed=1).protocol.endswith("/force_mae/seed1")
     assert forces(whole, seed=1).checksum != field.checksum
     assert not ahead.references
@@ -52,6 +55,17 @@ def test_both_tasks_read_it_under_ids_of_their_own(whole):
     assert len(set(used)) == 45
 
 
+def test_the_usual_trajectory_has_the_id_of_the_register(copied, monkeypatch):
+    monkeypatch.setattr(
+        xtb_trajectory, "Plan", lambda molecule, frames: Plan(molecule, 50, seed=3, equilibration=15, nve=20)
+    )
+    assert forces(copied).protocol == "md17-xtb/forces/ethanol/20-10-15/force_mae"
+    assert dynamics(copied).protocol == "md17-xtb/dynamics/ethanol/Δ10/8-6-6/margin5/mse"
+    finding_place = twin_path("ethanol", copied).with_suffix(".json")
+    finding_place.unlink()  # without a report nobody knows how it was simulated
+    assert "/trajectory-" in forces(copied).protocol
+
+
 def test_more_than_the_trajectory_holds_is_refused(whole):
     with pytest.raises(ConfigError, match=r"has 50 frames: a horizon of 50 .* leave 0 to start from"):
         dynamics(whole, horizon=50)
@@ -65,7 +79,7 @@ def test_the_card_has_the_report(whole, capsys):
     options = ["molecule=ethanol", "train=20", "val=10", "test=15", "--data-dir", str(whole)]
     assert main(["data", "info", "md17-xtb/forces", *options]) == 0
     printed = capsys.readouterr().out
-    assert "Protocol       md17-xtb/forces/ethanol/20-10-15/force_mae" in printed
+    assert "Protocol       md17-xtb/forces/ethanol/trajectory-" in printed
     assert "GFN2-xTB, Langevin 500 K, friction 0.002/fs" in printed
     assert "meV/atom/ps over 0.01 ps without thermostat" in printed
     assert "Bonds O–H      1: " in printed

@@ -1,6 +1,7 @@
 """Motion capture: windows, splits by trial, and what is said where they cannot be cut."""
 
 import os
+import re
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from geoequiv.fields import act
 from geoequiv.groups import group
 from geoequiv.tasks.data.recording import Recording
 from geoequiv.tasks.data.skeleton import Skeleton
-from geoequiv.tasks.motion_capture import MIRROR, MIRRORED, motion_task, protocol_id, run, walk
+from geoequiv.tasks.motion_capture import MIRROR, MIRRORED, TWENTY, motion_task, protocol_id, run, walk
 from geoequiv.tasks.protocols import PROTOCOLS, checksum_of
 from geoequiv.tasks.recording import bonds, cut_points, dealt, shared_out, spread_of_headings, windows
 
@@ -39,7 +40,7 @@ def packed(tmp_path, **changes):
 def test_run_follows_the_public_split(tmp_path):
     arrays = packed(tmp_path)
     task = run(tmp_path, train=10, val=30, test=40, dtype="float64")
-    assert task.protocol == "mocap/run/Δ30/10-30-40/6-trials/mse"
+    assert re.fullmatch("mocap/run/Δ30/10-30-40/6-trials-[0-9a-f]{6}/mse", task.protocol)
     first, second = arrays["split_train_1_starts"][:5], arrays["split_train_4_starts"][:5]
     pos = np.concatenate([arrays["trial_01"][first], arrays["trial_04"][second]])
     target = np.concatenate([arrays["trial_01"][first + 30], arrays["trial_04"][second + 30]])
@@ -164,6 +165,17 @@ def test_the_id_counts_the_trials_that_are_used(frames, said):
     assert protocol_id("walk", recording, sizes, 30, 0) == f"mocap/walk/Δ30/7-8-8{said}/mse"
 
 
+def test_as_many_other_trials_have_another_id():
+    def named(*names):
+        recording = Recording({name: trial(60, 0) for name in names}, EDGES)
+        return protocol_id("walk", recording, {"train": 7, "val": 8, "test": 8}, 30, 0)
+
+    assert named("35_01", "35_02") == named("35_02", "35_01")
+    assert named("35_01", "35_02") != named("35_01", "35_05")
+    assert named(*TWENTY) == "mocap/walk/Δ30/7-8-8/20-trials/mse"
+    assert named(*TWENTY[:-1], "35_03").startswith("mocap/walk/Δ30/7-8-8/20-trials-")
+
+
 def test_the_id_says_where_the_public_split_was_not_used():
     """Public start frames are for 30 frames; for other horizons they are drawn, whatever the file holds."""
     trials = {f"trial_{k:02d}": trial(60, k) for k in range(1, 12)}
@@ -185,6 +197,7 @@ def test_the_id_says_where_the_public_split_was_not_used():
         assert (ids[0] == ids[1]) == same == (horizon == 20)
         assert ids[1] == f"mocap/run/Δ{horizon}/2-2-2/drawn-split/mse"
     assert protocol_id("run", public, sizes, 30, 0) == "mocap/run/Δ30/2-2-2/mse"
+    assert protocol_id("run", public, sizes, 30, 1) == "mocap/run/Δ30/2-2-2/mse"  # which the seed does not touch
 
 
 def test_shares_by_hand():

@@ -238,7 +238,7 @@ def test_symmetry_error_is_kept_beside_the_data(component, data_dir, monkeypatch
         ({"train": 0}, "train must lie between 1 and 10000 .*stream of the public data.* got 0"),
         ({"train": 10_001}, "train must lie between 1 and 10000"),
         ({"test": 2_001}, "test must lie between 1 and 2000"),
-        ({"val": 1.5}, r"val must be a whole number of items, got 1\.5"),
+        ({"val": 1.5}, r"val must be a whole number, got 1\.5"),
         ({"seed": -1}, "seed must be a whole number"),
         ({"dtype": "float23"}, r"Unknown dtype 'float23'\. Did you mean 'float32'\?"),
     ],

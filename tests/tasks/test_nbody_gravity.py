@@ -236,7 +236,7 @@ def test_protocol_ids_and_their_published_numbers(remul, gatr):
         ({"protocol": "gtar"}, r"Unknown protocol 'gtar'\. Did you mean 'gatr'\?"),
         ({"train": 100_001}, r"train must lie between 1 and 100000 \(the largest published training set\), got 100001"),
         ({"test": 0}, "test must lie between 1 and"),
-        ({"val": "many"}, "val must be a whole number of items, got 'many'"),
+        ({"val": "many"}, "val must be a whole number, got 'many'"),
     ],
 )
 def test_bad_options_are_named(tmp_path, options, message):

@@ -45,7 +45,7 @@ def made_id(entry):
     if entry.task == "mocap-gait/walk":
         return mocap_gait.protocol_id(sizes, options["horizon"], options["seed"])
     if entry.task == "md17-xtb/forces":
-        return md17_forces.twin_id(options["molecule"], sizes, options["seed"])
+        return md17_forces.twin_id(options["molecule"], sizes, options["seed"], "")
     if entry.task == "images/cifar10":
         part = entry.id.split("/")[2].removeprefix("part-") if options["path"] else None  # of the file's content
         return cifar10.protocol_id(sizes, options["seed"], part)
@@ -65,7 +65,9 @@ def test_tasks_make_these_ids_out_of_their_options(identity):
 def test_motion_capture_makes_these_ids_too(kind, trials, starts, number):
     entry = [each for each in PROTOCOLS.values() if each.task.startswith("mocap/")][number]
     trials_of = recording.Recording(
-        {f"t{k}": np.zeros((60, 31, 3)) for k in range(trials)}, np.zeros((30, 2), dtype=int), starts
+        {name: np.zeros((60, 31, 3)) for name in (motion_capture.TWENTY if trials == 20 else map(str, range(trials)))},
+        np.zeros((30, 2), dtype=int),
+        starts,
     )
     assert motion_capture.protocol_id(kind, trials_of, entry.splits, 30, 0) == entry.id
 

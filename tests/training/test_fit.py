@@ -3,6 +3,7 @@ import logging
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -82,6 +83,18 @@ def test_early_stopping(tmp_path: Path) -> None:
     _, result = train(tmp_path, lr=0.3, epochs=60, patience=3)
     assert result.epochs_run == result.best_epoch + 3 < 60
     assert len(rows(tmp_path)) == result.epochs_run
+
+
+@pytest.mark.parametrize(("every", "patience", "stops"), [(5, 3, 10), (2, 3, 6), (2, 2, 4)])
+def test_early_stopping_waits_for_a_validation(tmp_path: Path, every: int, patience: int, stops: int) -> None:
+    """A training that gets worse stops at the first validation `patience` epochs after its best, never between two."""
+    task, worse = make_task(), iter(range(20))
+    metric = replace(task.metric, per_item=lambda _, targets: torch.full((len(targets["pos"]),), float(next(worse))))
+    task = replace(task, metric=metric)
+    _, result = train(tmp_path, task=task, epochs=20, validate_every=every, patience=patience)
+    validated = [int(row["epoch"]) for row in rows(tmp_path) if row["val_mse"]]
+    assert validated == list(range(every, stops + 1, every))
+    assert (result.best_epoch, result.epochs_run) == (every, stops)
 
 
 def test_validation_every_few_epochs_and_at_the_last(tmp_path: Path) -> None:

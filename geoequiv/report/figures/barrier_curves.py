@@ -1,5 +1,6 @@
 """Figures of barriers: along the line between two networks, by the angle of the copy, against the symmetry error."""
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,8 @@ LOOKS = {
 def merge_paths(subject: Subject, most: int = 4) -> "Figure":
     """The metric along the line between a network and its copies, a panel for each angle, and another training.
 
-    Thin lines are single copies, thick ones their mean. Units as they stand are dashed.
+    Thin lines are single copies, thick ones their mean. Units as they stand are dashed. Where the metric was
+    not finite there is a gap.
 
     Args:
         subject: with paths.
@@ -78,9 +80,16 @@ def _paths(axes: "Axes", merges: Sequence[MergeOfRun]) -> None:
         shade, dashes = LOOKS.get(method, ("builtin", "-"))
         if len(lines) > 1:
             for at, values in lines:
-                axes.plot(at, values, color=colour(shade), linestyle=dashes, linewidth=0.6, alpha=0.4)
-        middle = [sum(values) / len(values) for values in zip(*(values for _, values in lines), strict=True)]
+                each = [mean([value]) for value in values]
+                axes.plot(at, each, color=colour(shade), linestyle=dashes, linewidth=0.6, alpha=0.4)
+        middle = [mean(values) for values in zip(*(values for _, values in lines), strict=True)]
         axes.plot(lines[0][0], middle, color=colour(shade), linestyle=dashes, linewidth=1.8, label=METHODS.get(method))
+
+
+def mean(values: Sequence[float | None]) -> float:
+    """The mean of those that are known; NaN, a gap in a curve, where none is."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else math.nan
 
 
 def barrier_by_angle(subjects: Sequence[Subject], title: str = "") -> "Figure":

@@ -166,6 +166,7 @@ def assemble(
         dofs=(tuple(order), *(tuple(bone.get("dof", ())) for bone in bones)),
         position=np.array(reader.floats(root.get("position", ["0", "0", "0"]), 3, "The root's position")),
         unit=INCH / length,
+        degrees=degrees,
     )
 
 
@@ -179,6 +180,8 @@ def axes_of(angles: list[float], order: str, degrees: bool) -> NDArray[np.float6
 def read_amc(path: str | os.PathLike[str], skeleton: Skeleton) -> dict[str, NDArray[np.float64]]:
     """The motion of an Acclaim .amc file: joint name → ``[T, channels]``, angles in radians.
 
+    The file's :DEGREES or :RADIANS says what it is in; one with neither is in the unit of its skeleton.
+
     Args:
         path: the file.
         skeleton: whose joints it moves.
@@ -190,15 +193,15 @@ def read_amc(path: str | os.PathLike[str], skeleton: Skeleton) -> dict[str, NDAr
     reader = Reader(path)
     counts = {name: len(dofs) for name, dofs in zip(skeleton.names, skeleton.dofs, strict=True) if dofs}
     found = frames_at_once(reader.lines, counts)  # line by line takes eight times as long
-    motion, degrees = found if found is not None else frames_by_line(reader, counts)
-    if degrees:
+    motion, flags = found if found is not None else frames_by_line(reader, counts)
+    if ":DEGREES" in flags or (skeleton.degrees and ":RADIANS" not in flags):
         for name, channels in motion.items():
             angular = [dof.startswith("r") for dof in skeleton.dofs[skeleton.names.index(name)]]
             channels[:, angular] = np.deg2rad(channels[:, angular])
     return motion
 
 
-def frames_at_once(lines: list[str], counts: dict[str, int]) -> tuple[dict[str, NDArray[np.float64]], bool] | None:
+def frames_at_once(lines: list[str], counts: dict[str, int]) -> tuple[dict[str, NDArray[np.float64]], set[str]] | None:
     """What `frames_by_line` gives, for a file whose frames all name the same joints in one order; None for any other.
 
     A file that gives None may still be sound; if it is not, `frames_by_line` finds the line.
@@ -223,17 +226,17 @@ def frames_at_once(lines: list[str], counts: dict[str, int]) -> tuple[dict[str, 
         return None
     ends = np.cumsum([1, *(counts[name] for name in names)])
     motion = {name: values[:, end - counts[name] : end] for name, end in zip(names, ends[1:], strict=True)}
-    return {name: motion[name] for name in counts}, any(line.upper() == ":DEGREES" for line in head)
+    return {name: motion[name] for name in counts}, {line.upper() for line in head if line.startswith(":")}
 
 
-def frames_by_line(reader: Reader, counts: dict[str, int]) -> tuple[dict[str, NDArray[np.float64]], bool]:
-    """Joint name → ``[T, channels]``, and whether angles are in degrees; errors name the line."""
-    degrees = False
+def frames_by_line(reader: Reader, counts: dict[str, int]) -> tuple[dict[str, NDArray[np.float64]], set[str]]:
+    """Joint name → ``[T, channels]``, and the flags before them, such as ":DEGREES"; errors name the line."""
+    flags: set[str] = set()
     frames: list[dict[str, list[float]]] = []
     last: int | None = None
     for words in reader:
         if words[0].startswith(":"):
-            degrees = degrees or words[0].upper() == ":DEGREES"
+            flags.add(words[0].upper())
         elif len(words) == 1 and words[0].isdigit():
             check_whole(reader, frames, counts)
             if last is not None and int(words[0]) != last + 1:
@@ -252,7 +255,7 @@ def frames_by_line(reader: Reader, counts: dict[str, int]) -> tuple[dict[str, ND
     check_whole(reader, frames, counts)
     if not frames:
         reader.fail("the file has no frames.")
-    return {name: np.array([frame[name] for frame in frames]) for name in counts}, degrees
+    return {name: np.array([frame[name] for frame in frames]) for name in counts}, flags
 
 
 def check_whole(reader: Reader, frames: list[dict[str, list[float]]], counts: dict[str, int]) -> None:

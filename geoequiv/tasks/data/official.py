@@ -8,6 +8,7 @@ want the same file take turns: the first fetches it, and the others find it ther
 import hashlib
 import http.client
 import os
+import re
 import sys
 import tarfile
 import urllib.error
@@ -91,7 +92,7 @@ def obtain(file: OfficialFile, folder: str | os.PathLike[str], *, progress: bool
         except OSError as error:
             raise stopped(file, part_of(path), error) from error
     noted = path.with_name(path.name + ".sha256")
-    expected = file.sha256 or (noted.read_text(encoding="ascii").split()[0] if noted.is_file() else None)
+    expected = file.sha256 or (noted_sum(noted) if noted.is_file() else None)
     check(path, expected, keep_as=path.with_name(path.name + ".mismatch"))
     return path
 
@@ -207,8 +208,15 @@ def check_archive(file: OfficialFile, part: Path, whole: bool, keep_as: Path) ->
     )
 
 
-def check(path: Path, expected: str | None, keep_as: Path) -> None:
-    """Raise DataError, and set the file aside, unless its sha256 is the expected one (None: not known)."""
+def check(path: Path, expected: str | None, keep_as: Path, anew: str = "run again to fetch it anew") -> None:
+    """Raise DataError, and set the file aside, unless its sha256 is the expected one (None: not known).
+
+    Args:
+        path: the file.
+        expected: its sum.
+        keep_as: where it is set aside.
+        anew: how to come by another one.
+    """
     if expected is None:
         return
     found = sha256(path)
@@ -216,7 +224,7 @@ def check(path: Path, expected: str | None, keep_as: Path) -> None:
         path.replace(keep_as)
         raise DataError(
             f"{path} is not the expected file: its sha256 is {found}, expected {expected}. It is kept as {keep_as}; "
-            "run again to fetch it anew, or put the right file there."
+            f"{anew}, or put the right file there."
         )
 
 
@@ -236,8 +244,29 @@ def downloaded(folder: str | os.PathLike[str], task: str | None = None) -> list[
     """
     places = [place for name, place in FOLDERS.items() if task in (None, name)]
     sums = sorted(noted for place in places for noted in Path(folder).glob(f"{place}/*.sha256"))
-    found = [(noted.with_suffix(""), noted.read_text(encoding="ascii").split()[0]) for noted in sums]
-    return [(path, state_of(path, expected)) for path, expected in found if path.is_file()]
+    return [(path, state_as_noted(path, noted)) for noted in sums if (path := noted.with_suffix("")).is_file()]
+
+
+def noted_sum(path: Path) -> str:
+    """The sum that was kept beside a file: its first word.
+
+    Raises:
+        DataError: it holds no sha256, as after a crash.
+    """
+    words = path.read_text(encoding="ascii", errors="replace").split()
+    if not words or not re.fullmatch("[0-9a-fA-F]{64}", words[0]):
+        raise DataError(
+            f"{path} must hold a sha256 and does not: delete it to trust {path.with_suffix('').name} as it is."
+        )
+    return words[0].lower()
+
+
+def state_as_noted(path: Path, noted: Path) -> str:
+    """As `state_of`, by the sum that was kept beside a file."""
+    try:
+        return state_of(path, noted_sum(noted))
+    except DataError as error:
+        return f"unknown: {error}"
 
 
 def state_of(path: Path, expected: str) -> str:

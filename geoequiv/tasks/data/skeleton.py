@@ -26,6 +26,7 @@ class Skeleton:
         dofs: per joint, the channels that a motion gives for it, such as ``("rx", "rz")``; root: ``("tx", …, "rz")``.
         position: ``[3]``, rest position of the root.
         unit: metres per unit of length.
+        degrees: whether motion files that do not say are in degrees.
 
     Raises:
         DataError: the parents are no tree with the root first, a channel is given twice, or a bone would change its
@@ -39,6 +40,7 @@ class Skeleton:
     dofs: tuple[tuple[str, ...], ...]
     position: Array
     unit: float = 1.0
+    degrees: bool = False
 
     def __post_init__(self) -> None:
         ordered = all(0 <= parent < joint for joint, parent in enumerate(self.parents) if joint)

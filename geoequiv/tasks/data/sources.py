@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from geoequiv.errors import DataError
+from geoequiv.errors import ConfigError, DataError
 from geoequiv.tasks.data.cache import UNREADABLE
 from geoequiv.tasks.data.xyz import ENDINGS, read_frames, stacked
 
@@ -36,11 +36,16 @@ class Source:
 
 
 def located(path: str, data_dir: str | os.PathLike[str] | None) -> Path:
-    """The path as it is, or inside the data folder; DataError if it is in neither place."""
+    """The path as it is, or inside the data folder; ConfigError if it is no path, DataError if it is nowhere."""
+    if not isinstance(path, str | os.PathLike) or not str(path):
+        raise ConfigError(f"path must be a file or a folder, in quotes if it is a number; got {path!r}.")
     places = [Path(path).expanduser(), *([Path(data_dir) / path] if data_dir else [])]
     found = next((place for place in places if place.exists()), None)
     if found is None:
-        raise DataError(f"There is no {' nor '.join(str(place) for place in places)}: path must be a file or a folder.")
+        raise DataError(
+            f"There is no {' nor '.join(str(place) for place in places)}: path must be a file or a folder, as seen "
+            f"from here ({Path.cwd()}) or from the data folder (--data-dir)."
+        )
     return found
 
 

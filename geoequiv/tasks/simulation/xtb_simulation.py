@@ -167,7 +167,9 @@ def _finished(plan: Plan, path: Path) -> dict[str, Any] | None:
     if report is None or report["plan"] != asdict(plan):
         told = "without a report" if report is None else f"of another plan, {canonical_json(report['plan'])}"
         raise DataError(f"{path} is in the way: it is a file {told}. Move it, or name another folder with --data-dir.")
-    check(path, report["sha256"], keep_as=path.with_name(path.name + ".mismatch"))
+    check(
+        path, report["sha256"], path.with_name(path.name + ".mismatch"), "simulate it again with `geoequiv data make`"
+    )
     return report
 
 

@@ -1,25 +1,35 @@
 """Reading a simulated twin of MD17: its file, held against its report."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from geoequiv.errors import DataError
 from geoequiv.tasks.data.cache import OWN, data_directory
-from geoequiv.tasks.data.official import check, find, state_of
+from geoequiv.tasks.data.official import check, find, sha256, state_of
 from geoequiv.tasks.data.trajectory import Trajectory, read_trajectory
 from geoequiv.tasks.options import checked_choice
 from geoequiv.tasks.simulation.md17_geometries import MOLECULES
 from geoequiv.tasks.simulation.xtb_report import finding, lines_of
-from geoequiv.tasks.simulation.xtb_simulation import FOLDER, twin_path
+from geoequiv.tasks.simulation.xtb_simulation import FOLDER, Plan, twin_path
+
+FRAMES = 100_000  # of the trajectories that the register of protocols means
 
 
 @dataclass(frozen=True, eq=False)
 class Twin:
-    """A trajectory, and what a card says of it: source, licence, the lines of its report where that lies beside it."""
+    """A simulated trajectory.
+
+    Args:
+        trajectory: its frames.
+        notes: what a card says of it: source, licence, the lines of its report where that lies beside it.
+        mark: what protocol ids say of it: "" for 100 000 frames of seed 0 as ``geoequiv data make`` simulates them by
+            default, else the start of the file's checksum, since numbers on other trajectories do not compare.
+    """
 
     trajectory: Trajectory
     notes: tuple[tuple[str, str], ...]
+    mark: str
 
 
 def read_twin(molecule: str, data_dir: str | os.PathLike[str] | None = None) -> Twin:
@@ -41,9 +51,16 @@ def read_twin(molecule: str, data_dir: str | os.PathLike[str] | None = None) -> 
         )
     report = finding(path)
     if report is not None:
-        check(path, report["sha256"], keep_as=path.with_name(path.name + ".mismatch"))
+        check(
+            path,
+            report["sha256"],
+            path.with_name(path.name + ".mismatch"),
+            "simulate it again with `geoequiv data make`",
+        )
     notes = [("Source", f"{path}, simulated by geoequiv data make {FOLDER}"), ("Licence", OWN)]
-    return Twin(read_trajectory(path), (*notes, *(lines_of(report) if report is not None else ())))
+    usual = report is not None and report["plan"] == asdict(Plan(molecule, FRAMES))
+    mark = "" if usual else f"/trajectory-{(report['sha256'] if report is not None else sha256(path))[:8]}"
+    return Twin(read_trajectory(path), (*notes, *(lines_of(report) if report is not None else ())), mark)
 
 
 def twin_files(data_dir: str | os.PathLike[str] | None = None) -> list[tuple[Path, str]]:

@@ -85,6 +85,20 @@ def test_figures_of_a_run(store, tmp_path):
         assert first.read_bytes() == second.read_bytes()
 
 
+def test_a_gap_in_a_path_is_left_open(store):
+    """Records allow null where a metric was not finite: the mean there is that of the others, or a gap."""
+    known = alignment(0, angles=(45.0,)) | {"trainings": []}
+    first, second = known["copies"][1], merged("activations", 3.0, angle=45.0)
+    first["path"] = {**first["path"], "metric": [1.0, None, None], "as_they_stand": [None, None, None]}
+    second["path"] = {**second["path"], "metric": [3.0, 5.0, None]}
+    known["copies"] = [first, second]
+    figure = merge_paths(Subject("run", "#000000", (AlignmentOfRun.model_validate(known),)))
+    (axes,) = figure.axes
+    mean = next(line for line in axes.get_lines() if line.get_label() == "units matched by activations")
+    assert list(mean.get_ydata()) == pytest.approx([2.0, 5.0, float("nan")], nan_ok=True)
+    assert len(axes.get_lines()) == 6
+
+
 def test_what_was_not_measured_is_not_drawn(store):
     settings = {"methods": {"none": {"copies": {"n": 1, "barrier": 0.0}, "trainings": None}}}
     bare = AlignmentOfRun(**settings, copies=[{"method": "none", "element": "e", "barrier": 0.0}])

@@ -150,8 +150,8 @@ def test_blocks_of_frames_join(loops, monkeypatch):
 def test_both_ways_of_reading_give_the_same(tmp_path, skeleton):
     counts = {name: len(dofs) for name, dofs in zip(skeleton.names, skeleton.dofs, strict=True) if dofs}
     reader = Reader(write(tmp_path / "one.amc", AMC))
-    (fast, degrees), (slow, too) = frames_at_once(reader.lines, counts), frames_by_line(reader, counts)
-    assert degrees is too is True
+    (fast, flags), (slow, too) = frames_at_once(reader.lines, counts), frames_by_line(reader, counts)
+    assert flags == too == {":FULLY-SPECIFIED", ":DEGREES"}
     assert list(fast) == list(slow)
     assert all((fast[name] == slow[name]).all() for name in slow)
     commented = AMC.replace("thigh 90 0 0", "thigh 90 0 0  # bent")
@@ -159,9 +159,22 @@ def test_both_ways_of_reading_give_the_same(tmp_path, skeleton):
     assert read_amc(write(tmp_path / "two.amc", commented), skeleton)["thigh"].shape == (2, 3)
 
 
-def test_angles_may_be_radians(tmp_path, skeleton):
-    text = AMC.replace(":DEGREES\n", "")
-    assert read_amc(write(tmp_path / "rad.amc", text), skeleton)["shin"][1, 0] == 90
+@pytest.mark.parametrize("more", ["", "hip\n"])  # a line that is read alone: the slower way of reading
+def test_angles_are_in_the_unit_of_the_motion_or_of_its_skeleton(tmp_path, skeleton, more):
+    """Here the skeleton's is degrees."""
+    in_radians = read_asf(write(tmp_path / "rad.asf", ASF.replace("angle deg", "angle rad")))
+    for flag, of, expected in (
+        (":DEGREES\n", skeleton, np.pi / 2), (":RADIANS\n", skeleton, 90), ("", skeleton, np.pi / 2),
+        (":DEGREES\n", in_radians, np.pi / 2), (":RADIANS\n", in_radians, 90), ("", in_radians, 90),
+    ):  # fmt: skip
+        text = (
+            AMC.replace(":DEGREES\n", flag)
+            if not more
+            else AMC.replace(":DEGREES\n", flag).replace(
+                "8\nroot 0 0 0 0 90 0\nthigh 90 0 0\nshin 90", "8\nshin 90\nroot 0 0 0 0 90 0\nthigh 90 0 0"
+            )
+        )
+        assert read_amc(write(tmp_path / "one.amc", text), of)["shin"][1, 0] == expected
 
 
 @pytest.mark.parametrize(

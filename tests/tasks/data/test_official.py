@@ -239,6 +239,15 @@ def test_a_sum_nobody_published_is_kept_from_the_first_download(url, tmp_path):
         obtain(official(f"{url}/a", None), tmp_path)
 
 
+def test_a_sum_that_was_lost_is_named(url, tmp_path, capsys):
+    path = obtain(official(f"{url}/a", None), tmp_path / "mocap" / "cmu_35")
+    path.with_name(path.name + ".sha256").write_text("")
+    assert main(["data", "verify", "--data-dir", str(tmp_path)]) == 1
+    assert "must hold a sha256 and does not: delete it to trust" in capsys.readouterr().out
+    with pytest.raises(DataError, match="must hold a sha256 and does not"):
+        obtain(official(f"{url}/a", None), path.parent)
+
+
 def test_downloaded_files_are_listed_and_verified(url, tmp_path, capsys):
     path = obtain(official(f"{url}/a", None), tmp_path / "mocap" / "cmu_35")
     folder = ["--data-dir", str(tmp_path)]
