@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 
 from geoequiv.bench.spec import RunSpec
 from geoequiv.errors import DataError, RunError
+from geoequiv.files import replace_file
 from geoequiv.training.checkpoint import load_checkpoint
 
 #: Files of one attempt at a run; a failed attempt's are set aside before the next one.
@@ -167,19 +168,7 @@ def write_atomically(path: Path, text: str) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            mask = os.umask(0)
-            os.umask(mask)
-            os.chmod(temporary, 0o666 & ~mask)  # as any new file, which mkstemp's is not
-            os.replace(temporary, path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        replace_file(path, lambda file: file.write(text.encode("utf-8")))
     except OSError as error:
         raise DataError(f"Cannot write {path}: {error.strerror}.") from error
 

@@ -18,7 +18,8 @@ barrier is 0 for a network that is equivariant inside. Merged with another train
 
   a run                     its barriers are printed; --other: with that run instead of with copies
   a results folder of runs  those of every finished run, and with the next seed of the same entry; they are stored in
-                            the records and become columns of the leaderboard; what is there already is kept
+                            the records and become columns of the leaderboard; what is there already is kept, by
+                            other settings it is replaced; the exit status is 1 if a barrier cannot be measured
 """
 EXAMPLES = """\
 examples:

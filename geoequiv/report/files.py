@@ -1,26 +1,14 @@
-"""Files that a reader sees as they were or as they are, never half written."""
+"""Files of the reports, in folders that need not be there."""
 
-import os
-import tempfile
 from pathlib import Path
+
+from geoequiv.files import replace_file
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write through a temporary neighbour and a rename."""
+    """Write a file in one step; its folder is made."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    replace_file(path, lambda file: file.write(content))
 
 
 def write_text(path: Path, text: str) -> None:

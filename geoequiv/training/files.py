@@ -1,37 +1,19 @@
-"""Files that are replaced as a whole or not at all."""
+"""Files and folders of a run, and the error where they cannot be written."""
 
-import os
 from pathlib import Path
 
+from geoequiv import files
 from geoequiv.errors import RunError
 
 
 def replace_file(path: Path, content: bytes | memoryview) -> None:
-    """Write a file atomically: a temporary file beside it, fsync, then rename over it, then fsync of the folder.
-
-    Args:
-        path: the file; a kill or power cut at any moment leaves the old content or the new one.
-        content: all of it.
+    """Write a file in one step (see `geoequiv.files`); one process trains a run, so that it is alone with its files.
 
     Raises:
         RunError: the file cannot be written; names the path and the reason.
     """
-    temporary = path.with_name(f".{path.name}.tmp")  # a fixed name: what a kill leaves behind is overwritten
     try:
-        try:
-            with temporary.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        files.replace_file(path, lambda file: file.write(content), alone=True)
     except OSError as error:
         raise RunError(f"Cannot write {path}: {error.strerror or error}.") from error
 

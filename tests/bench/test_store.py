@@ -54,10 +54,11 @@ def test_attempts_are_counted_on_also_where_one_was_deleted(tmp_path):
     store = Store(tmp_path)
     directory = store.directory(SPEC)
     (directory / "failed-2").mkdir(parents=True)
-    (directory / "failed-for-me").mkdir()
-    store.write_record(SPEC, {"status": "failed"})
-    store.set_aside(SPEC)
-    assert (directory / "failed-3" / "record.json").exists()
+    for number in (3, 4):
+        store.write_record(SPEC, {"status": "failed"})
+        store.set_aside(SPEC)
+        assert (directory / f"failed-{number}" / "record.json").exists()
+        (directory / "failed-for-me").mkdir(exist_ok=True)
 
 
 def test_who_may_read_a_record_is_as_for_any_new_file(tmp_path):

@@ -10,13 +10,11 @@ import hashlib
 import json
 import os
 import re
-import secrets
 import struct
 import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoequiv.errors import DataError
+from geoequiv.files import replace_file
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -161,23 +160,15 @@ def canonical_json(value: Any) -> str:
 
 
 def write_atomically(path: Path, write: Callable[[Any], Any]) -> None:
-    """Write a file so that readers see all of it or nothing: temporary file beside it, fsync, rename.
+    """Write a file so that readers see all of it or nothing (see `replace_file`).
 
     Raises:
         DataError: it cannot be written; names the path and what to do.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
-        with open(temporary, "xb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        replace_file(path, write)
     except OSError as error:
         raise _unwritable(path, error) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
 
 
 def set_aside(path: Path, reason: str) -> None:
