@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 
 from geoequiv.config import KeyPath, Problems, mismatch
-from geoequiv.errors import unknown
+from geoequiv.errors import ConfigError, unknown
 
 PLAIN = (int, float, str, bool, list, tuple, dict, type(None))
 
@@ -100,6 +100,19 @@ def expand(
         if name not in given:
             problems.add(at, f"{what} needs the option '{name}'.")
     return [{**known.defaults, **dict(zip(choices, combo, strict=True))} for combo in product(*choices.values())]
+
+
+def as_typed(what: str, target: Callable[..., Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Options from the command line, each as its type reads it; the names are left for the target to check.
+
+    Raises:
+        ConfigError: a value does not fit its option.
+    """
+    annotations = options_of(target, frozenset()).annotations
+    for name, value in given.items():
+        if message := _why_not(annotations.get(name, Any), value):
+            raise ConfigError(f"{what}, option '{name}': {message}")
+    return {name: _coerced(annotations.get(name, Any), value) for name, value in given.items()}
 
 
 def _plain(annotation: Any) -> Any:

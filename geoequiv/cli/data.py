@@ -86,10 +86,12 @@ def _data_list(options: argparse.Namespace) -> int:
 
 def _chosen_task(options: argparse.Namespace) -> "Task":
     from geoequiv import catalog
+    from geoequiv.bench.options import as_typed
 
     chosen = chosen_options(options.options)
     if "data_dir" in chosen:
         raise ConfigError("The data folder is given as --data-dir DIR.")
+    chosen = as_typed(f"task '{options.task}'", catalog.load("task", options.task), chosen)
     return catalog.task(options.task, data_dir=options.data_dir, **chosen)
 
 

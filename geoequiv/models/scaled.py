@@ -100,7 +100,8 @@ def check_scales(kind: str, side: Side, scales: Mapping[str, Scale]) -> None:
         columns = torch.as_tensor(scale, dtype=torch.float64)
         if not bool(((columns > 0) & columns.isfinite()).all()):
             raise SignatureError(f"The scale of {kind} '{name}' must be positive, got {scale}.")
-        if columns.ndim and (side[name].kind, (side[name].multiplicity,)) != ("scalar", tuple(columns.shape)):
+        numbers = side[name].kind in ("scalar", "pseudoscalar")
+        if columns.ndim and not (numbers and tuple(columns.shape) == (side[name].multiplicity,)):
             raise SignatureError(
                 f"{kind.capitalize()} '{name}' is a {side[name]}, which cannot have scales of shape "
                 f"{list(columns.shape)}."

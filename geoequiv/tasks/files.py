@@ -76,7 +76,7 @@ def files(
         unit: of the metric, for the leaderboard.
         normalise: whether models work in units fitted on the training split: points, vectors (see `scales_of`), and
             scalar outputs, which are then relative to their training mean, each column of a ``scalar*k`` to its own.
-            Pseudoscalars are not shifted: a mirror would no longer change their sign.
+            Pseudoscalars are scaled and not shifted: a mirror would no longer change their sign.
         conservative: whether the vector output is minus the gradient of the scalar per graph (see `Conservative`).
         description: for the leaderboard's header.
         dtype: of the task's tensors.
@@ -111,7 +111,8 @@ def files(
             f"{place} has clouds of different sizes. Padding would count in the loss of outputs that live on nodes: "
             "give clouds of one size, or outputs per graph."
         )
-    zeros = {name: mean_of(arrays[f"train_target {name}"]) for name in parsed.outputs.of_kind("scalar") if normalise}
+    numbers = parsed.outputs.of_kind("scalar", "pseudoscalar") if normalise else ()
+    zeros = {name: zero_of(arrays[f"train_target {name}"], parsed.outputs[name]) for name in numbers}
     splits = {part: split_of(arrays, part, parsed, zeros, dtype) for part in PARTS}
     check_acting(acting, parsed, splits["train"])
     sum_of_all = checksum({**arrays, "signature": np.array(str(parsed))})
@@ -135,10 +136,12 @@ def files(
     )
 
 
-def mean_of(target: Array) -> Scale:
-    """Mean of a scalar output; one for each column where it has several."""
+def zero_of(target: Array, kind: FieldType) -> Scale:
+    """What a scalar output is relative to: its mean, for each column; for a pseudoscalar 0."""
+    if kind.kind != "scalar":
+        return [0.0] * kind.multiplicity if kind.multiplicity > 1 else 0.0
     columns: list[float] = target.reshape(-1, target.shape[-1]).mean(0).tolist()
-    return float(target.mean()) if len(columns) == 1 else columns
+    return columns if kind.multiplicity > 1 else float(target.mean())
 
 
 def drawing_of(signature: Signature, kinds: NDArray[np.int64]) -> Drawing:
@@ -205,7 +208,7 @@ def all_masked(parts: dict[str, Fields], signature: Signature) -> dict[str, Fiel
     """A mask for every split if one has it: where none was given, all nodes are real."""
     if any("mask" in fields for fields in parts.values()):
         for fields in parts.values():
-            fields.setdefault("mask", np.ones(shape_of_nodes(fields, signature), dtype=bool))  # type: ignore[arg-type]
+            fields.setdefault("mask", np.ones(shape_of_nodes(fields, signature), dtype=bool))
     return parts
 
 

@@ -60,7 +60,17 @@ def label_symmetry_error(
     forth = np.swapaxes(rotation, -1, -2)  # row vectors: x ↦ x Rᵀ
     deviation = simulate(pos @ forth, vel @ forth) @ rotation - target
     per_item = np.square(deviation).mean(axis=(1, 2))
-    result = {
+    result = summary_of(per_item)
+    if marked is not None:
+        for name, kind in ((f"with_{mark}", marked), (f"without_{mark}", ~marked)):
+            if kind.any():
+                result[name] = float(per_item[kind].mean())
+    return result
+
+
+def summary_of(per_item: Cloud) -> dict[str, float]:
+    """Mean square deviations of items, ``[n]``, in a few numbers; keys as in `label_symmetry_error`."""
+    found = {
         "mse": float(per_item.mean()),
         "median": float(np.median(per_item)),
         "floor": float(per_item.mean() / 2),
@@ -68,13 +78,9 @@ def label_symmetry_error(
         "num_items": float(len(per_item)),
     }
     if len(per_item) > 1:
-        result["mse_se"] = float(per_item.std(ddof=1) / np.sqrt(len(per_item)))
-        result["floor_se"] = result["mse_se"] / 2
-    if marked is not None:
-        for name, kind in ((f"with_{mark}", marked), (f"without_{mark}", ~marked)):
-            if kind.any():
-                result[name] = float(per_item[kind].mean())
-    return result
+        found["mse_se"] = float(per_item.std(ddof=1) / np.sqrt(len(per_item)))
+        found["floor_se"] = found["mse_se"] / 2
+    return found
 
 
 def estimated_label_symmetry(task: Task, num_samples: int = 8, seed: int = 0) -> dict[str, float | str] | None:

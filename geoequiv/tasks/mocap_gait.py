@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from geoequiv.fields import Signature
 from geoequiv.tasks.data.cache import OWN, Arrays, Cached, load_or_build, load_or_compute
 from geoequiv.tasks.drawing import Drawing
-from geoequiv.tasks.label_symmetry import measurement_key
+from geoequiv.tasks.label_symmetry import measurement_key, summary_of
 from geoequiv.tasks.mean_squared_error import MSE
 from geoequiv.tasks.motion_capture import CM
 from geoequiv.tasks.normalisation import normalising_head
@@ -206,18 +206,6 @@ def symmetry_error(data: Cached, size: int, horizon: int, seed: int) -> dict[str
             np.einsum("wab,wtjb->wtja", back, again), start_frames("test", size, horizon, seed), horizon, size
         )
         gaps = {name: np.square(found[name] - data.arrays[f"test_{name}"]).mean((1, 2)) for name in found}
-        per_item = gaps["target"]
-        error = {
-            "mse": float(per_item.mean()),
-            "median": float(np.median(per_item)),
-            "floor": float(per_item.mean() / 2),
-            "fraction_above_1e-4": float((per_item > 1e-4).mean()),
-            "num_items": float(size),
-            "inputs": float(max(gaps["pos"].max(), gaps["vel"].max())),
-        }
-        if size > 1:
-            error["mse_se"] = float(per_item.std(ddof=1) / np.sqrt(size))
-            error["floor_se"] = error["mse_se"] / 2
-        return error
+        return summary_of(gaps["target"]) | {"inputs": float(max(gaps["pos"].max(), gaps["vel"].max()))}
 
     return load_or_compute(data.path.with_suffix(".symmetry.json"), measurement_key(data.checksum), measure)

@@ -39,6 +39,8 @@ def test_options_are_yaml_and_signatures_as_they_stand(tmp_path, capsys):
     assert "pos: point -> pos: point" in capsys.readouterr().out
     assert main(["data", "info", "files", f"data_dir={tmp_path}"]) == 2
     assert "--data-dir" in capsys.readouterr().err
+    assert main(["data", "info", "files", *options, "normalise=maybe"]) == 2
+    assert "task 'files', option 'normalise': expected" in capsys.readouterr().err
 
 
 def test_an_unknown_task_names_the_nearest(capsys):

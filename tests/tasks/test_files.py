@@ -90,7 +90,14 @@ def test_a_pseudoscalar_is_not_shifted(tmp_path):
     task = files(tmp_path, path="mine.npz", signature="pos: point -> chirality: pseudoscalar per graph")
     found = np.concatenate([split.targets["chirality"].numpy()[:, 0] for split in task.splits.values()])
     np.testing.assert_allclose(np.sort(found), np.sort(chirality), rtol=1e-6)  # less a mean, a mirror would not be −x
-    assert not [name for name, _ in task.finished(torch.nn.Identity()).named_buffers() if "zero" in name]
+    head = task.finished(torch.nn.Identity())
+    assert float(head.zero_chirality) == 0
+    spread = task.splits["train"].targets["chirality"].square().mean().sqrt()
+    assert float(head.scale("output", "chirality")) == pytest.approx(float(spread), rel=1e-6)
+    saved(tmp_path, chirality=np.stack([chirality, 10 * chirality], axis=1))
+    task = files(tmp_path, path="mine.npz", signature="pos: point -> chirality: pseudoscalar*2 per graph")
+    small, large = task.finished(torch.nn.Identity()).scale("output", "chirality").tolist()
+    assert large == pytest.approx(10 * small)
 
 
 def test_columns_of_a_scalar_have_means_and_units_of_their_own(tmp_path):

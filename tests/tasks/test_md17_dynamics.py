@@ -147,10 +147,11 @@ def test_the_twin_has_ids_of_its_own_and_says_how_to_make_it(tmp_path):
 
 
 def test_elements_are_one_hot_by_charge():
-    hot, names = species(np.array([8, 1, 6, 1, 35]))
-    assert names == ("H", "C", "O", "Z35")
+    hot, names = species(np.array([8, 1, 6, 1, 34]))
+    assert names == ("H", "C", "O", "Z34")
     assert hot.argmax(1).tolist() == [2, 0, 1, 0, 3]
     assert hot.sum() == 5
+    assert species(np.array([53, 35, 14, 5]))[1] == ("B", "Si", "Br", "I")
 
 
 def test_no_frame_is_drawn_twice():

@@ -17,7 +17,9 @@ NAMES = {
     "energies": ("E", "energies"),
     "forces": ("F", "forces"),
 }
-SYMBOLS = {1: "H", 6: "C", 7: "N", 8: "O", 9: "F", 15: "P", 16: "S", 17: "Cl"}
+SYMBOLS = {
+    1: "H", 5: "B", 6: "C", 7: "N", 8: "O", 9: "F", 14: "Si", 15: "P", 16: "S", 17: "Cl", 35: "Br", 53: "I",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
