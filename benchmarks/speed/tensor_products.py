@@ -3,9 +3,9 @@
 Run: ``OMP_NUM_THREADS=1 .venv/bin/python benchmarks/speed/tensor_products.py [--batch 100 --nodes 5 --repeats 30]``.
 Every path is timed in turn in each repeat; medians of processor time of forward, and of forward plus backward.
 The convolution is ``uvu`` with weights per pair, a sum over senders and a linear map; the steered linear map is the
-fully connected product with one copy of the harmonics and shared weights. tests/models/test_steerable.py shows that
-both sides compute the same numbers. Where ``cuequivariance_torch`` can be imported, its products of the same shapes are
-timed beside them by its "naive" method, the only one that it has without a GPU.
+fully connected product with one copy of the harmonics and shared weights. tests/models/layers/test_steerable.py shows
+that both sides compute the same numbers. Where ``cuequivariance_torch`` can be imported, its products of the same
+shapes are timed beside them by its "naive" method, the only one that it has without a GPU.
 """
 
 import argparse

@@ -3,6 +3,7 @@
 from geoequiv.fields.action import act, fold, replicate, turn, unfold
 from geoequiv.fields.calling import Call, call_model, invoke, name_outputs, restore_outputs
 from geoequiv.fields.layout import Layout, check_finite, finite_where_hidden, item_text
+from geoequiv.fields.norms import item_squares
 from geoequiv.fields.signature import Side, Signature
 from geoequiv.fields.types import FieldType
 
@@ -18,6 +19,7 @@ __all__ = [
     "finite_where_hidden",
     "fold",
     "invoke",
+    "item_squares",
     "item_text",
     "name_outputs",
     "replicate",

@@ -241,8 +241,9 @@ def check_finite(fields: Mapping[str, Tensor], side: Side, layout: Layout) -> No
         if bool(finite.all()):
             continue
         bad = ~finite
-        if layout.mask is not None and bad.shape[: layout.mask.ndim] == layout.mask.shape:
-            bad = bad & layout.mask.reshape(*layout.mask.shape, *(1,) * (bad.ndim - layout.mask.ndim))
+        mask = None if side[name].per_graph else layout.mask
+        if mask is not None and bad.shape[: mask.ndim] == mask.shape:
+            bad = bad & mask.reshape(*mask.shape, *(1,) * (bad.ndim - mask.ndim))
         if not bool(bad.any()):
             continue
         place = bad.nonzero()[0].tolist()

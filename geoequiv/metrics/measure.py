@@ -9,7 +9,18 @@ import torch
 from torch import Tensor, nn
 
 from geoequiv.errors import BatchError, ModelOutputError
-from geoequiv.fields import Layout, Side, Signature, act, call_model, check_finite, fold, replicate, unfold
+from geoequiv.fields import (
+    Layout,
+    Side,
+    Signature,
+    act,
+    call_model,
+    check_finite,
+    fold,
+    item_squares,
+    replicate,
+    unfold,
+)
 from geoequiv.fields.graphs import graph_fields, is_graph
 from geoequiv.groups import Element, inverse
 
@@ -261,22 +272,5 @@ def item_norm(outputs: dict[str, Tensor], layout: Layout, side: Side, names: Col
     """Euclidean norm of all (or the named) outputs of each item together, ``[n]``, in float64; masked-out nodes do not
     count.
     """
-    total: Tensor | float = 0.0
-    items = 1
-    for size in layout.shape:
-        items *= size
-    for name, value in outputs.items():
-        if names is not None and name not in names:
-            continue
-        squares, whole = value.double().square(), side[name].per_graph
-        if layout.batch is not None:
-            rows = squares.reshape(len(squares), -1).sum(-1)
-            index = layout.rows(value, 0, name, whole)
-            total = total + (rows if index is None else rows.new_zeros(items).index_add(0, index, rows))
-            continue
-        lead = len(layout.shape)
-        if layout.mask is not None and not whole and squares.shape[: lead + 1] == layout.mask.shape:
-            squares = squares * layout.mask.reshape(*layout.mask.shape, *(1,) * (squares.ndim - lead - 1))
-        total = total + squares.reshape(items, -1).sum(-1)
-    assert isinstance(total, Tensor)
-    return total.sqrt()
+    wide = {name: value.double() for name, value in outputs.items() if names is None or name in names}
+    return item_squares(wide, side, layout).sqrt()

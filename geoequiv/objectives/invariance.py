@@ -88,7 +88,7 @@ class InvarianceLoss:
                 (there,) = predict_copies(*call, drawn, layout, original=False, fused=False)
         objective = compare(here, named, self.signature, self.loss)
         (moved,) = move_outputs(drawn, here, self.signature, layout)
-        equivariance = item_distance(there, moved, drawn[0], layout).mean()
+        equivariance = item_distance(there, moved, self.signature.outputs, drawn[0], layout).mean()
         beta = self.weight if started else 0.0
         total = objective + beta * equivariance if started else objective
         if torch.is_grad_enabled():

@@ -255,10 +255,11 @@ class REMUL:
 
     def _error(self, there: Outputs, moved: Outputs, element: Element, layout: Layout) -> Tensor:
         """E′ of one copy, mean over the items."""
-        distance = item_distance(there, moved, element, layout)
+        side = self.signature.outputs
+        distance = item_distance(there, moved, side, element, layout)
         if self.bound == "relative":
             mask = moved_mask(element, layout)
-            scale = 0.5 * (item_norm(there, layout, mask) + item_norm(moved, layout, mask))
+            scale = 0.5 * (item_norm(there, side, layout, mask) + item_norm(moved, side, layout, mask))
             distance = distance / scale
         return distance.mean()
 
@@ -275,7 +276,7 @@ class REMUL:
             here = self._predict(inputs, drawn, layout, original=not by_label)
             anchors = move_outputs(drawn, targets if by_label else here.pop(0), self.signature, layout)
             distances = [
-                item_distance(there, {name: anchor[name] for name in there}, drawn[k], layout)
+                item_distance(there, {n: anchor[n] for n in there}, self.signature.outputs, drawn[k], layout)
                 for k, (there, anchor) in enumerate(zip(here, anchors, strict=True))
             ]
         worst = torch.stack(distances).argmax(0).cpu()

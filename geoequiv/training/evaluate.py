@@ -1,7 +1,6 @@
 """A model on a whole split, without gradients: its outputs, its metric, and whether its outputs fit the targets."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from math import isfinite
 from typing import Any
 
@@ -10,23 +9,7 @@ from torch import Tensor, nn
 
 from geoequiv.errors import ModelOutputError
 from geoequiv.fields import Signature, call_model
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients; every submodule gets its former mode back.
-
-    `no_grad` and not `inference_mode`: a model may keep tensors that it makes here and use them in training, and a
-    force field may switch gradients back on for its own derivative.
-    """
-    training = [module for module in model.modules() if module.training]
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for module in training:
-            module.training = True
+from geoequiv.metrics.measure import evaluating
 
 
 def predict(model: nn.Module, signature: Signature, inputs: Mapping[str, Tensor], batch_size: int) -> dict[str, Tensor]:
@@ -47,7 +30,7 @@ def predict(model: nn.Module, signature: Signature, inputs: Mapping[str, Tensor]
     device = device_of(model)
     parts: list[dict[str, Tensor]] = []
     size = len(next(iter(inputs.values())))
-    with evaluating(model):
+    with evaluating(model), torch.no_grad():  # not inference_mode: a model may keep what it makes here
         for start in range(0, size, batch_size):
             batch = {name: tensor[start : start + batch_size].to(device) for name, tensor in inputs.items()}
             parts.append(call_model(model, signature, batch))
@@ -87,7 +70,7 @@ def check_outputs(model: nn.Module, task: Any, items: int) -> None:
     """
     split = task.splits["train"]
     device = device_of(model)
-    with evaluating(model):
+    with evaluating(model), torch.no_grad():
         batch = {name: tensor[:items].to(device) for name, tensor in split.inputs.items()}
         outputs = call_model(model, task.signature, batch)
     for name, target in split.targets.items():

@@ -9,7 +9,7 @@ from geoequiv.errors import ModelOutputError
 from geoequiv.metrics import equivariance_error
 from geoequiv.training.config import TrainConfig
 from geoequiv.training.ema import EMA
-from geoequiv.training.evaluate import evaluating, score
+from geoequiv.training.evaluate import score
 from geoequiv.training.progress import Progress, Row
 from geoequiv.training.seeding import RandomStreams, derive
 
@@ -107,13 +107,12 @@ class Validator:
 
     def _equivariance(self) -> float:
         generator = torch.Generator().manual_seed(derive(self.seed, "equivariance"))
-        with evaluating(self.model):
-            report = equivariance_error(
-                self.model,
-                self.few,
-                self.task.signature,
-                self.task.symmetry,
-                num_samples=self.config.equivariance_samples,
-                generator=generator,
-            )
+        report = equivariance_error(
+            self.model,
+            self.few,
+            self.task.signature,
+            self.task.symmetry,
+            num_samples=self.config.equivariance_samples,
+            generator=generator,
+        )
         return float(report.E_prime)

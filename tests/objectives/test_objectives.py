@@ -113,3 +113,25 @@ def test_errors():
         TaskObjective(lambda pos, vel: pos[..., :1], SIGNATURE, mse_loss)(x, y)
     with pytest.raises(ModelOutputError, match="no target for output 'pos'"):
         TaskObjective(model, SIGNATURE, mse_loss)(x, {"y": y["pos"]})
+
+
+def test_the_norm_of_values_per_graph_is_that_of_the_metric():
+    """A vector per graph of padded clouds of three nodes has the shape of their mask, and counts in full."""
+    signature = Signature.parse("pos: point -> dipole: vector per graph")
+    generator = torch.Generator().manual_seed(0)
+    mask = torch.tensor([[True, True, False], [True, False, False]])
+    inputs = {"pos": torch.randn(2, 3, 3, generator=generator), "mask": mask}
+    model = lambda pos, mask: (pos * mask[..., None]).sum(1) * pos.new_tensor([1.0, 2.0, 3.0])  # noqa: E731
+    targets = {"dipole": torch.zeros(2, 3)}
+    group = ge.group("O")
+    draws = [group.sample(1, 2, generator=torch.Generator().manual_seed(5))[0, i] for i in range(2)]
+    expected = []
+    with torch.no_grad():
+        here = model(**inputs)
+        for i, g in enumerate(draws):
+            moved = ge.transform(g, inputs, signature.inputs)
+            expected.append((model(**moved)[i] - g.linear.float() @ here[i]).norm())
+    found = ge.InvarianceLoss(
+        model, signature, group, mse_loss, fused=False, generator=torch.Generator().manual_seed(5)
+    )(inputs, targets)
+    assert float(found.equivariance) == pytest.approx(float(torch.stack(expected).mean()), rel=1e-5)

@@ -8,8 +8,8 @@ from geoequiv.errors import DataError
 from geoequiv.report.barriers import METHODS
 from geoequiv.report.facts import labelled
 from geoequiv.report.families import colour
-from geoequiv.report.figures.inside import Subject
 from geoequiv.report.figures.style import MARKERS, drawn, logarithmic, tick
+from geoequiv.report.figures.subject import Subject
 from geoequiv.report.records import MergeOfRun
 from geoequiv.report.rows import Statistic
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from geoequiv.errors import DataError
 from geoequiv.report.families import colour
-from geoequiv.report.figures.inside import Subject, means
 from geoequiv.report.figures.style import drawn
+from geoequiv.report.figures.subject import Subject, means
 from geoequiv.report.records import MergeOfRun
 
 if TYPE_CHECKING:

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 INPUT, TRUE = "#b4b8bf", colour("ink")
 BOND = colour("muted")  # true atoms have the colours of their elements
 PREDICTED, TURNED = colour("accent"), colour("augmentation")  # blue and brown: apart for all kinds of eyes
-FAINT = colour("wash")
 ATOM = 0.36  # drawn radius of an atom, of its covalent radius
 DISC = 0.038  # radius of an average particle, of the half-width of the picture
 DASHED = (0, (3.2, 2))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from geoequiv.report.facts import metric_label
-from geoequiv.report.families import FAMILIES, colour_rules
+from geoequiv.report.families import FAMILIES
 from geoequiv.report.figures.axes import Axis, axis_for, power_of_ten
 from geoequiv.report.figures.labels import Box, place
 from geoequiv.report.figures.svg import FONT, marker, number, text, width
@@ -74,14 +74,6 @@ def accuracy_against_inference_time(board: Leaderboard, wide: int = 640, high: i
         wide=wide,
         high=high,
     )
-
-
-def standalone(svg: str, scheme: Scheme = "auto") -> str:
-    """An inline plot as a file of its own, with its colours and a background."""
-    head, _, body = svg.partition(">")
-    background = '<rect width="100%" height="100%" rx="8" style="fill:var(--card)"/>'
-    style = f"<style>{colour_rules('svg', scheme)}\n{PLOT_STYLE}</style>"
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n{head}>{style}{background}{body}\n'
 
 
 def pareto(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -183,11 +175,10 @@ def _grid(x_axis: Axis, y_axis: Axis, area: Box, x_text: Callable[[float], str],
     ticks = y_axis.ticks(7)
     for tick in ticks:
         y = number(y_axis(tick))
-        shown = fixed(tick, 6).rstrip("0").rstrip(".") if tick < 1 and "e" not in fixed(tick, 6) else f"{tick:g}"
         parts.append(
             f'<line class="grid" x1="{left}" x2="{right}" y1="{y}" y2="{y}"/>'
             f'<text x="{number(area.left - 8)}" y="{number(y_axis(tick) + 4)}" text-anchor="end" '
-            f'style="font-size:{size}px">{text(shown)}</text>'
+            f'style="font-size:{size}px">{text(tick_text(tick))}</text>'
         )
     for tick in x_axis.ticks(6 if area.right - area.left < 400 else 9):
         x = number(x_axis(tick))
@@ -197,6 +188,16 @@ def _grid(x_axis: Axis, y_axis: Axis, area: Box, x_text: Callable[[float], str],
             f'style="font-size:{size}px">{text(x_text(tick))}</text>'
         )
     return parts
+
+
+def tick_text(value: float) -> str:
+    """A tick of the metric's axis.
+
+    >>> [tick_text(value) for value in (0.0, 0.05, -0.5, 20.0, -2000.0, 1e-7)]
+    ['0', '.05', '-.5', '20', '-2000', '1e-07']
+    """
+    shown = fixed(value, 6)
+    return shown.rstrip("0").rstrip(".") if abs(value) < 1 and "." in shown and "e" not in shown else f"{value:g}"
 
 
 def _published(board: Leaderboard, y_axis: Axis, area: Box) -> list[str]:

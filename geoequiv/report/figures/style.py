@@ -49,6 +49,7 @@ RULES: Mapping[str, Any] = {
     "legend.frameon": False,
     "legend.fontsize": 9,
     "text.color": colour("ink"),
+    "text.parse_math": False,  # names come from users; a $ is a dollar
     "svg.fonttype": "path",
     "svg.hashsalt": "geoequiv",
 }

@@ -5,9 +5,10 @@ import pytest
 from geoequiv.errors import DataError
 from geoequiv.report import leaderboard
 from geoequiv.report.figures.barrier_curves import barrier_by_angle, barrier_by_error, far_copies, merge_paths
-from geoequiv.report.figures.inside import Subject, between, board_figures, run_figures, subjects_of
+from geoequiv.report.figures.inside import board_figures, run_figures
 from geoequiv.report.figures.matched_units import LONGEST, correlations, cycles, order_of, shares_of
 from geoequiv.report.figures.style import save
+from geoequiv.report.figures.subject import Subject, between, subjects_of
 from geoequiv.report.records import AlignmentOfRun, MergeOfRun, read_run
 
 

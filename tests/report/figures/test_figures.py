@@ -8,7 +8,7 @@ import pytest
 from geoequiv.errors import ConfigError, DataError, GeoequivError
 from geoequiv.report import leaderboard
 from geoequiv.report.figures.profiles import error_by_angle, error_by_axis, error_by_layer
-from geoequiv.report.figures.style import save
+from geoequiv.report.figures.style import drawn, save
 from geoequiv.report.figures.trade_off import beta_of, sweeps_of, trade_off
 from geoequiv.report.figures.training_curves import Bound, read_log, training_curves
 
@@ -63,6 +63,12 @@ def test_equal_numbers_give_equal_files(results, record, tmp_path):
         assert first == second
         assert first.startswith(b"<?xml")
         assert b"<dc:date>" not in first
+
+
+def test_names_are_text_and_no_formulas(tmp_path):
+    """Two dollar signs and a backslash in a user's name are not given to matplotlib's parser of formulas."""
+    figure = drawn(lambda figure: figure.subplots().set_title(r"$\model$ at 5"))
+    assert save(figure, tmp_path / "figure.svg").stat().st_size > 0
 
 
 def test_a_png_is_the_same_each_time(tmp_path):

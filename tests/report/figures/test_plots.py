@@ -13,7 +13,6 @@ from geoequiv.report.figures.plots import (
     accuracy_against_symmetry_error,
     pareto,
     short_labels,
-    standalone,
 )
 
 PLOTS = (accuracy_against_symmetry_error, accuracy_against_inference_time)
@@ -31,7 +30,7 @@ def test_plots_are_well_formed_and_stable(results, suite, draw, size):
     drawn = draw(board, *size)
     assert draw(board, *size) == drawn
     assert ElementTree.fromstring(drawn).get("viewBox") == f"0 0 {size[0]} {size[1]}"
-    root = ElementTree.fromstring(standalone(drawn).encode())
+    root = ElementTree.fromstring(drawn)
     tooltips = [title.text for title in root.iter(f"{SVG}title")]
     assert any("frame averaging SE(3) (pca)" in text and "MSE .0068" in text for text in tooltips)
 
@@ -41,6 +40,17 @@ def test_the_plot_marks_the_floor_and_the_published(results, suite):
     root = ElementTree.fromstring(accuracy_against_symmetry_error(board))
     assert any("floor of exact models, .0019" in text for text in words(root))
     assert len([line for line in root.iter(f"{SVG}line") if line.get("class") == "published"]) == 8
+
+
+def test_ticks_of_a_linear_axis_are_named_at_zero_and_below(results, record):
+    records = [record(model=name, value=value) for name, value in (("a", -3000.0), ("b", 0.0), ("c", 1000.0))]
+    for each in records:
+        each["task_card"]["references"] = []
+    (board,) = leaderboard(results(records))
+    shown = words(ElementTree.fromstring(accuracy_against_symmetry_error(board)))
+    assert {"0", "-2000"} <= set(shown)
+    assert "" not in shown
+    assert None not in shown
 
 
 @pytest.mark.parametrize("better", ["lower", "higher"])
