@@ -183,33 +183,40 @@ def _make_data(
 def _check_files(
     outcomes: Mapping[RunSpec, Outcome], tasks: dict[str, Task], data_dir: Path | None, console: Console
 ) -> None:
-    """Make sure that runs which finished before on files of the user (a task's `path`) are of what is in them now.
+    """Make sure that runs which finished before are of the data that are there now; no run id knows what is in files.
 
-    Where the files are gone, the runs stand, and a line says that they could not be compared.
+    Data of the user (a task's `path`) are read for it. Those of other tasks are compared where they are read anyway,
+    and a line says what differs: a simulation may do so in its last digits from machine to machine. Where files are
+    gone, the runs stand, and a line says that they could not be compared.
 
     Raises:
-        RunError: the data are others.
+        RunError: the data of the user are others.
     """
-    gone = set()
+    seen = set()
     for spec, outcome in outcomes.items():
         key, path = repr(spec.part("task")), spec.part("task")[1].get("path")
         record = outcome.record
-        if path is None or record is None or outcome.status != "skipped" or key in gone:
+        if record is None or outcome.status != "skipped" or key in seen or (path is None and key not in tasks):
             continue
         if key not in tasks:
             try:
                 tasks[key] = load_task(spec, data_dir)
             except DataError as error:
-                gone.add(key)
+                seen.add(key)
                 console.print(f"The data of finished runs could not be compared: {escape(str(error))}", soft_wrap=True)
                 continue
         task = tasks[key]
-        if (record["protocol"], record["task_card"]["checksum"]) != (task.protocol, task.checksum):
-            raise RunError(
-                f"The data in '{path}' have changed since run {spec.run_id} finished: it is of {record['protocol']}, "
-                f"checksum {record['task_card']['checksum'][:12]}; now they make {task.protocol}, checksum "
-                f"{task.checksum[:12]}. Put the former data back, or choose another --output."
-            )
+        if (record["protocol"], record["task_card"]["checksum"]) == (task.protocol, task.checksum):
+            continue
+        which = f"of {spec.part('task')[0]}" if path is None else f"in '{path}'"
+        differ = (
+            f"The data {which} have changed since run {spec.run_id} finished: it is of {record['protocol']}, checksum "
+            f"{record['task_card']['checksum'][:12]}; now they make {task.protocol}, checksum {task.checksum[:12]}."
+        )
+        if path is not None:
+            raise RunError(f"{differ} Put the former data back, or choose another --output.")
+        seen.add(key)
+        console.print(f"[yellow]{escape(differ)}[/] Compare its rows with care.", soft_wrap=True)
 
 
 def _earlier(store: Store, spec: RunSpec) -> Outcome:

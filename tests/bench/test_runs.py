@@ -195,6 +195,20 @@ def test_finished_runs_are_of_the_data_that_are_there(suite_file, data_dir):
     assert "could not be compared" in text
 
 
+def test_other_data_of_a_task_are_said_and_not_refused(suite_file, data_dir):
+    """A simulation may differ in its last digits from machine to machine."""
+    path = suite_file(ONE)
+    assert "Compare its rows" not in run(path, "out", data_dir)[1]
+    (kept,) = Path("out").glob("*/record.json")
+    record = json.loads(kept.read_text())
+    record["task_card"]["checksum"] = "f" * 64
+    kept.write_text(json.dumps(record))
+    result, text = run(suite_file(f"{ONE}\n  seeds: [0, 1]"), "out", data_dir)
+    assert result.complete
+    assert f"have changed since run {record['run_id']} finished" in text
+    assert text.count("Compare its rows with care.") == 1
+
+
 def test_a_worker_that_dies_costs_only_its_run(suite_file, data_dir):
     path = suite_file("- model: [my_models:Dies, my_models:Shift]")
     result, _ = run(path, "out", data_dir, jobs=2)
