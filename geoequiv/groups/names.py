@@ -169,7 +169,7 @@ def unit_axis(axis: str | Sequence[float], name: str) -> tuple[float, float, flo
     if len(vector) != 3 or not 0 < length < math.inf:
         raise GroupError(
             f"'{name}': an axis is x, y, z or three numbers such as (0, 1, 1), not all zero; got {axis!r}."
-            f"{' Up is y in motion capture: @y.' if axis == 'up' else ''}"
+            f"{' Where gravity points along −y, up is y: @y.' if axis == 'up' else ''}"
         )
     x, y, z = vector if abs(length - 1) < 1e-14 else (part / length for part in vector)
     return x, y, z

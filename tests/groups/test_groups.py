@@ -208,7 +208,7 @@ def test_name_gives_the_group_back(name):
         ("SO(3)@y", r"only SO\(2\), O\(2\) and finite groups turn about an axis"),
         ("SO(2)@w", "an axis is x, y, z or three numbers"),
         ("SO(2)@(0,0,0)", "not all zero"),
-        ("SO(2)@up", "Up is y in motion capture: @y"),
+        ("SO(2)@up", "Where gravity points along −y, up is y: @y"),
         (3, "given by its name"),
         ("S(0)", "Unknown group"),
         ("S(5)@y", "no axis"),
