@@ -18,6 +18,7 @@ test: $(READY) lint
 
 lint: $(READY)
 	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
 # One install for both commands; it runs again only when the requirements change.
