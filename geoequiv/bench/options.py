@@ -45,7 +45,7 @@ def options_of(target: Callable[..., Any], reserved: frozenset[str]) -> Options:
         if name not in reserved and each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)
     }
     try:
-        hints = typing.get_type_hints(target.__init__ if inspect.isclass(target) else target)
+        hints = typing.get_type_hints(target.__init__ if inspect.isclass(target) else target, include_extras=True)
     # annotations of a user that cannot be resolved: their values are then not checked
     except (NameError, TypeError, AttributeError, SyntaxError):
         hints = {}
@@ -120,6 +120,8 @@ def _plain(annotation: Any) -> Any:
     if annotation is None or annotation in PLAIN or typing.get_origin(annotation) is typing.Literal:
         return annotation
     arguments = typing.get_args(annotation)
+    if typing.get_origin(annotation) is typing.Annotated:
+        return annotation if _plain(arguments[0]) is not Any else Any
     if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union:
         members = [plain for each in arguments if (plain := _plain(each)) is not Any]
         return typing.Union[tuple(members)] if any(each is not type(None) for each in members) else Any  # noqa: UP007
