@@ -4,14 +4,12 @@ A `package.module:object` of your own works wherever a name does. It is imported
 you trust. The current directory is on the import path for this.
 """
 
-import importlib
 import inspect
-import os
-import sys
 from pathlib import Path
 from typing import Any
 
 from geoequiv.errors import GeoequivError, unknown
+from geoequiv.importing import import_object
 
 TABLES: dict[str, dict[str, str]] = {
     "model": {
@@ -85,24 +83,9 @@ def load(kind: str, name: str) -> Any:
         GeoequivError: the name is unknown (the nearest one is named), or its module cannot be imported.
     """
     table = _table(kind)
-    if name in table:
-        target = table[name]
-    elif ":" in name:
-        target = name
-        if os.getcwd() not in sys.path and "" not in sys.path:
-            sys.path.insert(0, os.getcwd())
-    else:
+    if name not in table and ":" not in name:
         raise GeoequivError(f"{unknown(kind, name, table)} Your own {kind} is written 'package.module:object'.")
-    module_name, _, attribute = target.partition(":")
-    try:
-        found: Any = importlib.import_module(module_name)
-    except Exception as error:
-        raise GeoequivError(f"Cannot import the {kind} '{name}': {type(error).__name__}: {error}.") from error
-    for part in attribute.split("."):
-        if not hasattr(found, part):
-            public = [each for each in vars(found) if not each.startswith("_")]
-            raise GeoequivError(unknown(f"object in '{module_name}'", part, public))
-        found = getattr(found, part)
+    found = import_object(kind, table.get(name, name))
     if not callable(found):
         raise GeoequivError(f"The {kind} '{name}' must be a class or a function, got {type(found).__name__}.")
     return found
