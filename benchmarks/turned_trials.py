@@ -34,7 +34,7 @@ def turned_run(data_dir: str | os.PathLike[str] | None = None, *, seed: int = 0)
             for fields, side in ((split.inputs, task.signature.inputs), (split.targets, task.signature.outputs))
         )
         inputs, targets = ({name: values.float() for name, values in fields.items()} for fields in moved)
-        return Split(inputs, targets)
+        return Split(inputs, targets, item_group=split.item_group)
 
     splits = {name: turned(split) for name, split in task.splits.items()}
     protocol = task.protocol.replace("/mse", "/turned/mse") + (f"/turns{seed}" if seed else "")

@@ -27,6 +27,7 @@ def card(task: Task) -> list[tuple[str, str]]:
         *fields_of("Input", task.signature.inputs, train.inputs),
         *fields_of("Target", task.signature.outputs, train.targets),
         ("Marks (test)", marks),
+        ("Item groups", groups_of(task)),
         ("Metric", ", ".join(named(metric) for metric in (task.metric, *task.further))),
         ("Checksum", against_register(task)),
         ("Published", "; ".join(f"{each.model} {each.value:g} [{each.state}]" for each in task.references)),
@@ -46,6 +47,16 @@ def fields_of(kind: str, side: Side, tensors: Mapping[str, Tensor]) -> list[tupl
         )
         for name, kind_of in side.items()
     ]
+
+
+def groups_of(task: Task) -> str:
+    """How many groups of correlated items each split has."""
+    counts = [
+        f"{name} {len(split.item_group.unique())}"
+        for name, split in task.splits.items()
+        if split.item_group is not None
+    ]
+    return f"by {task.item_group_name}: {', '.join(counts)}" if counts else "none: items count as independent"
 
 
 def cited(entry: str) -> str:

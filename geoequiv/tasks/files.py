@@ -48,6 +48,7 @@ def files(
     unit: str = "",
     normalise: bool = True,
     conservative: bool = False,
+    item_group: str | None = None,
     description: str = "",
     dtype: torch.dtype | str = torch.float32,
 ) -> Task:
@@ -78,6 +79,8 @@ def files(
             scalar outputs, which are then relative to their training mean, each column of a ``scalar*k`` to its own.
             Pseudoscalars are scaled and not shifted: a mirror would no longer change their sign.
         conservative: whether the vector output is minus the gradient of the scalar per graph (see `Conservative`).
+        item_group: array of whole numbers, one an item, that says which molecule, trajectory or recording it is from
+            (see `Split`); None where items are independent.
         description: for the leaderboard's header.
         dtype: of the task's tensors.
 
@@ -100,11 +103,13 @@ def files(
         fields = {part: fields_of(source, parsed, kinds, acting.dim) for part, source in sources.items()}
         fields = all_masked(fields, parsed)
         rows = {part: np.arange(cut(part, sizes[part], len_of(fields[part]))) for part in PARTS}
+        groups = {part: groups_of(source, item_group, len_of(fields[part])) for part, source in sources.items()}
     else:
         source = read(place)
         kinds = elements([source])
         whole = fields_of(source, parsed, kinds, acting.dim)
         fields, rows = dict.fromkeys(PARTS, whole), drawn(sizes, len_of(whole), seed)
+        groups = dict.fromkeys(PARTS, groups_of(source, item_group, len_of(whole)))
     arrays = {f"{part}_{name}": array[rows[part]] for part in PARTS for name, array in fields[part].items()}
     if any("mask" in each for each in fields.values()) and not all(each.per_graph for each in parsed.outputs.values()):
         raise DataError(
@@ -114,6 +119,9 @@ def files(
     numbers = parsed.outputs.of_kind("scalar", "pseudoscalar") if normalise else ()
     zeros = {name: zero_of(arrays[f"train_target {name}"], parsed.outputs[name]) for name in numbers}
     splits = {part: split_of(arrays, part, parsed, zeros, dtype) for part in PARTS}
+    for part, grouping in groups.items():
+        if grouping is not None:
+            splits[part] = replace(splits[part], item_group=torch.from_numpy(grouping[rows[part]]))
     check_acting(acting, parsed, splits["train"])
     sum_of_all = checksum({**arrays, "signature": np.array(str(parsed))})
     counts = "-".join(str(len(rows[part])) for part in PARTS)
@@ -133,6 +141,7 @@ def files(
         head=head_of(parsed, splits["train"], zeros, normalise, conservative),
         notes=(("Source", f"{place}, files of a user"),),
         drawing=drawing_of(parsed, kinds),
+        item_group_name=item_group or "",
     )
 
 
@@ -248,6 +257,21 @@ def shaped(array: Array, kind: FieldType, name: str, dim: int, where: Path) -> A
         wanted = "[n, …]" if kind.per_graph else "[n, N, …]"
         raise DataError(f"{where}: '{name}' is a {kind}: expected shape {wanted}, got {list(array.shape)}.")
     return array
+
+
+def groups_of(source: Source, name: str | None, items: int) -> NDArray[np.int64] | None:
+    """The array that says which group each item is in; DataError if it is missing or not one whole number an item."""
+    if name is None:
+        return None
+    if name not in source.names:
+        raise DataError(f"{source.path}: {unknown('array', name, source.names)}")
+    array = source.get(name)[0]
+    if array.shape != (items,) or not np.isfinite(array).all() or (array != np.round(array)).any():
+        raise DataError(
+            f"{source.path}: item_group '{name}' must be one whole number for each of {items} items; got an array of "
+            f"shape {list(array.shape)}."
+        )
+    return array.astype(np.int64)
 
 
 def len_of(fields: Fields) -> int:

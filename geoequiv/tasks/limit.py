@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from geoequiv.errors import ConfigError
-from geoequiv.tasks.task import Split, Task
+from geoequiv.tasks.task import Task
 
 
 def limited(task: Task, limit: int) -> Task:
@@ -27,16 +27,7 @@ def limited(task: Task, limit: int) -> Task:
     return replace(
         task,
         protocol=f"{task.protocol}/limit{limit}",
-        splits={name: first(split, limit) for name, split in task.splits.items()},
+        splits={name: split.rows(slice(limit)) for name, split in task.splits.items()},
         references=(),
         symmetry_error=None,
-    )
-
-
-def first(split: Split, count: int) -> Split:
-    """The first items of a split."""
-    return Split(
-        {name: tensor[:count] for name, tensor in split.inputs.items()},
-        {name: tensor[:count] for name, tensor in split.targets.items()},
-        {name: mark[:count] for name, mark in split.marks.items()},
     )

@@ -12,7 +12,7 @@ from geoequiv.errors import ConfigError
 from geoequiv.fields import Signature
 from geoequiv.tasks.data.cache import checksum, data_directory
 from geoequiv.tasks.data.official import OfficialFile, find, obtain
-from geoequiv.tasks.data.trajectory import Trajectory, bonds_within, read_trajectory, species
+from geoequiv.tasks.data.trajectory import BLOCK, Trajectory, block_name, bonds_within, read_trajectory, species
 from geoequiv.tasks.drawing import Drawing
 from geoequiv.tasks.mean_squared_error import MSE
 from geoequiv.tasks.normalisation import normalising_head
@@ -172,7 +172,8 @@ def windows_of(
     signature = Signature.parse(
         f"pos: point, vel: vector, species: scalar*{len(symbols)}, bond: adjacency*2 -> pos: point"
     )
-    splits = {split: split_of(arrays, split, kinds, bond, dtype) for split in sizes}
+    blocks = {split: heavy.blocks(frames, max(BLOCK, horizon)) for split, frames in starts.items()}
+    splits = {split: split_of(arrays, split, kinds, bond, blocks[split], dtype) for split in sizes}
     return Task(
         name=name,
         protocol=identity,
@@ -188,6 +189,7 @@ def windows_of(
         head=normalising_head(signature, splits["train"]) if normalise else None,
         notes=(("Horizon", f"{horizon} frames of 0.5 fs, {0.5e-3 * horizon:.3g} ps"), *notes),
         drawing=Drawing("molecule", "bond", elements=tuple(np.unique(heavy.charges).tolist()), unit="Å"),
+        item_group_name=block_name(blocks.values(), max(BLOCK, horizon)),
     )
 
 
@@ -228,6 +230,7 @@ def split_of(
     split: str,
     kinds: NDArray[np.float64],
     bond: NDArray[np.float64],
+    blocks: NDArray[np.int64] | None,
     dtype: torch.dtype,
 ) -> Split:
     """Tensors of one split."""
@@ -240,4 +243,5 @@ def split_of(
             "bond": torch.from_numpy(bond).to(dtype).expand(len(pos), *bond.shape),
         },
         targets={"pos": target.to(dtype)},
+        item_group=None if blocks is None else torch.from_numpy(blocks),
     )

@@ -13,7 +13,7 @@ from geoequiv.errors import ConfigError, DataError
 from geoequiv.fields import Signature
 from geoequiv.tasks.data.cache import checksum, data_directory
 from geoequiv.tasks.data.rmd17_files import ARCHIVE, Frames, load
-from geoequiv.tasks.data.trajectory import Trajectory, species
+from geoequiv.tasks.data.trajectory import Trajectory, block_name, species
 from geoequiv.tasks.drawing import Drawing
 from geoequiv.tasks.energy_and_forces import FORCE_MAE, FURTHER, energy_force_loss, force_field_head
 from geoequiv.tasks.options import checked_choice, checked_dtype, checked_seed, checked_size
@@ -190,7 +190,10 @@ def task_of(
     }
     zero = float(arrays["train_energy"].mean())
     kinds, symbols = species(parts["train"][0].charges)
-    splits = {part: split_of(arrays, part, zero, kinds, dtype) for part in parts}
+    blocks = {part: trajectory.blocks(rows) for part, (trajectory, rows) in parts.items()}
+    if any(each is None for each in blocks.values()):
+        blocks = dict.fromkeys(parts)
+    splits = {part: split_of(arrays, part, zero, kinds, blocks[part], dtype) for part in parts}
     signature = Signature.parse(
         f"pos: point, species: scalar*{len(symbols)} -> energy: scalar per graph, forces: vector"
     )
@@ -214,6 +217,7 @@ def task_of(
         drawing=Drawing(
             "molecule", elements=tuple(np.unique(parts["train"][0].charges).tolist()), unit="Å", arrow_unit="kcal/mol/Å"
         ),
+        item_group_name=block_name(blocks.values()),
     )
 
 
@@ -244,7 +248,12 @@ def fields_of(trajectory: Trajectory) -> dict[str, NDArray[np.float64]]:
 
 
 def split_of(
-    arrays: dict[str, NDArray[np.float64]], name: str, zero: float, kinds: NDArray[np.float64], dtype: torch.dtype
+    arrays: dict[str, NDArray[np.float64]],
+    name: str,
+    zero: float,
+    kinds: NDArray[np.float64],
+    blocks: NDArray[np.int64] | None,
+    dtype: torch.dtype,
 ) -> Split:
     """Tensors of one split.
 
@@ -258,4 +267,5 @@ def split_of(
             "species": torch.from_numpy(kinds).to(dtype).expand(len(pos), *kinds.shape),
         },
         targets={"energy": (energy - zero).to(dtype), "forces": force.to(dtype)},
+        item_group=None if blocks is None else torch.from_numpy(blocks),
     )

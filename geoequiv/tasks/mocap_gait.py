@@ -82,7 +82,8 @@ def gait(
     identity = protocol_id(sizes, horizon, seed)
     signature = Signature.parse("pos: point, vel: vector, joint: label*31, bond: adjacency*2 -> pos: point")
     bond = bonds(EDGES, len(BONES))
-    splits = {name: split_of(data.arrays, name, bond, dtype) for name in SPLITS}
+    groups = walker_numbers(sizes)
+    splits = {name: split_of(data.arrays, name, bond, groups[name], dtype) for name in SPLITS}
     return Task(
         name=NAME,
         protocol=identity,
@@ -107,6 +108,7 @@ def gait(
             ("Walkers", told(data.arrays["figures"])),
         ),
         drawing=Drawing("skeleton", "bond", up=1, unit="cm", length=CM, paths=partial(paths, sizes, horizon, seed)),
+        item_group_name="walker",
     )
 
 
@@ -119,6 +121,16 @@ def protocol_id(sizes: Mapping[str, int], horizon: int, seed: int) -> str:
 def walkers(split: str, size: int, seed: int) -> Style:
     """The walkers of a split: enough for so many items."""
     return draw(np.random.default_rng([seed, SPLITS.index(split), 0]), -(-size // ITEMS))
+
+
+def walker_numbers(sizes: Mapping[str, int]) -> dict[str, NDArray[np.int64]]:
+    """Which walker each item of a split is from, ``[n]``, counted through all splits."""
+    found: dict[str, NDArray[np.int64]] = {}
+    first = 0
+    for split, size in sizes.items():
+        found[split] = first + np.arange(size) // ITEMS
+        first = int(found[split][-1]) + 1
+    return found
 
 
 def start_frames(split: str, size: int, horizon: int, seed: int) -> NDArray[np.int64]:

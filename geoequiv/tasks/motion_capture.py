@@ -22,6 +22,7 @@ from geoequiv.tasks.recording import (
     published_starts,
     split_of,
     spread_of_headings,
+    trial_numbers,
     usable_trials,
     windows,
 )
@@ -136,7 +137,8 @@ def motion_task(
     bond, paths = bonds(recording.edges, JOINTS), recorded_paths(recording.trials, starts, horizon, centred=True)
     identity = protocol_id(kind, recording, sizes, horizon, seed)
     signature = Signature.parse("pos: point, vel: vector, joint: label*31, bond: adjacency*2 -> pos: point")
-    splits = {name: split_of(arrays, name, bond, dtype) for name in names}
+    groups = {name: trial_numbers(recording.trials, starts[name]) for name in names}
+    splits = {name: split_of(arrays, name, bond, groups[name], dtype) for name in names}
     return Task(
         name=f"mocap/{kind}",
         protocol=identity,
@@ -161,6 +163,7 @@ def motion_task(
             ("Licence", LICENCE),
         ),
         drawing=Drawing("skeleton", "bond", up=1, unit="cm", length=CM, paths=paths),
+        item_group_name="trial",
     )
 
 

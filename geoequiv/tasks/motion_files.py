@@ -25,7 +25,7 @@ from geoequiv.tasks.drawing import Drawing, recorded_paths
 from geoequiv.tasks.mean_squared_error import MSE
 from geoequiv.tasks.normalisation import normalising_head
 from geoequiv.tasks.options import checked_choice, checked_dtype, checked_seed, checked_size
-from geoequiv.tasks.recording import HORIZON, bonds, dealt, split_of, windows
+from geoequiv.tasks.recording import HORIZON, bonds, dealt, split_of, trial_numbers, windows
 from geoequiv.tasks.task import Task
 
 #: what a trial's file ends with → the axis that points up where nothing else is said
@@ -114,7 +114,8 @@ def trials(
     bond = bonds(edges, count) if len(edges) else None
     relation = ", bond: adjacency*2" if bond is not None else ""
     signature = Signature.parse(f"pos: point, vel: vector, joint: label*{count}{relation} -> pos: point")
-    splits = {name: split_of(arrays, name, bond, dtype) for name in SPLITS}
+    groups = {name: trial_numbers(recording.trials, starts[name]) for name in SPLITS}
+    splits = {name: split_of(arrays, name, bond, groups[name], dtype) for name in SPLITS}
     check_acting(acting, signature, splits["train"])
     total = checksum({**arrays, "edges": edges, "names": np.array(first.names)})
     rate = f" at {first.rate:g} frames a second" if first.rate else ""
@@ -142,6 +143,7 @@ def trials(
             "skeleton" if bond is not None else "particles", "bond" if bond is not None else None,
             up="xyz".index(up), unit=first.unit, paths=recorded_paths(recording.trials, starts, horizon, centred=True),
         ),
+        item_group_name="trial",
     )  # fmt: skip
 
 

@@ -91,6 +91,14 @@ def windows(
     return {field: np.concatenate(arrays) for field, arrays in parts.items()}
 
 
+def trial_numbers(
+    trials: Mapping[str, NDArray[np.float64]], starts: Mapping[str, NDArray[np.int64]]
+) -> NDArray[np.int64]:
+    """Which trial each window of `windows` is from, ``[n]``: its place among all trials of the recording."""
+    place = {name: number for number, name in enumerate(trials)}
+    return np.repeat([place[name] for name in starts], [len(frames) for frames in starts.values()])
+
+
 def spread_of_headings(trials: Mapping[str, NDArray[np.float64]], up: int) -> float:
     """Largest angle (degrees) between the way a trial goes, from its first frame to its last, and their mean direction.
 
@@ -116,11 +124,15 @@ def bonds(edges: NDArray[np.int64], joints: int) -> NDArray[np.float64]:
 
 
 def split_of(
-    arrays: Mapping[str, NDArray[np.float64]], name: str, bond: NDArray[np.float64] | None, dtype: torch.dtype
+    arrays: Mapping[str, NDArray[np.float64]],
+    name: str,
+    bond: NDArray[np.float64] | None,
+    groups: NDArray[np.int64],
+    dtype: torch.dtype,
 ) -> Split:
     """Tensors of one split, with positions about the centroid of the pose that the model sees.
 
-    Without ``bond`` where bones are not known.
+    Without ``bond`` where bones are not known. ``groups`` ``[n]``: which trial each item is from.
     """
     pos, vel, target = (torch.from_numpy(arrays[f"{name}_{field}"]) for field in ("pos", "vel", "target"))
     centroid = pos.mean(1, keepdim=True)
@@ -129,4 +141,4 @@ def split_of(
     inputs = {"pos": pos, "vel": vel, "joint": torch.eye(joints, dtype=dtype).expand(items, joints, joints)}
     if bond is not None:
         inputs["bond"] = torch.from_numpy(bond).to(dtype).expand(items, *bond.shape)
-    return Split(inputs, {"pos": target})
+    return Split(inputs, {"pos": target}, item_group=torch.from_numpy(groups))

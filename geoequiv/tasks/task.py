@@ -1,6 +1,6 @@
 """What a task is: frozen values that hold its data, its rules and the numbers it is compared with."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -24,14 +24,19 @@ class Split:
         targets: field name → [n, …], the output side.
         marks: name of a kind of item → [n] bool, True for the items of that kind; errors are reported for the two
             kinds separately.
+        item_group: [n] int64, which trial, walker or stretch of a trajectory an item is from: items of one group are
+            correlated, so standard errors count groups. Equal numbers mean the same group in all splits of a task.
+            None where items are independent.
 
     Raises:
-        BatchError: tensors of different length, an empty split, marks that are not [n] bool.
+        BatchError: tensors of different length, an empty split, marks that are not [n] bool, an item_group that is not
+            [n] int64.
     """
 
     inputs: dict[str, Tensor]
     targets: dict[str, Tensor]
     marks: dict[str, Tensor] = field(default_factory=dict)
+    item_group: Tensor | None = None
 
     def __post_init__(self) -> None:
         named = {**self.inputs, **{f"target {name}": tensor for name, tensor in self.targets.items()}, **self.marks}
@@ -46,9 +51,22 @@ class Split:
         for name, mark in self.marks.items():
             if mark.dtype != torch.bool or mark.ndim != 1:
                 raise BatchError(f"Mark '{name}' must be [{len(self)}] bool, got {list(mark.shape)} {mark.dtype}.")
+        groups = self.item_group
+        if groups is not None and (groups.dtype != torch.int64 or groups.shape != (len(self),)):
+            raise BatchError(f"item_group must be [{len(self)}] int64, got {list(groups.shape)} {groups.dtype}.")
 
     def __len__(self) -> int:
         return len(next(iter(self.inputs.values())))
+
+    def rows(self, chosen: Sequence[int] | slice) -> "Split":
+        """Some of the items, with their marks and groups."""
+        index = chosen if isinstance(chosen, slice) else list(chosen)
+        return Split(
+            {name: tensor[index] for name, tensor in self.inputs.items()},
+            {name: tensor[index] for name, tensor in self.targets.items()},
+            {name: mark[index] for name, mark in self.marks.items()},
+            None if self.item_group is None else self.item_group[index],
+        )
 
 
 @dataclass(frozen=True)
@@ -126,9 +144,11 @@ class Task:
         notes: lines (name, text) about the data for its card: how far ahead is asked for, where the data is from, under
             which licence, the report of a simulation.
         drawing: what `geoequiv show` draws beside positions.
+        item_group_name: what the groups of the splits' items are: "trial", "walker", … ("" where items are
+            independent).
 
     Raises:
-        DataError: a split is missing.
+        DataError: a split is missing, or some splits have groups of items and others have not, or these have no name.
         SignatureError: a split lacks a field of the signature, or an output has no loss.
         BatchError: a field holds NaN or infinite values; names split, field and first item.
     """
@@ -149,6 +169,7 @@ class Task:
     further: tuple[Metric, ...] = ()
     notes: tuple[tuple[str, str], ...] = ()
     drawing: Drawing = field(default_factory=Drawing)
+    item_group_name: str = ""
 
     @property
     def model_signature(self) -> Signature:
@@ -167,6 +188,12 @@ class Task:
         missing = [name for name in REQUIRED_SPLITS if name not in self.splits]
         if missing:
             raise DataError(f"Task '{self.name}' lacks the split {missing[0]!r}; it has {list(self.splits)}.")
+        grouped = [name for name, split in self.splits.items() if split.item_group is not None]
+        if grouped not in ([], list(self.splits)) or bool(grouped) != bool(self.item_group_name):
+            raise DataError(
+                f"Task '{self.name}' has item_group in the splits {grouped} of {list(self.splits)} and the "
+                f"item_group_name {self.item_group_name!r}: give all splits and the name, or none."
+            )
         for name, split in self.splits.items():
             self._check_fields(name, split)
 

@@ -55,8 +55,8 @@ def predictions(
     else:
         check_items(items, len(whole), split)
         names = [""] * len(items)
-        outputs = predict(model, task.signature, rows(whole, items).inputs, batch_size)
-    part = rows(whole, items)
+        outputs = predict(model, task.signature, whole.rows(items).inputs, batch_size)
+    part = whole.rows(items)
     errors = task.metric.per_item(outputs, part.targets).double()
     back = None if turn is None else turned_back(model, task.signature, part.inputs, turn, batch_size)[output]
     paths = task.drawing.paths(split, items) if task.drawing.paths else None
@@ -106,15 +106,6 @@ def check_items(items: Sequence[int], there: int, split: str) -> None:
     for item in items:
         if not 0 <= item < there:
             raise DataError(f"There is no item {item} in split '{split}': it has {there}, 0 to {there - 1}.")
-
-
-def rows(split: Split, items: Sequence[int]) -> Split:
-    """Some items of a split."""
-    chosen = list(items)
-    return Split(
-        {name: tensor[chosen] for name, tensor in split.inputs.items()},
-        {name: tensor[chosen] for name, tensor in split.targets.items()},
-    )
 
 
 def turned_back(

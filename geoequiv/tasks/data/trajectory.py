@@ -1,7 +1,8 @@
 """Molecular trajectories in the npz layout of MD17: positions, charges, energies, forces."""
 
 import os
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,9 @@ NAMES = {
     "charges": ("z", "nuclear_charges"),
     "energies": ("E", "energies"),
     "forces": ("F", "forces"),
+    "numbers": ("old_indices",),
 }
+BLOCK = 2000  # frames of 0.5 fs: 1 ps, longer than bond vibrations (10 … 100 fs) remember one another
 SYMBOLS = {
     1: "H", 5: "B", 6: "C", 7: "N", 8: "O", 9: "F", 14: "Si", 15: "P", 16: "S", 17: "Cl", 35: "Br", 53: "I",
 }  # fmt: skip
@@ -32,6 +35,7 @@ class Trajectory:
         energies: ``[T]``, kcal/mol, or None.
         forces: ``[T, N, 3]``, kcal/mol/Å, or None.
         path: the file.
+        numbers: ``[T]``, which frame of the simulation each row is; None where the file does not say.
     """
 
     positions: NDArray[np.float64]
@@ -39,11 +43,16 @@ class Trajectory:
     energies: NDArray[np.float64] | None
     forces: NDArray[np.float64] | None
     path: Path
+    numbers: NDArray[np.int64] | None = None
 
     def only(self, kept: NDArray[np.bool_]) -> "Trajectory":
         """The same without some atoms, ``kept`` ``[N]`` bool; energies stay those of the whole molecule."""
         forces = None if self.forces is None else self.forces[:, kept]
-        return Trajectory(self.positions[:, kept], self.charges[kept], self.energies, forces, self.path)
+        return replace(self, positions=self.positions[:, kept], charges=self.charges[kept], forces=forces)
+
+    def blocks(self, rows: NDArray[np.int64], length: int = BLOCK) -> NDArray[np.int64] | None:
+        """Which stretch of ``length`` frames of the simulation each of these rows lies in, ``[n]``."""
+        return None if self.numbers is None else self.numbers[rows] // length
 
 
 def read_trajectory(path: str | os.PathLike[str]) -> Trajectory:
@@ -82,6 +91,13 @@ def read_trajectory(path: str | os.PathLike[str]) -> Trajectory:
     forces = read.get("forces")
     if forces is not None and forces.shape != positions.shape:
         raise DataError(f"{path}: forces of shape {list(forces.shape)}, positions of shape {list(positions.shape)}.")
+    numbers = read.get("numbers")
+    if numbers is not None and (numbers.shape != positions.shape[:1] or numbers.dtype.kind not in "iu"):
+        raise DataError(
+            f"{path}: old_indices must be {len(positions)} whole numbers, got {list(numbers.shape)} {numbers.dtype}."
+        )
+    if numbers is None and "coords" not in names:  # revised files are out of order; the original ones are in it
+        numbers = np.arange(len(positions))
     if not np.isfinite(positions).all():
         frame = int(np.flatnonzero(~np.isfinite(positions).all(axis=(1, 2)))[0])
         raise DataError(f"{path}: positions are not finite, first in frame {frame}.")
@@ -91,7 +107,13 @@ def read_trajectory(path: str | os.PathLike[str]) -> Trajectory:
         None if energies is None else energies.reshape(-1).astype(np.float64),
         None if forces is None else forces.astype(np.float64),
         path,
+        None if numbers is None else numbers.astype(np.int64),
     )
+
+
+def block_name(blocks: Iterable[NDArray[np.int64] | None], length: int = BLOCK) -> str:
+    """What the groups of a task's items are, for its card; "" where no trajectory tells its frames."""
+    return f"block of {length} frames" if all(each is not None for each in blocks) else ""
 
 
 def species(charges: NDArray[np.int64]) -> tuple[NDArray[np.float64], tuple[str, ...]]:
