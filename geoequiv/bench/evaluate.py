@@ -56,9 +56,9 @@ def task_metric(model: nn.Module, task: Task, config: EvaluateConfig) -> dict[st
 
 
 def symmetry_error(model: nn.Module, task: Task, config: EvaluateConfig, group: str | None = None) -> dict[str, Any]:
-    """E, E′, the relative and the worst error over the first `num_items` test items, as a record has them.
+    """The numbers of `equivariance_error` over the first `num_items` test items, as a record has them.
 
-    `standard_errors` holds se, se_items and se_elements of E, E_prime and relative (see `Estimate`).
+    `standard_errors` holds se, se_items and se_elements of all but the worst (see `Estimate`).
 
     Args:
         group: the group to measure over; None takes the suite's, or else the task's, so that rows compare.
@@ -73,7 +73,7 @@ def symmetry_error(model: nn.Module, task: Task, config: EvaluateConfig, group: 
         generator=torch.Generator().manual_seed(ELEMENTS_SEED),
         batch_size=config.batch_size,
     )
-    keys = ("E", "E_prime", "relative", "worst", "num_items", "num_samples", "dtype")
+    keys = ("E", "E_prime", "relative", "worst", "to_average", "num_items", "num_samples", "dtype")
     measured = report.as_dict()
     spread = {
         name: {key: value for key, value in each.items() if key != "value"}

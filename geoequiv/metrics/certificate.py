@@ -30,8 +30,8 @@ class Certificate:
             within ``thresholds["approximate"]``; else ``"broken"``.
         thresholds: ``exact`` and ``approximate``.
         faults: likely faults, each a ``code`` and a ``sentence``.
-        errors: E, E′, relative with standard errors, worst of M (an ``EquivarianceReport``); ``before`` is the same
-            of the model before training, where one was given.
+        errors: E, E′, the distance to the group average and the relative error with standard errors, worst of M (an
+            ``EquivarianceReport``); ``before`` is the same of the model before training, where one was given.
         worst_element: the element of the worst of M, in words and numbers.
         worst_optimised: the worst case by optimisation.
         parts: pure translations, proper and improper elements, relabellings, one by one.
@@ -103,6 +103,7 @@ class Certificate:
             ("round-off", f"epsilon {self.floor['epsilon']:.1e}, counted as exact up to {self.floor['tolerance']:.0e}"),
             ("E", str(e.standard_errors["E"])),
             ("E′", str(e.standard_errors["E_prime"])),
+            ("to average", str(e.standard_errors["to_average"])),
             ("relative", str(e.standard_errors["relative"])),
             ("worst of M", f"{e.worst:.2e} (item {e.worst_item}, {element_dict(self.worst_element)['words']})"),
             ("worst found", worst_line(self.worst_optimised)),

@@ -1,4 +1,4 @@
-"""How equivariant a model is: E, E′, the relative error and the worst case."""
+"""How equivariant a model is: E, E′, the distance to the group average, the relative error and the worst case."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,25 +10,28 @@ from geoequiv.fields import Signature
 from geoequiv.groups import Element, Group
 from geoequiv.groups import group as group_by_name
 from geoequiv.metrics.estimate import Estimate, as_plain, estimate, jackknife
-from geoequiv.metrics.measure import Measured, Model, measure
+from geoequiv.metrics.measure import Model, SampledErrors, measure
 
 
 @dataclass(frozen=True)
 class EquivarianceReport:
     """Equivariance errors of a model on a set of inputs; norms are in the unit of the outputs.
 
+    What each number is blind to is told in ``equivariance_error``.
+
     Args:
-        E: distance to the group average (see ``equivariance_error``).
-        E_prime: mean distance between f(gx) and gf(x).
-        relative: mean of that distance over the mean of the two norms; no unit, between 0 and 2.
-        worst: largest relative error over items and group elements; a maximum has no standard error, it is a lower
-            bound of the largest there is.
+        E: norm of the difference of the means of gf(x) and of f(gx), as published with REMUL.
+        E_prime: mean norm of the difference of gf(x) and f(gx), as published with REMUL.
+        relative: the same over the mean of the two norms; no unit, between 0 and 2.
+        worst: largest relative error over items and group elements.
+        to_average: distance of f(x) from its group average.
         per_element: mean relative error over the items, for each group element, in order.
         num_items, num_samples: how many items and group elements it was measured on.
         group: name of the group.
         dtype: of the outputs; float32 round-off alone is about 1e-7 … 1e-6.
-        standard_errors: of ``E``, ``E_prime`` and ``relative``, each an ``Estimate`` that keeps the two sources apart:
-            the items seen and the elements drawn.
+        standard_errors: of ``E``, ``E_prime``, ``relative`` and ``to_average``, each an ``Estimate`` that keeps the two
+            sources apart: the items seen and the elements drawn. ``worst`` has none: it is a maximum, and a lower bound
+            of the largest error there is.
         worst_element, worst_item: where the largest relative error is, counted from 0.
     """
 
@@ -36,6 +39,7 @@ class EquivarianceReport:
     E_prime: float
     relative: float
     worst: float
+    to_average: float
     per_element: tuple[float, ...]
     num_items: int
     num_samples: int
@@ -46,22 +50,23 @@ class EquivarianceReport:
     worst_item: int
 
     @classmethod
-    def of(cls, measured: Measured, group: Group, all_elements: bool) -> "EquivarianceReport":
-        """Read off what was measured."""
+    def of(cls, found: SampledErrors, group: Group, all_elements: bool) -> "EquivarianceReport":
+        """Reduce the errors of single elements and items to the numbers of a report."""
         errors = {
-            "E": jackknife(measured.to_average, measured.without, all_elements=all_elements),
-            "E_prime": estimate(measured.distance, all_elements=all_elements),
-            "relative": estimate(measured.relative, all_elements=all_elements),
+            "E": jackknife(found.of_means, found.of_means_without, all_elements=all_elements),
+            "E_prime": estimate(found.distance, all_elements=all_elements),
+            "relative": estimate(found.relative, all_elements=all_elements),
+            "to_average": jackknife(found.to_average, found.to_average_without, all_elements=all_elements),
         }
-        element, item = measured.worst_place()
+        element, item = found.worst_place()
         return cls(
             **{name: error.value for name, error in errors.items()},
-            worst=float(measured.relative.max()),
-            per_element=tuple(measured.relative.mean(-1).tolist()),
-            num_items=measured.distance.shape[-1],
-            num_samples=len(measured.distance),
+            worst=float(found.relative.max()),
+            per_element=tuple(found.relative.mean(-1).tolist()),
+            num_items=found.distance.shape[-1],
+            num_samples=len(found.distance),
             group=group.name,
-            dtype=measured.dtype,
+            dtype=found.dtype,
             standard_errors=errors,
             worst_element=element,
             worst_item=item,
@@ -81,16 +86,27 @@ def equivariance_error(
     generator: torch.Generator | None = None,
     batch_size: int | None = None,
 ) -> EquivarianceReport:
-    r"""Equivariance errors by sampling the group.
+    r"""Equivariance errors over group elements g_1 … g_M, the same for all n items.
 
     .. math::
-        E  &= \frac{1}{n} \sum_x
-              \Big\| f(x) - \frac{1}{M} \sum_i \rho_\text{out}(g_i)^{-1} f(\rho_\text{in}(g_i) x) \Big\| \\
+        E  &= \frac{1}{n} \sum_x \Big\| \frac{1}{M} \sum_i \rho_\text{out}(g_i) f(x)
+                                       - \frac{1}{M} \sum_i f(\rho_\text{in}(g_i) x) \Big\| \\
         E' &= \frac{1}{n M} \sum_{x, i} \big\| f(\rho_\text{in}(g_i) x) - \rho_\text{out}(g_i) f(x) \big\| \\
         \text{relative} &= \frac{1}{n M} \sum_{x, i} \frac{\| f(g_i x) - g_i f(x) \|}
-                           {\tfrac12 \| f(g_i x) \| + \tfrac12 \| g_i f(x) \|}
+                           {\tfrac12 \| f(g_i x) \| + \tfrac12 \| g_i f(x) \|} \\
+        \text{to\_average} &= \frac{1}{n} \sum_x \Big\| f(x)
+                           - \frac{1}{M} \sum_i \rho_\text{out}(g_i)^{-1} f(\rho_\text{in}(g_i) x) \Big\|
 
-    ‖·‖ is the Euclidean norm of all outputs of one item together. By the triangle inequality E ≤ E′.
+    ‖·‖ is the Euclidean norm of all outputs of one item together. By the triangle inequality E ≤ E′ and
+    to_average ≤ E′.
+
+    **What each is blind to.** E compares two means, so errors of opposite sign cancel: it is 0 for every linear map
+    f(x) = Ax of vectors, equivariant or not, over a group whose matrices have mean zero (``C4`` in the plane, ``O``,
+    ``SO(3)``, …). For a scalar output E is the distance of f(x) from its mean over the orbit. ``to_average`` sees such
+    maps; it is 0 on whole orbits only if f is equivariant there, but errors may cancel at a single x. E′ is 0 only if
+    f is equivariant on these inputs and elements. E, E′ and ``to_average`` have the unit and size of the outputs: a
+    small output looks symmetric. ``relative`` has neither, but a large invariant part of an output
+    (an offset) hides an error in the rest. ``worst`` tells how bad it can be, not how often.
 
     Args:
         model: a module (put in evaluation mode while it is measured) or function.
@@ -105,12 +121,13 @@ def equivariance_error(
         GroupError, SignatureError, BatchError, ModelOutputError: if things do not fit together, or an input is not
             finite (the item is named).
 
-    Exactness: exact over a finite group; a Monte-Carlo estimate with M draws otherwise, with standard errors for the
-    items and for the draws (E: by the jackknife over parts of the draws). E is biased upwards by about
-    (spread of the transformed-back outputs)/√M, which is not in its standard error.
+    Exactness: exact over a finite group; a Monte-Carlo estimate with M draws otherwise. All numbers but ``worst`` have
+    standard errors for the items and for the draws (E and ``to_average``: by the jackknife over parts of the draws).
+    These two are norms of means and biased upwards, by about (spread over the draws)/√M, which is not in their
+    standard errors: over ``SO(3)`` the E of a linear map is E′/√M or so, and 0 in the limit.
 
-    Reference: E and E′ after Elhag et al. (2024), arXiv:2410.17878 (their text was not at hand: check the formulas
-    above before comparing with their numbers); the relative error after Bökman & Kahl (2023).
+    Reference: E and E′: Elhag et al., "Relaxed equivariance via multitask learning" (2024), arXiv:2410.17878; the
+    relative error after Bökman & Kahl (2023).
     """
     signature, acting = Signature.parse(signature), group_by_name(group)
     signature.check_group(acting)

@@ -28,7 +28,8 @@ def invariance_error(
     .. math:: \text{relative} = \frac{1}{nM} \sum_{x, i} \frac{\| f(x) - f(\tau_i x) \|}
                                 {\tfrac12 \| f(x) \| + \tfrac12 \| f(\tau_i x) \|}
 
-    ``E`` and ``E_prime`` of the report are those of ``equivariance_error`` with every output a scalar.
+    The other numbers of the report are those of ``equivariance_error`` with every output a scalar; under isometries
+    ``E`` and ``to_average`` are then the same, the distance of f(x) from its mean over the draws.
 
     Args:
         outputs: ``"all"`` compares every output regardless of its declared type (what relabels nodes still relabels

@@ -23,42 +23,41 @@ from geoequiv.fields import (
 )
 from geoequiv.fields.graphs import graph_fields, is_graph
 from geoequiv.groups import Element, inverse
+from geoequiv.metrics.partial_sums import PartialSums
 
 Model = Callable[..., Any]
-#: Parts that the elements are dealt into for the jackknife of E.
-PARTS = 8
 #: Small batches are called with several copies at once, up to this many numbers in the input fields.
 NUMBERS_PER_CALL = 8192
 
 
 @dataclass(frozen=True)
-class Measured:
+class SampledErrors:
     """Errors of M group elements on n items, in float64 on the CPU.
 
     Args:
         distance: ``[M, n]``, ‖f(gx) − g f(x)‖.
         relative: ``[M, n]``, the distance over the mean of the two norms.
+        of_means: ``[n]``, ‖mean over g of g f(x) − mean over g of f(gx)‖.
+        of_means_without: ``[K, n]``, the same without the k-th part of the elements.
         to_average: ``[n]``, ‖f(x) − mean over g of g⁻¹ f(gx)‖.
-        without: ``[K, n]``, the same without the k-th part of the elements.
+        to_average_without: ``[K, n]``, the same without the k-th part of the elements.
         dtype: of the outputs, ``"float32"``.
     """
 
     distance: Tensor
     relative: Tensor
+    of_means: Tensor
+    of_means_without: Tensor
     to_average: Tensor
-    without: Tensor
+    to_average_without: Tensor
     dtype: str
 
     @classmethod
-    def joined(cls, parts: "list[Measured]") -> "Measured":
+    def joined(cls, parts: "list[SampledErrors]") -> "SampledErrors":
         """The same elements on several batches, as on one."""
-        return cls(
-            torch.cat([part.distance for part in parts], dim=-1),
-            torch.cat([part.relative for part in parts], dim=-1),
-            torch.cat([part.to_average for part in parts], dim=-1),
-            torch.cat([part.without for part in parts], dim=-1),
-            parts[0].dtype,
-        )
+        names = [name for name in cls.__dataclass_fields__ if name != "dtype"]
+        columns = {name: torch.cat([getattr(part, name) for part in parts], dim=-1) for name in names}
+        return cls(**columns, dtype=parts[0].dtype)
 
     def worst_place(self) -> tuple[int, int]:
         """Element and item of the largest relative error."""
@@ -97,7 +96,7 @@ def measure(
     *,
     batch_size: int | None = None,
     outputs: Collection[str] | None = None,
-) -> Measured:
+) -> SampledErrors:
     """Move the inputs by each of the elements, and compare what the model makes of them with its moved outputs.
 
     Args:
@@ -118,7 +117,7 @@ def measure(
             here = call_model(model, signature, part)
             parts.append(measure_labels(lambda _, moved: call_model(model, signature, moved), here, part, signature,
                                         elements, layout, outputs))  # fmt: skip
-    return Measured.joined(parts)
+    return SampledErrors.joined(parts)
 
 
 def measure_labels(
@@ -130,48 +129,47 @@ def measure_labels(
     layout: Layout,
     outputs: Collection[str] | None = None,
     at_once: bool = True,
-) -> Measured:
+) -> SampledErrors:
     """``measure`` for anything that gives outputs: ``label(g, moved inputs)``; ``here`` are those of the inputs.
 
     Small batches are moved by several elements at once, as one larger batch; g then holds one element per item. With
     ``at_once=False`` they are not, and g is one element.
     """
-    count, parts = len(elements), min(PARTS, len(elements))
-    sums: list[dict[str, Tensor]] = [{} for _ in range(parts)]
+    count = len(elements)
+    differences, pulled_back = PartialSums(count), PartialSums(count)
     distances, relatives = [], []
     size = copies_per_call(inputs, signature, layout, count) if at_once else 1
     for start in range(0, count, size):
         some = elements[start : start + size]
         moved, now, each, kept = several(some, inputs, here, signature, layout)
         there = label(some[0] if len(some) == 1 else each, moved)
-        distance, scale = compare(each, kept, there, signature, now, now.mask, outputs)
+        difference, distance, scale = compare(each, kept, there, signature, now, now.mask, outputs)
         distances.append(distance.reshape(len(some), -1))
         relatives.append(over(distance, scale).reshape(len(some), -1))
-        for name, values in act(inverse(each), there, signature.outputs, now).items():
-            if name not in here:
-                continue
-            for i, value in enumerate(apart(name, values, here[name], len(some), layout)):
-                part = sums[(start + i) % parts]
-                part[name] = part[name] + value if name in part else value
-    total = {name: sum(part[name] for part in sums) for name in here}
-    sizes = [len(range(k, count, parts)) for k in range(parts)]
+        back = act(inverse(each), there, signature.outputs, now)
+        for sums, values in ((differences, difference), (pulled_back, back)):
+            for name in here:
+                for i, value in enumerate(apart(name, values[name], here[name], len(some), layout)):
+                    sums.add(start + i, name, value)
 
-    def off(sum_of: dict[str, Any], size: int) -> Tensor:
-        return item_norm({name: here[name] - sum_of[name] / size for name in here}, layout, signature.outputs, outputs)
+    bare = replace(layout, mask=None)  # differences are zero where masked out, and each element has its own mask
 
-    without = [
-        off({name: total[name] - part[name] for name in total}, count - size)
-        for part, size in zip(sums, sizes, strict=True)
-        if count > size
-    ]
-    average = off(total, count)
-    dtype = str(next(iter(here.values())).dtype).removeprefix("torch.")
-    return Measured(
+    def size_of(difference: dict[str, Tensor]) -> Tensor:
+        return item_norm(difference, bare, signature.outputs, outputs)
+
+    def from_here(average: dict[str, Tensor]) -> Tensor:
+        return item_norm({name: here[name] - average[name] for name in here}, layout, signature.outputs, outputs)
+
+    of_means, to_average = size_of(differences.mean()), from_here(pulled_back.mean())
+    none = [of_means.new_zeros(0, len(of_means))]
+    return SampledErrors(
         torch.cat(distances).cpu(),
         torch.cat(relatives).cpu(),
-        average.cpu(),
-        (torch.stack(without) if without else average.new_zeros(0, len(average))).cpu(),
-        dtype,
+        of_means.cpu(),
+        torch.cat(none + [size_of(each)[None] for each in differences.means_without()]).cpu(),
+        to_average.cpu(),
+        torch.cat(none + [from_here(each)[None] for each in pulled_back.means_without()]).cpu(),
+        str(next(iter(here.values())).dtype).removeprefix("torch."),
     )
 
 
@@ -231,13 +229,27 @@ def compare(
     layout: Layout,
     mask: Tensor | None,
     outputs: Collection[str] | None = None,
-) -> tuple[Tensor, Tensor]:
-    """‖f(gx) − g f(x)‖ and the mean of the two norms, each ``[n]``; g is one element or one per item."""
+) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+    """f(gx) − g f(x), zero at masked-out nodes; its norm; and the mean of the two norms; norms are ``[n]``.
+
+    Args:
+        g: one element, or one per item.
+        mask: of the transformed batch.
+    """
     moved = act(g, here, signature.outputs, layout)
     now = layout if layout.mask is None else replace(layout, mask=mask)
     side = signature.outputs
-    distance = item_norm({name: there[name] - moved[name] for name in there}, now, side, outputs)
-    return distance, 0.5 * (item_norm(there, now, side, outputs) + item_norm(moved, now, side, outputs))
+    difference = {name: without_hidden(there[name] - moved[name], now, side[name].per_graph) for name in here}
+    scale = 0.5 * (item_norm(there, now, side, outputs) + item_norm(moved, now, side, outputs))
+    return difference, item_norm(difference, now, side, outputs), scale
+
+
+def without_hidden(values: Tensor, layout: Layout, per_graph: bool) -> Tensor:
+    """Values on nodes with zeros at those that are masked out, so that means over relabellings do not mix them in."""
+    mask = layout.mask
+    if mask is None or per_graph or values.shape[: mask.ndim] != mask.shape:
+        return values
+    return torch.where(mask[(..., *(None,) * (values.ndim - mask.ndim))], values, 0)
 
 
 def over(distance: Tensor, scale: Tensor) -> Tensor:

@@ -175,7 +175,8 @@ def climb(
                 g = g if layout.shape else g[0]
                 moved = act(g, inputs, signature.inputs, layout)
                 there = call_model(model, signature, moved)
-                value = over(*compare(g, here, there, signature, layout, mask_of(moved, layout)))
+                _, distance, scale = compare(g, here, there, signature, layout, mask_of(moved, layout))
+                value = over(distance, scale)
                 slope = torch.autograd.grad(value.sum(), c)[0]
             return value.detach().cpu(), slope.nan_to_num(0.0, 0.0, 0.0)  # ‖·‖ has no slope where it is 0
 

@@ -36,7 +36,7 @@ def test_the_jackknife_of_a_mean_is_its_standard_error():
     assert found.items == 0.0
 
 
-@pytest.mark.parametrize("name", ["E", "E_prime", "relative"])
+@pytest.mark.parametrize("name", ["E", "E_prime", "relative", "to_average"])
 def test_the_error_from_drawing_is_that_of_repeated_draws(name):
     """Spread over 40 sets of draws on the same items, against the standard error that each set states."""
     x, model = clouds(6, dtype=torch.float64), models.Falls().double()
