@@ -4,8 +4,6 @@ import sys
 
 import pytest
 import torch
-from networks import MOLECULES, NETWORKS, SIGNATURE, make
-from test_matching import many
 from torch import nn
 
 import geoequiv as ge
@@ -28,6 +26,9 @@ from geoequiv.fields import Signature, act, call_model
 from geoequiv.groups import Element
 from geoequiv.models import EGNN, GNN, MLP, Transformer
 from geoequiv.testing.inputs import random_inputs
+
+from .networks import MOLECULES, NETWORKS, SIGNATURE, make
+from .test_matching import many
 
 
 def data(model, signature=SIGNATURE, batches=2, items=48, seed=0, dtype=torch.float64):

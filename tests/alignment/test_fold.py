@@ -4,7 +4,6 @@ import math
 
 import pytest
 import torch
-from networks import SIGNATURE, clouds
 from torch import nn
 
 import geoequiv as ge
@@ -15,6 +14,8 @@ from geoequiv.fields import FieldType, Signature, act, call_model
 from geoequiv.groups import inverse
 from geoequiv.models import EGNN, GNN, MLP, DeepSets, SE3Transformer, Transformer
 from geoequiv.testing.inputs import random_inputs
+
+from .networks import SIGNATURE, clouds
 
 MODELS = {
     "mlp": lambda s: MLP(s, 8, 2, nodes=4),

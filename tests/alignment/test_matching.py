@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from networks import NETWORKS, clouds, make, rows
 from torch import nn
 
 from geoequiv.alignment import apply, match_activations, match_weights, mix, permutation_spec, scale
@@ -10,6 +9,8 @@ from geoequiv.alignment.activations import hear
 from geoequiv.alignment.assignment import assign
 from geoequiv.alignment.derive import difference, outputs_of, with_state
 from geoequiv.errors import AlignmentError
+
+from .networks import NETWORKS, clouds, make, rows
 
 #: all networks with units that can be exchanged
 FAMILIES = [name for name, (_, _, count) in NETWORKS.items() if count != 0]

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from networks import PICTURES
 from torch import nn
 
 import geoequiv as ge
@@ -20,6 +19,8 @@ from geoequiv.errors import AlignmentError
 from geoequiv.fields import Signature
 from geoequiv.models import GCNN, PGCNN, VGG11, ResNet
 from geoequiv.tasks.classification import cross_entropy
+
+from .networks import PICTURES
 
 FLIP = ge.group("flip").elements()[1]
 

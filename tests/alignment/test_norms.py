@@ -2,9 +2,6 @@
 
 import pytest
 import torch
-from networks import SIGNATURE, clouds, make
-from test_barrier import data
-from test_matching import largest_difference, many
 from torch import nn
 
 import geoequiv as ge
@@ -13,6 +10,10 @@ from geoequiv.alignment.derive import difference, outputs_of, with_state
 from geoequiv.alignment.gauge import least, squares
 from geoequiv.errors import AlignmentError
 from geoequiv.models import Transformer
+
+from .networks import SIGNATURE, clouds, make
+from .test_barrier import data
+from .test_matching import largest_difference, many
 
 
 @pytest.mark.parametrize("name", ["transformer", "transformer, rms"])

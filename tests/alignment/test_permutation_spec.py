@@ -2,13 +2,14 @@
 
 import pytest
 import torch
-from networks import NETWORKS, clouds, make, rows
 from torch import nn
 
 from geoequiv.alignment import apply, permutation_spec, scale
 from geoequiv.alignment.derive import difference, nullspace, outputs_of, reduced, with_state
 from geoequiv.alignment.permutation_spec import compose, inverse, mix
 from geoequiv.errors import AlignmentError
+
+from .networks import NETWORKS, clouds, make, rows
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -2,9 +2,6 @@
 
 import pytest
 import torch
-from networks import SIGNATURE, make
-from test_barrier import data
-from test_matching import FAMILIES, largest_difference, many, planted
 from torch.nn import functional as F
 
 import geoequiv as ge
@@ -21,6 +18,10 @@ from geoequiv.alignment.labels import tensors_in
 from geoequiv.alignment.refine import sinkhorn, soften
 from geoequiv.errors import AlignmentError
 from geoequiv.models import MLP
+
+from .networks import SIGNATURE, make
+from .test_barrier import data
+from .test_matching import FAMILIES, largest_difference, many, planted
 
 
 def test_sinkhorn_is_doubly_stochastic():

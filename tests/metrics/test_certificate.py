@@ -3,16 +3,17 @@
 import json
 import math
 
-import planted_faults as models
 import pytest
 import torch
-from planted_faults import SIGNATURE, clouds
 from torch import nn
 from torch_geometric.data import Batch, Data
 
 import geoequiv as ge
 from geoequiv.errors import SignatureError
 from geoequiv.metrics import Certificate, Skipped
+
+from . import planted_faults as models
+from .planted_faults import SIGNATURE, clouds
 
 KEYS = [
     "measured", "floor", "verdict", "thresholds", "faults", "errors", "before", "worst_optimised", "parts",

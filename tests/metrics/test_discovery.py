@@ -2,13 +2,14 @@
 
 import math
 
-import planted_faults as models
 import pytest
 import torch
-from planted_faults import SIGNATURE, clouds
 
 import geoequiv as ge
 from geoequiv.errors import BatchError, GeoequivError
+
+from . import planted_faults as models
+from .planted_faults import SIGNATURE, clouds
 
 VECTOR = "x: vector -> y: vector"
 X = torch.randn(1500, 1, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)

@@ -2,13 +2,14 @@
 
 import math
 
-import planted_faults as models
 import pytest
 import torch
-from planted_faults import SIGNATURE, clouds
 
 import geoequiv as ge
 from geoequiv.metrics.estimate import estimate, jackknife
+
+from . import planted_faults as models
+from .planted_faults import SIGNATURE, clouds
 
 
 def test_by_hand():

@@ -2,15 +2,16 @@
 
 import math
 
-import planted_faults as models
 import pytest
 import torch
-from planted_faults import SIGNATURE, clouds
 from torch import nn
 
 import geoequiv as ge
 from geoequiv.errors import GeoequivError, GroupError
 from geoequiv.metrics import DerivativeError
+
+from . import planted_faults as models
+from .planted_faults import SIGNATURE, clouds
 
 VECTOR = "x: vector -> y: vector"
 ONE = {"x": torch.randn(6, 1, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)}

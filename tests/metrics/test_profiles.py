@@ -2,16 +2,17 @@
 
 import math
 
-import planted_faults as models
 import pytest
 import torch
-from planted_faults import SIGNATURE, clouds
 
 import geoequiv as ge
 from geoequiv.errors import GroupError, SignatureError
 from geoequiv.metrics import angle_profile, axis_profile, in_words, translation_profile, worst_case
 from geoequiv.metrics.generators import generators
 from geoequiv.metrics.measure import measure
+
+from . import planted_faults as models
+from .planted_faults import SIGNATURE, clouds
 
 UNIT = torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64)
 ONE = {"x": torch.randn(6, 1, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)}

@@ -1,8 +1,5 @@
 """Small data sets, simulated once per session."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 
 from geoequiv.tasks.nbody_charged import charged
@@ -10,25 +7,20 @@ from geoequiv.tasks.nbody_gravity import gravity
 from geoequiv.tasks.simulation import xtb_simulation
 from geoequiv.tasks.simulation.xtb_simulation import Plan, simulate, twin_path
 
-
-def beneath(room, name):
-    """A module that lies in a room beneath this file."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / room / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from .data.kinematics_loop import place_in_loop
+from .simulation import charged_loop
 
 
 @pytest.fixture(scope="session")
 def loop():
     """The naive twin of the charged simulation."""
-    return beneath("simulation", "charged_loop")
+    return charged_loop
 
 
 @pytest.fixture(scope="session")
 def loops():
     """The naive twin of forward kinematics."""
-    return beneath("data", "kinematics_loop").place_in_loop
+    return place_in_loop
 
 
 @pytest.fixture(scope="session")

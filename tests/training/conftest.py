@@ -1,11 +1,7 @@
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import torch
-
-sys.path.insert(0, str(Path(__file__).parent))  # small_task.py, which a subprocess imports as well
 
 
 @pytest.fixture(autouse=True)

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from small_task import NoisyObjective, make_task, small_model
 
 from geoequiv.training import FitResult, TrainConfig, fit
+
+from .small_task import NoisyObjective, make_task, small_model
 
 OPTIONS = {
     "epochs": 15,

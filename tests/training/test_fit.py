@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
-from small_task import NoisyObjective, SmallModel, make_task, plain_objective, small_model
 from torch import Tensor, nn
 
 from geoequiv.errors import DataError, ModelOutputError, RunError
 from geoequiv.training import FitResult, TrainConfig, fit, predict, score
+
+from .small_task import NoisyObjective, SmallModel, make_task, plain_objective, small_model
 
 
 def train(directory: Path, seed: int = 0, model: Any = None, task: Any = None, **options: Any) -> tuple[Any, FitResult]:

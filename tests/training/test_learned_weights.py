@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 import torch
-from small_task import SIGNATURE, make_task, small_model
 
 import geoequiv as ge
 from geoequiv.training import TrainConfig, fit
 from geoequiv.training.data import Batches
+
+from .small_task import SIGNATURE, make_task, small_model
 
 WAYS: list[dict[str, Any]] = [
     {"weighting": "linear"},

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 import torch
-from killed_run import run
-from small_task import NoisyObjective
 
 from geoequiv.errors import DataError, RunError
 from geoequiv.training import FitResult
 from geoequiv.training.data import Batches
+
+from .killed_run import run
+from .small_task import NoisyObjective
 
 
 @pytest.fixture(scope="module")
@@ -42,11 +43,12 @@ def assert_same_run(directory: Path, model: Any, result: FitResult, whole: tuple
 
 
 def test_kill_9_and_resume_equals_an_uninterrupted_run(tmp_path: Path, whole: Any) -> None:
-    script = Path(__file__).with_name("killed_run.py")
-    paths = [str(Path(__file__).parents[2]), str(script.parent)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths)}
+    root = Path(__file__).parents[2]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)}
     log = tmp_path / "log.csv"
-    process = subprocess.Popen([sys.executable, str(script), str(tmp_path)], env=environment)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.training.killed_run", str(tmp_path)], cwd=root, env=environment
+    )
     try:
         deadline = time.monotonic() + 120
         while not (log.exists() and log.read_text().count("\n") > 4):
