@@ -14,8 +14,9 @@ FLOORS = {
     "fields": 2,
     "symmetrize": 3, "objectives": 3, "metrics": 3, "models": 3, "alignment": 3,
     "tasks": 4, "training": 4, "testing": 4,
-    "catalog": 5, "bench": 5, "report": 5,
-    "cli": 6, "__main__": 7,
+    "catalog": 5, "records": 5,
+    "bench": 6, "report": 6,
+    "cli": 7, "__main__": 8,
 }  # fmt: skip
 #: siblings that may be imported on their own floor: the catalog is the lowest room of floor 5, errors of floor 0
 LOWEST = {"catalog", "errors"}

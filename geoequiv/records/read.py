@@ -1,0 +1,220 @@
+"""Read records: of run directories, of packed files, or of both as one."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from geoequiv.errors import DataError
+from geoequiv.records.schema import Record
+from geoequiv.records.upgrade import upgraded
+
+#: The packed records of a results folder, one a line.
+PACKED = "records.jsonl"
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A record that could not be used: its path inside the results folder, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Records:
+    """All records of one or several results folders, those left out, and the runs that have no record yet."""
+
+    records: tuple[Record, ...]
+    left_out: tuple[LeftOut, ...] = ()
+    unfinished: tuple[str, ...] = ()
+
+
+def read(paths: str | Path | Sequence[str | Path]) -> Records:
+    """Read results folders and packed files; several are read as one, and paths then begin with theirs.
+
+    Of a run that a folder holds packed and in a run directory, the directory counts. Of a run that several paths
+    hold the first record counts, and the others are named in `left_out`, with their checksum where it was made on
+    other data.
+
+    Args:
+        paths: results folders as `geoequiv run` or `geoequiv pack` writes them, or packed `.jsonl` files.
+
+    Returns:
+        The valid records in the order of their paths, failed runs among them; what is damaged is in `left_out`.
+
+    Raises:
+        DataError: a path does not exist, or holds not one readable record.
+    """
+    paths = [paths] if isinstance(paths, str | Path) else list(paths)
+    found = [_read_one(Path(path)) for path in paths]
+    if len(found) == 1:
+        return found[0]
+    records: dict[str, Record] = {}
+    left_out: list[LeftOut] = []
+    unfinished: list[str] = []
+    for path, part in zip(paths, found, strict=True):
+        left_out += [LeftOut(f"{path}/{item.path}", item.reason) for item in part.left_out]
+        unfinished += [f"{path}/{name}" for name in part.unfinished]
+        for record in part.records:
+            where = f"{path}/{record.path}"
+            if record.run_id in records:
+                left_out.append(LeftOut(where, _same_run(record, records[record.run_id])))
+            else:
+                records[record.run_id] = record.model_copy(update={"path": where})
+    return Records(tuple(records.values()), tuple(left_out), tuple(unfinished))
+
+
+def read_run(directory: str | Path) -> Record | None:
+    """The record of one run directory; None where it has none yet, or one that cannot be used."""
+    path = Path(directory) / "record.json"
+    outcome = read_file(path, f"{path.parent.name}/record.json") if path.exists() else None
+    return outcome if isinstance(outcome, Record) else None
+
+
+def read_file(path: Path, name: str) -> Record | LeftOut:
+    """The record in a file, or why it cannot be used; `name` is its path inside the results folder."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        return LeftOut(name, f"cannot be read: {error.strerror}")
+    except UnicodeDecodeError:
+        return LeftOut(name, "not UTF-8 text")
+    return parsed(text, name)
+
+
+def parsed(text: str, name: str) -> Record | LeftOut:
+    """A record from its JSON text, of whichever schema, or why it cannot be used."""
+    try:
+        content = json.loads(text, parse_constant=lambda _: None)
+    except json.JSONDecodeError as error:
+        return LeftOut(name, f"not valid JSON, damaged or truncated: {error.msg} at line {error.lineno}")
+    except RecursionError:
+        return LeftOut(name, "nested too deeply")
+    if not _is_unicode(content):
+        return LeftOut(name, "holds text that is not valid Unicode")
+    if not isinstance(content, dict):
+        return LeftOut(name, f"expected a JSON object, got {type(content).__name__}")
+    try:
+        return Record.model_validate({**upgraded(content), "path": name})
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+        return LeftOut(name, f"does not fit the schema: {where + ': ' if where else ''}{first['msg']}{more}")
+    except ValueError as error:
+        return LeftOut(name, str(error))
+
+
+def packed_lines(path: Path) -> Iterator[tuple[int, Record | LeftOut]]:
+    """The records of a packed file with their line numbers; a line that cannot be used says why.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"The packed records '{path}' cannot be read: {error.strerror}.") from error
+    for number, line in enumerate(content.split(b"\n"), 1):
+        name = f"{path.name}, line {number}"
+        try:
+            text = line.decode("utf-8").strip()
+        except UnicodeDecodeError:
+            yield number, LeftOut(name, "not UTF-8 text")
+            continue
+        if text:
+            yield number, parsed(text, name)
+
+
+def _read_one(path: Path) -> Records:
+    if path.is_file():
+        return _packed(path)
+    if not path.is_dir():
+        raise DataError(
+            f"No results folder and no packed file at '{path}'. "
+            f"Make one with `geoequiv run SUITE.yaml --output {path}`."
+        )
+    single, left_out, unfinished = _run_directories(path)
+    if (path / PACKED).is_file():
+        packed = _packed(path / PACKED, must_hold_one=False)
+        ids = {record.run_id for record in single}
+        single += [record for record in packed.records if record.run_id not in ids]
+        left_out += packed.left_out
+        single.sort(key=lambda record: record.path)
+    if not single:
+        raise DataError(_nothing_to_show(path, left_out, unfinished))
+    return Records(tuple(single), tuple(left_out), tuple(unfinished))
+
+
+def _run_directories(directory: Path) -> tuple[list[Record], list[LeftOut], list[str]]:
+    try:
+        folders = sorted(entry for entry in directory.iterdir() if entry.is_dir())
+    except OSError as error:
+        raise DataError(f"The results folder '{directory}' cannot be read: {error.strerror}.") from error
+    records, left_out, unfinished = [], [], []
+    for folder in folders:
+        path = folder / "record.json"
+        if not path.exists():
+            if (folder / "config.yaml").exists():
+                unfinished.append(folder.name)
+            continue
+        outcome = read_file(path, f"{folder.name}/record.json")
+        if isinstance(outcome, Record):
+            records.append(outcome)
+        else:
+            left_out.append(outcome)
+    return records, left_out, unfinished
+
+
+def _packed(path: Path, must_hold_one: bool = True) -> Records:
+    """A packed file; the path of each record is that of the run directory it came from, so that order stays."""
+    records: dict[str, Record] = {}
+    left_out: list[LeftOut] = []
+    for number, outcome in packed_lines(path):
+        if isinstance(outcome, LeftOut):
+            left_out.append(outcome)
+        elif outcome.run_id in records:
+            reason = f"the same run as {records[outcome.run_id].path}"
+            left_out.append(LeftOut(f"{path.name}, line {number}", reason))
+        else:
+            records[outcome.run_id] = outcome.model_copy(update={"path": f"{outcome.run_id}/record.json"})
+    if not records and must_hold_one:
+        named = "; ".join(f"{item.path}: {item.reason}" for item in left_out[:5])
+        raise DataError(f"No usable record in '{path}'{'. ' + named if named else ': it is empty'}. Pack it anew.")
+    return Records(tuple(sorted(records.values(), key=lambda record: record.path)), tuple(left_out))
+
+
+def _same_run(record: Record, counted: Record) -> str:
+    """Why a run that is there already does not count again; data may differ, which no run id knows."""
+    sums = [card.checksum for card in (record.task_card, counted.task_card) if card is not None]
+    if len(sums) == 2 and sums[0] != sums[1]:
+        return f"the settings of {counted.path} on other data (checksum {sums[0][:12]}…, there {sums[1][:12]}…)"
+    return f"the same run as {counted.path}"
+
+
+def _is_unicode(content: Mapping[str, Any] | Any) -> bool:
+    """Whether every text can be written as UTF-8: JSON can spell half of a surrogate pair."""
+    try:
+        json.dumps(content, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _nothing_to_show(directory: Path, left_out: Sequence[LeftOut], unfinished: Sequence[str]) -> str:
+    if left_out:
+        named = "; ".join(f"{item.path}: {item.reason}" for item in left_out[:5])
+        return f"No usable record in '{directory}'. {named}. Delete these folders and run the suite again."
+    if unfinished:
+        return (
+            f"'{directory}' holds {len(unfinished)} unfinished run(s) and no record.json yet. "
+            f"Finish them with `geoequiv run SUITE.yaml --output {directory} --resume`."
+        )
+    return (
+        f"'{directory}' holds no */record.json and no {PACKED}. Give the folder that `geoequiv run` wrote, "
+        f"or make one with `geoequiv run SUITE.yaml --output {directory}`."
+    )
