@@ -1,16 +1,12 @@
 """Two elements: the identity, and one isometry of order two that exchanges nodes in pairs, such as left and right."""
 
-import re
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from geoequiv.errors import GroupError
+from geoequiv.groups.base import Group, fixes_origin
 from geoequiv.groups.element import Element
-from geoequiv.groups.group import Group, fixes_origin
-
-EXCHANGE = re.compile(r"((?:\(\d+ \d+\))+)/(\d+)")
 
 
 @dataclass(frozen=True)
@@ -64,25 +60,3 @@ class CoupledGroup(Group):
             same = torch.arange(self.size).to(near.device) if g.permutation is None else g.permutation
             inside = inside | (near & (same == listed.permutation[k]).all(-1))
         return inside & fixes_origin(g, tolerance)
-
-
-def coupled(isometry: Group, exchange: str, name: str) -> CoupledGroup:
-    """The group of a name such as ``"Cs@x&(0 1)(2 3)/5"``, whose part behind the ``&`` is ``exchange``.
-
-    Raises:
-        GroupError: the isometries are not two, or the exchange cannot be read or names a node twice or one too many.
-    """
-    written = " ".join(exchange.split()).replace(") (", ")(").replace(" /", "/").replace("/ ", "/")
-    match = EXCHANGE.fullmatch(written)
-    if match is None:
-        raise GroupError(
-            f"'{name}': behind the & stand the pairs of nodes that change places, and the number of nodes, as in "
-            f"'Cs@x&(0 1)(2 3)/5'; got '{exchange}'."
-        )
-    if isometry.order != 2 or isometry.nodes is not None:
-        raise GroupError(f"'{name}': an exchange goes with a group of two isometries, such as Cs@x, not {isometry}.")
-    pairs = tuple((int(a), int(b)) for a, b in re.findall(r"\((\d+) (\d+)\)", match[1]))
-    size, used = int(match[2]), [node for pair in pairs for node in pair]
-    if len(set(used)) < len(used) or max(used) >= size:
-        raise GroupError(f"'{name}': each of the nodes 0 to {size - 1} may stand in one pair.")
-    return CoupledGroup(f"{isometry.name}&{written}", isometry.dim, isometry, pairs, size)

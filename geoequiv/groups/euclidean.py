@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from geoequiv.groups.base import Group
 from geoequiv.groups.element import Element
-from geoequiv.groups.group import Group
 
 
 @dataclass(frozen=True)

@@ -1,28 +1,18 @@
 """Finite point groups of 3-space (Schoenflies names) and of the plane, listed by closing their generators."""
 
 import math
-import re
 from abc import abstractmethod
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, reduce
 
 import torch
 from torch import Tensor
 
+from geoequiv.groups.base import Group, fixes_origin
 from geoequiv.groups.element import Element
-from geoequiv.groups.group import Group, fixes_origin
 from geoequiv.groups.orthogonal import plane_rotation, rotation_about
-
-GOLDEN = (1 + math.sqrt(5)) / 2
-LARGEST_FOLD = 2500  # n of C_n, D_n, S_n; with mirrors 4n elements
-
-X, Y, Z, DIAGONAL = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0), (1.0, 1.0, 1.0)
-#: Generators (axis, angle) of the polyhedral rotation groups; vertices of the icosahedron at (0, ±1, ±φ) and cyclic.
-POLYHEDRAL = {
-    "T": [(Z, math.pi), (DIAGONAL, 2 * math.pi / 3)],
-    "O": [(Z, math.pi / 2), (DIAGONAL, 2 * math.pi / 3)],
-    "I": [((0.0, 1.0, GOLDEN), 2 * math.pi / 5), (DIAGONAL, 2 * math.pi / 3)],
-}
+from geoequiv.groups.plain_matrix import X, Z
+from geoequiv.groups.point_groups import LARGEST_FOLD, Inversion, Mirror, Rotation, generators, parts
 
 
 def turn(axis: tuple[float, float, float], angle: float) -> Tensor:
@@ -38,35 +28,16 @@ def mirror(normal: tuple[float, float, float]) -> Tensor:
     return torch.eye(3, dtype=torch.float64) - 2 * torch.outer(n, n)
 
 
-def generators(base: str, n: int, suffix: str) -> list[Tensor]:
-    """Generators of the point group ``base n suffix`` in 3-space, principal axis z.
+def generator_tensors(symbol: str) -> list[Tensor]:
+    """Generators of a point group of 3-space, principal axis z."""
+    return [reduce(torch.matmul, map(isometry, generator)) for generator in generators(symbol, 3)]
 
-    Raises:
-        KeyError: if there is no such Schoenflies symbol.
-    """
-    inversion = -torch.eye(3, dtype=torch.float64)
-    if base in POLYHEDRAL:
-        extra = {
-            "": [],
-            "h": [inversion],
-            "d": [mirror((1.0, 1.0, 0.0))] if base == "T" else None,
-        }[suffix]
-        if extra is None:
-            raise KeyError(base + suffix)
-        return [turn(*g) for g in POLYHEDRAL[base]] + extra
-    if base == "S":  # rotation-reflection by 2π/n
-        return {"": [mirror(Z) @ turn(Z, 2 * math.pi / n)]}[suffix]
-    rotations = [turn(Z, 2 * math.pi / n)] + ([turn(X, math.pi)] if base == "D" else [])
-    between = (math.sin(math.pi / (2 * n)), -math.cos(math.pi / (2 * n)), 0.0)  # plane that halves two twofold axes
-    extras: dict[tuple[str, str], list[Tensor]] = {
-        ("C", ""): [],
-        ("D", ""): [],
-        ("C", "h"): [mirror(Z)],
-        ("C", "v"): [mirror(Y)],
-        ("D", "h"): [mirror(Z)],
-        ("D", "d"): [mirror(between)],
-    }
-    return rotations + extras[base, suffix]
+
+def isometry(step: Rotation | Mirror | Inversion) -> Tensor:
+    """The matrix of one rotation or reflection."""
+    if isinstance(step, Rotation):
+        return turn(*step)
+    return mirror(step.normal) if isinstance(step, Mirror) else -torch.eye(3, dtype=torch.float64)
 
 
 def plane_generators(base: str, n: int) -> list[Tensor]:
@@ -101,13 +72,8 @@ def closure(generators: list[Tensor]) -> Tensor:
 @cache
 def matrices(symbol: str, dim: int, axis: tuple[float, float, float]) -> Tensor:
     """The elements of a point group by symbol ("Oh", "C4v"), its principal axis z turned to ``axis``."""
-    found = re.fullmatch(r"([A-Z])(\d*)([a-z]?)", symbol)
-    assert found is not None, symbol
-    base, number, suffix = found.groups()
-    if suffix in ("i", "s") and not number:  # Ci = S2, Cs = C1h
-        base, number, suffix = ("S", "2", "") if suffix == "i" else ("C", "1", "h")
-    n = int(number) if number else 0
-    listed = closure(plane_generators(base, n) if dim == 2 else generators(base, n, suffix))
+    base, n, _ = parts(symbol)
+    listed = closure(plane_generators(base, n) if dim == 2 else generator_tensors(symbol))
     if dim == 3 and axis != Z:
         tilt = rotation_to(axis)
         listed = torch.cat([listed[:1], tilt @ listed[1:] @ tilt.mT])

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from geoequiv.groups.base import Group, fixes_origin, is_orthogonal
 from geoequiv.groups.element import Element
-from geoequiv.groups.group import Group, fixes_origin, is_orthogonal
 
 
 def quaternion_to_rotation(q: Tensor) -> Tensor:

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from geoequiv.errors import GroupError
+from geoequiv.groups.base import Group, fixes_origin
 from geoequiv.groups.element import Element
-from geoequiv.groups.group import Group, fixes_origin
 
 LARGEST_LISTED = 7  # 5040 elements; 8 nodes have 40320
 

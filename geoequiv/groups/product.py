@@ -2,18 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
 
 import torch
 from torch import Tensor
 
 from geoequiv.errors import GroupError
+from geoequiv.groups.base import Group
 from geoequiv.groups.element import Element, compose, inverse
 from geoequiv.groups.euclidean import EuclideanGroup
-from geoequiv.groups.group import Group
+from geoequiv.groups.named_product import LARGEST_LISTED
+from geoequiv.groups.parsing import joined_names
 from geoequiv.groups.permutation import PermutationGroup, relabels
-
-LARGEST_LISTED = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -23,7 +22,7 @@ class ProductGroup(Group):
     .. math:: G = H K = \{ h k : h \in H, k \in K \}, \qquad H \cap K = \{1\}
 
     Direct for isometries with relabellings, which commute; two groups of isometries may also be a semidirect product
-    (see ``check_isometries``). A Haar draw is the product of two.
+    (see ``named_product.check_isometries``). A Haar draw is the product of two.
 
     Args:
         first: H, a group of isometries.
@@ -94,34 +93,14 @@ class ProductGroup(Group):
 
 
 def product_of(factors: Sequence[Group]) -> Group:
-    """The product of groups, named after them in their order.
-
-    Translations times isometries that fix the origin make a ``EuclideanGroup``: ``"T(3)*SO(2)@y"``, what gravity leaves
-    of E(3).
+    """The product of groups, named after them in their order (see ``named_product.product_of_names``).
 
     Raises:
-        GroupError: if they act on different spaces, if two relabel nodes, or if their products are not a group.
+        GroupError: they act on different spaces, two permute nodes, or their products are not a group.
     """
-    name = product_name(factors)
-    spaces = sorted({factor.dim for factor in factors})
-    if len(spaces) > 1:
-        raise GroupError(f"'{name}': the factors act on different spaces (of dimension {spaces}).")
-    relabelling = [factor for factor in factors if factor.nodes is not None]
-    if len(relabelling) > 1:
-        raise GroupError(f"'{name}': only one factor can relabel the nodes.")
-    isometries = [factor for factor in factors if factor.nodes is None]
-    shifts = [factor for factor in isometries if is_translations(factor)]
-    fixing = [factor for factor in isometries if not factor.translates]
-    if len(shifts) == 1 and len(fixing) == len(isometries) - 1 and fixing:
-        linear = fixing[0] if len(fixing) == 1 else product_of(fixing)
-        whole = name if not relabelling else product_name([f for f in factors if f.nodes is None])
-        isometries = [EuclideanGroup(whole, linear.dim, linear=linear)]
-    return reduce(lambda a, b: joined(a, b, name), isometries + relabelling)
+    from geoequiv.groups.names import group  # which makes products
 
-
-def is_translations(group: Group) -> bool:
-    """Whether it is T(d)."""
-    return isinstance(group, EuclideanGroup) and group.linear_part.order == 1
+    return group(joined_names([factor.name for factor in factors]))
 
 
 def factors_of(group: Group) -> tuple[Group, ...]:
@@ -136,46 +115,3 @@ def factors_of(group: Group) -> tuple[Group, ...]:
     if isinstance(group, EuclideanGroup) and isinstance(group.linear_part, ProductGroup):
         return factors_of(group.linear_part)
     return (group,)
-
-
-def joined(first: Group, second: Group, name: str) -> ProductGroup:
-    """The product of two groups under a name, once it is known to be one."""
-    if not isinstance(second, PermutationGroup):
-        check_isometries(first, second, name)
-    return ProductGroup(name, first.dim, first, second)
-
-
-def product_name(factors: Sequence[Group]) -> str:
-    """Names joined by ``*``; ``@plane`` stands only where no factor tells by its name that it acts on the plane."""
-    names = [factor.name for factor in factors]
-    short = [name.replace("@plane", "") for name in names]
-    return "*".join([names[0], *short[1:]] if all("@plane" in name for name in names) else short)
-
-
-def check_isometries(first: Group, second: Group, name: str) -> None:
-    """Raise GroupError unless the products of two groups of isometries form a group, each product once.
-
-    They do if the factors commute, or at least if one of them is mapped to itself by conjugation with the other
-    (C2 about z turns SO(2)@y into itself). Decided on all elements of a finite factor and on 16 draws of a continuous
-    one, of which at least one has to be finite.
-    """
-    if not (first.is_finite or second.is_finite):
-        raise GroupError(
-            f"'{name}': one of {first} and {second} has to be finite; larger continuous groups have names of their "
-            "own, such as SE(3)."
-        )
-    finite, other = (first, second) if first.is_finite else (second, first)
-    e = finite.elements()
-    if bool(other.contains(e[1:]).any()):
-        raise GroupError(
-            f"'{name}': {first} and {second} share elements besides the identity, so that their products are not all "
-            "different."
-        )
-    k = other.elements() if other.is_finite else other.sample(16, generator=torch.Generator().manual_seed(0))
-    e, k = e.reshape(-1, 1), k.reshape(1, -1)
-    turned = other.contains(compose(compose(e, k), inverse(e))).all()
-    if not bool(turned | finite.contains(compose(compose(k, e), inverse(k))).all()):
-        raise GroupError(
-            f"'{name}' is not a group: {first} and {second} do not commute, nor does one map the other to itself. "
-            "Give them the same axis, or axes at right angles."
-        )

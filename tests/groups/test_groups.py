@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from geoequiv.errors import GroupError
 from geoequiv.groups import Element, compose, group, identity, inverse
-from geoequiv.groups.group import fixes_nodes
+from geoequiv.groups.base import fixes_nodes
 
 CONTINUOUS = [
     "SO(2)",

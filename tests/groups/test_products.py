@@ -9,8 +9,8 @@ import geoequiv as ge
 from geoequiv.errors import GroupError
 from geoequiv.fields import Signature, act
 from geoequiv.groups import Element, compose, cosets, group, inverse
-from geoequiv.groups.cosets import coordinates
-from geoequiv.groups.group import fixes_nodes
+from geoequiv.groups.base import fixes_nodes
+from geoequiv.groups.left_cosets import coordinates
 
 PRODUCTS = {
     "SO(3)*S(4)": None, "S(4)*SO(3)": None, "SE(3)*S(5)": None, "C2*SO(2)@y": None, "Ci*SO(2)@y": None,
@@ -86,7 +86,7 @@ def test_parts():
         ("O*I", "share elements besides the identity"),
         ("C2@y*SO(2)@y", "share elements"),
         ("SO(2)@x*SO(2)@y", "has to be finite"),
-        ("S(3)*S(4)", "only one factor can relabel"),
+        ("S(3)*S(4)", "only one factor can permute"),
         ("SO(2)*SO(3)", "acts on 3-space, not on 2-space"),
         ("SO(3)*flip", "the flip acts on the plane"),
         ("SO(3)*", "Unknown group ''"),

@@ -7,7 +7,7 @@ import torch
 
 from geoequiv.errors import GroupError
 from geoequiv.groups import group
-from geoequiv.groups.quadrature import quadrature
+from geoequiv.groups.quadrature_rule import quadrature
 from geoequiv.groups.representations import harmonics, wigner
 
 SIZES = {0: 1, 1: 4, 2: 12, 3: 24, 4: 60, 5: 60, 6: 196, 7: 256, 8: 405, 9: 500}

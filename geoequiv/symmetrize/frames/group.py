@@ -11,7 +11,7 @@ from geoequiv.fields import Layout, Side
 from geoequiv.groups import Element, Group, compose
 from geoequiv.groups import group as group_by_name
 from geoequiv.groups.permutation import PermutationGroup
-from geoequiv.groups.quadrature import quadrature
+from geoequiv.groups.quadrature_rule import quadrature
 from geoequiv.symmetrize.frames.diagnosis import read_fields
 from geoequiv.symmetrize.frames.frame import Frame, centroid, cloud_name, cloud_of
 

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from geoequiv.errors import GroupError
+from geoequiv.groups.base import Group
 from geoequiv.groups.element import Element, compose
-from geoequiv.groups.group import Group
 from geoequiv.groups.names import group
 
 TOLERANCE = 1e-6  # listed elements are exact to about 1e-14

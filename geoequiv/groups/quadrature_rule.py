@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from geoequiv.errors import GroupError
+from geoequiv.groups.base import Group
 from geoequiv.groups.element import Element
 from geoequiv.groups.finite import matrices, rotation_to
-from geoequiv.groups.group import Group
 from geoequiv.groups.orthogonal import AxialGroup, OrthogonalGroup, plane_rotation
 
 #: Finite rotation groups by the highest degree up to which none of their averages differs from that of SO(3): the
