@@ -31,6 +31,7 @@ from geoequiv.bench.spec import RunSpec
 from geoequiv.bench.trained import load_trained
 from geoequiv.report.figures.filters import Point, barriers_against_errors, matched_filters, orders
 from geoequiv.report.figures.style import save
+from geoequiv.session import Session
 from geoequiv.tasks import Task
 
 #: label of a symmetry in a suite, and of the model → what the paper calls it
@@ -74,7 +75,7 @@ def main() -> None:
     found = runs_of(options.runs)
     if not found:
         parser.error(f"No finished run of the suite in {options.runs}.")
-    task = load_trained(next(iter(found.values())), options.data_dir).task
+    task = load_trained(next(iter(found.values())), Session(data_dir=options.data_dir)).task
     bench = Bench(task, options.items, options.output / "merges")
     singles = {key: bench.kept(key, lambda p=path: bench.itself(p)) for key, path in found.items()}
     merges = {}

@@ -28,7 +28,9 @@ from geoequiv.bench.environment import environment
 from geoequiv.bench.store import locked_folder, read_record, write_record
 from geoequiv.bench.trained import TrainedRun, load_trained
 from geoequiv.errors import AlignmentError, DataError
+from geoequiv.session import DEFAULT, Session
 from geoequiv.tasks import Task
+from geoequiv.training.evaluate import device_of
 
 #: numbers of a report that are averaged over elements
 AVERAGED = ("barrier", "absolute", "without_repair", "without_matching")
@@ -48,7 +50,7 @@ class Aligned:
     replaced: bool = False
 
 
-def align_runs(runs: Sequence[Path], config: AlignConfig, data_dir: Path | None = None) -> Iterator[Aligned]:
+def align_runs(runs: Sequence[Path], config: AlignConfig, session: Session = DEFAULT) -> Iterator[Aligned]:
     """Measure the barriers of finished runs and write them into their records, one run after the other.
 
     Runs whose record has barriers of these settings, with the same partner, are left as they are, so that what was
@@ -59,7 +61,7 @@ def align_runs(runs: Sequence[Path], config: AlignConfig, data_dir: Path | None 
     Args:
         runs: folders of finished runs; those of one configuration and different seeds are each other's yardstick.
         config: what to measure.
-        data_dir: the data cache of the tasks.
+        session: its device and data cache are used.
 
     Yields:
         What became of each run; a failure, whatever raised it, is stored in its record as well, beside the barriers
@@ -82,14 +84,15 @@ def align_runs(runs: Sequence[Path], config: AlignConfig, data_dir: Path | None 
             start = time.perf_counter()
             found, errors = known, defaultdict[str, list[str]](list)
             named = other.name if config.yardstick and other else None
-            for method, reports in each_method(run, other, config, wanted, data_dir, tasks):
+            for method, reports in each_method(run, other, config, wanted, session, tasks):
                 if isinstance(reports, Exception):
                     errors[f"{type(reports).__name__}: {reports}"].append(method)
-                    stays = former if former.get("methods") and not found else noted(config, found, named, start)
+                    stands = former.get("methods") and not found
+                    stays = former if stands else noted(config, found, named, start, session)
                     alignment = {**stays, "error": listed(errors, wanted)}
                 else:
                     found = joined(found, reports)
-                    alignment = noted(config, found, named, start)
+                    alignment = noted(config, found, named, start, session)
                     alignment |= {"error": listed(errors, wanted)} if errors else {}
                 write_record(run, {**record, "alignment": alignment})
         replaced = bool(former.get("methods")) and bool(found) and not known
@@ -97,7 +100,7 @@ def align_runs(runs: Sequence[Path], config: AlignConfig, data_dir: Path | None 
 
 
 def each_method(
-    run: Path, other: Path | None, config: AlignConfig, methods: Sequence[str], data_dir: Path | None,
+    run: Path, other: Path | None, config: AlignConfig, methods: Sequence[str], session: Session,
     tasks: dict[str, Task],
 ) -> Iterator[tuple[str, dict[str, Any] | Exception]]:  # fmt: skip
     """The reports of each method, or what was raised instead: networks of users are traced, which may raise anything.
@@ -107,9 +110,9 @@ def each_method(
     """
     try:
         key = json.dumps(read_record(run)["config"]["task"], sort_keys=True)
-        first = load_trained(run, data_dir, tasks.get(key))
+        first = load_trained(run, session, tasks.get(key))
         tasks[key] = first.task
-        second = load_trained(other, task=first.task) if other and config.yardstick else None
+        second = load_trained(other, session, first.task) if other and config.yardstick else None
     except Exception as error:
         yield from ((method, error) for method in methods)
         return
@@ -120,11 +123,13 @@ def each_method(
             yield method, error
 
 
-def noted(config: AlignConfig, found: Mapping[str, Any], other: str | None, start: float) -> dict[str, Any]:
+def noted(
+    config: AlignConfig, found: Mapping[str, Any], other: str | None, start: float, session: Session
+) -> dict[str, Any]:
     """Reports as a record has them: by which settings, with whom, how long it took and on what."""
     settings = {**config.model_dump(mode="json"), "method": list(found.get("methods", config.method))}
-    made = {"seconds": time.perf_counter() - start, "threads": torch.get_num_threads(), "environment": environment()}
-    return {"settings": settings, "other": other, **found, **made}
+    made = {"seconds": time.perf_counter() - start, "threads": torch.get_num_threads()}
+    return {"settings": settings, "other": other, **found, **made, "environment": environment(session)}
 
 
 def listed(errors: Mapping[str, Sequence[str]], methods: Sequence[str]) -> str:
@@ -213,7 +218,8 @@ def measure(
         AlignmentError: an element cannot be folded into the weights, a layer cannot be explained, too little data.
     """
     task, model = first.task, first.model
-    data, loader = (pairs(task, split, config.items) for split in ("train", "test"))
+    device = device_of(model)
+    data, loader = (pairs(task, split, config.items, device) for split in ("train", "test"))
     few = {name: value[:4] for name, value in data[0][0].items()}
     spec = permutation_spec(model, {name: value[:2] for name, value in few.items()})
     elements = copies_of(config, task.symmetry) if copies else []
@@ -322,14 +328,16 @@ def averaged(reports: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     return {"n": len(reports), **{name: sum(each[name] for each in reports) / len(reports) for name in AVERAGED}}
 
 
-def pairs(task: Task, split: str, items: int, batch_size: int = 100) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """Batches of inputs and targets of a split's first items."""
+def pairs(
+    task: Task, split: str, items: int, device: torch.device, batch_size: int = 100
+) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Batches of inputs and targets of a split's first items, on a device."""
     part = task.splits[split]
     count = min(items, len(part))
     if count < 2:
         raise AlignmentError(f"Split '{split}' has {count} item: matching needs two or more.")
     first, second = (
-        [{name: value[i : min(i + batch_size, count)] for name, value in side.items()}
+        [{name: value[i : min(i + batch_size, count)].to(device) for name, value in side.items()}
          for i in range(0, count, batch_size)]
         for side in (part.inputs, part.targets)
     )  # fmt: skip

@@ -9,7 +9,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from geoequiv import __version__
+from geoequiv.session import DEFAULT, Session
 
 PACKAGES = {
     "torch": "torch",
@@ -35,9 +38,20 @@ def _described() -> tuple[tuple[str, Any], ...]:
     )
 
 
-def environment(device: str = "cpu") -> dict[str, Any]:
-    """Versions of the packages that decide the numbers, the machine, and the git commit (None outside a checkout)."""
-    return {**dict(_described()), "device": device}
+def environment(session: Session = DEFAULT) -> dict[str, Any]:
+    """Versions of the packages that decide the numbers, the git commit (None outside a checkout), and the machine.
+
+    Of the machine: the processor, its cores and the threads in use, the device, its name, and the precision.
+    """
+    device = session.torch_device
+    return {
+        **dict(_described()),
+        "threads": torch.get_num_threads(),
+        "device": str(device),
+        "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu(),
+        "precision": session.precision,
+        **({"compile": True} if session.compile else {}),
+    }
 
 
 def _version(package: str) -> str | None:

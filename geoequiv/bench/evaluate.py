@@ -15,6 +15,7 @@ from geoequiv.fields import call_model
 from geoequiv.metrics import equivariance_error
 from geoequiv.tasks import Metric, Split, Task
 from geoequiv.training import predict
+from geoequiv.training.evaluate import device_of
 
 #: Seed of the group elements, the same for all runs: every model is measured under the same transformations.
 ELEMENTS_SEED = 20_240_501
@@ -66,7 +67,7 @@ def symmetry_error(model: nn.Module, task: Task, config: EvaluateConfig, group: 
     group = group or config.group or task.symmetry
     report = equivariance_error(
         model,
-        _first(task.splits["test"], config.num_items),
+        _first(task.splits["test"], config.num_items, model),
         task.signature,
         group,
         num_samples=config.num_samples,
@@ -84,7 +85,7 @@ def symmetry_error(model: nn.Module, task: Task, config: EvaluateConfig, group: 
 
 def inference_seconds(model: nn.Module, task: Task, config: EvaluateConfig) -> dict[str, Any]:
     """Seconds per sample: the median of repeated forward passes over one batch, without gradients, after a warm-up."""
-    batch = _first(task.splits["test"], config.batch_size)
+    batch = _first(task.splits["test"], config.batch_size, model)
     size = min(config.batch_size, len(task.splits["test"]))
     was_training = model.training
     model.eval()
@@ -106,7 +107,7 @@ def operations(model: nn.Module, task: Task, config: EvaluateConfig) -> dict[str
     """Floating-point operations of one test item, as a record has them: forward, and backward to the parameters."""
     was_training = model.training
     model.eval()
-    batch = _first(task.splits["test"], 2)
+    batch = _first(task.splits["test"], 2, model)
     counted = cost(model, task.signature, batch, min(2, len(task.splits["test"])))
     model.train(was_training)
     return {"forward": counted.forward, "backward": counted.backward}
@@ -145,5 +146,5 @@ def _mean(values: Tensor) -> dict[str, Any] | None:
     return {"value": values.mean().item(), "n": len(values)} if len(values) else None
 
 
-def _first(split: Split, count: int) -> Mapping[str, Tensor]:
-    return {name: tensor[:count] for name, tensor in split.inputs.items()}
+def _first(split: Split, count: int, model: nn.Module) -> Mapping[str, Tensor]:
+    return {name: tensor[:count].to(device_of(model)) for name, tensor in split.inputs.items()}

@@ -18,6 +18,7 @@ from geoequiv.bench.evaluate import inference_seconds, operations, parameters, s
 from geoequiv.bench.spec import EvaluateConfig, RunSpec, symmetry_label
 from geoequiv.bench.store import RunLocked, Store
 from geoequiv.errors import GeoequivError
+from geoequiv.session import DEFAULT, Session
 from geoequiv.tasks import Task
 from geoequiv.tasks.label_symmetry import estimated_label_symmetry
 from geoequiv.tasks.protocols import checksum_of
@@ -35,7 +36,7 @@ class Outcome:
     seconds: float
 
 
-def run(spec: RunSpec, store: Store, data_dir: Path | None = None, progress: bool = True) -> Outcome:
+def run(spec: RunSpec, store: Store, session: Session = DEFAULT) -> Outcome:
     """Do one run and write its record; a checkpoint of it that is there is continued, a failed attempt is done anew.
 
     An attempt that failed after its training had come to its end is measured anew, not trained anew.
@@ -46,8 +47,7 @@ def run(spec: RunSpec, store: Store, data_dir: Path | None = None, progress: boo
     Args:
         spec: the run.
         store: the output folder.
-        data_dir: the data cache of the tasks.
-        progress: whether a progress bar is shown.
+        session: where it is computed; a progress bar is shown where its console is a terminal.
     """
     began = time.perf_counter()
     try:
@@ -57,14 +57,14 @@ def run(spec: RunSpec, store: Store, data_dir: Path | None = None, progress: boo
                 return Outcome("skipped", record, 0.0)
             if record is not None:
                 store.set_aside(spec)
-            record = _attempt(spec, directory, data_dir, progress)
+            record = _attempt(spec, directory, session)
             store.write_record(spec, record)
             return Outcome(record["status"], record, time.perf_counter() - began)
     except RunLocked:
         return Outcome("busy", None, 0.0)
 
 
-def failed_record(spec: RunSpec, error: str, started: str | None = None) -> dict[str, Any]:
+def failed_record(spec: RunSpec, error: str, started: str | None = None, session: Session = DEFAULT) -> dict[str, Any]:
     """The record of a run that came to nothing, with all that is known without running it."""
     config = spec.config
     task, _ = spec.part("task")
@@ -90,7 +90,7 @@ def failed_record(spec: RunSpec, error: str, started: str | None = None) -> dict
         "flops": None,
         "seconds": None,
         "task_card": None,
-        "environment": environment(),
+        "environment": environment(session),
         "started": started or _now(),
         "finished": _now(),
     }
@@ -117,38 +117,45 @@ def build(spec: RunSpec, task: Task) -> tuple[nn.Module, Callable[..., Any]]:
     return finished, _call(objective, {}, signature=task.signature, loss=task.loss, **offered)
 
 
-def load_task(spec: RunSpec, data_dir: Path | None) -> Task:
+def load_task(spec: RunSpec, session: Session = DEFAULT) -> Task:
     """Build the run's task."""
     name, options = spec.part("task")
-    task: Task = catalog.task(name, data_dir=data_dir, **options)
+    task: Task = catalog.task(name, data_dir=session.data_dir, **options)
     return task
 
 
-def _attempt(spec: RunSpec, directory: Path, data_dir: Path | None, progress: bool) -> dict[str, Any]:
+def _attempt(spec: RunSpec, directory: Path, session: Session) -> dict[str, Any]:
     started = _now()
     try:
-        return _measured(spec, directory, data_dir, progress, started)
+        return _measured(spec, directory, session, started)
     except Exception:  # a run that fails is a result as well: recorded, and the others go on
-        return failed_record(spec, traceback.format_exc(), started)
+        return failed_record(spec, traceback.format_exc(), started, session)
 
 
-def _measured(spec: RunSpec, directory: Path, data_dir: Path | None, progress: bool, started: str) -> dict[str, Any]:
+def _measured(spec: RunSpec, directory: Path, session: Session, started: str) -> dict[str, Any]:
     config = spec.config
     train, evaluate = TrainConfig(**config["train"]), EvaluateConfig(**config["evaluate"])
-    task = load_task(spec, data_dir)
+    task = load_task(spec, session)
     torch.manual_seed(config["seed"])
     model, objective = build(spec, task)
-    before = symmetry_error(model, task, evaluate)
+    model.to(session.torch_device)
+    with session.casting(model):
+        before = symmetry_error(model, task, evaluate)
     # what can be told of an untrained model is, first: where it fails, no training is lost
     known = {"params": parameters(model), "flops": operations(model, task, evaluate), "task_card": task_card(task)}
-    result = fit(model, objective, task, train, seed=config["seed"], directory=directory, progress=progress)
+    result = fit(
+        model, objective, task, train, seed=config["seed"], directory=directory, device=session.torch_device,
+        precision=session.precision, compile=session.compile, progress=session.progress,
+    )  # fmt: skip
     torch.manual_seed(config["seed"])  # models that draw while they predict must not depend on how training went
-    metric = task_metric(model, task, evaluate)
-    after = symmetry_error(model, task, evaluate)
     claims = getattr(model, "claims", None)
-    own = symmetry_error(model, task, evaluate, claims) if claims else None
+    with session.casting(model):
+        metric = task_metric(model, task, evaluate)
+        after = symmetry_error(model, task, evaluate)
+        own = symmetry_error(model, task, evaluate, claims) if claims else None
+        seconds = inference_seconds(model, task, evaluate)
     return {
-        **failed_record(spec, "", started),
+        **failed_record(spec, "", started, session),
         "status": "finished",
         "error": None,
         "protocol": task.protocol,
@@ -161,7 +168,7 @@ def _measured(spec: RunSpec, directory: Path, data_dir: Path | None, progress: b
         "equivariance": after,
         "equivariance_own": own,
         "equivariance_before": before,
-        "seconds": {"train": result.train_seconds, **inference_seconds(model, task, evaluate)},
+        "seconds": {"train": result.train_seconds, **seconds},
         **known,
         "finished": _now(),
     }

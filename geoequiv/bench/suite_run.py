@@ -18,6 +18,7 @@ from geoequiv.bench.suite import Suite
 from geoequiv.bench.summary import number, summary
 from geoequiv.bench.workers import run_in_workers
 from geoequiv.errors import DataError, RunError
+from geoequiv.session import DEFAULT, Session
 from geoequiv.tasks import Task
 
 
@@ -39,9 +40,7 @@ def run_suite(
     output: Path,
     *,
     resume: bool = False,
-    jobs: int = 1,
-    data_dir: Path | None = None,
-    console: Console | None = None,
+    session: Session = DEFAULT,
 ) -> SuiteResult:
     """Do every run of a suite that is not done yet.
 
@@ -50,9 +49,8 @@ def run_suite(
         output: the output folder.
         resume: continue half-finished runs and do failed ones anew; without it, the first are an error, and the
             second stay as they are.
-        jobs: number of worker processes; 1 means in this process, with a progress bar.
-        data_dir: the data cache of the tasks.
-        console: where progress and the summary go; the standard output if None.
+        session: where runs are computed, and how many at a time; progress and the summary go to its console, or to the
+            standard output if it has none.
 
     Raises:
         DataError: the output folder cannot be written, or the data cannot be made; nothing was trained then.
@@ -63,10 +61,12 @@ def run_suite(
         A resumed suite ends in the same numbers as an uninterrupted one, and so does one with other `jobs`, up to the
         order in which floating-point sums are taken when the number of threads is another.
     """
-    console = console or _console()
+    session = session if session.console is not None else replace(session, console=_console())
+    console = session.console
+    assert console is not None
     store = Store(output)
     store.prepare()
-    suite = at_hand(suite, store, data_dir, console)
+    suite = at_hand(suite, store, session)
     states = {spec: store.state(spec) for spec in suite.runs}
     half = [spec for spec, state in states.items() if state == "half-finished"]
     if half and not resume:
@@ -79,13 +79,13 @@ def run_suite(
     todo = [spec for spec in suite.runs if spec not in done]
     console.print(f"Suite [bold]{escape(suite.name)}[/]: {_counts(states, resume)} → {escape(str(output))}")
     outcomes = {spec: _earlier(store, spec) for spec in done}
-    tasks = _make_data(todo, suite.align, data_dir, console)
-    _check_files(outcomes, tasks, data_dir, console)
-    for spec, outcome in _executed(todo, store, data_dir, jobs, console):
+    tasks = _make_data(todo, suite.align, session, console)
+    _check_files(outcomes, tasks, session, console)
+    for spec, outcome in _executed(todo, store, session, console):
         outcomes[spec] = outcome
     unaligned: tuple[RunSpec, ...] = ()
     if suite.align is not None:
-        outcomes, unaligned = _aligned(suite, suite.align, store, outcomes, data_dir, console)
+        outcomes, unaligned = _aligned(suite, suite.align, store, outcomes, session, console)
     result = SuiteResult(tuple((spec, outcomes[spec]) for spec in suite.runs), unaligned)
     console.print(summary([outcome.record for _, outcome in result.outcomes if outcome.record]))
     _explain_failures(result, store, console, resume)
@@ -99,7 +99,7 @@ def _console() -> Console:
 
 
 def _executed(
-    todo: Sequence[RunSpec], store: Store, data_dir: Path | None, jobs: int, console: Console
+    todo: Sequence[RunSpec], store: Store, session: Session, console: Console
 ) -> Iterator[tuple[RunSpec, Outcome]]:
     number_of = {spec: index + 1 for index, spec in enumerate(todo)}
 
@@ -111,10 +111,10 @@ def _executed(
     def here() -> Iterator[tuple[RunSpec, Outcome]]:
         for spec in todo:
             say(spec)
-            yield spec, run(spec, store, data_dir, progress=console.is_terminal)
+            yield spec, run(spec, store, session)
 
-    workers = jobs > 1 and len(todo) > 1
-    for spec, outcome in run_in_workers(todo, store, data_dir, jobs, started=say) if workers else here():
+    workers = session.jobs > 1 and len(todo) > 1
+    for spec, outcome in run_in_workers(todo, store, session, started=say) if workers else here():
         say(spec, _line(outcome))
         yield spec, outcome
 
@@ -124,7 +124,7 @@ def _aligned(
     config: AlignConfig,
     store: Store,
     outcomes: dict[RunSpec, Outcome],
-    data_dir: Path | None,
+    session: Session,
     console: Console,
 ) -> tuple[dict[RunSpec, Outcome], tuple[RunSpec, ...]]:
     """Measure the barriers of the runs that have finished; two trainings need both, so this comes after all of them.
@@ -137,7 +137,7 @@ def _aligned(
     if merged:
         console.print(f"Measuring barriers of {len(merged)} run{'s' if len(merged) != 1 else ''} …")
     updated, unaligned = dict(outcomes), []
-    for aligned in align_runs(merged, config, data_dir):
+    for aligned in align_runs(merged, config, session):
         spec = runs[aligned.run]
         updated[spec] = replace(outcomes[spec], record=store.record(spec))
         if aligned.status == "failed":
@@ -162,7 +162,7 @@ def told(aligned: Aligned) -> str:
 
 
 def _make_data(
-    todo: Sequence[RunSpec], align: AlignConfig | None, data_dir: Path | None, console: Console
+    todo: Sequence[RunSpec], align: AlignConfig | None, session: Session, console: Console
 ) -> dict[str, Task]:
     """Simulate or download each task's data once, here, so that no two workers do it at the same time.
 
@@ -172,7 +172,7 @@ def _make_data(
     each_task = {repr(spec.part("task")): spec for spec in todo}
     for key, spec in each_task.items():
         console.print(f"Preparing the data of {escape(spec.part('task')[0])} …")
-        tasks[key] = task = load_task(spec, data_dir)
+        tasks[key] = task = load_task(spec, session)
         if task.symmetry_error:
             task.symmetry_error()
         if align is not None:
@@ -181,7 +181,7 @@ def _make_data(
 
 
 def _check_files(
-    outcomes: Mapping[RunSpec, Outcome], tasks: dict[str, Task], data_dir: Path | None, console: Console
+    outcomes: Mapping[RunSpec, Outcome], tasks: dict[str, Task], session: Session, console: Console
 ) -> None:
     """Make sure that runs which finished before are of the data that are there now; no run id knows what is in files.
 
@@ -200,7 +200,7 @@ def _check_files(
             continue
         if key not in tasks:
             try:
-                tasks[key] = load_task(spec, data_dir)
+                tasks[key] = load_task(spec, session)
             except DataError as error:
                 seen.add(key)
                 console.print(f"The data of finished runs could not be compared: {escape(str(error))}", soft_wrap=True)

@@ -14,6 +14,7 @@ from geoequiv.bench.runner import build, load_task
 from geoequiv.bench.spec import RunSpec
 from geoequiv.bench.store import read_record
 from geoequiv.errors import DataError
+from geoequiv.session import DEFAULT, Session
 from geoequiv.tasks import Task
 from geoequiv.training.checkpoint import load_checkpoint
 
@@ -28,12 +29,12 @@ class TrainedRun:
     model: nn.Module
 
 
-def load_trained(run: Path, data_dir: Path | None = None, task: Task | None = None) -> TrainedRun:
-    """Load a finished run from its folder; the model is in evaluation mode, on the CPU.
+def load_trained(run: Path, session: Session = DEFAULT, task: Task | None = None) -> TrainedRun:
+    """Load a finished run from its folder; the model is in evaluation mode, on the session's device.
 
     Args:
         run: `results/<suite>/<run id>`, as `geoequiv run` writes it.
-        data_dir: the data cache of the task.
+        session: its device and data cache are used.
         task: the run's task, where another run of it has loaded it already.
 
     Raises:
@@ -49,7 +50,7 @@ def load_trained(run: Path, data_dir: Path | None = None, task: Task | None = No
     checkpoint = run / "checkpoint.ckpt"
     if not checkpoint.exists():
         raise DataError(f"'{run}' has a record but no checkpoint.ckpt: its weights are elsewhere, or were deleted.")
-    task = task or load_task(spec, data_dir)
+    task = task or load_task(spec, session)
     check_data(run, record, task)
     model, _ = build(spec, task)
     weights = load_checkpoint(checkpoint, torch.device("cpu"))["progress"]["best_weights"]
@@ -58,7 +59,7 @@ def load_trained(run: Path, data_dir: Path | None = None, task: Task | None = No
     except (RuntimeError, TypeError) as error:
         reason = str(error).partition("\n")[0].rstrip(":")
         raise DataError(f"The weights in {checkpoint} do not fit {spec.part('model')[0]}: {reason}.") from error
-    return TrainedRun(spec, record, task, model.eval())
+    return TrainedRun(spec, record, task, model.to(session.torch_device).eval())
 
 
 def _spec(suite: str, config: Path) -> RunSpec:

@@ -7,14 +7,14 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from pathlib import Path
 
 from geoequiv.bench.runner import Outcome, failed_record, run
 from geoequiv.bench.spec import RunSpec
 from geoequiv.bench.store import RunLocked, Store
+from geoequiv.session import Session
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 #: Seconds that workers have, after an interruption, to write their checkpoints.
@@ -31,23 +31,22 @@ class _Worker:
 def run_in_workers(
     specs: Sequence[RunSpec],
     store: Store,
-    data_dir: Path | None,
-    jobs: int,
+    session: Session,
     started: Callable[[RunSpec], None],
 ) -> Iterator[tuple[RunSpec, Outcome]]:
-    """Do runs in `jobs` processes and yield each outcome as it comes.
+    """Do runs in `session.jobs` processes and yield each outcome as it comes.
 
     Args:
         specs: the runs, started in this order.
         store: the output folder.
-        data_dir: the data cache of the tasks.
-        jobs: number of processes; each computes with cores // jobs threads, at least one.
+        session: where they are computed, but for its console; each process has cores // jobs threads, at least one.
         started: called when a run begins.
     """
     waiting = deque(specs)
-    count = min(jobs, len(specs))
-    threads = max(1, cores() // jobs)
-    workers = [_start(store, data_dir, threads) for _ in range(count)]
+    session = replace(session, console=None)  # which cannot be sent to a process
+    count = min(session.jobs, len(specs))
+    threads = max(1, cores() // session.jobs)
+    workers = [_start(store, session, threads) for _ in range(count)]
     try:
         while True:
             for worker in workers:
@@ -67,9 +66,9 @@ def run_in_workers(
                         outcome: Outcome = worker.connection.recv()
                     except (EOFError, OSError):
                         worker.process.join()
-                        outcome = _died(spec, store, worker.process.exitcode)
+                        outcome = _died(spec, store, session, worker.process.exitcode)
                         if waiting:
-                            workers[index] = _start(store, data_dir, threads)
+                            workers[index] = _start(store, session, threads)
                     yield spec, outcome
     finally:
         _stop(workers)
@@ -80,10 +79,10 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _start(store: Store, data_dir: Path | None, threads: int) -> _Worker:
+def _start(store: Store, session: Session, threads: int) -> _Worker:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_work, args=(theirs, store, data_dir, threads), daemon=True)
+    process = context.Process(target=_work, args=(theirs, store, session, threads), daemon=True)
     with _inherited(threads):
         process.start()
     theirs.close()
@@ -112,7 +111,7 @@ def _inherited(threads: int) -> Iterator[None]:
             signal.signal(signal.SIGINT, handler)
 
 
-def _work(connection: Connection, store: Store, data_dir: Path | None, threads: int) -> None:
+def _work(connection: Connection, store: Store, session: Session, threads: int) -> None:
     import torch
 
     torch.set_num_threads(threads)
@@ -121,7 +120,7 @@ def _work(connection: Connection, store: Store, data_dir: Path | None, threads: 
     while True:
         try:
             spec = connection.recv()
-            connection.send(run(spec, store, data_dir, progress=False))
+            connection.send(run(spec, store, session))
         except (EOFError, KeyboardInterrupt, SystemExit):
             return
 
@@ -134,14 +133,14 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _died(spec: RunSpec, store: Store, exitcode: int | None) -> Outcome:
+def _died(spec: RunSpec, store: Store, session: Session, exitcode: int | None) -> Outcome:
     """Record a run whose process ended without a word (killed by the system, out of memory, crashed in C)."""
     try:
         with store.locked(spec):
             record = store.record(spec)
             if record is None:
                 cause = f"signal {-exitcode}" if exitcode is not None and exitcode < 0 else f"exit status {exitcode}"
-                record = failed_record(spec, f"The worker process of this run ended with {cause}.")
+                record = failed_record(spec, f"The worker process of this run ended with {cause}.", session=session)
                 store.write_record(spec, record)
     except RunLocked:
         return Outcome("busy", None, 0.0)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from geoequiv.cli.arguments import RAW, Commands, common, data_folder, positive
+from geoequiv.cli.arguments import RAW, Commands, common, computing, data_folder, positive, session_of
 from geoequiv.errors import DataError
 
 if TYPE_CHECKING:
@@ -38,7 +38,8 @@ POINTS = 21
 def add(commands: Commands) -> None:
     """Add the command."""
     align = commands.add_parser(
-        "align", parents=[common(), data_folder()], help="barriers between runs and their transformed copies",
+        "align", parents=[common(), data_folder(), computing()],
+        help="barriers between runs and their transformed copies",
         description=ALIGN, epilog=EXAMPLES, formatter_class=RAW,
     )  # fmt: skip
     align.add_argument("directory", type=Path, metavar="DIR", help="folder of a finished run, or a results folder")
@@ -120,8 +121,9 @@ def _one(options: argparse.Namespace, config: "AlignConfig") -> int:
     from geoequiv.bench.trained import load_trained
     from geoequiv.report.json_document import finite
 
-    first = load_trained(options.directory, options.data_dir)
-    other = load_trained(options.other, options.data_dir, first.task) if options.other else None
+    session = session_of(options)
+    first = load_trained(options.directory, session)
+    other = load_trained(options.other, session, first.task) if options.other else None
     if other is not None:  # it was asked for by name, whatever a suite says of the yardstick
         config = config.model_copy(update={"yardstick": True})
     found = measure(first, config, other, copies=other is None)
@@ -178,7 +180,7 @@ def _folder(options: argparse.Namespace, config: "AlignConfig") -> int:
     if not runs:
         raise DataError(f"'{options.directory}' holds no finished run with its checkpoint.ckpt.")
     failed = 0
-    for number, aligned in enumerate(align_runs(runs, config, options.data_dir), 1):
+    for number, aligned in enumerate(align_runs(runs, config, session_of(options)), 1):
         failed += aligned.status == "failed"
         print(f"[{number}/{len(runs)}] {aligned.run.name}  {told(aligned)}", flush=True)
     print(f"Wrote {report.write(options.directory, 'html')}")

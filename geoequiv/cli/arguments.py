@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from geoequiv.errors import GeoequivError
+from geoequiv.session import Session
 
 RAW = argparse.RawDescriptionHelpFormatter
 Commands = argparse._SubParsersAction  # what `add_subparsers` returns; argparse has no public name for it
@@ -27,6 +28,28 @@ def data_folder() -> argparse.ArgumentParser:
         "--data-dir", type=Path, metavar="DIR", help="data cache (default: $GEOEQUIV_DATA, else ~/.cache/geoequiv)"
     )
     return parser
+
+
+def computing() -> argparse.ArgumentParser:
+    """The options of every command that computes with a model: see `session_of`."""
+    parser = argparse.ArgumentParser(add_help=False)
+    group = parser.add_argument_group("computing")
+    group.add_argument("--device", default="cpu", metavar="DEVICE", help="cpu, cuda, cuda:1, mps, or auto (cpu)")
+    group.add_argument("--precision", default="32", metavar="NAME", help="32, or bf16-mixed (32)")
+    return parser
+
+
+def session_of(options: argparse.Namespace) -> Session:
+    """The session that a command's options ask for; its device is there.
+
+    Raises:
+        ConfigError: a value is unknown, or this machine has no such device.
+    """
+    given = {name: getattr(options, name) for name in ("device", "precision", "jobs", "data_dir") if name in options}
+    session = Session(**given)
+    if session.device != "cpu":
+        _ = session.torch_device  # an error before anything is read or computed
+    return session
 
 
 def positive(text: str) -> int:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from geoequiv.cli.arguments import RAW, Commands, chosen_options, common, positive
+from geoequiv.cli.arguments import RAW, Commands, chosen_options, common, computing, positive, session_of
 from geoequiv.errors import GeoequivError
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ tensors of a .pt file; `batch`, `mask` and `edge_index` are passed on to models 
 def add(commands: Commands) -> None:
     """Add the command."""
     check = commands.add_parser(
-        "check", parents=[common()], help="certify the symmetry of any importable model",
+        "check", parents=[common(), computing()], help="certify the symmetry of any importable model",
         description=CHECK, epilog=EXAMPLES, formatter_class=RAW,
     )  # fmt: skip
     check.add_argument("model", metavar="MODEL", help="package.module:object, or a name of `geoequiv list models`")
@@ -76,14 +76,14 @@ def add(commands: Commands) -> None:
 def _check(options: argparse.Namespace) -> int:
     import torch
 
-    from geoequiv.cli.subject import load_model, load_weights
+    from geoequiv.cli.subject import load_model, load_weights, on_device
     from geoequiv.fields import Signature
     from geoequiv.groups import group
     from geoequiv.metrics import certify
 
     signature, acting = Signature.parse(options.signature), group(options.group)
     signature.check_group(acting)
-    dtype = getattr(torch, options.dtype)
+    dtype, session = getattr(torch, options.dtype), session_of(options)
     usual = torch.get_default_dtype()
     torch.set_default_dtype(dtype)  # constants that a model makes are as precise as its weights
     try:
@@ -92,11 +92,13 @@ def _check(options: argparse.Namespace) -> int:
         if options.weights:
             load_weights(model, options.weights)
         if isinstance(model, torch.nn.Module):
-            model = model.to(dtype)
-        certificate = certify(
-            model, _inputs(options, signature, acting.dim, dtype), signature, acting, num_samples=options.samples,
-            seed=options.seed, tolerance=options.tolerance, name=options.model,
-        )  # fmt: skip
+            model = model.to(session.torch_device, dtype)
+        inputs = on_device(_inputs(options, signature, acting.dim, dtype), session.torch_device)
+        with session.casting(model):
+            certificate = certify(
+                model, inputs, signature, acting, num_samples=options.samples, seed=options.seed,
+                tolerance=options.tolerance, name=options.model,
+            )  # fmt: skip
     except GeoequivError:
         raise
     except Exception as error:  # whatever the model raises: it is not ours

@@ -4,7 +4,7 @@ import argparse
 import shlex
 from pathlib import Path
 
-from geoequiv.cli.arguments import RAW, Commands, common, data_folder, positive
+from geoequiv.cli.arguments import RAW, Commands, common, computing, data_folder, positive, session_of
 
 WRITTEN_AFTER_A_RUN = ("html", "md", "json")
 RUN = """\
@@ -41,7 +41,7 @@ a suite:
 def add(commands: Commands) -> None:
     """Add the command."""
     run = commands.add_parser(
-        "run", parents=[common(), data_folder()], help="do every run of a suite and write its leaderboard",
+        "run", parents=[common(), data_folder(), computing()], help="do every run of a suite and write its leaderboard",
         description=RUN, epilog=EXAMPLES, formatter_class=RAW,
     )  # fmt: skip
     run.add_argument("suite", type=Path, metavar="SUITE.yaml", help="the suite file")
@@ -65,7 +65,7 @@ def _run(options: argparse.Namespace) -> int:
 
     suite = read_suite(options.suite, options.limit)
     output = options.output or Path("results") / suite.name
-    result = run_suite(suite, output, resume=options.resume, jobs=options.jobs, data_dir=options.data_dir)
+    result = run_suite(suite, output, resume=options.resume, session=session_of(options))
     if any(outcome.record for _, outcome in result.outcomes):
         for form in WRITTEN_AFTER_A_RUN:
             print(f"Wrote {report.write(output, form)}")
@@ -76,6 +76,8 @@ def _how_to_resume(options: argparse.Namespace) -> str:
     words = ["geoequiv", "run", str(options.suite)]
     words += ["--output", str(options.output)] if options.output else []
     words += ["--jobs", str(options.jobs)] if options.jobs != 1 else []
+    words += ["--device", options.device] if options.device != "cpu" else []
+    words += ["--precision", options.precision] if options.precision != "32" else []
     words += ["--limit", str(options.limit)] if options.limit else []
     words += ["--data-dir", str(options.data_dir)] if options.data_dir else []
     return f" Resume with: {shlex.join([*words, '--resume'])}"

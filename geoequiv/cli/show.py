@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from geoequiv.cli.arguments import RAW, Commands, common, data_folder
+from geoequiv.cli.arguments import RAW, Commands, common, computing, data_folder, session_of
 from geoequiv.errors import GeoequivError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ TASKS_OWN = "the task's"
 def add(commands: Commands) -> None:
     """Add the command."""
     show = commands.add_parser(
-        "show", parents=[common(), data_folder()], help="draw a run's predictions against the truth",
+        "show", parents=[common(), data_folder(), computing()], help="draw a run's predictions against the truth",
         description=SHOW, epilog=EXAMPLES, formatter_class=RAW,
     )  # fmt: skip
     show.add_argument("run", type=Path, metavar="RUN_DIR", help="folder of a finished run")
@@ -58,10 +58,12 @@ def _show(options: argparse.Namespace) -> int:
     from geoequiv.report.figures.scene_figure import picture_of
     from geoequiv.report.figures.style import save
 
-    trained = load_trained(options.run, options.data_dir)
+    session = session_of(options)
+    trained = load_trained(options.run, session)
     turn = element(options.turn, trained.task.symmetry, options.seed) if options.turn else None
     torch.manual_seed(trained.spec.config["seed"])  # as when the run was measured: some models draw as they predict
-    scenes = predictions(trained.task, trained.model, options.split, options.items, turn)
+    with session.casting(trained.model):
+        scenes = predictions(trained.task, trained.model, options.split, options.items, turn)
     record = trained.record
     metric = record["metric"]
     measured = f"test {metric['name']} {metric['value']:.3g} {metric['unit']}".rstrip()

@@ -102,6 +102,13 @@ def read_inputs(path: Path, dtype: "torch.dtype", layout: str) -> Any:
     return as_graph(fields)
 
 
+def on_device(inputs: Any, device: "torch.device") -> Any:
+    """A dict of tensors, or a graph of PyG, on a device."""
+    if isinstance(inputs, dict):
+        return {name: each.to(device) if hasattr(each, "to") else each for name, each in inputs.items()}
+    return inputs.to(device)
+
+
 def read_tensors(path: Path) -> dict[str, "torch.Tensor"]:
     """Name → tensor of a .npz or .pt file.
 

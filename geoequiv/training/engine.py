@@ -35,6 +35,7 @@ def train(
     seed: int,
     directory: Path,
     device: torch.device,
+    precision: str,
     bar: bool,
     interrupts: Interrupts,
 ) -> FitResult:
@@ -48,6 +49,7 @@ def train(
         "protocol": getattr(task, "protocol", None),
         "data": getattr(task, "checksum", None),
         "seed": seed,
+        **({"precision": precision} if precision != "32" else {}),
         **{k: v for k, v in config.model_dump(mode="json").items() if k not in FREE_OPTIONS},
     }
     path = directory / CHECKPOINT
@@ -68,7 +70,7 @@ def train(
         try:
             with module.streams.borrowed(), _deterministic(config.deterministic and device.type == "cuda"), _quiet():
                 module.train()
-                _trainer(config.epochs - progress.epoch, device, callbacks).fit(module, datamodule=data)
+                _trainer(config.epochs - progress.epoch, device, precision, callbacks).fit(module, datamodule=data)
         finally:
             ends.close()
     assert progress.best_epoch is not None
@@ -80,11 +82,12 @@ def train(
     return FitResult(progress.best_epoch, progress.best_value, progress.epoch, progress.seconds)
 
 
-def _trainer(epochs: int, device: torch.device, callbacks: list[pl.Callback]) -> pl.Trainer:
+def _trainer(epochs: int, device: torch.device, precision: str, callbacks: list[pl.Callback]) -> pl.Trainer:
     """A trainer that only loops: everything that Lightning could add to a step is off or done by our callbacks."""
     return pl.Trainer(
         accelerator="gpu" if device.type == "cuda" else device.type,
         devices=[device.index or 0] if device.type == "cuda" else 1,
+        precision=precision,
         plugins=[LightningEnvironment()],  # never take over a SLURM job, its signals and its requeueing
         max_epochs=epochs,
         callbacks=callbacks,

@@ -9,11 +9,15 @@ from typing import Any, NoReturn
 import torch
 from torch import nn
 
+from geoequiv.errors import ConfigError, unknown
 from geoequiv.training.config import TrainConfig
 from geoequiv.training.evaluate import check_outputs
 from geoequiv.training.files import make_folder
 from geoequiv.training.interrupt import Interrupted, Interrupts
 from geoequiv.training.progress import FitResult
+
+#: Others of Lightning's (16-mixed) need the loss to be scaled, which a step here does not do.
+PRECISIONS = ("32", "bf16-mixed")
 
 
 def fit(
@@ -25,6 +29,8 @@ def fit(
     seed: int,
     directory: str | Path,
     device: str | torch.device = "cpu",
+    precision: str = "32",
+    compile: bool = False,
     progress: bool = True,
 ) -> FitResult:
     """Train a model; on return it holds the weights of its best validation and is in evaluation mode.
@@ -44,6 +50,9 @@ def fit(
         seed: decides the order of the items and every random draw during training (not the initial weights).
         directory: folder of this run; created.
         device: "cpu", "cuda", "cuda:1", …
+        precision: of training steps, as Lightning names it: "32", or "bf16-mixed", which autocasts; validation and the
+            weights are in float32.
+        compile: whether the model goes through ``torch.compile`` first.
         progress: show a progress bar on stderr.
 
     Returns:
@@ -51,6 +60,7 @@ def fit(
 
     Raises:
         ModelOutputError: outputs of the wrong shape, missing, or not finite at validation.
+        ConfigError: this precision is not supported.
         RunError: a loss is not finite; the directory cannot be written or belongs to another run.
         DataError: the checkpoint is damaged, or of another model.
         KeyboardInterrupt: on Ctrl-C, after the state was saved; on SIGTERM, SystemExit(143) likewise.
@@ -59,6 +69,8 @@ def fit(
     on a GPU with `config.deterministic`.
     """
     directory, device = Path(directory), torch.device(device)
+    if precision not in PRECISIONS:
+        raise ConfigError(unknown("precision", precision, PRECISIONS))
     make_folder(directory)
     if device.type == "cuda" and config.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS starts; without it, it may not
@@ -66,11 +78,13 @@ def fit(
     if isinstance(objective, nn.Module):
         objective.to(device)
     check_outputs(model, task, config.batch_size)
+    if compile:
+        model.compile()
     try:
         with Interrupts() as interrupts:
             from geoequiv.training.engine import train  # imports Lightning, which takes seconds: only when needed
 
-            result = train(model, objective, task, config, seed, directory, device, progress, interrupts)
+            result = train(model, objective, task, config, seed, directory, device, precision, progress, interrupts)
             if interrupts.signum is not None:  # it came after the last step
                 raise Interrupted(interrupts.signum, saved=True)
     except Interrupted as stop:

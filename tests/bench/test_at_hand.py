@@ -11,6 +11,7 @@ from geoequiv import report
 from geoequiv.bench.suite import read_suite
 from geoequiv.bench.suite_run import run_suite
 from geoequiv.errors import ConfigError, DataError, NoFilesError
+from geoequiv.session import Session
 
 SUITE = """\
 name: small
@@ -31,7 +32,9 @@ def go(tmp_path, monkeypatch):
         path = tmp_path / "suite.yaml"
         path.write_text(SUITE.format(otherwise=otherwise), encoding="utf-8")
         console = Console(file=io.StringIO(), width=200)
-        result = run_suite(read_suite(path), tmp_path / "out", data_dir=tmp_path / "data", console=console)
+        result = run_suite(
+            read_suite(path), tmp_path / "out", session=Session(data_dir=tmp_path / "data", console=console)
+        )
         return result, console.file.getvalue()
 
     return run

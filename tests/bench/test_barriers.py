@@ -18,6 +18,7 @@ from geoequiv.bench.suite_run import run_suite, told
 from geoequiv.errors import AlignmentError, ConfigError
 from geoequiv.groups import Element, group
 from geoequiv.report import leaderboard, render
+from geoequiv.session import Session
 
 HEAD = """\
 name: small
@@ -47,7 +48,7 @@ def trained(tmp_path_factory, data_dir):
     """A results folder with barriers."""
     folder = tmp_path_factory.mktemp("suite")
     suite = suite_of(folder)
-    assert run_suite(suite, folder / "out", data_dir=data_dir).complete
+    assert run_suite(suite, folder / "out", session=Session(data_dir=data_dir)).complete
     return suite, folder / "out"
 
 
@@ -115,7 +116,7 @@ def test_the_path_goes_through_the_middle_where_norms_are_folded(copied, data_di
     _, out = copied
     (run,) = [run for run in alignable(out) if read_record(run)["model"] == "transformer"]
     turning = SETTINGS.model_copy(update={"method": ("rotations",), "angles": (90.0,)})
-    (aligned,) = align_runs([run], turning, data_dir)
+    (aligned,) = align_runs([run], turning, Session(data_dir=data_dir))
     (copy,) = aligned.alignment["copies"]
     assert copy["folded"]
     assert copy["path"]["metric"] == pytest.approx([copy[name] for name in ("first", "middle", "second")], rel=1e-4)
@@ -131,7 +132,7 @@ def test_without_the_section_nothing_is_stored(trained, tmp_path, data_dir):
         Store(tmp_path / "plain").write_record(spec, record)
     before = {form: render(tmp_path / "plain", form) for form in ("md", "json", "csv", "html")}
     assert all("barrier" not in text.lower() for text in before.values())
-    result = run_suite(suite_of(tmp_path, ""), tmp_path / "plain", data_dir=data_dir)
+    result = run_suite(suite_of(tmp_path, ""), tmp_path / "plain", session=Session(data_dir=data_dir))
     assert result.complete
     assert all("alignment" not in (outcome.record or {}) for _, outcome in result.outcomes)
 
@@ -155,8 +156,8 @@ def test_what_is_measured_is_kept(copied, data_dir, monkeypatch):
     suite, out = copied
     before = {path: path.read_bytes() for path in out.glob("*/record.json")}
     monkeypatch.setattr(barriers, "measure", None)  # nothing is measured again
-    assert all(each.status == "kept" for each in align_runs(alignable(out), SETTINGS, data_dir))
-    run_suite(suite, out, data_dir=data_dir)
+    assert all(each.status == "kept" for each in align_runs(alignable(out), SETTINGS, Session(data_dir=data_dir)))
+    run_suite(suite, out, session=Session(data_dir=data_dir))
     assert before == {path: path.read_bytes() for path in out.glob("*/record.json")}
 
 
@@ -167,17 +168,17 @@ def test_what_is_missing_or_otherwise_asked_for_is_measured(copied, data_dir):
     record = read_record(gnn)
     former = record.pop("alignment")
     Store(out).write_record(next(spec for spec in suite.runs if spec.run_id == gnn.name), record)
-    states = {each.run: each.status for each in align_runs(runs, SETTINGS, data_dir)}
+    states = {each.run: each.status for each in align_runs(runs, SETTINGS, Session(data_dir=data_dir))}
     assert states == {run: "measured" if run == gnn else "kept" for run in runs}
     again = read_record(gnn)["alignment"]
     assert again["copies"] == former["copies"]
     assert again["methods"] == former["methods"]
     other = SETTINGS.model_copy(update={"angles": (90.0,), "path": 0})
-    said = list(align_runs(runs, other, data_dir))
+    said = list(align_runs(runs, other, Session(data_dir=data_dir)))
     assert all(each.status == "measured" and each.replaced for each in said)
     assert told(said[0]).endswith("(those of other settings gave way)")
     # without its partner a run has no yardstick, which is measured anew
-    (alone,) = align_runs([gnn], other, data_dir)
+    (alone,) = align_runs([gnn], other, Session(data_dir=data_dir))
     assert (alone.status, alone.alignment["other"]) == ("measured", None)
 
 
@@ -188,24 +189,24 @@ def test_further_methods_are_added_to_those_that_are_there(copied, data_dir, mon
     asked = []
     measure = barriers.measure
     monkeypatch.setattr(barriers, "measure", lambda *args: asked.append(args[1].method) or measure(*args))
-    assert all(each.status == "measured" for each in align_runs(runs, more, data_dir))
+    assert all(each.status == "measured" for each in align_runs(runs, more, Session(data_dir=data_dir)))
     assert set(asked) == {("weights",)}
     for run in runs:
         found = read_record(run)["alignment"]
         assert list(found["methods"]) == found["settings"]["method"] == ["none", "activations", "weights"]
         assert found["copies"][:4] == former[run]["copies"]
         assert [each["method"] for each in found["copies"][4:]] == ["weights"] * 2
-    assert all(each.status == "kept" for each in align_runs(runs, more, data_dir))
-    assert all(each.status == "kept" for each in align_runs(runs, SETTINGS, data_dir))
+    assert all(each.status == "kept" for each in align_runs(runs, more, Session(data_dir=data_dir)))
+    assert all(each.status == "kept" for each in align_runs(runs, SETTINGS, Session(data_dir=data_dir)))
 
 
 def test_an_interruption_costs_one_run_at_most(copied, data_dir):
     _, out = copied
     runs, other = alignable(out), SETTINGS.model_copy(update={"path": 0})
-    going = align_runs(runs, other, data_dir)
+    going = align_runs(runs, other, Session(data_dir=data_dir))
     next(going)
     going.close()
-    states = [each.status for each in align_runs(runs, other, data_dir)]
+    states = [each.status for each in align_runs(runs, other, Session(data_dir=data_dir))]
     assert states == ["kept", *["measured"] * (len(runs) - 1)]
 
 
@@ -215,14 +216,14 @@ def test_a_failure_is_recorded_and_tried_again(copied, data_dir):
     (egnn,) = [run for run in runs if read_record(run)["model"] == "egnn"]
     whole = (egnn / "checkpoint.ckpt").read_bytes()
     (egnn / "checkpoint.ckpt").write_bytes(whole[:100])
-    states = {each.run: each.status for each in align_runs(runs, other, data_dir)}
+    states = {each.run: each.status for each in align_runs(runs, other, Session(data_dir=data_dir))}
     assert states == {run: "failed" if run == egnn else "measured" for run in runs}
     assert "cannot be read" in read_record(egnn)["alignment"]["error"]
     (row,) = [row for row in leaderboard(out)[0].rows if row.model == "egnn"]  # read as before, with what there was
     assert row.barrier("activations", "copies").mean == 0
     assert read_record(egnn)["alignment"]["settings"]["path"] == 3
     (egnn / "checkpoint.ckpt").write_bytes(whole)
-    states = {each.run: each.status for each in align_runs(runs, other, data_dir)}
+    states = {each.run: each.status for each in align_runs(runs, other, Session(data_dir=data_dir))}
     assert states == {run: "measured" if run == egnn else "kept" for run in runs}
 
 
@@ -241,11 +242,11 @@ def failing_at(monkeypatch, *methods):
 def test_a_failing_method_costs_neither_those_before_nor_those_after(copied, data_dir):
     _, out = copied
     run = next(run for run in alignable(out) if read_record(run)["model"] == "gnn")
-    (fresh,) = align_runs([run], SETTINGS, data_dir)  # without its partner: anew
+    (fresh,) = align_runs([run], SETTINGS, Session(data_dir=data_dir))  # without its partner: anew
     more = SETTINGS.model_copy(update={"method": ("weights", "none", "rotations")})
     with pytest.MonkeyPatch.context() as patch:
         failing_at(patch, "weights")
-        (aligned,) = align_runs([run], more, data_dir)
+        (aligned,) = align_runs([run], more, Session(data_dir=data_dir))
     found = read_record(run)["alignment"]
     assert aligned.status == "failed"
     assert "KeyError: 'layer' (weights)" in told(aligned)
@@ -254,7 +255,7 @@ def test_a_failing_method_costs_neither_those_before_nor_those_after(copied, dat
     assert found["copies"][:4] == fresh.alignment["copies"]
     with pytest.MonkeyPatch.context() as patch:
         failing_at(patch, "none", "activations", "rotations")  # they are there
-        (aligned,) = align_runs([run], more, data_dir)
+        (aligned,) = align_runs([run], more, Session(data_dir=data_dir))
     assert aligned.status == "measured"
     assert list(read_record(run)["alignment"]["methods"]) == ["none", "activations", "rotations", "weights"]
     assert "error" not in read_record(run)["alignment"]
@@ -264,7 +265,7 @@ def test_a_suite_whose_barriers_fail_is_not_complete(copied, tmp_path, data_dir,
     _, out = copied
     failing_at(monkeypatch, "none", "activations")
     before = {run: read_record(run)["alignment"] for run in alignable(out)}
-    result = run_suite(suite_of(tmp_path, ALIGN.replace("path: 3", "path: 0")), out, data_dir=data_dir)
+    result = run_suite(suite_of(tmp_path, ALIGN.replace("path: 3", "path: 0")), out, session=Session(data_dir=data_dir))
     assert not result.complete
     assert len(result.unaligned) == len(before) == 4
     for run, alignment in before.items():
@@ -294,7 +295,7 @@ def test_seeds_of_one_entry_are_partners(trained):
 def test_rotations_that_the_group_lacks_are_refused_before_training(tmp_path, data_dir):
     suite = suite_of(tmp_path, "align: {group: SO(2)@y, angles: [90], axis: x}\n")
     with pytest.raises(AlignmentError, match=r"90.0° about \(1.00, 0.00, 0.00\) is no element of SO\(2\)@y"):
-        run_suite(suite, tmp_path / "out", data_dir=data_dir)
+        run_suite(suite, tmp_path / "out", session=Session(data_dir=data_dir))
     assert not list((tmp_path / "out").glob("*/checkpoint.ckpt"))
 
 

@@ -12,6 +12,7 @@ from geoequiv.bench.suite import read_suite
 from geoequiv.bench.suite_run import run_suite
 from geoequiv.errors import ConfigError
 from geoequiv.report import render
+from geoequiv.session import Session
 
 HEAD = """\
 name: forces
@@ -49,7 +50,7 @@ def molecules(tmp_path):
 
 def done(path, output, data_dir, **options):
     console = Console(file=io.StringIO(), width=200)
-    result = run_suite(read_suite(path, **options), Path(output), data_dir=data_dir, console=console)
+    result = run_suite(read_suite(path, **options), Path(output), session=Session(data_dir=data_dir, console=console))
     assert result.complete, console.file.getvalue()
     return [outcome.record for _, outcome in result.outcomes]
 

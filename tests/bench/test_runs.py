@@ -19,6 +19,7 @@ from geoequiv.bench.store import Store
 from geoequiv.bench.suite import read_suite
 from geoequiv.bench.suite_run import run_suite
 from geoequiv.errors import DataError, RunError
+from geoequiv.session import Session
 
 SAME = (
     "status",
@@ -44,9 +45,10 @@ WAYS = """\
 """
 
 
-def run(path, output, data_dir, **options):
+def run(path, output, data_dir, jobs=1, **options):
     console = Console(file=io.StringIO(), width=200)
-    result = run_suite(read_suite(path), Path(output), data_dir=data_dir, console=console, **options)
+    session = Session(jobs=jobs, data_dir=data_dir, console=console)
+    result = run_suite(read_suite(path), Path(output), session=session, **options)
     return result, console.file.getvalue()
 
 

@@ -9,6 +9,7 @@ from geoequiv.bench.store import Store
 from geoequiv.bench.suite import read_suite
 from geoequiv.errors import ConfigError
 from geoequiv.objectives import Augmentation, TaskObjective
+from geoequiv.session import Session
 
 WAYS = """\
 - model: {name: transformer, width: 8, depth: 1, heads: 2}
@@ -50,7 +51,7 @@ def test_every_way_runs_under_a_label_of_its_own(suite_file, tmp_path, data_dir)
     suite = read_suite(suite_file(WAYS))
     assert [symmetry_label(*run.part("symmetry")) for run in suite.runs] == LABELS
     store = Store(tmp_path / "results")
-    records = [run_spec(spec, store, data_dir, progress=False).record for spec in suite.runs]
+    records = [run_spec(spec, store, Session(data_dir=data_dir)).record for spec in suite.runs]
     assert [(record["status"], record["error"]) for record in records] == [("finished", None)] * len(LABELS)
     learned = (tmp_path / "results" / suite.runs[0].run_id / "log.csv").read_text().splitlines()
     assert learned[0].split(",")[2:7] == [
@@ -61,7 +62,7 @@ def test_every_way_runs_under_a_label_of_its_own(suite_file, tmp_path, data_dir)
 
 def test_an_averaged_model_is_trained_with_what_it_names(suite_file, data_dir):
     runs = read_suite(suite_file(WAYS)).runs[-2:]
-    (_, plain), (wrapped, augmented) = (build(run, load_task(run, data_dir)) for run in runs)
+    (_, plain), (wrapped, augmented) = (build(run, load_task(run, Session(data_dir=data_dir))) for run in runs)
     assert isinstance(plain, TaskObjective)
     assert isinstance(augmented, Augmentation)
     assert augmented.model is wrapped

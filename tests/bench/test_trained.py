@@ -14,6 +14,7 @@ from geoequiv.bench.store import Store
 from geoequiv.bench.suite import read_suite
 from geoequiv.bench.trained import load_trained
 from geoequiv.errors import DataError
+from geoequiv.session import Session
 
 SUITE = """\
 name: tiny
@@ -31,7 +32,7 @@ def finished(tmp_path_factory, data_dir):
     folder = tmp_path_factory.mktemp("finished")
     (folder / "suite.yaml").write_text(SUITE)
     (spec,) = read_suite(folder / "suite.yaml").runs
-    outcome = run(spec, Store(folder / "out"), data_dir, progress=False)
+    outcome = run(spec, Store(folder / "out"), Session(data_dir=data_dir))
     assert outcome.status == "finished"
     return folder / "out" / spec.run_id
 
@@ -42,7 +43,7 @@ def copied(finished, tmp_path):
 
 
 def test_the_model_is_the_one_that_was_measured(finished, data_dir):
-    trained = load_trained(finished, data_dir)
+    trained = load_trained(finished, Session(data_dir=data_dir))
     config = EvaluateConfig(**trained.spec.config["evaluate"])
     torch.manual_seed(trained.spec.config["seed"])
     measured = task_metric(trained.model, trained.task, config)
@@ -52,7 +53,7 @@ def test_the_model_is_the_one_that_was_measured(finished, data_dir):
 
 
 def test_an_untrained_model_measures_otherwise(finished, data_dir):
-    trained = load_trained(finished, data_dir)
+    trained = load_trained(finished, Session(data_dir=data_dir))
     for weight in trained.model.parameters():
         torch.nn.init.normal_(weight, generator=torch.Generator().manual_seed(0))
     measured = task_metric(trained.model, trained.task, EvaluateConfig(batch_size=8))
@@ -70,27 +71,27 @@ def test_an_untrained_model_measures_otherwise(finished, data_dir):
 def test_a_file_that_is_gone(copied, data_dir, gone, message):
     (copied / gone).unlink()
     with pytest.raises(DataError, match=message):
-        load_trained(copied, data_dir)
+        load_trained(copied, Session(data_dir=data_dir))
 
 
 def test_damaged_files(copied, data_dir):
     record = json.loads((copied / "record.json").read_text())
     (copied / "checkpoint.ckpt").write_bytes(b"PK")
     with pytest.raises(DataError, match="cannot be read"):
-        load_trained(copied, data_dir)
+        load_trained(copied, Session(data_dir=data_dir))
     (copied / "record.json").write_text(json.dumps({**record, "status": "failed"}))
     with pytest.raises(DataError, match=r"failed, and its record\.json says why"):
-        load_trained(copied, data_dir)
+        load_trained(copied, Session(data_dir=data_dir))
     (copied / "record.json").write_text("{")
     with pytest.raises(DataError, match=r"Cannot read .*record\.json"):
-        load_trained(copied, data_dir)
+        load_trained(copied, Session(data_dir=data_dir))
     (copied / "config.yaml").write_text("- 1")
     with pytest.raises(DataError, match="is not the configuration of a run"):
-        load_trained(copied, data_dir)
+        load_trained(copied, Session(data_dir=data_dir))
 
 
 def test_weights_of_another_architecture(copied, data_dir):
     config = (copied / "config.yaml").read_text()
     (copied / "config.yaml").write_text(config.replace("width: 8", "width: 16"))
     with pytest.raises(DataError, match="do not fit gnn"):
-        load_trained(copied, data_dir)
+        load_trained(copied, Session(data_dir=data_dir))

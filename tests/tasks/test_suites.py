@@ -9,6 +9,7 @@ import torch
 
 from geoequiv.bench.runner import build, load_task
 from geoequiv.bench.suite import read_suite
+from geoequiv.session import Session
 from geoequiv.tasks import motion_capture
 from geoequiv.tasks.mocap_gait import EDGES, walkers
 from geoequiv.tasks.simulation import gait
@@ -52,7 +53,7 @@ def test_every_entry_of_a_suite_can_be_run(name, files):
     suite = read_suite(CONFIGS / f"{name}.yaml", limit=3)
     assert {spec.config["seed"] for spec in suite.runs} == {0, 1, 2}
     specs = [spec for spec in suite.runs if spec.config["seed"] == 0]
-    task = load_task(specs[0], files)
+    task = load_task(specs[0], Session(data_dir=files))
     assert task.protocol.endswith("/limit3")
     train, test = task.splits["train"], task.splits["test"]
     seen = set()
