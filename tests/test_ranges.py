@@ -1,9 +1,12 @@
+import inspect
 import math
 
+import numpy as np
 import pytest
 
 from geoequiv import ranges
 from geoequiv.config import mismatch
+from geoequiv.errors import ConfigError
 
 LOWEST = {  # type → the smallest value inside, one just outside
     "PositiveInt": (1, 0),
@@ -13,6 +16,7 @@ LOWEST = {  # type → the smallest value inside, one just outside
     "FiniteFloat": (-1e300, None),
     "Probability": (0.0, -1e-9),
     "ProperFraction": (0.0, -1e-9),
+    "PositiveFraction": (1e-300, 0.0),
 }
 
 
@@ -38,3 +42,46 @@ def test_upper_ends():
     assert mismatch(ranges.Probability, 1.0) is None
     assert mismatch(ranges.Probability, 1.0001) is not None
     assert mismatch(ranges.ProperFraction, 1.0) is not None
+    assert mismatch(ranges.PositiveFraction, 1.0) is None
+    assert mismatch(ranges.PositiveFraction, 1.0001) is not None
+
+
+@ranges.check_ranges
+class Ring:
+    def __init__(self, name: str, width: ranges.PositiveInt = 3, *, share: ranges.ProperFraction | None = None) -> None:
+        self.given = name, width, share
+
+
+class WideRing(Ring):
+    """Inherits the constructor."""
+
+
+@pytest.mark.parametrize("width", [1, np.int64(7)])
+@pytest.mark.parametrize("share", [None, 0, 0.5, np.float32(0.25)])
+def test_a_constructor_takes_what_is_in_its_ranges(width, share):
+    assert Ring("a", width, share=share).given == ("a", width, share)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"width": 0}, r"WideRing: width must be greater than or equal to 1, got 0\."),
+        ({"width": True}, "width must be a valid integer, got True"),
+        ({"width": 2.0}, r"width must be a valid integer, got 2\.0"),
+        ({"width": "3"}, "width must be a valid integer, got '3'"),
+        ({"width": None}, "width must be a valid integer, got None"),
+        ({"share": math.nan}, "share must be a finite number, got nan"),
+        ({"share": 1}, "share must be less than 1, got 1"),
+    ],
+)
+def test_a_constructor_raises_for_what_is_not(options, message):
+    with pytest.raises(ConfigError, match=message):
+        WideRing("a", **options)
+
+
+def test_a_constructor_keeps_its_signature_and_pythons_own_errors():
+    assert list(inspect.signature(Ring).parameters) == ["name", "width", "share"]
+    with pytest.raises(TypeError, match="unexpected keyword argument 'witdh'"):
+        Ring("a", witdh=3)
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'name'"):
+        Ring()

@@ -1,6 +1,6 @@
 """Deep Sets (Zaheer et al. 2017): each node sees itself and the pool of its cloud."""
 
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -8,12 +8,13 @@ from torch.nn import functional as F
 from geoequiv.errors import SignatureError, unknown
 from geoequiv.fields import Signature
 from geoequiv.models.layers.cloud import Cloud, Ports
-from geoequiv.models.layers.options import whole
 from geoequiv.models.layers.perceptron import perceptron
+from geoequiv.ranges import PositiveInt, check_ranges
 
 POOLS = ("mean", "sum")
 
 
+@check_ranges
 class DeepSets(nn.Module):
     r"""Nodes that talk through the pool of their cloud alone: cost linear in N.
 
@@ -39,9 +40,15 @@ class DeepSets(nn.Module):
     claims = None
     compiles = "one graph"
 
-    def __init__(self, signature: Signature | str, width: int = 64, depth: int = 4, *, pool: str = "mean") -> None:
+    def __init__(
+        self,
+        signature: Signature | str,
+        width: PositiveInt = 64,
+        depth: PositiveInt = 4,
+        *,
+        pool: Literal["mean", "sum"] = "mean",
+    ) -> None:
         super().__init__()
-        whole("DeepSets", width=width, depth=depth)
         if pool not in POOLS:
             raise SignatureError(unknown("pool of DeepSets", pool, POOLS))
         self.ports = Ports(signature, architecture="DeepSets")

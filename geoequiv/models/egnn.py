@@ -9,13 +9,14 @@ from torch.nn import functional as F
 from geoequiv.fields import Signature
 from geoequiv.models.layers.cloud import GEOMETRIC, Ports, pair_invariants, smooth_norm
 from geoequiv.models.layers.hooks import untouched
-from geoequiv.models.layers.options import positive, whole
 from geoequiv.models.layers.pairs import PairLinear, Pairs, several
 from geoequiv.models.layers.perceptron import gain, perceptron, silu
+from geoequiv.ranges import PositiveFloat, PositiveInt, check_ranges
 
 TINY = 1e-12  # squared; keeps the root differentiable for coincident nodes
 
 
+@check_ranges
 class EGNN(nn.Module):
     r"""Messages from distances, positions that move along differences.
 
@@ -58,19 +59,17 @@ class EGNN(nn.Module):
     def __init__(
         self,
         signature: Signature | str,
-        width: int = 64,
-        depth: int = 4,
+        width: PositiveInt = 64,
+        depth: PositiveInt = 4,
         *,
         node_scalars: bool = True,
         velocity: bool = True,
         attention: bool = False,
         tanh: bool = False,
         normalize: bool = False,
-        max_step: float = 100.0,
+        max_step: PositiveFloat = 100.0,
     ) -> None:
         super().__init__()
-        whole("EGNN", width=width, depth=depth)
-        positive("EGNN", max_step=max_step)
         self.ports = ports = Ports(signature, kinds=GEOMETRIC, architecture="EGNN", needs_point=True)
         self.node_scalars = node_scalars
         directions = ports.directions

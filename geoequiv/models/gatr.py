@@ -12,14 +12,15 @@ from geoequiv.errors import SignatureError
 from geoequiv.fields import Signature
 from geoequiv.models.layers.cloud import GEOMETRIC, Cloud, Ports
 from geoequiv.models.layers.geometric_algebra import bilinear
-from geoequiv.models.layers.options import whole
 from geoequiv.models.layers.padding import Padding
+from geoequiv.ranges import NonNegativeInt, PositiveInt, check_ranges
 
 TINY = 1e-2  # of the published norm and of the published 1/w in the distance-aware attention (there .001)
 #: grade of each component of Cl(3); those that e0 is multiplied to are one grade higher
 GRADES = (0, 1, 1, 1, 2, 2, 2, 3)
 
 
+@check_ranges
 class GATr(nn.Module):
     r"""A transformer whose tokens are multivectors of G(3,0,1) and scalars.
 
@@ -59,11 +60,15 @@ class GATr(nn.Module):
     compiles = "one graph; ragged batches in parts (their padding has a size that depends on the batch)"
 
     def __init__(
-        self, signature: Signature | str, width: int = 64, depth: int = 4, *, heads: int = 4, multivectors: int = 0
+        self,
+        signature: Signature | str,
+        width: PositiveInt = 64,
+        depth: PositiveInt = 4,
+        *,
+        heads: PositiveInt = 4,
+        multivectors: NonNegativeInt = 0,
     ) -> None:
         super().__init__()
-        whole("GATr", width=width, depth=depth, heads=heads)
-        whole("GATr", 0, multivectors=multivectors)
         self.ports = ports = Ports(signature, kinds=GEOMETRIC, architecture="GATr")
         step = 2 * heads if heads % 2 == 0 else 4 * heads  # an even number of each parity, which heads divide
         multivectors = multivectors or step * max(1, width // (4 * step))

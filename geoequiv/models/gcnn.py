@@ -7,8 +7,10 @@ from geoequiv.fields import Signature
 from geoequiv.models.layers.pictures import Picture
 from geoequiv.models.pgcnn import CONVOLUTIONS, expanded, flip_layers
 from geoequiv.models.vgg import VGG11
+from geoequiv.ranges import PositiveFloat, check_ranges
 
 
+@check_ranges
 class GCNN(nn.Module):
     r"""VGG11 of group convolutions over {1, flip}: a lifting one, regular ones, batch norm shared by twins, a mean.
 
@@ -31,7 +33,7 @@ class GCNN(nn.Module):
     claims = "flip"
     compiles = "one graph"
 
-    def __init__(self, signature: Signature | str, width: float = 1.0) -> None:
+    def __init__(self, signature: Signature | str, width: PositiveFloat = 1.0) -> None:
         super().__init__()
         self.signature, self.width = signature, width
         self.picture = Picture.of(signature, "GCNN")

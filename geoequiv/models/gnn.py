@@ -9,11 +9,12 @@ from torch.nn import functional as F
 from geoequiv.fields import Signature
 from geoequiv.models.layers.cloud import Ports, pair_invariants
 from geoequiv.models.layers.hooks import untouched
-from geoequiv.models.layers.options import whole
 from geoequiv.models.layers.pairs import PairLinear, Pairs
 from geoequiv.models.layers.perceptron import perceptron, silu
+from geoequiv.ranges import PositiveInt, check_ranges
 
 
+@check_ranges
 class GNN(nn.Module):
     r"""Message passing between all nodes of a cloud.
 
@@ -41,9 +42,10 @@ class GNN(nn.Module):
     claims = None
     compiles = "one graph"
 
-    def __init__(self, signature: Signature | str, width: int = 64, depth: int = 4, *, relative: bool = True) -> None:
+    def __init__(
+        self, signature: Signature | str, width: PositiveInt = 64, depth: PositiveInt = 4, *, relative: bool = True
+    ) -> None:
         super().__init__()
-        whole("GNN", width=width, depth=depth)
         self.ports = ports = Ports(signature, architecture="GNN")
         self.relative = relative
         edges = ports.pair_invariants + (3 * (ports.points + ports.vectors) if relative else 0)

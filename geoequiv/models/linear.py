@@ -8,8 +8,10 @@ from torch import Tensor, nn
 from geoequiv.errors import SignatureError
 from geoequiv.fields import Signature
 from geoequiv.models.layers.cloud import GEOMETRIC, Ports
+from geoequiv.ranges import PositiveInt, check_ranges
 
 
+@check_ranges
 class Linear(nn.Module):
     r"""Straight lines with learned times, the weakest exactly equivariant model.
 
@@ -32,7 +34,7 @@ class Linear(nn.Module):
     claims = "E(3)"
     compiles = "one graph"
 
-    def __init__(self, signature: Signature | str, width: int = 64, depth: int = 4) -> None:
+    def __init__(self, signature: Signature | str, width: PositiveInt = 64, depth: PositiveInt = 4) -> None:
         super().__init__()
         self.ports = Ports(signature, kinds=GEOMETRIC, architecture="Linear")
         if self.ports.out_scalars and not self.ports.scalars:

@@ -8,9 +8,10 @@ from torch.nn.parameter import is_lazy
 from geoequiv.errors import BatchError
 from geoequiv.fields import Signature
 from geoequiv.models.layers.cloud import Ports
-from geoequiv.models.layers.options import whole
+from geoequiv.ranges import PositiveInt, check_ranges
 
 
+@check_ranges
 class MLP(nn.Module):
     r"""All fields of all nodes flattened, ``depth`` hidden layers, all outputs of all nodes.
 
@@ -36,10 +37,14 @@ class MLP(nn.Module):
     compiles = "one graph"
 
     def __init__(
-        self, signature: Signature | str, width: int = 64, depth: int = 4, *, nodes: int | None = None
+        self,
+        signature: Signature | str,
+        width: PositiveInt = 64,
+        depth: PositiveInt = 4,
+        *,
+        nodes: PositiveInt | None = None,
     ) -> None:
         super().__init__()
-        whole("MLP", width=width, depth=depth, **({} if nodes is None else {"nodes": nodes}))
         self.ports = ports = Ports(signature, architecture="MLP")
         self.nodes = nodes
         hidden = [layer for _ in range(depth - 1) for layer in (nn.Linear(width, width), nn.SiLU())]

@@ -13,7 +13,6 @@ from geoequiv.models.conservative import differentiable
 from geoequiv.models.layers.batches import by_name, may_look
 from geoequiv.models.layers.clebsch_gordan import Couplings, Harmonics, smooth_direction
 from geoequiv.models.layers.cloud import Cloud, Ports, smooth_norm
-from geoequiv.models.layers.options import positive, whole
 from geoequiv.models.layers.pairs import Pairs
 from geoequiv.models.layers.perceptron import perceptron
 from geoequiv.models.layers.radial_basis import bessel, envelope
@@ -35,12 +34,14 @@ from geoequiv.models.layers.tensor_products import (
     shares,
     triples_of,
 )
+from geoequiv.ranges import NonNegativeInt, PositiveFloat, PositiveInt, check_ranges
 
 TINY = 1e-8  # squared, keeps distance and direction of coincident atoms differentiable
 #: keeps the variance of a linear map; layers without a residual would lose the signal
 UNIT = 3**0.5
 
 
+@check_ranges
 class NequIP(nn.Module):
     r"""An energy that is a sum over atoms, from convolutions within a cutoff; forces are its gradient.
 
@@ -87,22 +88,19 @@ class NequIP(nn.Module):
     def __init__(
         self,
         signature: Signature | str,
-        width: int = 32,
-        depth: int = 4,
+        width: PositiveInt = 32,
+        depth: PositiveInt = 4,
         *,
-        l_max: int = 2,
-        cutoff: float = 5.0,
+        l_max: NonNegativeInt = 2,
+        cutoff: PositiveFloat = 5.0,
         species: Sequence[int] | None = None,
-        neighbours: float = 10.0,
-        radial: int = 64,
-        bessels: int = 8,
+        neighbours: PositiveFloat = 10.0,
+        radial: PositiveInt = 64,
+        bessels: PositiveInt = 8,
         parity: bool = True,
-        scale: float = 1.0,
+        scale: PositiveFloat = 1.0,
     ) -> None:
         super().__init__()
-        whole("NequIP", width=width, depth=depth, radial=radial, bessels=bessels)
-        whole("NequIP", 0, l_max=l_max)
-        positive("NequIP", cutoff=cutoff, neighbours=neighbours)
         if not parity:
             self.claims = "SE(3)"
         self.ports = ports = Ports(

@@ -7,12 +7,13 @@ from torch import Tensor, nn
 
 from geoequiv.fields import Signature
 from geoequiv.models.layers.cloud import GEOMETRIC, Ports, smooth_norm
-from geoequiv.models.layers.options import positive, whole
 from geoequiv.models.layers.pairs import AllPairs, Pairs
 from geoequiv.models.layers.perceptron import perceptron
 from geoequiv.models.layers.radial import RadialBasis
+from geoequiv.ranges import NonNegativeFloat, PositiveInt, check_ranges
 
 
+@check_ranges
 class PaiNN(nn.Module):
     r"""Messages of scalars and vectors, filtered by the distance.
 
@@ -49,12 +50,15 @@ class PaiNN(nn.Module):
     compiles = "one graph"
 
     def __init__(
-        self, signature: Signature | str, width: int = 64, depth: int = 3, *, cutoff: float = 0.0, basis: int = 20
+        self,
+        signature: Signature | str,
+        width: PositiveInt = 64,
+        depth: PositiveInt = 3,
+        *,
+        cutoff: NonNegativeFloat = 0.0,
+        basis: PositiveInt = 20,
     ) -> None:
         super().__init__()
-        whole("PaiNN", width=width, depth=depth, basis=basis)
-        if cutoff:
-            positive("PaiNN", cutoff=cutoff)
         self.ports = ports = Ports(signature, kinds=GEOMETRIC, architecture="PaiNN", needs_point=True)
         directions = ports.directions
         self.embed = nn.Linear(max(directions + ports.scalars, 1), width)

@@ -1,19 +1,22 @@
 """A convolutional network whose first layers commute with the mirror image."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
-from geoequiv.errors import ConfigError
 from geoequiv.fields import Signature
 from geoequiv.models.layers.flip_layers import FlipChannels, FlipConvolution, FlipNorm
 from geoequiv.models.layers.pictures import Picture, channels_of
 from geoequiv.models.vgg import LAYERS, VGG11, initialise
+from geoequiv.ranges import PositiveFloat, Probability, check_ranges
 
 CONVOLUTIONS = sum(isinstance(entry, int) for entry in LAYERS)
+Layers = Annotated[int, Field(ge=0, le=CONVOLUTIONS)]
 
 
+@check_ranges
 class PGCNN(nn.Module):
     r"""VGG11 whose first convolutions are equivariant to horizontal flips, and whose others are free.
 
@@ -41,13 +44,14 @@ class PGCNN(nn.Module):
     claims: str | None = None
     compiles = "one graph"
 
-    def __init__(self, signature: Signature | str, width: float = 1.0, layers: int = 2, invariant: float = 0.0) -> None:
+    def __init__(
+        self,
+        signature: Signature | str,
+        width: PositiveFloat = 1.0,
+        layers: Layers = 2,
+        invariant: Probability = 0.0,
+    ) -> None:
         super().__init__()
-        if not 0 <= layers <= CONVOLUTIONS or not 0 <= invariant <= 1:
-            raise ConfigError(
-                f"PGCNN has 0 to {CONVOLUTIONS} equivariant layers and a fraction of invariant channels between 0 and "
-                f"1; got layers={layers}, invariant={invariant}."
-            )
         self.signature, self.width = signature, width
         self.picture = Picture.of(signature, type(self).__name__)
         steps, self.channels = flip_layers(self.picture.channels, width, layers, invariant)

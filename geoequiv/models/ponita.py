@@ -1,7 +1,7 @@
 """Convolutions over positions and orientations, after PONITA (Bekkers et al. 2024)."""
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -11,10 +11,10 @@ from geoequiv.fields import Signature
 from geoequiv.groups import group
 from geoequiv.models.layers.clebsch_gordan import Constant
 from geoequiv.models.layers.cloud import GEOMETRIC, Ports, smooth_norm
-from geoequiv.models.layers.options import whole
 from geoequiv.models.layers.pairs import Pairs
 from geoequiv.models.layers.perceptron import perceptron
 from geoequiv.models.layers.tensor_products import pair_scalars
+from geoequiv.ranges import PositiveInt, check_ranges
 
 #: orientations → the rotation axes (group, order) that they are, and the group that permutes them
 GRIDS = {
@@ -26,6 +26,7 @@ GRIDS = {
 TINY = 1e-8  # squared; keeps the root differentiable for coincident nodes
 
 
+@check_ranges
 class PONITA(nn.Module):
     r"""Functions of position and orientation, convolved over space, then over the sphere, then mixed node by node.
 
@@ -65,15 +66,14 @@ class PONITA(nn.Module):
     def __init__(
         self,
         signature: Signature | str,
-        width: int = 64,
-        depth: int = 4,
+        width: PositiveInt = 64,
+        depth: PositiveInt = 4,
         *,
-        orientations: int = 12,
-        basis: int = 64,
-        expansion: int = 2,
+        orientations: Literal[6, 12, 20, 32] = 12,
+        basis: PositiveInt = 64,
+        expansion: PositiveInt = 2,
     ) -> None:
         super().__init__()
-        whole("PONITA", width=width, depth=depth, basis=basis, expansion=expansion)
         if orientations not in GRIDS:
             raise SignatureError(f"PONITA has grids of {', '.join(map(str, GRIDS))} orientations, not {orientations}.")
         axes, self.claims = GRIDS[orientations]

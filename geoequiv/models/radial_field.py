@@ -8,10 +8,11 @@ from torch import Tensor, nn
 from geoequiv.errors import SignatureError
 from geoequiv.fields import Signature
 from geoequiv.models.layers.cloud import GEOMETRIC, Ports, pair_invariants, smooth_norm
-from geoequiv.models.layers.options import whole
 from geoequiv.models.layers.perceptron import gain, perceptron
+from geoequiv.ranges import PositiveInt, check_ranges
 
 
+@check_ranges
 class RadialField(nn.Module):
     r"""Points move along their differences by a learned function of the distance; there are no node features.
 
@@ -38,9 +39,8 @@ class RadialField(nn.Module):
     claims = "E(3)"
     compiles = "one graph"
 
-    def __init__(self, signature: Signature | str, width: int = 64, depth: int = 4) -> None:
+    def __init__(self, signature: Signature | str, width: PositiveInt = 64, depth: PositiveInt = 4) -> None:
         super().__init__()
-        whole("RadialField", width=width, depth=depth)
         self.ports = ports = Ports(signature, kinds=GEOMETRIC, architecture="RadialField", needs_point=True)
         if ports.out_scalars:
             raise SignatureError(f"RadialField has no node features to predict scalars from: '{signature}'.")

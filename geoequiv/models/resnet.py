@@ -1,5 +1,7 @@
 """Residual networks for small images (He et al. 2016)."""
 
+from typing import Literal
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -7,12 +9,14 @@ from geoequiv.errors import ConfigError
 from geoequiv.fields import Signature
 from geoequiv.models.layers.pictures import Picture, channels_of
 from geoequiv.models.vgg import initialise
+from geoequiv.ranges import PositiveFloat, check_ranges
 
 #: depth → blocks of each stage, whether they are bottlenecks, channels of the first stage
 SHAPES = {depth: ((depth - 2) // 6,) * 3 for depth in (8, 14, 20, 32, 44, 56)}
 BOTTLENECKS = {50: (3, 4, 6, 3)}
 
 
+@check_ranges
 class ResNet(nn.Module):
     r"""Blocks of convolutions that add to what they read.
 
@@ -40,7 +44,9 @@ class ResNet(nn.Module):
     claims = None
     compiles = "one graph"
 
-    def __init__(self, signature: Signature | str, width: float = 1.0, depth: int = 20) -> None:
+    def __init__(
+        self, signature: Signature | str, width: PositiveFloat = 1.0, depth: Literal[8, 14, 20, 32, 44, 50, 56] = 20
+    ) -> None:
         super().__init__()
         if depth not in SHAPES and depth not in BOTTLENECKS:
             raise ConfigError(

@@ -1,14 +1,13 @@
 """SE(3)-Transformer (Fuchs et al. 2020)."""
 
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
 from geoequiv.errors import SignatureError
 from geoequiv.fields import Signature
 from geoequiv.models.layers.clebsch_gordan import Couplings, Harmonics
-from geoequiv.models.layers.options import whole
 from geoequiv.models.layers.pairs import AllPairs, Pairs
 from geoequiv.models.layers.steerable import (
     HEAD_SCALE,
@@ -31,8 +30,10 @@ from geoequiv.models.layers.tensor_products import (
     softmax_over_senders,
     triples_of,
 )
+from geoequiv.ranges import NonNegativeInt, PositiveInt, check_ranges
 
 
+@check_ranges
 class SE3Transformer(nn.Module):
     r"""Attention between nodes whose queries, keys and values are features of several degrees.
 
@@ -71,21 +72,19 @@ class SE3Transformer(nn.Module):
     def __init__(
         self,
         signature: Signature | str,
-        width: int = 32,
-        depth: int = 4,
+        width: PositiveInt = 32,
+        depth: PositiveInt = 4,
         *,
-        l_max: int = 2,
-        heads: int = 4,
-        division: int = 2,
+        l_max: NonNegativeInt = 2,
+        heads: PositiveInt = 4,
+        division: PositiveInt = 2,
         parity: bool = False,
-        radial: int = 32,
-        nonlinearity: str = "gate",
+        radial: PositiveInt = 32,
+        nonlinearity: Literal["gate", "norm"] = "gate",
         centred: bool = True,
         node_scalars: bool = True,
     ) -> None:
         super().__init__()
-        whole("SE3Transformer", width=width, depth=depth, heads=heads, division=division, radial=radial)
-        whole("SE3Transformer", 0, l_max=l_max)
         if parity:
             self.claims = "E(3)"
         if width % (heads * division):

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from geoequiv.errors import SignatureError
 from geoequiv.fields import Signature
 from geoequiv.models.layers.clebsch_gordan import Couplings, Harmonics, smooth_direction
-from geoequiv.models.layers.options import whole
 from geoequiv.models.layers.pairs import Pairs
 from geoequiv.models.layers.steerable import (
     HEAD_SCALE,
@@ -24,8 +23,10 @@ from geoequiv.models.layers.steerable import (
 )
 from geoequiv.models.layers.steered_linear import Attributes, SteeredLinear, SteeredPairLinear
 from geoequiv.models.layers.tensor_products import pair_scalars, paths_between, shares, triples_of
+from geoequiv.ranges import NonNegativeInt, PositiveInt, check_ranges
 
 
+@check_ranges
 class SEGNN(nn.Module):
     r"""Messages and updates are perceptrons whose linear maps are steered by geometric attributes.
 
@@ -63,17 +64,15 @@ class SEGNN(nn.Module):
     def __init__(
         self,
         signature: Signature | str,
-        width: int = 64,
-        depth: int = 4,
+        width: PositiveInt = 64,
+        depth: PositiveInt = 4,
         *,
-        l_max: int = 1,
-        l_max_attributes: int = 1,
+        l_max: NonNegativeInt = 1,
+        l_max_attributes: NonNegativeInt = 1,
         node_scalars: bool = True,
         parity: bool = True,
     ) -> None:
         super().__init__()
-        whole("SEGNN", width=width, depth=depth)
-        whole("SEGNN", 0, l_max=l_max, l_max_attributes=l_max_attributes)
         if not parity:
             self.claims = "SE(3)"
         self.ports = ports = SteerablePorts(

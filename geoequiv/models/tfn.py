@@ -1,13 +1,12 @@
 """Tensor field network (Thomas et al. 2018)."""
 
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
 from geoequiv.fields import Signature
 from geoequiv.models.layers.clebsch_gordan import Couplings, Harmonics
-from geoequiv.models.layers.options import whole
 from geoequiv.models.layers.pairs import Pairs
 from geoequiv.models.layers.steerable import (
     HEAD_SCALE,
@@ -28,8 +27,10 @@ from geoequiv.models.layers.tensor_products import (
     pair_scalars,
     triples_of,
 )
+from geoequiv.ranges import NonNegativeInt, PositiveInt, check_ranges
 
 
+@check_ranges
 class TFN(nn.Module):
     r"""Convolutions with learned radial functions times spherical harmonics, on features of several degrees.
 
@@ -68,19 +69,17 @@ class TFN(nn.Module):
     def __init__(
         self,
         signature: Signature | str,
-        width: int = 32,
-        depth: int = 4,
+        width: PositiveInt = 32,
+        depth: PositiveInt = 4,
         *,
-        l_max: int = 2,
+        l_max: NonNegativeInt = 2,
         parity: bool = True,
-        radial: int = 32,
-        nonlinearity: str = "gate",
+        radial: PositiveInt = 32,
+        nonlinearity: Literal["gate", "norm"] = "gate",
         centred: bool = True,
         node_scalars: bool = True,
     ) -> None:
         super().__init__()
-        whole("TFN", width=width, depth=depth, radial=radial)
-        whole("TFN", 0, l_max=l_max)
         if not parity:
             self.claims = "SE(3)"
         self.ports = ports = SteerablePorts(

@@ -1,6 +1,6 @@
 """A plain transformer with one token per node: no symmetry but permutations."""
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -10,14 +10,15 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from geoequiv.errors import SignatureError, unknown
 from geoequiv.fields import Signature
 from geoequiv.models.layers.cloud import Cloud, Ports, smooth_norm
-from geoequiv.models.layers.options import whole
 from geoequiv.models.layers.padding import Padding
 from geoequiv.models.layers.perceptron import perceptron
+from geoequiv.ranges import PositiveInt, check_ranges
 
 #: norm → the module that a width makes
 NORMS = {"layer": nn.LayerNorm, "rms": nn.RMSNorm}
 
 
+@check_ranges
 class Transformer(nn.Module):
     r"""Pre-norm self-attention over the nodes of each cloud, without positional encoding.
 
@@ -53,16 +54,15 @@ class Transformer(nn.Module):
     def __init__(
         self,
         signature: Signature | str,
-        width: int = 64,
-        depth: int = 4,
+        width: PositiveInt = 64,
+        depth: PositiveInt = 4,
         *,
-        heads: int = 4,
-        expansion: int = 4,
-        norm: str = "layer",
+        heads: PositiveInt = 4,
+        expansion: PositiveInt = 4,
+        norm: Literal["layer", "rms"] = "layer",
         distance_bias: bool = False,
     ) -> None:
         super().__init__()
-        whole("Transformer", width=width, depth=depth, heads=heads, expansion=expansion)
         if width % heads:
             raise SignatureError(f"Transformer: {heads} heads do not divide a width of {width}.")
         if norm not in NORMS:

@@ -4,11 +4,13 @@ from torch import Tensor, nn
 
 from geoequiv.fields import Signature
 from geoequiv.models.layers.pictures import Picture, channels_of
+from geoequiv.ranges import PositiveFloat, check_ranges
 
 #: channels of each 3 × 3 convolution, and where the image is halved
 LAYERS = (64, "halve", 128, "halve", 256, 256, "halve", 512, 512, "halve", 512, 512, "halve")
 
 
+@check_ranges
 class VGG11(nn.Module):
     r"""Eight convolutions, each with batch norm and ReLU, five poolings and one linear map.
 
@@ -32,7 +34,7 @@ class VGG11(nn.Module):
     claims = None
     compiles = "one graph"
 
-    def __init__(self, signature: Signature | str, width: float = 1.0) -> None:
+    def __init__(self, signature: Signature | str, width: PositiveFloat = 1.0) -> None:
         super().__init__()
         self.picture = Picture.of(signature, "VGG11")
         layers: list[nn.Module] = []

@@ -1,18 +1,17 @@
 """Data augmentation: ℓ(f(gx), gy)."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from geoequiv.errors import ConfigError
 from geoequiv.fields import Signature
 from geoequiv.groups import Group
 from geoequiv.groups import group as group_by_name
 from geoequiv.objectives.moving import layout_of, move_outputs, predict_copies
 from geoequiv.objectives.pointwise import PointwiseLoss, as_named, compare
+from geoequiv.ranges import PositiveInt, check_ranges
 
 
 class AugmentedLoss(NamedTuple):
@@ -21,7 +20,7 @@ class AugmentedLoss(NamedTuple):
     total: Tensor
 
 
-@dataclass(frozen=True)
+@check_ranges
 class Augmentation:
     r"""``ℓ(f(gx), gy)`` with Haar draws for each item and call; the untouched batch is not seen.
 
@@ -37,20 +36,20 @@ class Augmentation:
         fused: whether all copies go through the model as one batch.
     """
 
-    model: Callable[..., Any]
-    signature: str | Signature
-    group: str | Group
-    loss: PointwiseLoss
-    generator: torch.Generator | None = None
-    num_samples: int = 1
-    fused: bool = True
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "signature", Signature.parse(self.signature))
-        object.__setattr__(self, "group", group_by_name(self.group))
+    def __init__(
+        self,
+        model: Callable[..., Any],
+        signature: str | Signature,
+        group: str | Group,
+        loss: PointwiseLoss,
+        generator: torch.Generator | None = None,
+        num_samples: PositiveInt = 1,
+        fused: bool = True,
+    ) -> None:
+        self.model, self.loss = model, loss
+        self.signature, self.group = Signature.parse(signature), group_by_name(group)
         self.signature.check_group(self.group)
-        if self.num_samples < 1:
-            raise ConfigError(f"num_samples must be a positive number of draws, got {self.num_samples}.")
+        self.generator, self.num_samples, self.fused = generator, num_samples, fused
 
     def __call__(self, inputs: Any, targets: Tensor | Mapping[str, Tensor]) -> AugmentedLoss:
         named = as_named(targets, self.signature)

@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from geoequiv.errors import ConfigError
 from geoequiv.fields import Signature, act
 from geoequiv.groups import Group
 from geoequiv.groups import group as group_by_name
@@ -17,8 +16,10 @@ from geoequiv.objectives.moving import layout_of, move_outputs, predict_copies
 from geoequiv.objectives.place import Place
 from geoequiv.objectives.pointwise import PointwiseLoss, as_named, compare
 from geoequiv.objectives.remul import RemulLoss
+from geoequiv.ranges import NonNegativeFloat, PositiveInt, ProperFraction, check_ranges
 
 
+@check_ranges
 class InvarianceLoss:
     r"""The distance between what a model says of g x and what it should say after x.
 
@@ -53,16 +54,14 @@ class InvarianceLoss:
         signature: str | Signature,
         group: str | Group,
         loss: PointwiseLoss,
-        weight: float = 1.0,
-        start: float = 0.0,
+        weight: NonNegativeFloat = 1.0,
+        start: ProperFraction = 0.0,
         *,
         fused: bool = True,
         augment: bool = False,
         generator: torch.Generator | None = None,
-        total_steps: int | None = None,
+        total_steps: PositiveInt | None = None,
     ) -> None:
-        if weight < 0 or not 0 <= start < 1:
-            raise ConfigError(f"The invariance loss needs weight ≥ 0 and 0 ≤ start < 1; got {weight} and {start}.")
         self.model, self.loss, self.weight, self.start = model, loss, float(weight), start
         self.signature, self.group = Signature.parse(signature), group_by_name(group)
         self.signature.check_group(self.group)

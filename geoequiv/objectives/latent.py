@@ -13,8 +13,10 @@ from geoequiv.groups import group as group_by_name
 from geoequiv.objectives.moving import layout_of
 from geoequiv.objectives.pointwise import PointwiseLoss, as_named, compare
 from geoequiv.objectives.remul import RemulLoss
+from geoequiv.ranges import NonNegativeFloat, check_ranges
 
 
+@check_ranges
 class LatentEquivariance:
     r"""Asks a hidden layer h of a model to transform like a field of a given type.
 
@@ -48,14 +50,12 @@ class LatentEquivariance:
         signature: str | Signature,
         group: str | Group,
         loss: PointwiseLoss,
-        weight: float = 1.0,
+        weight: NonNegativeFloat = 1.0,
         layer: str | None = None,
         type: str | None = None,
         *,
         generator: torch.Generator | None = None,
     ) -> None:
-        if weight < 0:
-            raise ConfigError(f"The weight of hidden equivariance must not be negative, got {weight}.")
         self.model, self.loss, self.weight, self.generator = model, loss, float(weight), generator
         self.signature, self.group = Signature.parse(signature), group_by_name(group)
         self.signature.check_group(self.group)

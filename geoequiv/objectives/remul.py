@@ -3,9 +3,10 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from math import pi, prod
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from geoequiv.errors import ConfigError, unknown
@@ -23,6 +24,7 @@ from geoequiv.objectives.sampling import check_connected, largest_angle, shrink
 from geoequiv.objectives.schedules import Cosine, Linear
 from geoequiv.objectives.uncertainty import Uncertainty
 from geoequiv.objectives.weighting import Constant, Weighting
+from geoequiv.ranges import NonNegativeFloat, PositiveFloat, PositiveFraction, PositiveInt, check_ranges
 
 #: weighting → its class, and the options of REMUL that it takes
 WEIGHTINGS: dict[str, tuple[type[Weighting], tuple[str, ...]]] = {
@@ -36,6 +38,8 @@ WEIGHTINGS: dict[str, tuple[type[Weighting], tuple[str, ...]]] = {
 SAMPLINGS = ("haar", "small-angle", "adversarial")
 ANCHORS = ("label", "prediction")
 BOUNDS = ("relative", "E_prime")
+#: radians, in (0, π]
+Angle = Annotated[float, Field(gt=0, le=pi)]
 
 
 class RemulLoss(NamedTuple):
@@ -51,6 +55,7 @@ class RemulLoss(NamedTuple):
     beta: float | Tensor
 
 
+@check_ranges
 class REMUL:
     r"""Relaxed equivariance by multitask learning.
 
@@ -134,24 +139,24 @@ class REMUL:
         signature: str | Signature,
         group: str | Group,
         loss: PointwiseLoss,
-        alpha: float = 1.0,
-        beta: float = 1.0,
+        alpha: NonNegativeFloat = 1.0,
+        beta: NonNegativeFloat = 1.0,
         weighting: Literal["constant", "linear", "cosine", "gradnorm", "uncertainty", "constrained"] = "constant",
         *,
         anchor: Literal["label", "prediction"] | None = None,
-        num_samples: int = 1,
+        num_samples: PositiveInt = 1,
         sampling: Literal["haar", "small-angle", "adversarial"] = "haar",
         fused: bool = True,
         generator: torch.Generator | None = None,
-        total_steps: int | None = None,
-        beta_start: float | None = None,
-        over: float | None = None,
+        total_steps: PositiveInt | None = None,
+        beta_start: NonNegativeFloat | None = None,
+        over: PositiveFraction | None = None,
         shared: str | Sequence[nn.Parameter] | None = None,
-        lr: float | None = None,
-        asymmetry: float | None = None,
-        epsilon: float | None = None,
+        lr: PositiveFloat | None = None,
+        asymmetry: NonNegativeFloat | None = None,
+        epsilon: PositiveFloat | None = None,
         bound: Literal["relative", "E_prime"] | None = None,
-        sigma: float | None = None,
+        sigma: Angle | None = None,
     ) -> None:
         for kind, name, known in (
             ("weighting", weighting, WEIGHTINGS),
@@ -161,8 +166,8 @@ class REMUL:
         ):
             if name not in known:
                 raise ConfigError(unknown(kind, name, known))
-        if not (alpha >= 0 and beta >= 0 and alpha + beta > 0):
-            raise ConfigError(f"REMUL's weights must not be negative nor both zero; got alpha={alpha}, beta={beta}.")
+        if alpha == beta == 0:
+            raise ConfigError("REMUL's weights alpha and beta must not both be 0.")
         options = {"beta_start": beta_start, "over": over, "shared": shared, "lr": lr, "asymmetry": asymmetry}
         options = {name: value for name, value in {**options, "epsilon": epsilon}.items() if value is not None}
         curriculum = {"sigma": sigma, "over": over} if sampling == "small-angle" else {}
@@ -172,12 +177,8 @@ class REMUL:
             raise ConfigError("The constrained form bounds ‖f(gx) − g f(x)‖, which is anchored at the prediction.")
         if constrained and epsilon is None:
             raise ConfigError("weighting 'constrained' needs epsilon=…, the symmetry error wanted.")
-        if num_samples < 1:
-            raise ConfigError(f"num_samples must be a positive number of draws, got {num_samples}.")
         if sampling == "adversarial" and num_samples == 1:
             raise ConfigError("sampling 'adversarial' keeps the worst of num_samples draws: give two or more.")
-        if total_steps is not None and total_steps < 1:
-            raise ConfigError(f"total_steps must be a positive number of calls, got {total_steps}.")
         self.model = model
         self.signature = Signature.parse(signature)
         self.group = group_by_name(group)
@@ -191,9 +192,10 @@ class REMUL:
         if sampling == "small-angle":
             check_connected(self.group)
         self.place = Place(0, total_steps)
-        kind, names = WEIGHTINGS[weighting]
+        weigher, names = WEIGHTINGS[weighting]
         own = {name: value for name, value in options.items() if name in names}
-        self.weighting = kind(float(alpha), float(beta), **own, **({"model": model} if kind is GradNorm else {}))
+        more = {"model": model} if weigher is GradNorm else {}
+        self.weighting = weigher(float(alpha), float(beta), **own, **more)
         self.idle = weighting == "constant" and beta == 0  # nothing is to be learned from g x
 
     def __call__(self, inputs: Any, targets: Tensor | Mapping[str, Tensor]) -> RemulLoss:
@@ -298,8 +300,3 @@ def check_options(weighting: str, sampling: str, given: Mapping[str, Any]) -> No
                 f"{name}={value!r} has no effect with weighting '{weighting}' and sampling '{sampling}': it belongs "
                 f"to {', '.join(owners)}."
             )
-    over, sigma = given.get("over"), given.get("sigma")
-    if over is not None and not 0 < over <= 1:
-        raise ConfigError(f"over is a part of the training, in (0, 1]; got {over}.")
-    if sigma is not None and not 0 < sigma <= pi:
-        raise ConfigError(f"sigma is an angle in radians, in (0, π]; got {sigma}.")

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch_geometric.data import Data
 
-from geoequiv.errors import BatchError, SignatureError
+from geoequiv.errors import BatchError, ConfigError, SignatureError
 from geoequiv.fields import Signature
 from geoequiv.models import (
     EGNN,
@@ -159,19 +159,20 @@ def test_last_clouds_without_nodes_are_counted_where_an_input_tells(told):
 @pytest.mark.parametrize(
     ("model", "options", "message"),
     [
-        *((each, {"depth": 0}, "depth must be a whole number of at least 1, got 0") for each in (EGNN, MLP, TFN)),
+        *((each, {"depth": 0}, "depth must be greater than or equal to 1, got 0") for each in (EGNN, MLP, TFN)),
         *((each, {"width": -8}, "width must be .*, got -8") for each in (GNN, DeepSets, SEGNN, RadialField, PONITA)),
         (Transformer, {"heads": 0}, "Transformer: heads must be"),
-        (GATr, {"multivectors": -8}, "GATr: multivectors must be a whole number of at least 0"),
+        (GATr, {"multivectors": -8}, "GATr: multivectors must be greater than or equal to 0"),
         (SE3Transformer, {"division": 0}, "SE3Transformer: division must be"),
         (TFN, {"l_max": -1}, "TFN: l_max must be"),
         (GNN, {"width": 8.5}, "got 8.5"),
-        (EGNN, {"max_step": 0.0}, "EGNN: max_step must be a positive number, got 0.0"),
-        (PaiNN, {"cutoff": -1.0}, "PaiNN: cutoff must be a positive number"),
+        (EGNN, {"max_step": 0.0}, r"EGNN: max_step must be greater than 0, got 0\.0"),
+        (EGNN, {"max_step": float("nan")}, "EGNN: max_step must be a finite number, got nan"),
+        (PaiNN, {"cutoff": -1.0}, "PaiNN: cutoff must be greater than or equal to 0"),
     ],
 )
 def test_numbers_that_cannot_be_are_refused(model, options, message):
-    with pytest.raises(SignatureError, match=message):
+    with pytest.raises(ConfigError, match=message):
         model(CHARGED, **options)
 
 

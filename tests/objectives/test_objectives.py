@@ -103,7 +103,7 @@ def test_several_outputs_add_up_and_a_bare_target_is_the_only_one():
 
 def test_errors():
     x, y = batch()
-    with pytest.raises(ConfigError, match="must not be negative nor both zero"):
+    with pytest.raises(ConfigError, match="must not both be 0"):
         ge.REMUL(model, SIGNATURE, "SO(3)", mse_loss, alpha=0, beta=0)
     with pytest.raises(ConfigError, match="Unknown weighting 'gradnrm'"):
         ge.REMUL(model, SIGNATURE, "SO(3)", mse_loss, weighting="gradnrm")
