@@ -1,5 +1,6 @@
 # make quickstart   the main job: a suite on n-body becomes results/quickstart/leaderboard.html
 # make test         the tests, the linter and the type checker
+# make coverage     the same, with the coverage of the package: build/coverage.xml
 # Both make .venv the first time and leave it alone afterwards.
 
 PYTHON ?= python3
@@ -7,7 +8,7 @@ VENV := .venv
 READY := $(VENV)/.ready
 JOBS ?= $(shell $(PYTHON) -c "import os; print(len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count())")
 
-.PHONY: quickstart test lint clean
+.PHONY: quickstart test coverage lint clean
 
 quickstart: $(READY)
 	$(VENV)/bin/geoequiv run configs/quickstart.yaml --output results/quickstart --resume --jobs $(JOBS)
@@ -15,6 +16,9 @@ quickstart: $(READY)
 
 test: $(READY) lint
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -q -n $(JOBS)
+
+coverage: $(READY) lint
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -q -n $(JOBS) --cov --cov-report=term --cov-report=xml
 
 lint: $(READY)
 	$(VENV)/bin/ruff check .
