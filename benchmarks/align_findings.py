@@ -1,6 +1,6 @@
-"""The tables and pictures of docs/findings-alignment.md, from the records of benchmarks/results/align_nbody.
+"""The tables and pictures of docs/explanation/findings-alignment.md, from benchmarks/results/align_nbody.
 
-    python benchmarks/align_findings.py [benchmarks/results/align_nbody] [--page docs/findings-alignment.md]
+    python benchmarks/align_findings.py [benchmarks/results/align_nbody] [--page docs/explanation/findings-alignment.md]
 
 Rewrites what stands between ``<!-- NAME -->`` and ``<!-- /NAME -->`` in the page, for each name of ``PARTS``; the prose
 around it is written by hand. Numbers are mean ± sample standard deviation over seeds.
@@ -40,7 +40,7 @@ FAR = 90.0
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("store", type=Path, nargs="?", default=Path("benchmarks/results/align_nbody"))
-    parser.add_argument("--page", type=Path, default=Path("docs/findings-alignment.md"))
+    parser.add_argument("--page", type=Path, default=Path("docs/explanation/findings-alignment.md"))
     arguments = parser.parse_args()
     page = arguments.page.read_text(encoding="utf-8")
     for name, write in PARTS.items():

@@ -1,6 +1,6 @@
-"""The tables of docs/findings.md, from committed records of motion capture and molecules.
+"""The tables of docs/explanation/findings.md, from committed records of motion capture and molecules.
 
-    python benchmarks/findings.py [--store benchmarks/results] [--page docs/findings.md]
+    python benchmarks/findings.py [--store benchmarks/results] [--page docs/explanation/findings.md]
 
 Writes each table between its two marks, <!-- name --> and <!-- /name -->; the text around them is written by hand. A
 table has the folders that are there; one that has none stays as it is.
@@ -64,7 +64,7 @@ TABLES = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--store", type=Path, default=Path("benchmarks/results"))
-    parser.add_argument("--page", type=Path, default=Path("docs/findings.md"))
+    parser.add_argument("--page", type=Path, default=Path("docs/explanation/findings.md"))
     options = parser.parse_args()
     page = options.page.read_text(encoding="utf-8")
     for mark, table in TABLES.items():

@@ -1,6 +1,7 @@
 """Frames on symmetric clouds: size, exactness, gradients and cost, against textbook baselines.
 
-    python benchmarks/frames.py [--markdown docs/choosing-a-frame.md] [--picture docs/images/discontinuity.svg]
+    python benchmarks/frames.py [--markdown docs/explanation/choosing-a-frame.md]
+                                [--picture docs/explanation/images/discontinuity.svg]
 
 A small backbone without any symmetry but that of permutations is averaged over each frame of E(3); it returns a vector
 and a scalar for each point. Every cloud meets copies of itself that are rotated, reflected, translated and permuted at
@@ -298,7 +299,7 @@ def picture() -> str:
     return f"""<?xml version="1.0" encoding="UTF-8"?>
 <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 840 500" width="840" height="500" role="img" aria-label="{title}">
 <title>{title}</title>
-<desc>python benchmarks/frames.py --picture docs/images/discontinuity.svg</desc>
+<desc>python benchmarks/frames.py --picture docs/explanation/images/discontinuity.svg</desc>
 <style>
 :root{{--paper:#fcfbf8;--ink:#1c1e21;--muted:#6c717a;--line:#e2dfd6;--pca:#b45309;--minimal:#be185d;--weighted:#1d4ed8}}
 @media (prefers-color-scheme:dark){{:root{{--paper:#121417;--ink:#e9e7e2;--muted:#93989f;--line:#2b2f35;--pca:#e9a94e;

@@ -1,6 +1,6 @@
 """Sorting frames on symmetric graphs: automorphisms, exactness, separation and cost.
 
-    python benchmarks/graph_frames.py [--markdown docs/choosing-a-frame.md]
+    python benchmarks/graph_frames.py [--markdown docs/explanation/choosing-a-frame.md]
 
 A random perceptron on the flattened adjacency, with outputs on nodes, on pairs and on the graph, is averaged over the
 frame of each graph and meets relabelled copies. The baseline is one order of the nodes after colour refinement, with

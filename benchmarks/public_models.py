@@ -1,6 +1,7 @@
 """Certificates of public models: what e3nn, PyTorch Geometric and PyTorch ship, checked with ``geoequiv check``.
 
-    python benchmarks/public_models.py [NAME …] [--table-only] [--page docs/certificates.md] [--records DIR]
+    python benchmarks/public_models.py [NAME …] [--table-only] [--page docs/explanation/public-models.md]
+                                       [--records DIR]
 
 Runs the command of each case in float32 and float64, keeps what it tells as JSON and writes the table between
 ``<!-- table -->`` and ``<!-- /table -->``. With names, only those cases are measured anew; the rest of the table comes
@@ -285,7 +286,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help="measure only cases whose name holds one of these")
     parser.add_argument("--table-only", action="store_true", help="measure nothing, write the table from the records")
-    parser.add_argument("--page", type=Path, default=Path("docs/certificates.md"))
+    parser.add_argument("--page", type=Path, default=Path("docs/explanation/public-models.md"))
     parser.add_argument("--records", type=Path, default=Path("benchmarks/results/certificates"))
     arguments = parser.parse_args()
     torch.set_num_threads(1)

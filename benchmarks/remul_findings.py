@@ -1,6 +1,6 @@
-"""The tables and pictures of docs/findings-remul.md, from a store of records.
+"""The tables and pictures of docs/explanation/findings-remul.md, from a store of records.
 
-    python benchmarks/remul_findings.py [benchmarks/results/remul_nbody] [--page docs/findings-remul.md]
+    python benchmarks/remul_findings.py [benchmarks/results/remul_nbody] [--page docs/explanation/findings-remul.md]
 
 Rewrites what stands between ``<!-- NAME -->`` and ``<!-- /NAME -->`` in the page, for each name of ``PARTS``; the prose
 around it is written by hand. Numbers are mean ± sample standard deviation over seeds.
@@ -28,7 +28,7 @@ ADAPTED = ("gradnorm", "uncertainty", "constrained", "linear", "cosine")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("store", type=Path, nargs="?", default=Path("benchmarks/results/remul_nbody"))
-    parser.add_argument("--page", type=Path, default=Path("docs/findings-remul.md"))
+    parser.add_argument("--page", type=Path, default=Path("docs/explanation/findings-remul.md"))
     arguments = parser.parse_args()
     (board,) = leaderboard(arguments.store)
     page = arguments.page.read_text(encoding="utf-8")

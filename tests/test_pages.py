@@ -56,10 +56,10 @@ def test_a_broken_link_is_found():
     """The tester tested."""
     text = "[a](nowhere.md) [b](index.md) [c](index.md#nothing) [d](../README.md) [e](https://x.org) ![f](no.svg)"
     assert list(broken_links("index.md", text)) == ["nowhere.md", "index.md#nothing", "../README.md", "no.svg"]
-    assert list(broken_links("index.md", "[g](#geoequiv) [h](choosing-a-frame.md#in-short)")) == []
+    assert list(broken_links("index.md", "[g](#geoequiv) [h](explanation/choosing-a-frame.md#in-short)")) == []
 
 
-@pytest.mark.parametrize("name", ["index.md", "wrapping-a-model.md"])
+@pytest.mark.parametrize("name", ["index.md", "how-to/wrap-a-model.md"])
 def test_examples_run(name):
     names = {}
     for block in re.findall(r"```python\n(.*?)```", (DOCS / name).read_text(), re.DOTALL):

@@ -1,6 +1,6 @@
-"""The table of models in docs/models.md, made from the code.
+"""The table of models in docs/reference/models.md, made from the code.
 
-python -m geoequiv.bench.model_table docs/models.md      writes it between its two marks
+python -m geoequiv.bench.model_table docs/reference/models.md      writes it between its two marks
 """
 
 import inspect

@@ -1,4 +1,4 @@
-"""What docs/alignment.md shows runs as it stands."""
+"""What docs/explanation/alignment.md shows runs as it stands."""
 
 import re
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs/alignment.md").read_text()
+PAGE = (ROOT / "docs/explanation/alignment.md").read_text()
 
 
 def test_examples_of_the_page(capsys):
@@ -25,4 +25,4 @@ def test_files_and_links_of_the_page_exist():
     for path in re.findall(r"`((?:geoequiv|tests|benchmarks)/[\w./]+)`", PAGE):
         assert (ROOT / path).exists(), path
     for target in re.findall(r"\]\(([^)#]+)\)", PAGE):
-        assert (ROOT / "docs" / target).exists(), target
+        assert (ROOT / "docs" / "explanation" / target).exists(), target

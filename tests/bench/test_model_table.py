@@ -8,12 +8,12 @@ from geoequiv import catalog
 from geoequiv.bench.model_table import BEGIN, END, HEADS, main, markdown, reference, row, written
 from geoequiv.models import EGNN
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "models.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "reference" / "models.md"
 
 
 def test_the_committed_table_names_every_model_in_order():
     names = [each["model"].strip("`") for each in written(DOCUMENT.read_text(encoding="utf-8"))]
-    assert names == list(catalog.names("model")), "python -m geoequiv.bench.model_table docs/models.md"
+    assert names == list(catalog.names("model")), "python -m geoequiv.bench.model_table docs/reference/models.md"
 
 
 @pytest.mark.parametrize("name", catalog.names("model"))
@@ -22,7 +22,7 @@ def test_the_committed_table_is_up_to_date(name):
     now = row(name)
     same = ("what it is", "claims", "size", "parameters", "torch.compile", "reference")
     assert {head: found[head] for head in same} == {head: now[head] for head in same}, (
-        "python -m geoequiv.bench.model_table docs/models.md"
+        "python -m geoequiv.bench.model_table docs/reference/models.md"
     )
     assert float(now["MFLOP forward"]) > 0 or name == "linear"
 

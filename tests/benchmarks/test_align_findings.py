@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SCRIPT, PAGE = ROOT / "benchmarks/align_findings.py", ROOT / "docs/findings-alignment.md"
+SCRIPT, PAGE = ROOT / "benchmarks/align_findings.py", ROOT / "docs/explanation/findings-alignment.md"
 STORE = ROOT / "benchmarks/results/align_nbody"
 
 

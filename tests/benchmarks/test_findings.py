@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SCRIPT, PAGE = ROOT / "benchmarks/findings.py", ROOT / "docs/findings.md"
+SCRIPT, PAGE = ROOT / "benchmarks/findings.py", ROOT / "docs/explanation/findings.md"
 FORCES = "md17/forces/{}/split1/950-50-1000/force_mae"
 
 

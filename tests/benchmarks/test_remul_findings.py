@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "remul_findings.py"
-PAGE = Path(__file__).parents[2] / "docs" / "findings-remul.md"
+PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "findings-remul.md"
 LOG = "epoch,lr,train_total,train_objective,train_equivariance,train_alpha,train_beta,val_mse,val_E_prime\n"
 
 

@@ -297,7 +297,7 @@ def rest():
 
 
 def test_the_example_of_the_documentation_learns():
-    text = (Path(__file__).parents[2] / "docs/learned-symmetry.md").read_text()
+    text = (Path(__file__).parents[2] / "docs/how-to/learn-a-symmetry.md").read_text()
     (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     names = {}
     torch.manual_seed(0)

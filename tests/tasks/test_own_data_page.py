@@ -11,7 +11,7 @@ import geoequiv
 from geoequiv.bench.suite import read_suite
 from geoequiv.bench.suite_run import run_suite
 
-PAGE = (Path(geoequiv.__file__).parents[1] / "docs" / "your-own-data.md").read_text()
+PAGE = (Path(geoequiv.__file__).parents[1] / "docs" / "how-to" / "your-own-data.md").read_text()
 
 
 def finished(path, folder):
