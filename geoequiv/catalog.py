@@ -10,6 +10,7 @@ from typing import Any
 
 from geoequiv.errors import GeoequivError, unknown
 from geoequiv.importing import import_object
+from geoequiv.symmetrize.frames.table import FRAME_PATHS
 
 TABLES: dict[str, dict[str, str]] = {
     "model": {
@@ -56,14 +57,7 @@ TABLES: dict[str, dict[str, str]] = {
         "frame_averaging": "geoequiv.symmetrize:FrameAveraging",
         "group_averaging": "geoequiv.symmetrize:GroupAveraging",
     },
-    "frame": {
-        "pca": "geoequiv.symmetrize:PCAFrame",
-        "stochastic": "geoequiv.symmetrize:StochasticFrame",
-        "minimal": "geoequiv.symmetrize:MinimalFrame",
-        "weighted": "geoequiv.symmetrize:WeightedFrame",
-        "learned": "geoequiv.symmetrize:LearnedFrame",
-        "sorting": "geoequiv.symmetrize:SortingFrame",
-    },
+    "frame": FRAME_PATHS,
 }
 
 

@@ -3,6 +3,7 @@
 import importlib
 import os
 import sys
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from geoequiv.errors import GeoequivError, unknown
@@ -36,3 +37,24 @@ def import_object(kind: str, path: str) -> Any:
             raise GeoequivError(unknown(f"object in '{module_name}'", part, public))
         found = getattr(found, part)
     return found
+
+
+def lazy_names(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
+    """The ``__getattr__`` of a package that imports each public name from its module when it is first asked for.
+
+    Args:
+        package: its ``__name__``.
+        homes: public name → the submodule that defines it.
+
+    >>> lazy_names("geoequiv", {"unknown": "errors"})("unknown")("model", "a", ["b"])
+    "Unknown model 'a'. Available: b."
+    """
+
+    def find(name: str) -> Any:
+        if name not in homes:
+            raise AttributeError(f"module '{package}' has no attribute '{name}'")
+        found = getattr(importlib.import_module(f"{package}.{homes[name]}"), name)
+        setattr(sys.modules[package], name, found)
+        return found
+
+    return find

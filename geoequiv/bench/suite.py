@@ -13,9 +13,9 @@ from geoequiv.bench.align import AlignConfig
 from geoequiv.bench.options import expand
 from geoequiv.bench.spec import RESERVED, RESERVED_OF_TASKS, EvaluateConfig, RunSpec
 from geoequiv.config import KeyPath, Problems, Section, mismatch, read_yaml
-from geoequiv.errors import GeoequivError, GroupError, unknown
+from geoequiv.errors import GeoequivError, GroupError
 from geoequiv.groups import group as named_group
-from geoequiv.symmetrize.frames import frame_by_name
+from geoequiv.symmetrize.frames.by_name import FRAME_OPTIONS, frame_by_name
 from geoequiv.training import TrainConfig
 
 SectionT = TypeVar("SectionT", bound=Section)
@@ -247,14 +247,12 @@ def _checked_names(kind: str, options: dict[str, Any], problems: Problems, at: K
         return options
     if isinstance(options.get("group"), str):
         options = {**options, "group": _group(options["group"], problems, (*at, "group"))}
-    frame = options.get("frame")
-    if isinstance(frame, Mapping):
+    if "frame" in options and isinstance(options.get("group"), str):
+        given = {name: options[name] for name in FRAME_OPTIONS if options.get(name) is not None}
         try:
-            frame_by_name(frame, named_group(options["group"]))
-        except GroupError as error:
+            frame_by_name(options["frame"], named_group(options["group"]), **given)
+        except GeoequivError as error:
             problems.add((*at, "frame"), str(error))
-    elif isinstance(frame, str) and frame not in catalog.names("frame"):
-        problems.add((*at, "frame"), unknown("frame", frame, catalog.names("frame")))
     return options
 
 

@@ -12,8 +12,10 @@ from torch import nn
 from geoequiv.fields import Signature
 from geoequiv.groups import Group
 from geoequiv.groups import group as group_by_name
-from geoequiv.symmetrize.frames import Frame, GroupFrame, frame_by_name
-from geoequiv.symmetrize.symmetrizer import Symmetrizer, check, symmetrize
+from geoequiv.symmetrize.frames import Frame, GroupFrame
+from geoequiv.symmetrize.frames.by_name import FrameSpec, frame_by_name
+from geoequiv.symmetrize.frames.parameters import with_parameters
+from geoequiv.symmetrize.symmetrizer import Symmetrizer, check, given, symmetrize
 
 Target = TypeVar("Target")
 
@@ -46,9 +48,9 @@ def group_averaging(
 def frame_averaging(
     signature: str | Signature,
     group: str | Group = "E(3)",
-    frame: str | dict | Frame = "pca",
+    frame: FrameSpec = "pca",
     chunk: int | None = None,
-    degenerate: Literal["enlarge", "error", "ignore"] = "enlarge",
+    degenerate: Literal["enlarge", "error", "ignore"] | None = None,
     tolerance: float | None = None,
     frame_from: Sequence[str] | None = None,
 ) -> Callable[[Target], Target]:
@@ -57,16 +59,14 @@ def frame_averaging(
     Args: as for ``FrameAveraging``. Returns: as for ``group_averaging``. Each instance of a class that is decorated
     with a learned frame gets a network of its own, ``frame``; a function has no place for one.
     """
-    options: dict[str, Any] = {"degenerate": degenerate, "tolerance": tolerance}
-    if frame_from is not None:
-        options["frame_from"] = frame_from
+    options = given(degenerate=degenerate, tolerance=tolerance, frame_from=frame_from)
     make = functools.partial(frame_by_name, frame, group_by_name(group), **options)
     return decorator(Signature.parse(signature), make, chunk)
 
 
 def decorator(signature: Signature, make: Callable[[], Frame], chunk: int | None) -> Callable[[Any], Any]:
     """The decorator that averages over a frame; ``make`` gives a new one where a frame learns."""
-    frame = make()
+    frame = with_parameters(make())
     check(signature, frame, chunk)
 
     def decorate(target: Any) -> Any:
@@ -97,7 +97,7 @@ def with_own_frame(init: Callable[..., None], make: Callable[[], Frame]) -> Call
         init(self, *args, **kwargs)
         if hasattr(self, "frame"):
             raise TypeError(f"{type(self).__name__} has an attribute 'frame': there its learned frame would be.")
-        self.frame = copy.deepcopy(make())
+        self.frame = copy.deepcopy(with_parameters(make()))
 
     return wrapper
 

@@ -25,7 +25,9 @@ from geoequiv.fields import (
 from geoequiv.fields.graphs import graph_fields, with_fields
 from geoequiv.groups import Element, Group, group, inverse
 from geoequiv.symmetrize.checkpoint import share_checkpoints
-from geoequiv.symmetrize.frames import Coset, Frame, GroupFrame, frame_by_name
+from geoequiv.symmetrize.frames import Coset, Frame, GroupFrame
+from geoequiv.symmetrize.frames.by_name import FrameSpec, frame_by_name
+from geoequiv.symmetrize.frames.parameters import with_parameters
 
 #: Points that one call of the model gets on a CPU, where ``chunk`` is not given. Measured on one thread with a DeepSets
 #: and a transformer of width 64: the time per element is least for some thousand points a call (forward passes of 128
@@ -221,7 +223,7 @@ class Symmetrizer(nn.Module):
         self.model = model
         self.signature = Signature.parse(signature)
         check(self.signature, frame, chunk)
-        self.frame = frame
+        self.frame = with_parameters(frame)
         self.chunk = chunk
         share_checkpoints(self)
 
@@ -307,16 +309,19 @@ class FrameAveraging(Symmetrizer):
         frame: ``"pca"``: principal axes, 2^d frames (2^(d-1) proper ones for SO and SE); ``"stochastic"``: one of
             those at random per item while training, all of them in evaluation; ``"minimal"``: one for a cloud
             without symmetry; ``"learned"``: one, by a network that trains along; ``"weighted"``: tens, but continuous
-            in x; ``"sorting"``: of graphs and sets, the orders of their nodes. Options of its own go along as
-            ``{"name": "sorting", "budget": 10_000}``; a ``Frame`` is taken as it is.
+            in x; ``"sorting"``: of graphs and sets, the orders of their nodes. Your own is written
+            ``"module:Class"``. Options go along as ``{"name": "sorting", "budget": 10_000}``, and
+            ``{"name": "stochastic", "of": "minimal"}`` draws from any other frame. A ``Frame`` is taken as it is.
         chunk: largest number of frames in one call of the model; ``None``: by the number of points.
-        degenerate: what to do about clouds whose covariance does not tell their axes (symmetric molecules, points on
-            a line or at one place): ``"enlarge"`` the frame to the orbit that exactness takes, raise an ``"error"``,
-            or ``"ignore"`` it.
-        tolerance: relative; what counts as equal there (see ``PCAFrame``). ``None``: √(round-off).
-        frame_from: names of the inputs that the frame is built from, such as ``["pos", "vel", "charge"]``: the first
-            gives it, the others and scalars as labels decide between what it leaves open (see ``PCAFrame``). ``None``:
-            the first point input.
+        degenerate: option of the frame, where it has it: what to do about clouds whose covariance does not tell their
+            axes (symmetric molecules, collinear or coincident points): ``"enlarge"`` the frame to the orbit that
+            exactness takes, raise an ``"error"``, or ``"ignore"`` it. ``None`` leaves it to the frame, which takes
+            the orbit.
+        tolerance: option of the frame, where it has it: relative; what counts as equal there (see ``PCAFrame``).
+            ``None``: √(round-off).
+        frame_from: option of the frame, where it has it: names of the inputs that the frame is built from, such as
+            ``["pos", "vel", "charge"]``. The first gives it, the others and scalars as labels decide between what it
+            leaves open (see ``PCAFrame``). ``None``: the first point input.
 
     Exactness: round-off, for every cloud; with ``degenerate="ignore"`` only where eigenvalues are distinct;
     ``stochastic`` in training: in expectation. Discontinuous in x where eigenvalues cross.
@@ -329,18 +334,21 @@ class FrameAveraging(Symmetrizer):
         model: Callable[..., Any],
         signature: str | Signature,
         group: str | Group = "E(3)",
-        frame: str | dict | Frame = "pca",
+        frame: FrameSpec = "pca",
         chunk: int | None = None,
-        degenerate: Literal["enlarge", "error", "ignore"] = "enlarge",
+        degenerate: Literal["enlarge", "error", "ignore"] | None = None,
         tolerance: float | None = None,
         frame_from: Sequence[str] | None = None,
     ) -> None:
-        options: dict[str, Any] = {"degenerate": degenerate, "tolerance": tolerance}
-        if frame_from is not None:
-            options["frame_from"] = frame_from
+        options = given(degenerate=degenerate, tolerance=tolerance, frame_from=frame_from)
         super().__init__(model, signature, frame_by_name(frame, as_group(group), **options), chunk)
 
 
 def as_group(name: str | Group) -> Group:
     """A group by name (constructor arguments called ``group`` hide the function)."""
     return group(name)
+
+
+def given(**options: Any) -> dict[str, Any]:
+    """The options of a frame that were given; the others are left to the frame."""
+    return {name: value for name, value in options.items() if value is not None}

@@ -5,10 +5,11 @@ import pickle
 
 import pytest
 import torch
-from asymmetric import SIGNATURE, Net, clouds, net
 
 import geoequiv as ge
 from geoequiv.testing import assert_equivariant
+
+from .asymmetric import SIGNATURE, Net, clouds, net
 
 
 @ge.frame_averaging(SIGNATURE, "SE(3)")

@@ -1,6 +1,5 @@
 """Frames of symmetric, flat and coincident clouds are exact: rotated, moved and relabelled at once."""
 
-import molecules
 import pytest
 import torch
 from torch import nn
@@ -9,6 +8,8 @@ import geoequiv as ge
 from geoequiv.errors import BatchError, GroupError, SignatureError
 from geoequiv.fields import Layout, Side, Signature
 from geoequiv.symmetrize import MinimalFrame, PCAFrame
+
+from . import molecules
 
 CLOUDS = molecules.CLOUDS
 

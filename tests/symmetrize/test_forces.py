@@ -1,11 +1,12 @@
 """Forces as gradients of an averaged energy are exactly equivariant, and so is training on them, on any cloud."""
 
-import molecules
 import pytest
 import torch
 from torch import nn
 
 import geoequiv as ge
+
+from . import molecules
 
 
 class Energy(nn.Module):

@@ -1,6 +1,5 @@
 """The laws of every frame at once: groups × frames × layouts × generic, symmetric, flat and nearly symmetric clouds."""
 
-import molecules
 import pytest
 import torch
 from hypothesis import given, settings
@@ -11,6 +10,8 @@ from torch_geometric.data import Batch, Data
 import geoequiv as ge
 from geoequiv.fields import Layout, act
 from geoequiv.groups import inverse
+
+from . import molecules
 
 FRAMES = ["pca", "stochastic", "minimal", "weighted", "learned"]
 FRAMED = {3: ["SO(3)", "O(3)", "SE(3)", "E(3)"], 2: ["SO(2)", "O(2)", "SE(2)", "E(2)"]}

@@ -4,13 +4,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_graphs import HEXAGON, MLP, TRIANGLES, blocks, complete, random_weights, ring
 from torch import nn
 from torch_geometric.data import Batch, Data
 
 import geoequiv as ge
 from geoequiv.errors import BatchError
 from geoequiv.symmetrize import SortingFrame
+
+from .small_graphs import HEXAGON, MLP, TRIANGLES, blocks, complete, random_weights, ring
 
 
 @settings(max_examples=20, deadline=None)

@@ -4,7 +4,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_graphs import GRAPHS, HEXAGON, ROOK, SHRIKHANDE, TRIANGLES, framed, fuerer, relabelled, relabellings
 
 import geoequiv as ge
 from geoequiv.fields import Layout, Side
@@ -12,6 +11,8 @@ from geoequiv.symmetrize import SortingFrame
 from geoequiv.symmetrize.frames.refinement import refine
 from geoequiv.symmetrize.frames.search import search
 from geoequiv.symmetrize.frames.structure import Structure
+
+from .small_graphs import GRAPHS, HEXAGON, ROOK, SHRIKHANDE, TRIANGLES, framed, fuerer, relabelled, relabellings
 
 
 @pytest.mark.parametrize("name", GRAPHS)

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from asymmetric import SIGNATURE, Net, clouds, net
 from torch import nn
 from torch_geometric.data import Batch, Data
 
@@ -10,6 +9,8 @@ import geoequiv as ge
 from geoequiv.fields import Layout, act
 from geoequiv.symmetrize import GroupFrame, LearnedFrame, MinimalFrame, PCAFrame, StochasticFrame, WeightedFrame
 from geoequiv.testing import assert_equivariant
+
+from .asymmetric import SIGNATURE, Net, clouds, net
 
 FRAMED = ["SO(3)", "O(3)", "SE(3)", "E(3)"]
 

@@ -4,7 +4,13 @@ import math
 
 import pytest
 import torch
-from small_graphs import (
+from torch import nn
+
+import geoequiv as ge
+from geoequiv.fields import Layout, Side
+from geoequiv.symmetrize import SortingFrame
+
+from .small_graphs import (
     GRAPHS,
     HEXAGON,
     MLP,
@@ -17,11 +23,6 @@ from small_graphs import (
     relabelled,
     relabellings,
 )
-from torch import nn
-
-import geoequiv as ge
-from geoequiv.fields import Layout, Side
-from geoequiv.symmetrize import SortingFrame
 
 
 @pytest.mark.parametrize("name", GRAPHS)

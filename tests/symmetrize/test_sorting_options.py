@@ -6,12 +6,13 @@ import pickle
 
 import pytest
 import torch
-from small_graphs import HEXAGON, MLP, SIGNATURE, TRIANGLES, framed, random_weights
 
 import geoequiv as ge
 from geoequiv.errors import BatchError, GroupError, SignatureError
 from geoequiv.fields import Layout
 from geoequiv.symmetrize import SortingFrame
+
+from .small_graphs import HEXAGON, MLP, SIGNATURE, TRIANGLES, framed, random_weights
 
 
 def test_tolerance():

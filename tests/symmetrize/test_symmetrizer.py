@@ -5,7 +5,6 @@ import pickle
 
 import pytest
 import torch
-from asymmetric import SIGNATURE, clouds, net
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -18,6 +17,8 @@ from geoequiv.groups import inverse
 from geoequiv.symmetrize import FRAMES, PCAFrame
 from geoequiv.symmetrize.symmetrizer import POINTS_PER_CALL
 from geoequiv.testing import assert_equivariant
+
+from .asymmetric import SIGNATURE, clouds, net
 
 FRAMED = ["SO(3)", "O(3)", "SE(3)", "E(3)"]
 AVERAGED = ["O", "Oh", "I", "D4", "C5@y", "Td", "T(3)"]
