@@ -8,6 +8,8 @@ import inspect
 from pathlib import Path
 from typing import Any
 
+from geoequiv import declared
+from geoequiv.declared import Declaration
 from geoequiv.errors import GeoequivError, unknown
 from geoequiv.importing import import_object
 from geoequiv.symmetrize.frames.table import FRAME_PATHS
@@ -85,10 +87,19 @@ def load(kind: str, name: str) -> Any:
     return found
 
 
+def declaration(kind: str, name: str) -> Declaration:
+    """What the object behind a name takes, and its docstring; only an object of your own is imported for it.
+
+    Raises:
+        GeoequivError: as for ``load``.
+    """
+    path = _table(kind).get(name)
+    return declared.read(path) if path else declared.inspected(load(kind, name))
+
+
 def describe(kind: str, name: str) -> str:
     """First sentence of the docstring of the object behind a name."""
-    documentation = inspect.getdoc(load(kind, name)) or ""
-    return documentation.strip().split("\n\n")[0].replace("\n", " ").replace("``", "")
+    return declaration(kind, name).summary
 
 
 def task(name: str, data_dir: str | Path | None = None, *, limit: int | None = None, **options: Any) -> Any:

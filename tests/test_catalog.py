@@ -1,10 +1,14 @@
 """The catalog: every name leads to an object, unknown names are answered with the nearest."""
 
+import subprocess
 import sys
 
 import pytest
 
 from geoequiv import catalog
+from geoequiv.bench.options import options_of
+from geoequiv.bench.spec import RESERVED, RESERVED_OF_TASKS
+from geoequiv.declared import inspected
 from geoequiv.errors import GeoequivError
 
 NAMED = [(kind, name) for kind in catalog.TABLES for name in catalog.names(kind)]
@@ -60,3 +64,35 @@ def test_an_option_without_which_a_task_cannot_be_is_asked_for(tmp_path):
         catalog.task("files", data_dir=tmp_path)
     with pytest.raises(GeoequivError, match=r"The task 'files' needs signature=…"):
         catalog.task("files", data_dir=tmp_path, path="mine.npz")
+
+
+@pytest.mark.parametrize(("kind", "name"), NAMED)
+def test_what_is_read_from_source_is_what_an_import_says(kind, name):
+    reserved = RESERVED_OF_TASKS if kind == "task" else RESERVED
+    imported = inspected(catalog.load(kind, name))
+    read = catalog.declaration(kind, name)
+    assert options_of(read, reserved) == options_of(imported, reserved)
+    assert read.documentation == imported.documentation
+    assert [(each.name, each.kind) for each in read.parameters] == [
+        (each.name, each.kind) for each in imported.parameters
+    ]
+
+
+def test_an_object_of_the_user_is_imported_and_inspected(tmp_path, monkeypatch):
+    code = 'def made(signature, size: int = 3, *, how: "nowhere.Type" = 2, **more):\n    "Made.\\n\\nBy hand."\n'
+    (tmp_path / "my_declared_models.py").write_text(code, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    found = catalog.declaration("model", "my_declared_models:made")
+    options = options_of(found, RESERVED)
+    assert found.summary == "Made."
+    assert (options.names, options.defaults, options.open) == (("size", "how"), {"size": 3, "how": 2}, True)
+    assert not options.annotations  # one that cannot be resolved leaves all out
+
+
+def test_declarations_of_built_in_names_do_not_import_torch():
+    code = (
+        "import sys; from geoequiv import catalog\n"
+        "for kind in catalog.TABLES:\n    for name in catalog.names(kind): catalog.declaration(kind, name)\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

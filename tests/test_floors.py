@@ -9,7 +9,7 @@ import geoequiv
 
 ROOT = Path(geoequiv.__file__).parent
 FLOORS = {
-    "errors": 0, "config": 0, "files": 0, "importing": 0, "ranges": 0,
+    "errors": 0, "config": 0, "files": 0, "importing": 0, "ranges": 0, "source": 0, "declared": 0,
     "groups": 1,
     "fields": 2,
     "symmetrize": 3, "objectives": 3, "metrics": 3, "models": 3, "alignment": 3,
@@ -19,7 +19,7 @@ FLOORS = {
     "cli": 7, "__main__": 8,
 }  # fmt: skip
 #: siblings that may be imported on their own floor: the catalog is the lowest room of floor 5, errors of floor 0
-LOWEST = {"catalog", "errors"}
+LOWEST = {"catalog", "errors", "source"}
 ONLY_IMPORTER = {"lightning": "training"}
 
 

@@ -1,10 +1,9 @@
 """Options of a named object, read from the signature of its constructor: defaults, types, and what is unknown."""
 
-import inspect
 import json
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -13,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 
 from geoequiv.config import KeyPath, Problems, mismatch
+from geoequiv.declared import Declaration
 from geoequiv.errors import ConfigError, unknown
 
 PLAIN = (int, float, str, bool, list, tuple, dict, type(None))
@@ -36,31 +36,25 @@ class Options:
     open: bool
 
 
-def options_of(target: Callable[..., Any], reserved: frozenset[str]) -> Options:
-    """Read the options of a class or function, less the parameters that the bench itself fills in (`reserved`)."""
-    parameters = inspect.signature(target).parameters
+def options_of(declaration: Declaration, reserved: frozenset[str]) -> Options:
+    """The options of a class or function, less the parameters that the bench itself fills in (`reserved`)."""
     known = {
-        name: each
-        for name, each in parameters.items()
-        if name not in reserved and each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)
+        each.name: each
+        for each in declaration.parameters
+        if each.name not in reserved and each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)
     }
-    try:
-        hints = typing.get_type_hints(target.__init__ if inspect.isclass(target) else target, include_extras=True)
-    # annotations of a user that cannot be resolved: their values are then not checked
-    except (NameError, TypeError, AttributeError, SyntaxError):
-        hints = {}
     return Options(
         names=tuple(known),
         defaults={n: p.default for n, p in known.items() if p.default is not p.empty and _writable(p.default)},
         required=tuple(name for name, each in known.items() if each.default is each.empty),
-        annotations={name: _plain(hints[name]) for name in known if name in hints},
-        open=any(each.kind is each.VAR_KEYWORD for each in parameters.values()),
+        annotations={n: _plain(p.annotation) for n, p in known.items() if p.annotation is not p.empty},
+        open=any(each.kind is each.VAR_KEYWORD for each in declaration.parameters),
     )
 
 
 def expand(
     what: str,
-    target: Callable[..., Any],
+    declaration: Declaration,
     given: Mapping[str, Any],
     reserved: frozenset[str],
     problems: Problems,
@@ -73,14 +67,14 @@ def expand(
 
     Args:
         what: words for the messages, such as "model 'gnn'".
-        target: the class or function that will be called.
+        declaration: what the class or function that will be called takes.
         given: option → value, or a list of values.
         reserved: parameters that the bench fills in.
         problems: where problems are noted.
         at: key path of `given` in the document.
         sweep: whether lists expand.
     """
-    known = options_of(target, reserved)
+    known = options_of(declaration, reserved)
     choices: dict[str, list[Any]] = {}
     for name, value in given.items():
         if name not in known.names and not (known.open and name not in reserved):
@@ -102,13 +96,13 @@ def expand(
     return [{**known.defaults, **dict(zip(choices, combo, strict=True))} for combo in product(*choices.values())]
 
 
-def as_typed(what: str, target: Callable[..., Any], given: Mapping[str, Any]) -> dict[str, Any]:
+def as_typed(what: str, declaration: Declaration, given: Mapping[str, Any]) -> dict[str, Any]:
     """Options from the command line, each as its type reads it; the names are left for the target to check.
 
     Raises:
         ConfigError: a value does not fit its option.
     """
-    annotations = options_of(target, frozenset()).annotations
+    annotations = options_of(declaration, frozenset()).annotations
     for name, value in given.items():
         if message := _why_not(annotations.get(name, Any), value):
             raise ConfigError(f"{what}, option '{name}': {message}")

@@ -224,7 +224,7 @@ def _named(
         problems.add(at, f"expected a name or {form}, got {written!r}.")
         return
     try:
-        target = catalog.load(kind, name)
+        declaration = catalog.declaration(kind, name)
     except GeoequivError as error:
         problems.add((*at, "name") if isinstance(written, Mapping) and "name" in written else inner, str(error))
         return
@@ -237,7 +237,7 @@ def _named(
             shortened = {"limit": int(options["limit"])}
         options = {key: value for key, value in options.items() if key != "limit"}
     reserved = RESERVED_OF_TASKS if kind == "task" else RESERVED
-    for combo in expand(f"{kind} '{name}'", target, options, reserved, problems, inner, sweep):
+    for combo in expand(f"{kind} '{name}'", declaration, options, reserved, problems, inner, sweep):
         yield name, _checked_names(kind, combo | shortened, problems, inner)
 
 

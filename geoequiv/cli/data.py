@@ -91,7 +91,7 @@ def _chosen_task(options: argparse.Namespace) -> "Task":
     chosen = chosen_options(options.options)
     if "data_dir" in chosen:
         raise ConfigError("The data folder is given as --data-dir DIR.")
-    chosen = as_typed(f"task '{options.task}'", catalog.load("task", options.task), chosen)
+    chosen = as_typed(f"task '{options.task}'", catalog.declaration("task", options.task), chosen)
     return catalog.task(options.task, data_dir=options.data_dir, **chosen)
 
 

@@ -59,7 +59,7 @@ def _listed(what: str) -> list[tuple[str, str]]:
     kind = {"models": "model", "tasks": "task", "symmetries": "symmetry", "frames": "frame"}[what]
     rows = []
     for name in catalog.names(kind):
-        found = options_of(catalog.load(kind, name), RESERVED_OF_TASKS if kind == "task" else RESERVED)
+        found = options_of(catalog.declaration(kind, name), RESERVED_OF_TASKS if kind == "task" else RESERVED)
         taken = ", ".join(f"{each}={found.defaults[each]}" if each in found.defaults else each for each in found.names)
         options = f"\nOptions: {taken}" if taken and kind != "frame" else ""
         rows.append((name, catalog.describe(kind, name) + options))
