@@ -265,10 +265,10 @@ def check_parts(model: Model, inputs: Any, signature: Signature, acting: Group, 
         names = tuple(name for name, kind in outputs.items() if kind.kind in MIRRORED)
         swapped = replace(signature, outputs=Side(tuple((n, swap(k)) for n, k in outputs.items())))
         mirrored = float(measure(model, inputs, swapped, kinds["improper"], outputs=names).relative.mean())
-    names_of = ("translations", "proper", "improper", "relabellings")
+    worst = {name: float(values.max()) for name, values in found.items()}
     return Parts(
-        *(means.get(name) for name in names_of),
-        still, mirrored, {n: float(v.max()) for n, v in found.items()}, exchanging,
+        means.get("translations"), means.get("proper"), means.get("improper"), means.get("relabellings"),
+        still, mirrored, worst, exchanging,
     )  # fmt: skip
 
 

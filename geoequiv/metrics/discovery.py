@@ -139,7 +139,6 @@ def discover_symmetry(
     groups = default_candidates(signature, dim) if candidates is None else [group_by_name(each) for each in candidates]
     if not groups:
         raise GeoequivError("There is no candidate group that can act on the fields of this signature.")
-    of_data = isinstance(model_or_targets, Mapping)
     limit = threshold
     found: list[Candidate] = []
     respected: list[Group] = []
@@ -149,7 +148,7 @@ def discover_symmetry(
             found.append(Candidate(acting.name, True, within=holder.name))
             continue
         count = None if acting.is_finite and (acting.order or 99) <= 8 else num_samples
-        if of_data:
+        if isinstance(model_or_targets, Mapping):
             count = None if count is None else max(count, 16)
             seen = data_symmetry_error(
                 inputs, model_or_targets, signature, acting, relabel, num_samples=count, generator=generator,
@@ -174,7 +173,8 @@ def discover_symmetry(
     limit = 1e-4 if limit is None else limit
     axis = None
     whole = group_by_name("SO(3)")
-    if dim == 3 and not of_data and can_act(signature, whole) and not any(map(whole.is_subgroup_of, respected)):
+    of_data, found_whole = isinstance(model_or_targets, Mapping), any(map(whole.is_subgroup_of, respected))
+    if dim == 3 and not of_data and can_act(signature, whole) and not found_whole:
         axis = best_axis(model_or_targets, inputs, signature, limit, method)
     return Discovery(tuple(found), largest, axis, limit, "data" if of_data else "model")
 

@@ -238,10 +238,10 @@ def along_type(kind: FieldType, values: Tensor, algebra: Generators, index: int)
     if kind.kind in ("vector", "point"):  # (R, t) ↦ R h + t is affine: at (A, b) it is the derivative
         return kind.act(Element(algebra.linear[index], algebra.translation[index]), values)
     zero = torch.zeros((), dtype=torch.float64)
-    _, moving = torch.func.jvp(
+    transformed = torch.func.jvp(
         lambda t: kind.act(algebra.first_order(index, t), values), (zero,), (torch.ones_like(zero),)
     )
-    return moving
+    return transformed[1]
 
 
 def alone(call: LayerCall, directions: list[Tensor], method: str, step: float) -> list[Tensor]:

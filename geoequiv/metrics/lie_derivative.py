@@ -165,7 +165,7 @@ def along(
     zero = torch.zeros((), dtype=torch.float64)
     try:
         with sdpa_kernel(SDPBackend.MATH):
-            _, tangents = torch.func.jvp(
+            derivative = torch.func.jvp(
                 lambda t: back(algebra.first_order(index, t)), (zero,), (torch.ones_like(zero),)
             )
     except (NotImplementedError, RuntimeError) as error:
@@ -173,6 +173,7 @@ def along(
             f"The model cannot be differentiated in forward mode along '{algebra.names[index]}': {error}\n"
             "Take method='finite-difference' instead."
         ) from error
+    tangents: tuple[dict[str, Tensor], list[Tensor]] = derivative[1]
     return tangents
 
 

@@ -92,13 +92,14 @@ def axis_profile(
         angles: radians; each value is the mean over them.
     """
     signature = Signature.parse(signature)
-    if isinstance(axes, int):
-        axes = torch.cat([torch.eye(3, dtype=torch.float64), spread_axes(axes)])
-    axes = axes.double() / axes.double().norm(dim=-1, keepdim=True)
+    if isinstance(axes, Tensor):
+        around = axes.double() / axes.double().norm(dim=-1, keepdim=True)
+    else:
+        around = torch.cat([torch.eye(3, dtype=torch.float64), spread_axes(axes)])
     turns = torch.tensor(list(angles), dtype=torch.float64)
-    elements = Element(rotation_about(axes[:, None].expand(-1, len(turns), 3), turns.expand(len(axes), -1)))
+    elements = Element(rotation_about(around[:, None].expand(-1, len(turns), 3), turns.expand(len(around), -1)))
     degrees = ", ".join(f"{math.degrees(angle):.0f}°" for angle in angles)
-    return read(model, inputs, signature, elements, "axis", tuple(map(tuple, axes.tolist())), f"angles {degrees}")
+    return read(model, inputs, signature, elements, "axis", tuple(map(tuple, around.tolist())), f"angles {degrees}")
 
 
 def translation_profile(

@@ -10,7 +10,7 @@ from geoequiv.fields import Signature
 from geoequiv.models.layers.cloud import GEOMETRIC, Ports, pair_invariants, smooth_norm
 from geoequiv.models.layers.hooks import untouched
 from geoequiv.models.layers.pairs import PairLinear, Pairs, several
-from geoequiv.models.layers.perceptron import gain, perceptron, silu
+from geoequiv.models.layers.perceptron import gain, linear_at, perceptron, silu
 from geoequiv.ranges import PositiveFloat, PositiveInt, check_ranges
 
 TINY = 1e-12  # squared; keeps the root differentiable for coincident nodes
@@ -209,7 +209,7 @@ class EquivariantLayer(nn.Module):
         if self.node is None:
             return factor, speeds, None
         (own,) = further
-        heard = F.linear(pairs.sum(message), self.node[0].weight[:, own.shape[-1] :])
+        heard = F.linear(pairs.sum(message), linear_at(self.node, 0).weight[:, own.shape[-1] :])
         return factor, speeds, self.node[2](silu(heard + own))
 
     def gated(self, message: Tensor) -> Tensor:
@@ -220,8 +220,9 @@ class EquivariantLayer(nn.Module):
         """First maps of all that read node features, which are taken in one product: weights and biases."""
         maps: list[tuple[Tensor, Tensor | None]] = [*self.first.of_nodes]
         if self.speed is not None:
-            maps.append((self.speed[0].weight, self.speed[0].bias))
+            first = linear_at(self.speed, 0)
+            maps.append((first.weight, first.bias))
         if self.node is not None:
-            own = self.node[0].weight[:, : self.node[0].out_features]
-            maps.append((own, self.node[0].bias))
+            first = linear_at(self.node, 0)
+            maps.append((first.weight[:, : first.out_features], first.bias))
         return maps

@@ -90,7 +90,8 @@ class GATr(nn.Module):
         """Fields of the signature, by name or as a PyG object → its outputs."""
         cloud = self.ports.read(fields, graph)
         multivectors, scalars, places = self._enter(cloud)  # [16, 2, C, n], [n, S], [n, 3]
-        lead, mask = cloud.scalars.shape[:-1], cloud.mask
+        lead: tuple[int, ...] = cloud.scalars.shape[:-1]
+        mask = cloud.mask
         padding = None if cloud.batch is None else Padding.of(cloud.batch)
         if padding is not None:
             lead, mask = (padding.clouds, padding.longest), padding.mask
@@ -122,7 +123,7 @@ class GATr(nn.Module):
         place = points[:, 0] if self.ports.points else vectors.new_zeros(nodes, 3)
         empty = place.new_zeros(nodes, self.inputs)
         more = F.pad(vectors, (0, 0, 0, self.inputs - self.ports.vectors)).unbind(-1)  # [n, inputs] each
-        offset = sum(more[axis] * place[:, axis : axis + 1] for axis in range(3))
+        offset = more[0] * place[:, :1] + more[1] * place[:, 1:2] + more[2] * place[:, 2:]
         even = [empty, *more, *[empty] * 4, offset, *more, *[empty] * 4]
         trivectors = F.pad(points, (0, 0, 0, self.inputs - self.ports.points)).unbind(-1)
         weight = empty.clone()
@@ -153,6 +154,8 @@ class Block(nn.Module):
         width: scalars.
         heads: attention heads.
     """
+
+    order: Tensor
 
     def __init__(self, channels: int, width: int, heads: int) -> None:
         super().__init__()
@@ -287,6 +290,8 @@ class EquivariantLinear(nn.Module):
 
     Reference: Brehmer et al. 2023, equation 5 (proposition 2).
     """
+
+    which: Tensor
 
     def __init__(self, inputs: int, outputs: int, scalars: int, scalars_out: int, *, scale: float = 1.0) -> None:
         super().__init__()

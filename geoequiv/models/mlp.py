@@ -48,9 +48,9 @@ class MLP(nn.Module):
         self.ports = ports = Ports(signature, architecture="MLP")
         self.nodes = nodes
         hidden = [layer for _ in range(depth - 1) for layer in (nn.Linear(width, width), nn.SiLU())]
-        if nodes is None:
-            first, self.last = nn.LazyLinear(width), nn.LazyLinear(1)  # sized by the first batch
-        else:
+        first: nn.Linear = nn.LazyLinear(width)  # sized by the first batch
+        self.last: nn.Linear = nn.LazyLinear(1)
+        if nodes is not None:
             first, self.last = nn.Linear(nodes * ports.width, width), nn.Linear(width, nodes * ports.out_width)
         self.body = nn.Sequential(first, nn.SiLU(), *hidden)
 

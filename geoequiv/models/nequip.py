@@ -1,6 +1,6 @@
 """NequIP-like interatomic potential (Batzner et al. 2022)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -117,32 +117,33 @@ class NequIP(nn.Module):
         self.scale, self.normalise = scale, neighbours**-0.5
         kinds = len(species) if species is not None else max(ports.scalars, 1)
         harmonic = [natural(degree, parity) for degree in range(l_max + 1)]
-        layers = [[SCALAR], *[harmonic] * (depth - 1), [SCALAR]]
+        features = [[SCALAR], *[harmonic] * (depth - 1), [SCALAR]]
         self.embed = nn.Linear(kinds, width, bias=False)
         nn.init.normal_(self.embed.weight)
-        self.layers = nn.ModuleList(
-            Interaction(*(hidden_of(each, width) for each in around), kinds, bessels, l_max, radial, parity)
-            for around in pairwise(layers)
-        )
+        layers = [
+            Interaction(hidden_of(before, width), hidden_of(after, width), kinds, bessels, l_max, radial, parity)
+            for before, after in pairwise(features)
+        ]
+        self.layers = nn.ModuleList(layers)
         self.energy = perceptron(width, max(width // 2, 1), ports.out_scalars)
         self.own = nn.Linear(kinds, ports.out_scalars, bias=False)
         self.harmonics = Harmonics(l_max)
-        self.couplings = Couplings(triples_of(*(layer.convolve.paths for layer in self.layers)), l_max)
+        self.couplings = Couplings(triples_of(*(layer.convolve.paths for layer in layers)), l_max)
 
     def forward(self, graph: Any = None, /, **fields: Tensor) -> Tensor | dict[str, Tensor]:
         """Fields of the signature, by name or as a PyG object → its outputs; forces also without gradients."""
-        fields = by_name(graph, fields)
+        named = by_name(graph, fields)
         if not self.ports.out_vectors:
-            cloud = self.ports.read(fields)
+            cloud = self.ports.read(named)
             none = cloud.points[..., :0, :]
             return self.ports.write(cloud, points=none, vectors=none, scalars=self.energies(cloud))
-        return self._with_forces(fields)
+        return self._with_forces(named)
 
-    @torch.compiler.disable  # Dynamo does not trace a gradient inside a model
-    def _with_forces(self, fields: dict[str, Tensor]) -> Tensor | dict[str, Tensor]:
+    @torch.compiler.disable  # type: ignore[untyped-decorator]  # Dynamo does not trace a gradient inside a model
+    def _with_forces(self, given: Mapping[str, Any]) -> Tensor | dict[str, Tensor]:
         training, name = torch.is_grad_enabled(), self.ports.signature.inputs.of_kind("point")[0]
         with torch.inference_mode(False), torch.enable_grad():
-            fields = differentiable(fields, name)
+            fields = differentiable(given, name)
             cloud = self.ports.read(fields)
             energies = self.energies(cloud)
             first = energies[..., 0] if cloud.mask is None else energies[..., 0] * cloud.mask

@@ -94,7 +94,7 @@ class PaiNN(nn.Module):
         for message, update in zip(self.messages, self.updates, strict=True):
             scalars, vectors = update(*message(pairs, scalars, vectors, unit, radial))
         moves = start.unsqueeze(-2)[..., :0, :]
-        if self.moves is not None:
+        if self.moves is not None and self.gates is not None:
             moves = (self.moves(vectors) * self.gates(scalars).unsqueeze(-2)).mT
         steps, free = moves.split([self.ports.out_points, self.ports.out_vectors], dim=-2)
         values = cloud.scalars[..., :0] if self.scalars is None else self.scalars(scalars)

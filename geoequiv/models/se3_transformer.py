@@ -98,16 +98,17 @@ class SE3Transformer(nn.Module):
         l_max = max(degree for degree, _ in hidden)
         kinds = kinds_by_layer(ports, hidden, depth, l_max)
         self.embed = SteerableLinear(ports.inputs, hidden_of(kinds[0], width))
-        self.layers = nn.ModuleList(
+        layers = [
             Attention(
-                *(hidden_of(each, width) for each in around), ports.pair_invariants, l_max,
+                hidden_of(before, width), hidden_of(after, width), ports.pair_invariants, l_max,
                 parity=parity, radial=radial, nonlinearity=nonlinearity, heads=heads, division=division,
             )
-            for around in pairwise(kinds)
-        )  # fmt: skip
+            for before, after in pairwise(kinds)
+        ]  # fmt: skip
+        self.layers = nn.ModuleList(layers)
         self.head = SteerableLinear(hidden_of(kinds[-1], width), ports.outputs, scale=HEAD_SCALE)
         self.harmonics = Harmonics(l_max)
-        self.couplings = Couplings(triples_of(*(layer.convolve.paths for layer in self.layers)), l_max)
+        self.couplings = Couplings(triples_of(*(layer.convolve.paths for layer in layers)), l_max)
 
     def forward(self, graph: Any = None, /, **fields: Tensor) -> Tensor | dict[str, Tensor]:
         """Fields of the signature, by name or as a PyG object → its outputs."""

@@ -85,8 +85,9 @@ class SEGNN(nn.Module):
         self.embed = SteeredLinear(ports.inputs, hidden, attribute, parity)
         present, self.layers = self.embed.outputs, nn.ModuleList()
         for _ in range(depth):
-            self.layers.append(Layer(present, hidden, ports.pair_invariants, attribute, parity))
-            present = self.layers[-1].outputs
+            layer = Layer(present, hidden, ports.pair_invariants, attribute, parity)
+            self.layers.append(layer)
+            present = layer.outputs
         used = {first for first, _, _ in paths_between(hidden, ports.outputs, attribute, parity)} | {SCALAR}
         self.decode = GatedLinear(present, {kind: channels for kind in hidden if kind in used}, attribute, parity)
         self.head = SteeredLinear(self.decode.outputs, ports.outputs, attribute, parity, scale=HEAD_SCALE)

@@ -9,7 +9,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.plugins.environments import LightningEnvironment
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from torch import nn
 
 from geoequiv.training.callbacks import Checkpoints, EpochEnd, ProgressBar
@@ -87,7 +87,7 @@ def _trainer(epochs: int, device: torch.device, precision: str, callbacks: list[
     return pl.Trainer(
         accelerator="gpu" if device.type == "cuda" else device.type,
         devices=[device.index or 0] if device.type == "cuda" else 1,
-        precision=precision,
+        precision=precision,  # type: ignore[arg-type]  # one of PRECISIONS: `fit` checks
         plugins=[LightningEnvironment()],  # never take over a SLURM job, its signals and its requeueing
         max_epochs=epochs,
         callbacks=callbacks,
@@ -122,8 +122,9 @@ def _deterministic(wanted: bool) -> Iterator[None]:
         yield
         return
     before = torch.are_deterministic_algorithms_enabled()
-    fill = torch.utils.deterministic.fill_uninitialized_memory
-    torch.utils.deterministic.fill_uninitialized_memory = False  # costs time and is for debugging
+    debugging: Any = torch.utils.deterministic  # a module whose attribute is a property, which its stub lacks
+    fill = debugging.fill_uninitialized_memory
+    debugging.fill_uninitialized_memory = False  # costs time and is for debugging
     torch.use_deterministic_algorithms(True)
     try:
         yield
@@ -133,4 +134,4 @@ def _deterministic(wanted: bool) -> Iterator[None]:
         raise
     finally:
         torch.use_deterministic_algorithms(before)
-        torch.utils.deterministic.fill_uninitialized_memory = fill
+        debugging.fill_uninitialized_memory = fill

@@ -104,14 +104,15 @@ class TrainingModule(pl.LightningModule):
 
     @staticmethod
     def _check(losses: Any) -> None:
-        if not isinstance(losses, tuple) or not getattr(losses, "_fields", None):
+        names = getattr(losses, "_fields", None)
+        if not isinstance(losses, tuple) or not names:
             raise RunError(f"An objective returns a NamedTuple with `total` first; got {type(losses).__name__}.")
         total = losses[0]
         if not isinstance(total, Tensor) or total.numel() != 1:
             shape = list(total.shape) if isinstance(total, Tensor) else type(total).__name__
-            raise RunError(f"The objective's '{losses._fields[0]}' must be a tensor with one number; got {shape}.")
+            raise RunError(f"The objective's '{names[0]}' must be a tensor with one number; got {shape}.")
         if not total.requires_grad:
-            raise RunError(f"The objective's '{losses._fields[0]}' depends on no weight that can be trained.")
+            raise RunError(f"The objective's '{names[0]}' depends on no weight that can be trained.")
 
 
 def make_optimizer(model: nn.Module, objective: Any, config: TrainConfig) -> torch.optim.Optimizer:

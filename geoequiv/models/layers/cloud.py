@@ -92,7 +92,8 @@ class Cloud:
         real = torch.ones(lead, dtype=torch.bool, device=places.device) if self.mask is None else self.mask.expand(lead)
         chosen = real.flatten().nonzero().squeeze(-1)
         ends = radius_graph(places.flatten(0, -2)[chosen], cutoff, chosen // lead[-1])
-        return EdgeList(real.numel(), *chosen[ends], lead)
+        senders, receivers = chosen[ends]
+        return EdgeList(real.numel(), senders, receivers, lead)
 
 
 class Ports:

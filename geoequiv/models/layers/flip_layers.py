@@ -47,6 +47,8 @@ class FlipConvolution(nn.Module):
     Reference: Cohen & Welling 2016 (group convolutions), for the group of two elements.
     """
 
+    twins: Tensor
+
     def __init__(self, before: FlipChannels, after: FlipChannels, side: int = 3) -> None:
         super().__init__()
         self.before, self.after, self.side = before, after, side

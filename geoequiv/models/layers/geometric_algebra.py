@@ -158,7 +158,7 @@ class Bilinear(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(left: Tensor, right: Tensor, names: tuple[str, ...], which: int) -> Tensor:  # type: ignore[override]
+    def forward(left: Tensor, right: Tensor, names: tuple[str, ...], which: int) -> Tensor:
         return products(left, right, names, which)
 
     @staticmethod
@@ -168,21 +168,24 @@ class Bilinear(torch.autograd.Function):
         ctx.save_for_forward(left, right)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         left, right = ctx.saved_tensors
         # the three are T(left, right) → result, T(result, right) → left, T(left, result) → right
-        of_left, of_right = {0: ("gr1", "lg2"), 1: ("gr0", "gl2"), 2: ("rg1", "lg0")}[ctx.which]
-        named = {"l": left, "r": right, "g": grad}
+        of_left, of_right = {
+            0: ((grad, right, 1), (left, grad, 2)),
+            1: ((grad, right, 0), (grad, left, 2)),
+            2: ((right, grad, 1), (left, grad, 0)),
+        }[ctx.which]
         wanted = []
         for (first, second, which), factor, needed in zip(
             (of_left, of_right), (left, right), ctx.needs_input_grad[:2], strict=True
         ):
-            found = bilinear(named[first], named[second], ctx.names, int(which)) if needed else None
+            found = bilinear(first, second, ctx.names, which) if needed else None
             wanted.append(None if found is None else found.sum_to_size(factor.shape))
         return wanted[0], wanted[1], None, None
 
     @staticmethod
-    def jvp(ctx: Any, left: Tensor | None, right: Tensor | None, *_: None) -> Tensor:  # type: ignore[override]
+    def jvp(ctx: Any, left: Tensor | None, right: Tensor | None, *_: None) -> Tensor:
         was_left, was_right = ctx.saved_tensors
         moves = [] if left is None else [bilinear(left, was_right, ctx.names, ctx.which)]
         moves += [] if right is None else [bilinear(was_left, right, ctx.names, ctx.which)]

@@ -25,6 +25,8 @@ class RadialBasis(nn.Module):
     2019 (PhysNet), equation 7.
     """
 
+    centres: Tensor
+
     def __init__(self, functions: int, cutoff: float = 0.0) -> None:
         super().__init__()
         self.functions, self.cutoff = functions, cutoff

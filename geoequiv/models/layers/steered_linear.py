@@ -112,13 +112,13 @@ class SteeredLinear(nn.Module):
         """``[..., 2l+1, C]`` by kind, attributes ``[..., ·]`` → features with ``outputs``."""
         mixed = self._mixed(features, 0)
         result = self._couple(mixed, attributes)
-        for path, weight in zip(self.after, self.mix_after[0], strict=True):
+        for path, weight in zip(self.after, weights_of(self.mix_after, 0), strict=True):
             add_to(result, path[2], attributes.couple(degrees(path), features[path[0]]) @ weight)
         return self._biased(result)
 
     def _mixed(self, features: Steerable, side: int) -> Steerable:
         kinds = [kind for kind in self.inputs if self.before[kind]]
-        return {kind: features[kind] @ weight for kind, weight in zip(kinds, self.mix[side], strict=True)}
+        return {kind: features[kind] @ weight for kind, weight in zip(kinds, weights_of(self.mix, side), strict=True)}
 
     def _couple(self, mixed: Steerable, attributes: Attributes) -> Steerable:
         result: Steerable = {}
@@ -161,10 +161,17 @@ class SteeredPairLinear(SteeredLinear):
         result = self._couple(mixed, attributes)
         sources = {path[0] for path in self.after}
         ends = [{kind: side(pairs, nodes[kind]) for kind in sources} for side in (received, sent)]
-        for side, weights in zip(ends, self.mix_after, strict=True):
-            for path, weight in zip(self.after, weights, strict=True):
+        for number, side in enumerate(ends):
+            for path, weight in zip(self.after, weights_of(self.mix_after, number), strict=True):
                 add_to(result, path[2], attributes.couple(degrees(path), side[path[0]]) @ weight)
         return self._biased(result)
+
+
+def weights_of(lists: nn.ModuleList, side: int) -> nn.ParameterList:
+    """The weights of one side."""
+    found = lists[side]
+    assert isinstance(found, nn.ParameterList)
+    return found
 
 
 def degrees(path: Path) -> Triple:
