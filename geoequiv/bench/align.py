@@ -12,7 +12,7 @@ from geoequiv.config import Section
 from geoequiv.errors import AlignmentError, unknown
 from geoequiv.groups import Element, Group, group
 from geoequiv.groups.orthogonal import AxialGroup, plane_rotation, rotation_about
-from geoequiv.metrics.words import axis_angle, plane
+from geoequiv.metrics.element_text import axis_angle, plane
 
 #: the coordinate axes of 3-space, by the names that a suite gives them
 AXES = {"x": 0, "y": 1, "z": 2}

@@ -6,11 +6,11 @@ from typing import Any, Literal
 from geoequiv.metrics.checks import Determinism, Parts, Precision, Skipped
 from geoequiv.metrics.diagnosis import Fault, outside_healthy
 from geoequiv.metrics.discovery import Discovery
+from geoequiv.metrics.element_text import element_dict
 from geoequiv.metrics.equivariance import EquivarianceReport
 from geoequiv.metrics.estimate import as_plain
 from geoequiv.metrics.lie_derivative import LieReport
 from geoequiv.metrics.profiles import Profile
-from geoequiv.metrics.words import element_dict
 from geoequiv.metrics.worst_case import WorstCase
 
 Verdict = Literal["exact", "approximate", "broken"]

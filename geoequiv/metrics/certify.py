@@ -23,6 +23,7 @@ from geoequiv.metrics.checks import (
 )
 from geoequiv.metrics.diagnosis import diagnose
 from geoequiv.metrics.discovery import Discovery, can_act, discover_symmetry, turns
+from geoequiv.metrics.element_text import first_line
 from geoequiv.metrics.equivariance import EquivarianceReport, elements_to_try
 from geoequiv.metrics.generators import generators
 from geoequiv.metrics.items import few_items
@@ -30,7 +31,6 @@ from geoequiv.metrics.lie_derivative import LieReport, lie_derivative
 from geoequiv.metrics.measure import Model, fields_of, layout_of, measure
 from geoequiv.metrics.profiles import angle_profile, axis_profile, translation_profile
 from geoequiv.metrics.tolerances import tolerance_of
-from geoequiv.metrics.words import first_line
 from geoequiv.metrics.worst_case import search
 
 Part = TypeVar("Part")

@@ -14,22 +14,22 @@ from geoequiv.fields import FieldType, Side, Signature, call_model
 from geoequiv.fields.graphs import is_graph, with_fields
 from geoequiv.groups import Element, Group, identity
 from geoequiv.groups import group as group_by_name
+from geoequiv.metrics.element_text import first_line
 from geoequiv.metrics.equivariance import equivariance_error
 from geoequiv.metrics.estimate import as_plain
 from geoequiv.metrics.invariance import as_scalar
 from geoequiv.metrics.items import can_select, select_items
 from geoequiv.metrics.measure import (
     Model,
-    copies_per_call,
     evaluating,
     fields_of,
     item_norm,
     layout_of,
     measure,
     over,
+    replicas_per_call,
 )
 from geoequiv.metrics.tolerances import tolerance_of
-from geoequiv.metrics.words import first_line
 
 MIRRORED = {"vector": "pseudovector", "pseudovector": "vector", "scalar": "pseudoscalar", "pseudoscalar": "scalar"}
 
@@ -135,7 +135,7 @@ def check_determinism(model: Model, inputs: Any, signature: Signature, dim: int)
         with evaluating(model):
             still = twice(model)
         beside = None
-        if copies_per_call(inputs, signature, layout, 2) > 1:
+        if replicas_per_call(inputs, signature, layout, 2) > 1:
             beside = float(measure(model, inputs, signature, identity(dim, 2)).relative.max())
         if not isinstance(model, nn.Module):
             return Determinism(still, "function", None, (), beside)

@@ -13,9 +13,9 @@ from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 from geoequiv.errors import GeoequivError, unknown
 from geoequiv.fields import FieldType
 from geoequiv.groups import Element
+from geoequiv.metrics.element_text import first_line
 from geoequiv.metrics.estimate import as_plain
 from geoequiv.metrics.generators import Generators
-from geoequiv.metrics.words import first_line
 
 
 @dataclass(frozen=True)

@@ -138,10 +138,10 @@ def measure_labels(
     count = len(elements)
     differences, pulled_back = PartialSums(count), PartialSums(count)
     distances, relatives = [], []
-    size = copies_per_call(inputs, signature, layout, count) if at_once else 1
+    size = replicas_per_call(inputs, signature, layout, count) if at_once else 1
     for start in range(0, count, size):
         some = elements[start : start + size]
-        moved, now, each, kept = several(some, inputs, here, signature, layout)
+        moved, now, each, kept = transform_replicas(some, inputs, here, signature, layout)
         there = label(some[0] if len(some) == 1 else each, moved)
         difference, distance, scale = compare(each, kept, there, signature, now, now.mask, outputs)
         distances.append(distance.reshape(len(some), -1))
@@ -149,7 +149,7 @@ def measure_labels(
         back = act(inverse(each), there, signature.outputs, now)
         for sums, values in ((differences, difference), (pulled_back, back)):
             for name in here:
-                for i, value in enumerate(apart(name, values[name], here[name], len(some), layout)):
+                for i, value in enumerate(output_replicas(name, values[name], here[name], len(some), layout)):
                     sums.add(start + i, name, value)
 
     bare = replace(layout, mask=None)  # differences are zero where masked out, and each element has its own mask
@@ -173,7 +173,7 @@ def measure_labels(
     )
 
 
-def copies_per_call(inputs: Any, signature: Signature, layout: Layout, count: int) -> int:
+def replicas_per_call(inputs: Any, signature: Signature, layout: Layout, count: int) -> int:
     """How many elements share a call of the model, as copies of the batch: as many as make up ``NUMBERS_PER_CALL``.
 
     One for a single cloud (its model may know no batch axis) and for ragged batches without a batch vector (theirs may
@@ -187,7 +187,7 @@ def copies_per_call(inputs: Any, signature: Signature, layout: Layout, count: in
     return max(1, min(count, NUMBERS_PER_CALL // max(1, numbers)))
 
 
-def several(
+def transform_replicas(
     some: Element, inputs: Any, here: dict[str, Tensor], signature: Signature, layout: Layout
 ) -> tuple[Any, Layout, Element, dict[str, Tensor]]:
     """Inputs moved by each of a few elements, as one batch: it, its layout, an element per item, and the outputs
@@ -204,7 +204,7 @@ def several(
     return moved, now, each, kept
 
 
-def apart(name: str, values: Tensor, like: Tensor, copies: int, layout: Layout) -> list[Tensor]:
+def output_replicas(name: str, values: Tensor, like: Tensor, copies: int, layout: Layout) -> list[Tensor]:
     """One output of several copies, copy by copy.
 
     Raises:

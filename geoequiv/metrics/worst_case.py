@@ -9,11 +9,11 @@ from torch import Tensor
 from geoequiv.fields import Layout, Signature, act, call_model
 from geoequiv.groups import Element, Group, compose
 from geoequiv.groups import group as group_by_name
+from geoequiv.metrics.element_text import element_dict, first_line
 from geoequiv.metrics.equivariance import elements_to_try
 from geoequiv.metrics.generators import Generators, generators
 from geoequiv.metrics.items import can_select, select_items
 from geoequiv.metrics.measure import Model, compare, evaluating, layout_of, mask_of, measure, over
-from geoequiv.metrics.words import element_dict, first_line
 
 #: Elements of a finite group that are tried one by one; above it the draws stand alone.
 LARGEST_ENUMERATED = 5040

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from geoequiv.errors import SignatureError, unknown
 from geoequiv.fields import Signature
-from geoequiv.models.layers.cloud import Cloud, Ports
+from geoequiv.models.layers.cloud import Cloud, SignatureAdapter
 from geoequiv.models.layers.perceptron import perceptron
 from geoequiv.ranges import PositiveInt, check_ranges
 
@@ -51,18 +51,18 @@ class DeepSets(nn.Module):
         super().__init__()
         if pool not in POOLS:
             raise SignatureError(unknown("pool of DeepSets", pool, POOLS))
-        self.ports = Ports(signature, architecture="DeepSets")
-        self.embed = nn.Linear(self.ports.width, width)
+        self.adapter = SignatureAdapter(signature, architecture="DeepSets")
+        self.embed = nn.Linear(self.adapter.width, width)
         self.layers = nn.ModuleList(SetLayer(width, pool) for _ in range(depth))
-        self.decode = perceptron(width, width, self.ports.out_width)
+        self.decode = perceptron(width, width, self.adapter.out_width)
 
     def forward(self, graph: Any = None, /, **fields: Tensor) -> Tensor | dict[str, Tensor]:
         """Fields of the signature, by name or as a PyG object → its outputs."""
-        cloud = self.ports.read(fields, graph)
+        cloud = self.adapter.read(fields, graph)
         nodes = self.embed(cloud.flat)
         for layer in self.layers:
             nodes = layer(cloud, nodes)
-        return self.ports.write_flat(cloud, self.decode(nodes))
+        return self.adapter.write_flat(cloud, self.decode(nodes))
 
 
 class SetLayer(nn.Module):

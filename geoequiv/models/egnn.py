@@ -7,9 +7,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from geoequiv.fields import Signature
-from geoequiv.models.layers.cloud import GEOMETRIC, Ports, pair_invariants, smooth_norm
-from geoequiv.models.layers.hooks import untouched
-from geoequiv.models.layers.pairs import PairLinear, Pairs, several
+from geoequiv.models.layers.cloud import GEOMETRIC, SignatureAdapter, pair_invariants, smooth_norm
+from geoequiv.models.layers.hooks import can_fuse
+from geoequiv.models.layers.pairs import PairLinear, Pairs, fused_linears
 from geoequiv.models.layers.perceptron import gain, linear_at, perceptron, silu
 from geoequiv.ranges import PositiveFloat, PositiveInt, check_ranges
 
@@ -70,16 +70,16 @@ class EGNN(nn.Module):
         max_step: PositiveFloat = 100.0,
     ) -> None:
         super().__init__()
-        self.ports = ports = Ports(signature, kinds=GEOMETRIC, architecture="EGNN", needs_point=True)
+        self.adapter = adapter = SignatureAdapter(signature, kinds=GEOMETRIC, architecture="EGNN", needs_point=True)
         self.node_scalars = node_scalars
-        directions = ports.directions
-        heads = ports.out_vectors + max(ports.out_points - 1, 0)
-        self.embed = nn.Linear(max(directions + node_scalars * ports.scalars, 1), width)
-        reads_nodes = heads + ports.out_scalars > 0
+        directions = adapter.directions
+        heads = adapter.out_vectors + max(adapter.out_points - 1, 0)
+        self.embed = nn.Linear(max(directions + node_scalars * adapter.scalars, 1), width)
+        reads_nodes = heads + adapter.out_scalars > 0
         self.layers = nn.ModuleList(
             EquivariantLayer(
                 width,
-                ports.pair_invariants,
+                adapter.pair_invariants,
                 directions if velocity else 0,
                 max_step,
                 reads_nodes or layer + 1 < depth,
@@ -89,21 +89,21 @@ class EGNN(nn.Module):
             )
             for layer in range(depth)
         )
-        self.scalars = perceptron(width, width, ports.out_scalars) if ports.out_scalars else None
+        self.scalars = perceptron(width, width, adapter.out_scalars) if adapter.out_scalars else None
         self.heads = perceptron(width, width, heads * (1 + directions)) if heads else None
 
     def forward(self, graph: Any = None, /, **fields: Tensor) -> Tensor | dict[str, Tensor]:
         """Fields of the signature, by name or as a PyG object → its outputs."""
-        cloud = self.ports.read(fields, graph)
+        cloud = self.adapter.read(fields, graph)
         pairs = cloud.pairs()
-        start, directions = self.ports.start(cloud)  # [..., N, 3], [..., N, directions, 3]
+        start, directions = self.adapter.start(cloud)  # [..., N, 3], [..., N, directions, 3]
         invariants = smooth_norm(directions)
         if self.node_scalars:
             invariants = torch.cat([invariants, cloud.scalars], dim=-1)
         if not invariants.shape[-1]:
             invariants = torch.ones_like(start[..., :1])
         nodes, position, moved = self.embed(invariants), start, torch.zeros_like(start)
-        entered = (invariants, self.embed) if untouched(self.embed) else None
+        entered = (invariants, self.embed) if can_fuse(self.embed) else None
         edges = pair_invariants(cloud, pairs)
         for layer in self.layers:
             nodes, step = layer(pairs, nodes, position, directions, edges, entered)
@@ -114,11 +114,11 @@ class EGNN(nn.Module):
         heads = basis[..., :0, :]
         if self.heads is not None:
             heads = self.heads(nodes).unflatten(-1, (-1, basis.shape[-2])) @ basis
-        own = min(self.ports.out_points, 1)
-        further, vectors = heads.split([self.ports.out_points - own, self.ports.out_vectors], dim=-2)
-        points = self.ports.origins(cloud)[..., own:, :] + further
+        own = min(self.adapter.out_points, 1)
+        further, vectors = heads.split([self.adapter.out_points - own, self.adapter.out_vectors], dim=-2)
+        points = self.adapter.origins(cloud)[..., own:, :] + further
         points = torch.cat([position.unsqueeze(-2)[..., :own, :], points], dim=-2)
-        return self.ports.write(cloud, points=points, vectors=vectors, scalars=scalars)
+        return self.adapter.write(cloud, points=points, vectors=vectors, scalars=scalars)
 
 
 class EquivariantLayer(nn.Module):
@@ -172,10 +172,10 @@ class EquivariantLayer(nn.Module):
         difference = pairs.difference(position)
         distance = difference.square().sum(-1, keepdim=True)
         features = torch.cat([distance, edges], dim=-1)
-        if untouched(self.first, self.second, self.gate, self.step, self.speed, self.node):
-            factor, speeds, change = self.jointly(pairs, nodes, features, entered)
+        if can_fuse(self.first, self.second, self.gate, self.step, self.speed, self.node):
+            factor, speeds, change = self.fused(pairs, nodes, features, entered)
         else:
-            factor, speeds, change = self.one_by_one(pairs, nodes, features)
+            factor, speeds, change = self.separate(pairs, nodes, features)
         if self.tanh:
             factor = factor.tanh()
         if self.normalize:
@@ -187,21 +187,21 @@ class EquivariantLayer(nn.Module):
             step = step + (speeds.unsqueeze(-1) * directions).sum(-2)
         return nodes if change is None else nodes + change, step
 
-    def one_by_one(self, pairs: Pairs, nodes: Tensor, features: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    def separate(self, pairs: Pairs, nodes: Tensor, features: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
         r""":math:`\phi_x(m_{ij})`, :math:`\phi_v(h_i)` and :math:`\phi_h` as the equations say, each module called."""
         message = self.gated(F.silu(self.second(F.silu(self.first(pairs, nodes, features)))))
         speeds = None if self.speed is None else self.speed(nodes)
         change = None if self.node is None else self.node(torch.cat([nodes, pairs.sum(message)], dim=-1))
         return self.step(message), speeds, change
 
-    def jointly(
+    def fused(
         self, pairs: Pairs, nodes: Tensor, features: Tensor, entered: tuple[Tensor, nn.Linear] | None
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """The same from one product of all that read the nodes, with activations in place.
 
         What reads ``entered`` nodes is taken of the invariants, :math:`W (E s + b) = (W E) s + W b`.
         """
-        received, sent, *further = several(nodes, self.readers(), after=entered)
+        received, sent, *further = fused_linears(nodes, self.readers(), after=entered)
         message = silu(self.first.join(pairs, received, sent, features))
         message = self.gated(silu(self.second(message)))
         factor = self.step[2](silu(self.step[0](message)))

@@ -10,7 +10,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from geoequiv.errors import SignatureError
 from geoequiv.fields import Signature
-from geoequiv.models.layers.cloud import GEOMETRIC, Cloud, Ports
+from geoequiv.models.layers.cloud import GEOMETRIC, Cloud, SignatureAdapter
 from geoequiv.models.layers.geometric_algebra import bilinear
 from geoequiv.models.layers.padding import Padding
 from geoequiv.ranges import NonNegativeInt, PositiveInt, check_ranges
@@ -69,7 +69,7 @@ class GATr(nn.Module):
         multivectors: NonNegativeInt = 0,
     ) -> None:
         super().__init__()
-        self.ports = ports = Ports(signature, kinds=GEOMETRIC, architecture="GATr")
+        self.adapter = adapter = SignatureAdapter(signature, kinds=GEOMETRIC, architecture="GATr")
         step = 2 * heads if heads % 2 == 0 else 4 * heads  # an even number of each parity, which heads divide
         multivectors = multivectors or step * max(1, width // (4 * step))
         if width % heads or multivectors % step:
@@ -78,17 +78,17 @@ class GATr(nn.Module):
                 f"{step}; got width {width} and multivectors {multivectors}."
             )
         channels = multivectors // 2  # of each parity
-        self.inputs = max(ports.points, ports.vectors, 1)
-        self.embed = EquivariantLinear(self.inputs, channels, max(ports.scalars, 1), width)
-        self.relations = nn.Linear(ports.relations, heads, bias=False) if ports.relations else None
+        self.inputs = max(adapter.points, adapter.vectors, 1)
+        self.embed = EquivariantLinear(self.inputs, channels, max(adapter.scalars, 1), width)
+        self.relations = nn.Linear(adapter.relations, heads, bias=False) if adapter.relations else None
         self.blocks = nn.ModuleList(Block(channels, width, heads) for _ in range(depth))
-        self.moves = ports.out_points + ports.out_vectors
+        self.moves = adapter.out_points + adapter.out_vectors
         self.head = EquivariantLinear(channels, self.moves, width, 0, scale=0.1) if self.moves else None
-        self.scalars = nn.Linear(width + channels, ports.out_scalars) if ports.out_scalars else None
+        self.scalars = nn.Linear(width + channels, adapter.out_scalars) if adapter.out_scalars else None
 
     def forward(self, graph: Any = None, /, **fields: Tensor) -> Tensor | dict[str, Tensor]:
         """Fields of the signature, by name or as a PyG object → its outputs."""
-        cloud = self.ports.read(fields, graph)
+        cloud = self.adapter.read(fields, graph)
         multivectors, scalars, places = self._enter(cloud)  # [16, 2, C, n], [n, S], [n, 3]
         lead: tuple[int, ...] = cloud.scalars.shape[:-1]
         mask = cloud.mask
@@ -114,22 +114,22 @@ class GATr(nn.Module):
     def _enter(self, cloud: Cloud) -> tuple[Tensor, Tensor, Tensor]:
         """Multivectors ``[16, 2, inputs, n]``, scalars ``[n, ·]`` and centred first points ``[n, 3]``."""
         points, vectors = cloud.points, cloud.vectors
-        if self.ports.points:
+        if self.adapter.points:
             centre = cloud.pooled(points[..., 0, :], mean=True)
             centre = centre.unsqueeze(-2) if cloud.batch is None else centre.index_select(0, cloud.batch)
             points = points - centre.unsqueeze(-2)
         nodes = cloud.scalars.shape[:-1].numel()
-        points, vectors = points.reshape(nodes, self.ports.points, 3), vectors.reshape(nodes, self.ports.vectors, 3)
-        place = points[:, 0] if self.ports.points else vectors.new_zeros(nodes, 3)
+        points, vectors = points.reshape(nodes, self.adapter.points, 3), vectors.reshape(nodes, self.adapter.vectors, 3)
+        place = points[:, 0] if self.adapter.points else vectors.new_zeros(nodes, 3)
         empty = place.new_zeros(nodes, self.inputs)
-        more = F.pad(vectors, (0, 0, 0, self.inputs - self.ports.vectors)).unbind(-1)  # [n, inputs] each
+        more = F.pad(vectors, (0, 0, 0, self.inputs - self.adapter.vectors)).unbind(-1)  # [n, inputs] each
         offset = more[0] * place[:, :1] + more[1] * place[:, 1:2] + more[2] * place[:, 2:]
         even = [empty, *more, *[empty] * 4, offset, *more, *[empty] * 4]
-        trivectors = F.pad(points, (0, 0, 0, self.inputs - self.ports.points)).unbind(-1)
+        trivectors = F.pad(points, (0, 0, 0, self.inputs - self.adapter.points)).unbind(-1)
         weight = empty.clone()
-        weight[:, : self.ports.points] = 1.0
+        weight[:, : self.adapter.points] = 1.0
         odd = [*[empty] * 7, weight, *[empty] * 4, *trivectors, empty]
-        scalars = cloud.scalars.reshape(nodes, -1) if self.ports.scalars else place.new_ones(nodes, 1)
+        scalars = cloud.scalars.reshape(nodes, -1) if self.adapter.scalars else place.new_ones(nodes, 1)
         return torch.stack([torch.stack(even), torch.stack(odd)], dim=1).mT.contiguous(), scalars, place
 
     def _leave(self, cloud: Cloud, multivectors: Tensor, scalars: Tensor, place: Tensor) -> Tensor | dict[str, Tensor]:
@@ -139,11 +139,11 @@ class GATr(nn.Module):
             even, odd = self.head(multivectors, scalars)[0].unbind(1)  # [16, moves, n]
             seen = odd[12:15] - odd[7] * place.T.unsqueeze(1)
             moves = (even[1:4] + odd[4:7] + seen).permute(2, 1, 0).reshape(*lead, self.moves, 3)
-        steps, vectors = moves.split([self.ports.out_points, self.ports.out_vectors], dim=-2)
+        steps, vectors = moves.split([self.adapter.out_points, self.adapter.out_vectors], dim=-2)
         values = cloud.scalars[..., :0]
         if self.scalars is not None:
             values = self.scalars(torch.cat([scalars, multivectors[0, 0].T], dim=-1)).reshape(*lead, -1)
-        return self.ports.write(cloud, points=self.ports.origins(cloud) + steps, vectors=vectors, scalars=values)
+        return self.adapter.write(cloud, points=self.adapter.origins(cloud) + steps, vectors=vectors, scalars=values)
 
 
 class Block(nn.Module):
@@ -170,7 +170,7 @@ class Block(nn.Module):
             self.factors.joint.bias[2 * channels : 2 * channels + channels // 2] += 1.0
         self.combine = EquivariantLinear(2 * channels, 2 * channels, width, 2 * width)
         self.last = EquivariantLinear(2 * channels, channels, 2 * width, width)
-        self.register_buffer("order", kept_and_turned(), persistent=False)
+        self.register_buffer("order", product_order(), persistent=False)
 
     def forward(
         self,
@@ -213,7 +213,7 @@ class Block(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         joint, scalars = self.query_key_value(multivectors, scalars)
         query, key, value = joint.chunk(3, dim=2)  # [16, 2, C, n] each
-        parts = zip((asked(query), offered(key), value), scalars.chunk(3, dim=-1), strict=True)
+        parts = zip((query_features(query), key_features(key), value), scalars.chunk(3, dim=-1), strict=True)
         heads = []
         for geometric, free in parts:
             rows = geometric.unflatten(2, (self.heads, -1)).permute(4, 2, 0, 1, 3).flatten(2)  # [n, heads, k·2·c]
@@ -240,7 +240,7 @@ class Block(nn.Module):
         return self.last(hidden * F.gelu(hidden[0, 0]), F.gelu(scalars))
 
 
-def kept_and_turned() -> Tensor:
+def product_order() -> Tensor:
     """Where each slab (component, parity, bank, kind) of products is in (component, bank, parity of the left, kind)."""
     slabs = torch.arange(16 * 8).view(16, 2, 2, 2).transpose(1, 2).clone()  # [component, parity, bank, kind]
     for bank, turned in ((0, 1), (1, 0)):  # an odd right factor turns a geometric product, an even one a join
@@ -248,7 +248,7 @@ def kept_and_turned() -> Tensor:
     return slabs.flatten()
 
 
-def asked(query: Tensor) -> Tensor:
+def query_features(query: Tensor) -> Tensor:
     r"""What of a query enters its dot product with a key: ``[16, ...]`` → ``[12, ...]``.
 
     .. math::
@@ -261,7 +261,7 @@ def asked(query: Tensor) -> Tensor:
     return torch.cat([query[:7], place.square().sum(0, keepdim=True), weight.square(), weight * place])
 
 
-def offered(key: Tensor) -> Tensor:
+def key_features(key: Tensor) -> Tensor:
     """What of a key enters its dot product with a query: ``[16, ...]`` → ``[12, ...]``."""
     weight, place = scaled_trivector(key)
     return torch.cat([key[:7], -weight.square(), -place.square().sum(0, keepdim=True), 2 * weight * place])

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from geoequiv.fields import Signature
-from geoequiv.models.layers.cloud import Ports, pair_invariants
-from geoequiv.models.layers.hooks import untouched
+from geoequiv.models.layers.cloud import SignatureAdapter, pair_invariants
+from geoequiv.models.layers.hooks import can_fuse
 from geoequiv.models.layers.pairs import PairLinear, Pairs
 from geoequiv.models.layers.perceptron import perceptron, silu
 from geoequiv.ranges import PositiveInt, check_ranges
@@ -46,16 +46,16 @@ class GNN(nn.Module):
         self, signature: Signature | str, width: PositiveInt = 64, depth: PositiveInt = 4, *, relative: bool = True
     ) -> None:
         super().__init__()
-        self.ports = ports = Ports(signature, architecture="GNN")
+        self.adapter = adapter = SignatureAdapter(signature, architecture="GNN")
         self.relative = relative
-        edges = ports.pair_invariants + (3 * (ports.points + ports.vectors) if relative else 0)
-        self.embed = nn.Linear(ports.width, width)
+        edges = adapter.pair_invariants + (3 * (adapter.points + adapter.vectors) if relative else 0)
+        self.embed = nn.Linear(adapter.width, width)
         self.layers = nn.ModuleList(MessageLayer(width, edges) for _ in range(depth))
-        self.decode = perceptron(width, width, ports.out_width)
+        self.decode = perceptron(width, width, adapter.out_width)
 
     def forward(self, graph: Any = None, /, **fields: Tensor) -> Tensor | dict[str, Tensor]:
         """Fields of the signature, by name or as a PyG object → its outputs."""
-        cloud = self.ports.read(fields, graph)
+        cloud = self.adapter.read(fields, graph)
         pairs = cloud.pairs()
         edges = pair_invariants(cloud, pairs)
         if self.relative:
@@ -64,7 +64,7 @@ class GNN(nn.Module):
         nodes = self.embed(cloud.flat)
         for layer in self.layers:
             nodes = layer(pairs, nodes, edges)
-        return self.ports.write_flat(cloud, self.decode(nodes))
+        return self.adapter.write_flat(cloud, self.decode(nodes))
 
 
 class MessageLayer(nn.Module):
@@ -83,6 +83,6 @@ class MessageLayer(nn.Module):
 
     def forward(self, pairs: Pairs, nodes: Tensor, edges: Tensor) -> Tensor:
         """Nodes ``[..., N, width]``, edges ``[..., N, N−1, edges]`` → nodes."""
-        act = silu if untouched(self.first, self.second) else F.silu
+        act = silu if can_fuse(self.first, self.second) else F.silu
         message = act(self.second(act(self.first(pairs, nodes, edges))))
         return nodes + self.node(torch.cat([nodes, pairs.sum(message)], dim=-1))

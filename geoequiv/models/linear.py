@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from geoequiv.errors import SignatureError
 from geoequiv.fields import Signature
-from geoequiv.models.layers.cloud import GEOMETRIC, Ports
+from geoequiv.models.layers.cloud import GEOMETRIC, SignatureAdapter
 from geoequiv.ranges import PositiveInt, check_ranges
 
 
@@ -36,21 +36,23 @@ class Linear(nn.Module):
 
     def __init__(self, signature: Signature | str, width: PositiveInt = 64, depth: PositiveInt = 4) -> None:
         super().__init__()
-        self.ports = Ports(signature, kinds=GEOMETRIC, architecture="Linear")
-        if self.ports.out_scalars and not self.ports.scalars:
+        self.adapter = SignatureAdapter(signature, kinds=GEOMETRIC, architecture="Linear")
+        if self.adapter.out_scalars and not self.adapter.scalars:
             raise SignatureError(f"Linear has no scalars to predict scalars from: '{signature}'.")
-        self.times = nn.Parameter(torch.zeros(self.ports.out_points + self.ports.out_vectors, self.ports.directions))
-        self.scalars = nn.Linear(self.ports.scalars, self.ports.out_scalars) if self.ports.out_scalars else None
+        self.times = nn.Parameter(
+            torch.zeros(self.adapter.out_points + self.adapter.out_vectors, self.adapter.directions)
+        )
+        self.scalars = nn.Linear(self.adapter.scalars, self.adapter.out_scalars) if self.adapter.out_scalars else None
 
     def forward(self, graph: Any = None, /, **fields: Tensor) -> Tensor | dict[str, Tensor]:
         """Fields of the signature, by name or as a PyG object → its outputs."""
-        cloud = self.ports.read(fields, graph)
-        directions = self.ports.start(cloud)[1] if self.ports.points else cloud.vectors
+        cloud = self.adapter.read(fields, graph)
+        directions = self.adapter.start(cloud)[1] if self.adapter.points else cloud.vectors
         moves = self.times @ directions  # [..., N, out_points + out_vectors, 3]
-        steps, vectors = moves.split([self.ports.out_points, self.ports.out_vectors], dim=-2)
-        return self.ports.write(
+        steps, vectors = moves.split([self.adapter.out_points, self.adapter.out_vectors], dim=-2)
+        return self.adapter.write(
             cloud,
-            points=self.ports.origins(cloud) + steps,
+            points=self.adapter.origins(cloud) + steps,
             vectors=vectors,
             scalars=cloud.scalars[..., :0] if self.scalars is None else self.scalars(cloud.scalars),
         )

@@ -7,7 +7,7 @@ from torch.nn.parameter import is_lazy
 
 from geoequiv.errors import BatchError
 from geoequiv.fields import Signature
-from geoequiv.models.layers.cloud import Ports
+from geoequiv.models.layers.cloud import SignatureAdapter
 from geoequiv.ranges import PositiveInt, check_ranges
 
 
@@ -45,26 +45,26 @@ class MLP(nn.Module):
         nodes: PositiveInt | None = None,
     ) -> None:
         super().__init__()
-        self.ports = ports = Ports(signature, architecture="MLP")
+        self.adapter = adapter = SignatureAdapter(signature, architecture="MLP")
         self.nodes = nodes
         hidden = [layer for _ in range(depth - 1) for layer in (nn.Linear(width, width), nn.SiLU())]
         first: nn.Linear = nn.LazyLinear(width)  # sized by the first batch
         self.last: nn.Linear = nn.LazyLinear(1)
         if nodes is not None:
-            first, self.last = nn.Linear(nodes * ports.width, width), nn.Linear(width, nodes * ports.out_width)
+            first, self.last = nn.Linear(nodes * adapter.width, width), nn.Linear(width, nodes * adapter.out_width)
         self.body = nn.Sequential(first, nn.SiLU(), *hidden)
 
     def forward(self, graph: Any = None, /, **fields: Tensor) -> Tensor | dict[str, Tensor]:
         """Fields of the signature, dense ``[..., N, ·]`` → its outputs."""
-        cloud = self.ports.read(fields, graph)
+        cloud = self.adapter.read(fields, graph)
         if cloud.batch is not None:
             raise BatchError("MLP reads clouds of one size, dense [B, N, …]; it got a ragged batch (with 'batch').")
         nodes = cloud.scalars.shape[-2]
         if self.nodes is None:
             if is_lazy(self.last.weight):
-                self.last.out_features = nodes * self.ports.out_width
-            self.nodes = nodes if is_lazy(self.last.weight) else len(self.last.bias) // self.ports.out_width
+                self.last.out_features = nodes * self.adapter.out_width
+            self.nodes = nodes if is_lazy(self.last.weight) else len(self.last.bias) // self.adapter.out_width
         if nodes != self.nodes:
             raise BatchError(f"MLP is built for clouds of {self.nodes} nodes; it got one of {nodes}.")
         channels = self.last(self.body(cloud.flat.flatten(-2))).unflatten(-1, (nodes, -1))
-        return self.ports.write_flat(cloud, channels)
+        return self.adapter.write_flat(cloud, channels)

@@ -12,7 +12,7 @@ from geoequiv.fields import Signature
 from geoequiv.models.conservative import differentiable
 from geoequiv.models.layers.batches import by_name, may_look
 from geoequiv.models.layers.clebsch_gordan import Couplings, Harmonics, smooth_direction
-from geoequiv.models.layers.cloud import Cloud, Ports, smooth_norm
+from geoequiv.models.layers.cloud import Cloud, SignatureAdapter, smooth_norm
 from geoequiv.models.layers.pairs import Pairs
 from geoequiv.models.layers.perceptron import perceptron
 from geoequiv.models.layers.radial_basis import bessel, envelope
@@ -103,19 +103,25 @@ class NequIP(nn.Module):
         super().__init__()
         if not parity:
             self.claims = "SE(3)"
-        self.ports = ports = Ports(
+        self.adapter = adapter = SignatureAdapter(
             signature, kinds=("point", "vector", "scalar"), architecture="NequIP", needs_point=True
         )
-        if ports.points != 1 or ports.vectors or ports.out_points or ports.out_vectors > 1 or not ports.out_scalars:
+        if (
+            adapter.points != 1
+            or adapter.vectors
+            or adapter.out_points
+            or adapter.out_vectors > 1
+            or not adapter.out_scalars
+        ):
             raise SignatureError(
                 "NequIP reads one point and scalars, writes scalars and at most one vector (minus the gradient of the "
-                f"first scalar); '{ports.signature}' asks for something else."
+                f"first scalar); '{adapter.signature}' asks for something else."
             )
-        if species is not None and (ports.scalars != 1 or not species):
+        if species is not None and (adapter.scalars != 1 or not species):
             raise SignatureError(f"NequIP: species {list(species)} need one scalar input; '{signature}' is not so.")
         self.species, self.cutoff, self.bessels = species, cutoff, bessels
         self.scale, self.normalise = scale, neighbours**-0.5
-        kinds = len(species) if species is not None else max(ports.scalars, 1)
+        kinds = len(species) if species is not None else max(adapter.scalars, 1)
         harmonic = [natural(degree, parity) for degree in range(l_max + 1)]
         features = [[SCALAR], *[harmonic] * (depth - 1), [SCALAR]]
         self.embed = nn.Linear(kinds, width, bias=False)
@@ -125,33 +131,33 @@ class NequIP(nn.Module):
             for before, after in pairwise(features)
         ]
         self.layers = nn.ModuleList(layers)
-        self.energy = perceptron(width, max(width // 2, 1), ports.out_scalars)
-        self.own = nn.Linear(kinds, ports.out_scalars, bias=False)
+        self.energy = perceptron(width, max(width // 2, 1), adapter.out_scalars)
+        self.own = nn.Linear(kinds, adapter.out_scalars, bias=False)
         self.harmonics = Harmonics(l_max)
         self.couplings = Couplings(triples_of(*(layer.convolve.paths for layer in layers)), l_max)
 
     def forward(self, graph: Any = None, /, **fields: Tensor) -> Tensor | dict[str, Tensor]:
         """Fields of the signature, by name or as a PyG object → its outputs; forces also without gradients."""
         named = by_name(graph, fields)
-        if not self.ports.out_vectors:
-            cloud = self.ports.read(named)
+        if not self.adapter.out_vectors:
+            cloud = self.adapter.read(named)
             none = cloud.points[..., :0, :]
-            return self.ports.write(cloud, points=none, vectors=none, scalars=self.energies(cloud))
+            return self.adapter.write(cloud, points=none, vectors=none, scalars=self.energies(cloud))
         return self._with_forces(named)
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]  # Dynamo does not trace a gradient inside a model
     def _with_forces(self, given: Mapping[str, Any]) -> Tensor | dict[str, Tensor]:
-        training, name = torch.is_grad_enabled(), self.ports.signature.inputs.of_kind("point")[0]
+        training, name = torch.is_grad_enabled(), self.adapter.signature.inputs.of_kind("point")[0]
         with torch.inference_mode(False), torch.enable_grad():
             fields = differentiable(given, name)
-            cloud = self.ports.read(fields)
+            cloud = self.adapter.read(fields)
             energies = self.energies(cloud)
             first = energies[..., 0] if cloud.mask is None else energies[..., 0] * cloud.mask
             (gradient,) = torch.autograd.grad(first.sum(), fields[name], create_graph=training)
         if not training:
             energies = energies.detach()
         none = cloud.points[..., :0, :]
-        return self.ports.write(cloud, points=none, vectors=-gradient.unsqueeze(-2), scalars=energies)
+        return self.adapter.write(cloud, points=none, vectors=-gradient.unsqueeze(-2), scalars=energies)
 
     def energies(self, cloud: Cloud) -> Tensor:
         """The scalars of each atom: ``[..., N, out_scalars]``."""

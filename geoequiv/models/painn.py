@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from geoequiv.fields import Signature
-from geoequiv.models.layers.cloud import GEOMETRIC, Ports, smooth_norm
+from geoequiv.models.layers.cloud import GEOMETRIC, SignatureAdapter, smooth_norm
 from geoequiv.models.layers.pairs import AllPairs, Pairs
 from geoequiv.models.layers.perceptron import perceptron
 from geoequiv.models.layers.radial import RadialBasis
@@ -59,15 +59,15 @@ class PaiNN(nn.Module):
         basis: PositiveInt = 20,
     ) -> None:
         super().__init__()
-        self.ports = ports = Ports(signature, kinds=GEOMETRIC, architecture="PaiNN", needs_point=True)
-        directions = ports.directions
-        self.embed = nn.Linear(max(directions + ports.scalars, 1), width)
+        self.adapter = adapter = SignatureAdapter(signature, kinds=GEOMETRIC, architecture="PaiNN", needs_point=True)
+        directions = adapter.directions
+        self.embed = nn.Linear(max(directions + adapter.scalars, 1), width)
         self.lift = nn.Linear(directions, width, bias=False) if directions else None
         self.radial = RadialBasis(basis, cutoff)
-        moves = ports.out_points + ports.out_vectors
-        self.messages = nn.ModuleList(Message(width, basis + ports.relations) for _ in range(depth))
+        moves = adapter.out_points + adapter.out_vectors
+        self.messages = nn.ModuleList(Message(width, basis + adapter.relations) for _ in range(depth))
         self.updates = nn.ModuleList(Update(width, moves > 0 or layer + 1 < depth) for layer in range(depth))
-        self.scalars = perceptron(width, width, ports.out_scalars) if ports.out_scalars else None
+        self.scalars = perceptron(width, width, adapter.out_scalars) if adapter.out_scalars else None
         self.gates = perceptron(width, width, moves) if moves else None
         self.moves = nn.Linear(width, moves, bias=False) if moves else None
         if self.moves is not None:
@@ -75,9 +75,9 @@ class PaiNN(nn.Module):
 
     def forward(self, graph: Any = None, /, **fields: Tensor) -> Tensor | dict[str, Tensor]:
         """Fields of the signature, by name or as a PyG object → its outputs."""
-        cloud = self.ports.read(fields, graph)
+        cloud = self.adapter.read(fields, graph)
         pairs = cloud.pairs(self.radial.cutoff)
-        start, directions = self.ports.start(cloud)  # [..., N, 3], [..., N, directions, 3]
+        start, directions = self.adapter.start(cloud)  # [..., N, 3], [..., N, directions, 3]
         invariants = torch.cat([smooth_norm(directions), cloud.scalars], dim=-1)
         if not invariants.shape[-1]:
             invariants = torch.ones_like(start[..., :1])
@@ -89,16 +89,16 @@ class PaiNN(nn.Module):
         difference = pairs.difference(start)
         distance = smooth_norm(difference).unsqueeze(-1)
         unit, radial = difference / distance, self.radial(distance)
-        if isinstance(pairs, AllPairs) and self.ports.relations:
+        if isinstance(pairs, AllPairs) and self.adapter.relations:
             radial = torch.cat([radial, pairs.between(cloud.relations) * radial[..., -1:]], dim=-1)
         for message, update in zip(self.messages, self.updates, strict=True):
             scalars, vectors = update(*message(pairs, scalars, vectors, unit, radial))
         moves = start.unsqueeze(-2)[..., :0, :]
         if self.moves is not None and self.gates is not None:
             moves = (self.moves(vectors) * self.gates(scalars).unsqueeze(-2)).mT
-        steps, free = moves.split([self.ports.out_points, self.ports.out_vectors], dim=-2)
+        steps, free = moves.split([self.adapter.out_points, self.adapter.out_vectors], dim=-2)
         values = cloud.scalars[..., :0] if self.scalars is None else self.scalars(scalars)
-        return self.ports.write(cloud, points=self.ports.origins(cloud) + steps, vectors=free, scalars=values)
+        return self.adapter.write(cloud, points=self.adapter.origins(cloud) + steps, vectors=free, scalars=values)
 
 
 class Message(nn.Module):

@@ -10,7 +10,7 @@ from geoequiv.errors import SignatureError
 from geoequiv.fields import Signature
 from geoequiv.groups import group
 from geoequiv.models.layers.clebsch_gordan import Constant
-from geoequiv.models.layers.cloud import GEOMETRIC, Ports, smooth_norm
+from geoequiv.models.layers.cloud import GEOMETRIC, SignatureAdapter, smooth_norm
 from geoequiv.models.layers.pairs import Pairs
 from geoequiv.models.layers.perceptron import perceptron
 from geoequiv.models.layers.tensor_products import pair_scalars
@@ -77,24 +77,24 @@ class PONITA(nn.Module):
         if orientations not in GRIDS:
             raise SignatureError(f"PONITA has grids of {', '.join(map(str, GRIDS))} orientations, not {orientations}.")
         axes, self.claims = GRIDS[orientations]
-        self.ports = ports = Ports(signature, kinds=GEOMETRIC, architecture="PONITA", needs_point=True)
+        self.adapter = adapter = SignatureAdapter(signature, kinds=GEOMETRIC, architecture="PONITA", needs_point=True)
         self.grid = Constant(torch.cat([axes_of(*each) for each in axes]))  # [n, 3]
-        self.embed = nn.Linear(max(2 * ports.directions + ports.scalars, 1), width)
-        self.spatial = perceptron(2 + ports.pair_invariants, basis, basis, active=True)
+        self.embed = nn.Linear(max(2 * adapter.directions + adapter.scalars, 1), width)
+        self.spatial = perceptron(2 + adapter.pair_invariants, basis, basis, active=True)
         self.spherical = perceptron(1, basis, basis, active=True)
         self.layers = nn.ModuleList(Layer(width, basis, expansion) for _ in range(depth))
-        moves = ports.out_points + ports.out_vectors
+        moves = adapter.out_points + adapter.out_vectors
         self.norm = nn.LayerNorm(width)
-        self.scalars = nn.Linear(width, ports.out_scalars) if ports.out_scalars else None
+        self.scalars = nn.Linear(width, adapter.out_scalars) if adapter.out_scalars else None
         self.moves = nn.Linear(width, moves, bias=False) if moves else None
         if self.moves is not None:
             nn.init.xavier_uniform_(self.moves.weight, gain=0.1)  # points begin near where they are
 
     def forward(self, graph: Any = None, /, **fields: Tensor) -> Tensor | dict[str, Tensor]:
         """Fields of the signature, by name or as a PyG object → its outputs."""
-        cloud = self.ports.read(fields, graph)
+        cloud = self.adapter.read(fields, graph)
         pairs = cloud.pairs()
-        start, directions = self.ports.start(cloud)  # [..., N, 3], [..., N, directions, 3]
+        start, directions = self.adapter.start(cloud)  # [..., N, 3], [..., N, directions, 3]
         grid = self.grid.like(start)
         constant = torch.cat([smooth_norm(directions), cloud.scalars], dim=-1)
         if not constant.shape[-1]:
@@ -111,9 +111,9 @@ class PONITA(nn.Module):
         moves = start.unsqueeze(-2)[..., :0, :]
         if self.moves is not None:
             moves = self.moves(nodes).mT @ grid * (3 / len(grid))  # Σ o oᵀ = n/3
-        steps, vectors = moves.split([self.ports.out_points, self.ports.out_vectors], dim=-2)
+        steps, vectors = moves.split([self.adapter.out_points, self.adapter.out_vectors], dim=-2)
         scalars = cloud.scalars[..., :0] if self.scalars is None else self.scalars(nodes.mean(-2))
-        return self.ports.write(cloud, points=self.ports.origins(cloud) + steps, vectors=vectors, scalars=scalars)
+        return self.adapter.write(cloud, points=self.adapter.origins(cloud) + steps, vectors=vectors, scalars=scalars)
 
 
 class Layer(nn.Module):

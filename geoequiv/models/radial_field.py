@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from geoequiv.errors import SignatureError
 from geoequiv.fields import Signature
-from geoequiv.models.layers.cloud import GEOMETRIC, Ports, pair_invariants, smooth_norm
+from geoequiv.models.layers.cloud import GEOMETRIC, SignatureAdapter, pair_invariants, smooth_norm
 from geoequiv.models.layers.perceptron import gain, perceptron
 from geoequiv.ranges import PositiveInt, check_ranges
 
@@ -41,21 +41,23 @@ class RadialField(nn.Module):
 
     def __init__(self, signature: Signature | str, width: PositiveInt = 64, depth: PositiveInt = 4) -> None:
         super().__init__()
-        self.ports = ports = Ports(signature, kinds=GEOMETRIC, architecture="RadialField", needs_point=True)
-        if ports.out_scalars:
+        self.adapter = adapter = SignatureAdapter(
+            signature, kinds=GEOMETRIC, architecture="RadialField", needs_point=True
+        )
+        if adapter.out_scalars:
             raise SignatureError(f"RadialField has no node features to predict scalars from: '{signature}'.")
-        directions = ports.directions
-        self.fields = nn.ModuleList(gain(1 + ports.pair_invariants, width) for _ in range(depth))
+        directions = adapter.directions
+        self.fields = nn.ModuleList(gain(1 + adapter.pair_invariants, width) for _ in range(depth))
         self.speeds = nn.ModuleList(perceptron(directions, width, directions) for _ in range(depth * (directions > 0)))
-        heads = ports.out_vectors + max(ports.out_points - 1, 0)
+        heads = adapter.out_vectors + max(adapter.out_points - 1, 0)
         self.proportions = nn.Parameter(torch.zeros(heads, 1 + directions))
         nn.init.ones_(self.proportions[:, :1])
 
     def forward(self, graph: Any = None, /, **fields: Tensor) -> Tensor | dict[str, Tensor]:
         """Fields of the signature, by name or as a PyG object → its outputs."""
-        cloud = self.ports.read(fields, graph)
+        cloud = self.adapter.read(fields, graph)
         pairs = cloud.pairs()
-        start, directions = self.ports.start(cloud)  # [..., N, 3], [..., N, directions, 3]
+        start, directions = self.adapter.start(cloud)  # [..., N, 3], [..., N, directions, 3]
         position, moved = start, torch.zeros_like(start)
         norms = smooth_norm(directions)
         edges = pair_invariants(cloud, pairs)
@@ -70,9 +72,9 @@ class RadialField(nn.Module):
                 moved + step,
             )  # place less start would lose digits
         basis = torch.cat([moved.unsqueeze(-2), directions], dim=-2)
-        own = min(self.ports.out_points, 1)
+        own = min(self.adapter.out_points, 1)
         heads = self.proportions @ basis
-        further, vectors = heads.split([self.ports.out_points - own, self.ports.out_vectors], dim=-2)
-        points = self.ports.origins(cloud)[..., own:, :] + further
+        further, vectors = heads.split([self.adapter.out_points - own, self.adapter.out_vectors], dim=-2)
+        points = self.adapter.origins(cloud)[..., own:, :] + further
         points = torch.cat([position.unsqueeze(-2)[..., :own, :], points], dim=-2)
-        return self.ports.write(cloud, points=points, vectors=vectors, scalars=cloud.scalars[..., :0])
+        return self.adapter.write(cloud, points=points, vectors=vectors, scalars=cloud.scalars[..., :0])

@@ -15,7 +15,7 @@ from geoequiv.models.layers.steerable import (
     SCALAR,
     Channels,
     Steerable,
-    SteerablePorts,
+    SteerableAdapter,
     gate,
     gated,
     label,
@@ -75,27 +75,27 @@ class SEGNN(nn.Module):
         super().__init__()
         if not parity:
             self.claims = "SE(3)"
-        self.ports = ports = SteerablePorts(
+        self.adapter = adapter = SteerableAdapter(
             signature, architecture="SEGNN", parity=parity, centred=True, node_scalars=node_scalars
         )
-        kinds = ports.hidden(1, l_max)
+        kinds = adapter.hidden(1, l_max)
         attribute = max(l_max_attributes, *(degree for degree, _ in kinds))
         channels = math.ceil(width / math.sqrt(len(paths_between(kinds, kinds, attribute, parity))))
         hidden = dict.fromkeys(kinds, channels)
-        self.embed = SteeredLinear(ports.inputs, hidden, attribute, parity)
+        self.embed = SteeredLinear(adapter.inputs, hidden, attribute, parity)
         present, self.layers = self.embed.outputs, nn.ModuleList()
         for _ in range(depth):
-            layer = Layer(present, hidden, ports.pair_invariants, attribute, parity)
+            layer = Layer(present, hidden, adapter.pair_invariants, attribute, parity)
             self.layers.append(layer)
             present = layer.outputs
-        used = {first for first, _, _ in paths_between(hidden, ports.outputs, attribute, parity)} | {SCALAR}
+        used = {first for first, _, _ in paths_between(hidden, adapter.outputs, attribute, parity)} | {SCALAR}
         self.decode = GatedLinear(present, {kind: channels for kind in hidden if kind in used}, attribute, parity)
-        self.head = SteeredLinear(self.decode.outputs, ports.outputs, attribute, parity, scale=HEAD_SCALE)
-        for kind in ports.outputs:
+        self.head = SteeredLinear(self.decode.outputs, adapter.outputs, attribute, parity, scale=HEAD_SCALE)
+        for kind in adapter.outputs:
             if kind not in self.head.outputs:
                 raise SignatureError(
                     f"SEGNN of depth {depth} cannot make an output of irrep {label(kind)} from the inputs of "
-                    f"'{ports.signature}'; take a larger depth."
+                    f"'{adapter.signature}'; take a larger depth."
                 )
         products = [module for module in self.modules() if isinstance(module, SteeredLinear)]
         triples = triples_of(*(product.paths for product in products))
@@ -104,22 +104,22 @@ class SEGNN(nn.Module):
 
     def forward(self, graph: Any = None, /, **fields: Tensor) -> Tensor | dict[str, Tensor]:
         """Fields of the signature, by name or as a PyG object → its outputs."""
-        cloud = self.ports.read(fields, graph)
+        cloud = self.adapter.read(fields, graph)
         pairs = cloud.pairs()
-        start, directions = self.ports.start(cloud)
+        start, directions = self.adapter.start(cloud)
         difference = pairs.difference(start)
         angular = self.harmonics(smooth_direction(difference))
         steering = pairs.sum(angular * shares(pairs, angular, mean=True))
-        if self.ports.directions:
+        if self.adapter.directions:
             steering = steering + self.harmonics(smooth_direction(directions)).sum(-2)
         pair_attributes = Attributes.of(angular, self.couplings)
         node_attributes = Attributes.of(steering, self.couplings)
         edges = pair_scalars(cloud, pairs)
-        nodes = self.embed(self.ports.features(cloud, start, directions), node_attributes)
+        nodes = self.embed(self.adapter.features(cloud, start, directions), node_attributes)
         for layer in self.layers:
             nodes = layer(pairs, nodes, edges, pair_attributes, node_attributes)
         nodes = self.head(self.decode(nodes, node_attributes), node_attributes)
-        return self.ports.write_steerable(cloud, nodes)
+        return self.adapter.write_steerable(cloud, nodes)
 
 
 class GatedLinear(nn.Module):

@@ -13,8 +13,8 @@ from geoequiv.models.layers.steerable import (
     Activation,
     Channels,
     Steerable,
+    SteerableAdapter,
     SteerableLinear,
-    SteerablePorts,
     plus,
 )
 from geoequiv.models.layers.tensor_products import (
@@ -82,36 +82,36 @@ class TFN(nn.Module):
         super().__init__()
         if not parity:
             self.claims = "SE(3)"
-        self.ports = ports = SteerablePorts(
+        self.adapter = adapter = SteerableAdapter(
             signature, architecture="TFN", parity=parity, centred=centred, node_scalars=node_scalars
         )
-        hidden = ports.hidden(width, l_max)
+        hidden = adapter.hidden(width, l_max)
         l_max = max(degree for degree, _ in hidden)
-        kinds = kinds_by_layer(ports, hidden, depth, l_max)
-        self.embed = SteerableLinear(ports.inputs, hidden_of(kinds[0], width))
+        kinds = kinds_by_layer(adapter, hidden, depth, l_max)
+        self.embed = SteerableLinear(adapter.inputs, hidden_of(kinds[0], width))
         layers = [
             Convolution(
-                hidden_of(before, width), hidden_of(after, width), ports.pair_invariants, l_max,
+                hidden_of(before, width), hidden_of(after, width), adapter.pair_invariants, l_max,
                 parity=parity, radial=radial, nonlinearity=nonlinearity,
             )
             for before, after in pairwise(kinds)
         ]  # fmt: skip
         self.layers = nn.ModuleList(layers)
-        self.head = SteerableLinear(hidden_of(kinds[-1], width), ports.outputs, scale=HEAD_SCALE)
+        self.head = SteerableLinear(hidden_of(kinds[-1], width), adapter.outputs, scale=HEAD_SCALE)
         self.harmonics = Harmonics(l_max)
         self.couplings = Couplings(triples_of(*(layer.convolve.paths for layer in layers)), l_max)
 
     def forward(self, graph: Any = None, /, **fields: Tensor) -> Tensor | dict[str, Tensor]:
         """Fields of the signature, by name or as a PyG object → its outputs."""
-        cloud = self.ports.read(fields, graph)
+        cloud = self.adapter.read(fields, graph)
         pairs = cloud.pairs()
-        start, directions = self.ports.start(cloud)
+        start, directions = self.adapter.start(cloud)
         kernels = pair_geometry(pairs, start, self.harmonics, self.couplings, mean=True)
         invariants = pair_scalars(cloud, pairs)
-        nodes = self.embed(self.ports.features(cloud, start, directions))
+        nodes = self.embed(self.adapter.features(cloud, start, directions))
         for layer in self.layers:
             nodes = layer(pairs, kernels, nodes, invariants)
-        return self.ports.write_steerable(cloud, self.head(nodes))
+        return self.adapter.write_steerable(cloud, self.head(nodes))
 
 
 class Convolution(nn.Module):

@@ -9,7 +9,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from geoequiv.errors import SignatureError, unknown
 from geoequiv.fields import Signature
-from geoequiv.models.layers.cloud import Cloud, Ports, smooth_norm
+from geoequiv.models.layers.cloud import Cloud, SignatureAdapter, smooth_norm
 from geoequiv.models.layers.padding import Padding
 from geoequiv.models.layers.perceptron import perceptron
 from geoequiv.ranges import PositiveInt, check_ranges
@@ -67,17 +67,17 @@ class Transformer(nn.Module):
             raise SignatureError(f"Transformer: {heads} heads do not divide a width of {width}.")
         if norm not in NORMS:
             raise SignatureError(unknown("norm of Transformer", norm, NORMS))
-        self.ports = ports = Ports(signature, architecture="Transformer", needs_point=distance_bias)
-        self.embed = nn.Linear(ports.width, width)
+        self.adapter = adapter = SignatureAdapter(signature, architecture="Transformer", needs_point=distance_bias)
+        self.embed = nn.Linear(adapter.width, width)
         self.blocks = nn.ModuleList(Block(width, heads, expansion, norm) for _ in range(depth))
-        self.distances = perceptron(ports.points, 32, heads) if distance_bias else None
-        self.relations = nn.Linear(ports.relations, heads, bias=False) if ports.relations else None
+        self.distances = perceptron(adapter.points, 32, heads) if distance_bias else None
+        self.relations = nn.Linear(adapter.relations, heads, bias=False) if adapter.relations else None
         self.norm = NORMS[norm](width)
-        self.head = nn.Linear(width, self.ports.out_width)
+        self.head = nn.Linear(width, self.adapter.out_width)
 
     def forward(self, graph: Any = None, /, **fields: Tensor) -> Tensor | dict[str, Tensor]:
         """Fields of the signature, by name or as a PyG object → its outputs."""
-        cloud = self.ports.read(fields, graph)
+        cloud = self.adapter.read(fields, graph)
         flat = cloud.flat
         padding = None if cloud.batch is None else Padding.of(cloud.batch)
         tokens, places, mask = self.embed(flat), cloud.points.flatten(-2), cloud.mask
@@ -96,7 +96,7 @@ class Transformer(nn.Module):
         tokens = tokens.squeeze(0) if unbatched else tokens
         if padding is not None:
             tokens = padding.strip(tokens)
-        return self.ports.write_flat(cloud, self.head(self.norm(tokens)))
+        return self.adapter.write_flat(cloud, self.head(self.norm(tokens)))
 
     def bias(self, cloud: Cloud, places: Tensor) -> Tensor | None:
         """What is added to the logits of attention, ``[..., heads, N, N]``, or None.

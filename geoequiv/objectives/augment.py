@@ -9,8 +9,8 @@ from torch import Tensor
 from geoequiv.fields import Signature
 from geoequiv.groups import Group
 from geoequiv.groups import group as group_by_name
-from geoequiv.objectives.moving import layout_of, move_outputs, predict_copies
 from geoequiv.objectives.pointwise import PointwiseLoss, as_named, compare
+from geoequiv.objectives.replicas import layout_of, predict_replicas, transform_outputs
 from geoequiv.ranges import PositiveInt, check_ranges
 
 
@@ -56,7 +56,7 @@ class Augmentation:
         layout = layout_of(inputs, self.signature, self.group.dim)
         elements = self.group.sample(self.num_samples, *layout.shape, generator=self.generator)
         fused = self.fused and self.num_samples > 1
-        copies = predict_copies(self.model, self.signature, inputs, elements, layout, original=False, fused=fused)
-        labels = move_outputs(elements, named, self.signature, layout)
+        copies = predict_replicas(self.model, self.signature, inputs, elements, layout, original=False, fused=fused)
+        labels = transform_outputs(elements, named, self.signature, layout)
         terms = [compare(there, label, self.signature, self.loss) for there, label in zip(copies, labels, strict=True)]
         return AugmentedLoss(torch.stack(terms).mean())

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from geoequiv.errors import ConfigError
-from geoequiv.objectives.place import Place
+from geoequiv.objectives.step_progress import StepProgress
 from geoequiv.objectives.weighting import Weighted, Weighting
 
 #: The multiplier stays in [1e-8, 1e8]: nearer to 0 it would take too long to come back.
@@ -52,7 +52,7 @@ class Constrained(Weighting):
         self.epsilon, self.lr = epsilon, lr
         self.log_multiplier = torch.tensor(log(beta), dtype=torch.float64)
 
-    def weigh(self, objective: Tensor, equivariance: Tensor, place: Place, learn: bool) -> Weighted:
+    def weigh(self, objective: Tensor, equivariance: Tensor, progress: StepProgress, learn: bool) -> Weighted:
         self.log_multiplier = self.log_multiplier.to(objective.device)
         violation = equivariance / self.epsilon - 1.0
         clipped = violation.detach().to(self.log_multiplier).clamp(-1.0, 1.0)

@@ -31,10 +31,10 @@ def item_distance(
 ) -> Tensor:
     """``‖a − b‖`` of each item, ``[items]``, for outputs that belong to ``g x`` (whose mask g has relabelled)."""
     difference = {name: first[name] - second[name] for name in first}
-    return item_norm(difference, side, layout, moved_mask(element, layout))
+    return item_norm(difference, side, layout, transformed_mask(element, layout))
 
 
-def moved_mask(element: Element, layout: Layout) -> Tensor | None:
+def transformed_mask(element: Element, layout: Layout) -> Tensor | None:
     """The mask of ``g x``."""
     if layout.mask is None or element.permutation is None:
         return layout.mask

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from geoequiv.errors import ConfigError, unknown
-from geoequiv.objectives.place import Place
+from geoequiv.objectives.step_progress import StepProgress
 from geoequiv.objectives.weighting import Weighted, Weighting
 
 #: A weight never falls below this part of the sum: at 0 it could not come back.
@@ -59,7 +59,7 @@ class GradNorm(Weighting):
         self.candidates = shared_candidates(model, shared)
         self.shared: list[nn.Parameter] | None = None
 
-    def weigh(self, objective: Tensor, equivariance: Tensor, place: Place, learn: bool) -> Weighted:
+    def weigh(self, objective: Tensor, equivariance: Tensor, progress: StepProgress, learn: bool) -> Weighted:
         self.weights = self.weights.to(objective.device)
         alpha, beta = weights = self.weights.to(objective.dtype)
         if learn:

@@ -12,10 +12,10 @@ from geoequiv.groups import Group
 from geoequiv.groups import group as group_by_name
 from geoequiv.objectives.distance import item_distance
 from geoequiv.objectives.measuring import measuring
-from geoequiv.objectives.moving import layout_of, move_outputs, predict_copies
-from geoequiv.objectives.place import Place
 from geoequiv.objectives.pointwise import PointwiseLoss, as_named, compare
 from geoequiv.objectives.remul import RemulLoss
+from geoequiv.objectives.replicas import layout_of, predict_replicas, transform_outputs
+from geoequiv.objectives.step_progress import StepProgress
 from geoequiv.ranges import NonNegativeFloat, PositiveInt, ProperFraction, check_ranges
 
 
@@ -66,7 +66,7 @@ class InvarianceLoss:
         self.signature, self.group = Signature.parse(signature), group_by_name(group)
         self.signature.check_group(self.group)
         self.fused, self.augment, self.generator = fused, augment, generator
-        self.place = Place(0, total_steps)
+        self.progress = StepProgress(0, total_steps)
 
     def __call__(self, inputs: Any, targets: Tensor | Mapping[str, Tensor]) -> RemulLoss:
         """Loss of a batch: inputs as the model takes them, targets by name or the tensor of a single output."""
@@ -75,34 +75,34 @@ class InvarianceLoss:
         if self.augment:
             first = self.group.sample(1, *layout.shape, generator=self.generator)
             inputs = act(first[0], inputs, self.signature.inputs, layout)
-            (named,) = move_outputs(first, named, self.signature, layout)
+            (named,) = transform_outputs(first, named, self.signature, layout)
         drawn = self.group.sample(1, *layout.shape, generator=self.generator)
-        started = self.start == 0 or self.place.passed(self.start, "The invariance loss with a late start") == 1
+        started = self.start == 0 or self.progress.passed(self.start, "The invariance loss with a late start") == 1
         call = self.model, self.signature, inputs
         if started:
-            here, there = predict_copies(*call, drawn, layout, fused=self.fused)
+            here, there = predict_replicas(*call, drawn, layout, fused=self.fused)
         else:
-            (here,) = predict_copies(*call, drawn[:0], layout, fused=False)
+            (here,) = predict_replicas(*call, drawn[:0], layout, fused=False)
             with measuring(self.model):
-                (there,) = predict_copies(*call, drawn, layout, original=False, fused=False)
+                (there,) = predict_replicas(*call, drawn, layout, original=False, fused=False)
         objective = compare(here, named, self.signature, self.loss)
-        (moved,) = move_outputs(drawn, here, self.signature, layout)
+        (moved,) = transform_outputs(drawn, here, self.signature, layout)
         equivariance = item_distance(there, moved, self.signature.outputs, drawn[0], layout).mean()
         beta = self.weight if started else 0.0
         total = objective + beta * equivariance if started else objective
         if torch.is_grad_enabled():
-            self.place = replace(self.place, step=self.place.step + 1)
+            self.progress = replace(self.progress, step=self.progress.step + 1)
         return RemulLoss(total, objective.detach(), equivariance.detach(), 1.0, beta)
 
     def at_step(self, step: int, total: int) -> None:
         """Tell how far the training is: ``step`` steps are done of ``total`` (unless ``total_steps`` was given)."""
-        known = self.place.total
-        self.place = Place(step, total if known is None else known)
+        known = self.progress.total
+        self.progress = StepProgress(step, total if known is None else known)
 
     def state_dict(self) -> dict[str, Any]:
         """The count of steps."""
-        return {"step": self.place.step}
+        return {"step": self.progress.step}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Put it back."""
-        self.place = replace(self.place, step=state["step"])
+        self.progress = replace(self.progress, step=state["step"])

@@ -10,9 +10,9 @@ from geoequiv.errors import ConfigError, ModelOutputError, unknown
 from geoequiv.fields import FieldType, Layout, Side, Signature, call_model, replicate, unfold
 from geoequiv.groups import Element, Group
 from geoequiv.groups import group as group_by_name
-from geoequiv.objectives.moving import layout_of
 from geoequiv.objectives.pointwise import PointwiseLoss, as_named, compare
 from geoequiv.objectives.remul import RemulLoss
+from geoequiv.objectives.replicas import layout_of
 from geoequiv.ranges import NonNegativeFloat, check_ranges
 
 

@@ -14,14 +14,14 @@ from geoequiv.fields import Layout, Signature
 from geoequiv.groups import Element, Group
 from geoequiv.groups import group as group_by_name
 from geoequiv.objectives.constrained import Constrained
-from geoequiv.objectives.distance import item_distance, item_norm, moved_mask
+from geoequiv.objectives.distance import item_distance, item_norm, transformed_mask
 from geoequiv.objectives.gradnorm import GradNorm
 from geoequiv.objectives.measuring import measuring
-from geoequiv.objectives.moving import Outputs, layout_of, move_outputs, predict_copies
-from geoequiv.objectives.place import Place
 from geoequiv.objectives.pointwise import PointwiseLoss, as_named, compare
+from geoequiv.objectives.replicas import Outputs, layout_of, predict_replicas, transform_outputs
 from geoequiv.objectives.sampling import check_connected, largest_angle, shrink
 from geoequiv.objectives.schedules import Cosine, Linear
+from geoequiv.objectives.step_progress import StepProgress
 from geoequiv.objectives.uncertainty import Uncertainty
 from geoequiv.objectives.weighting import Constant, Weighting
 from geoequiv.ranges import NonNegativeFloat, PositiveFloat, PositiveFraction, PositiveInt, check_ranges
@@ -191,7 +191,7 @@ class REMUL:
         self.sigma = 0.5 if sigma is None else sigma
         if sampling == "small-angle":
             check_connected(self.group)
-        self.place = Place(0, total_steps)
+        self.progress = StepProgress(0, total_steps)
         weigher, names = WEIGHTINGS[weighting]
         own = {name: value for name, value in options.items() if name in names}
         more = {"model": model} if weigher is GradNorm else {}
@@ -210,27 +210,27 @@ class REMUL:
         layout = layout_of(inputs, self.signature, self.group.dim)
         elements = self._elements(inputs, named, layout)
         if self.idle:
-            here = predict_copies(self.model, self.signature, inputs, elements[:0], layout, fused=False)
+            here = predict_replicas(self.model, self.signature, inputs, elements[:0], layout, fused=False)
             with measuring(self.model):
                 here += self._predict(inputs, elements, layout, original=False)
         else:
             here = self._predict(inputs, elements, layout)
         objective = compare(here[0], named, self.signature, self.loss)
         equivariance = self._equivariance(here, named, elements, layout)
-        total, alpha, beta = self.weighting.weigh(objective, equivariance, self.place, learn)
+        total, alpha, beta = self.weighting.weigh(objective, equivariance, self.progress, learn)
         if learn:
-            self.place = replace(self.place, step=self.place.step + 1)
+            self.progress = replace(self.progress, step=self.progress.step + 1)
         weights = (each.detach() if isinstance(each, Tensor) else each for each in (alpha, beta))
         return RemulLoss(total, objective.detach(), equivariance.detach(), *weights)
 
     def at_step(self, step: int, total: int) -> None:
         """Tell how far the training is: ``step`` steps are done of ``total`` (unless ``total_steps`` was given)."""
-        known = self.place.total
-        self.place = Place(step, total if known is None else known)
+        known = self.progress.total
+        self.progress = StepProgress(step, total if known is None else known)
 
     def state_dict(self) -> dict[str, Any]:
         """The count of steps and what the weighting has learned, as plain values and tensors."""
-        return {"step": self.place.step, "weighting": self.weighting.state_dict()}
+        return {"step": self.progress.step, "weighting": self.weighting.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Put a state back.
@@ -239,15 +239,17 @@ class REMUL:
             ValueError: it is the state of another weighting.
         """
         self.weighting.load_state_dict(state["weighting"])
-        self.place = replace(self.place, step=state["step"])
+        self.progress = replace(self.progress, step=state["step"])
 
     def _predict(self, inputs: Any, elements: Element, layout: Layout, original: bool = True) -> list[Outputs]:
-        return predict_copies(self.model, self.signature, inputs, elements, layout, original=original, fused=self.fused)
+        return predict_replicas(
+            self.model, self.signature, inputs, elements, layout, original=original, fused=self.fused
+        )
 
     def _equivariance(
         self, here: list[Outputs], targets: Mapping[str, Tensor], elements: Element, layout: Layout
     ) -> Tensor:
-        anchors = move_outputs(elements, targets if self.anchor == "label" else here[0], self.signature, layout)
+        anchors = transform_outputs(elements, targets if self.anchor == "label" else here[0], self.signature, layout)
         pairs = list(zip(here[1:], anchors, strict=True))
         if self.bound is None:
             terms = [compare(there, anchor, self.signature, self.loss) for there, anchor in pairs]
@@ -260,7 +262,7 @@ class REMUL:
         side = self.signature.outputs
         distance = item_distance(there, moved, side, element, layout)
         if self.bound == "relative":
-            mask = moved_mask(element, layout)
+            mask = transformed_mask(element, layout)
             scale = 0.5 * (item_norm(there, side, layout, mask) + item_norm(moved, side, layout, mask))
             distance = distance / scale
         return distance.mean()
@@ -269,14 +271,14 @@ class REMUL:
         """The elements ``[K, *shape]`` that count, ``[1, *shape]`` for the worst of K."""
         drawn = self.group.sample(self.num_samples, *layout.shape, generator=self.generator)
         if self.sampling == "small-angle":
-            passed = self.place.passed(self.over, "sampling 'small-angle'")
+            passed = self.progress.passed(self.over, "sampling 'small-angle'")
             return shrink(drawn, largest_angle(self.sigma, passed) / pi)
         if self.sampling == "haar":
             return drawn
         by_label = self.anchor == "label"
         with measuring(self.model):
             here = self._predict(inputs, drawn, layout, original=not by_label)
-            anchors = move_outputs(drawn, targets if by_label else here.pop(0), self.signature, layout)
+            anchors = transform_outputs(drawn, targets if by_label else here.pop(0), self.signature, layout)
             distances = [
                 item_distance(there, {n: anchor[n] for n in there}, self.signature.outputs, drawn[k], layout)
                 for k, (there, anchor) in enumerate(zip(here, anchors, strict=True))

@@ -4,7 +4,7 @@ from math import cos, pi
 
 from torch import Tensor
 
-from geoequiv.objectives.place import Place
+from geoequiv.objectives.step_progress import StepProgress
 from geoequiv.objectives.weighting import Weighted, Weighting
 
 
@@ -24,8 +24,8 @@ class Linear(Weighting):
         super().__init__(alpha, beta)
         self.beta_start, self.over = beta_start, over
 
-    def weigh(self, objective: Tensor, equivariance: Tensor, place: Place, learn: bool) -> Weighted:
-        passed = self.shape(place.passed(self.over, f"A {type(self).__name__.lower()} schedule of β"))
+    def weigh(self, objective: Tensor, equivariance: Tensor, progress: StepProgress, learn: bool) -> Weighted:
+        passed = self.shape(progress.passed(self.over, f"A {type(self).__name__.lower()} schedule of β"))
         beta = self.beta_start + (self.beta - self.beta_start) * passed
         return Weighted(self.alpha * objective + beta * equivariance, self.alpha, beta)
 

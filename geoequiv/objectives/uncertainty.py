@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from geoequiv.errors import ConfigError
-from geoequiv.objectives.place import Place
+from geoequiv.objectives.step_progress import StepProgress
 from geoequiv.objectives.weighting import Weighted, Weighting
 
 
@@ -37,7 +37,7 @@ class Uncertainty(Weighting):
         self.lr = lr
         self.log_variances = torch.tensor([-log(alpha), -log(beta)], dtype=torch.float64)
 
-    def weigh(self, objective: Tensor, equivariance: Tensor, place: Place, learn: bool) -> Weighted:
+    def weigh(self, objective: Tensor, equivariance: Tensor, progress: StepProgress, learn: bool) -> Weighted:
         self.log_variances = s = self.log_variances.to(objective.device)
         weights = torch.exp(-s).to(objective.dtype)
         if learn:

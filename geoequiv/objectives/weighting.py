@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from geoequiv.objectives.place import Place
+from geoequiv.objectives.step_progress import StepProgress
 
 
 class Weighted(NamedTuple):
@@ -30,7 +30,7 @@ class Weighting(ABC):
         self.alpha, self.beta = alpha, beta
 
     @abstractmethod
-    def weigh(self, objective: Tensor, equivariance: Tensor, place: Place, learn: bool) -> Weighted:
+    def weigh(self, objective: Tensor, equivariance: Tensor, progress: StepProgress, learn: bool) -> Weighted:
         """The weighted sum at one step; with ``learn``, learned weights take one step as well, for the next call."""
 
     def state_dict(self) -> dict[str, Any]:
@@ -52,5 +52,5 @@ class Weighting(ABC):
 class Constant(Weighting):
     """``α·objective + β·equivariance``."""
 
-    def weigh(self, objective: Tensor, equivariance: Tensor, place: Place, learn: bool) -> Weighted:
+    def weigh(self, objective: Tensor, equivariance: Tensor, progress: StepProgress, learn: bool) -> Weighted:
         return Weighted(self.alpha * objective + self.beta * equivariance, self.alpha, self.beta)

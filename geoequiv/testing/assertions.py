@@ -8,7 +8,7 @@ import torch
 from geoequiv.fields import Signature
 from geoequiv.groups import Element, Group
 from geoequiv.groups import group as group_by_name
-from geoequiv.metrics import EquivarianceReport, equivariance_error, in_words
+from geoequiv.metrics import EquivarianceReport, describe_element, equivariance_error
 from geoequiv.metrics.equivariance import elements_to_try
 from geoequiv.metrics.measure import measure
 from geoequiv.metrics.tolerances import TOLERANCES, tolerance_of
@@ -60,7 +60,7 @@ def message(
     lines = [
         f"not equivariant to {report.group}: worst relative error {report.worst:.2e} > {limit:.0e} "
         f"(mean {report.relative:.2e} over {report.num_items} items × {report.num_samples} elements in {report.dtype})",
-        f"  worst element: {in_words(worst)} (number {report.worst_element}), on item {report.worst_item}",
+        f"  worst element: {describe_element(worst)} (number {report.worst_element}), on item {report.worst_item}",
     ]
     for name, kind in signature.outputs.items():
         one = measure(model, inputs, signature, elements[report.worst_element : report.worst_element + 1],

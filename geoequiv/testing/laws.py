@@ -9,7 +9,7 @@ from geoequiv.fields import Layout, Signature, act
 from geoequiv.fields.graphs import graph_fields, is_graph
 from geoequiv.groups import Element, Group, compose, inverse
 from geoequiv.groups import group as group_by_name
-from geoequiv.metrics import in_words
+from geoequiv.metrics import describe_element
 from geoequiv.symmetrize import Frame
 
 
@@ -44,7 +44,7 @@ def assert_group_axioms(
         inside = tested.contains(elements)
         if not bool(inside.all()):
             bad = int((~inside).nonzero()[0])
-            raise AssertionError(f"{tested}: {name} does not belong to the group: {in_words(elements[bad])}.")
+            raise AssertionError(f"{tested}: {name} does not belong to the group: {describe_element(elements[bad])}.")
     for law, a, b in (
         ("(f g) h = f (g h)", compose(compose(f, g), h), compose(f, compose(g, h))),
         ("f 1 = f", compose(f, one), f),
@@ -55,7 +55,7 @@ def assert_group_axioms(
         gap = (coordinates(a, tested.nodes) - coordinates(b, tested.nodes)).abs().amax(-1)
         if float(gap.max()) > tolerance:
             bad = int(gap.argmax())
-            raise AssertionError(f"{tested}: {law} fails by {float(gap[bad]):.1e} for f = {in_words(f[bad])}.")
+            raise AssertionError(f"{tested}: {law} fails by {float(gap[bad]):.1e} for f = {describe_element(f[bad])}.")
     if tested.is_finite and tested.order is not None and tested.order <= 200:
         check_list(tested, tolerance)
 
@@ -68,15 +68,15 @@ def check_list(tested: Group, tolerance: float) -> None:
     places = coordinates(listed, tested.nodes)
     first = coordinates(tested.identity(1), tested.nodes)
     if float((places[:1] - first).abs().max()) > tolerance:
-        raise AssertionError(f"{tested}: the first element listed is {in_words(listed[0])}, not the identity.")
+        raise AssertionError(f"{tested}: the first element listed is {describe_element(listed[0])}, not the identity.")
     count = len(listed)
     products = compose(listed.reshape(count, 1), listed.reshape(1, count)).reshape(count * count)
     hits = (torch.cdist(coordinates(products, tested.nodes), places, p=float("inf")) < 1e3 * tolerance).sum(-1)
     if bool((hits != 1).any()):
         bad = int((hits != 1).nonzero()[0])
         raise AssertionError(
-            f"{tested}: the product {in_words(products[bad])} is listed {int(hits[bad])} times; each product has to be "
-            "listed once."
+            f"{tested}: the product {describe_element(products[bad])} is listed {int(hits[bad])} times; it must "
+            "be listed once."
         )
 
 
@@ -112,7 +112,7 @@ def assert_frame_laws(
         place = (~inside).nonzero()[0].tolist()
         raise AssertionError(
             f"Element {place[0]} of the frame of item {place[1:]} is not in {frame.group}: "
-            f"{in_words(here[tuple(place)])}."
+            f"{describe_element(here[tuple(place)])}."
         )
     off = float((weights.sum(0) - 1).abs().max())
     if off > tolerance:
@@ -124,7 +124,7 @@ def assert_frame_laws(
         b = coordinates(there, frame.group.nodes)
         scale = b.abs().amax().clamp_min(1.0)
         compare_sets(a.flatten(1, -2), b.flatten(1, -2), weights.flatten(1), moved_weights.flatten(1),
-                     float(tolerance * scale), tolerance, in_words(g))  # fmt: skip
+                     float(tolerance * scale), tolerance, describe_element(g))  # fmt: skip
 
 
 def ask(frame: Frame, inputs: Any, side: Any) -> tuple[Element, Tensor]:

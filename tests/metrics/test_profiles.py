@@ -7,7 +7,7 @@ import torch
 
 import geoequiv as ge
 from geoequiv.errors import GroupError, SignatureError
-from geoequiv.metrics import angle_profile, axis_profile, in_words, translation_profile, worst_case
+from geoequiv.metrics import angle_profile, axis_profile, describe_element, translation_profile, worst_case
 from geoequiv.metrics.generators import generators
 from geoequiv.metrics.measure import measure
 
@@ -163,10 +163,10 @@ def test_finite_groups_have_no_generators():
     ],
 )
 def test_elements_in_words(name, words):
-    assert in_words(ge.group(name).elements()[0]) == "identity"
-    assert words in {in_words(g) for g in ge.group(name).elements()}
+    assert describe_element(ge.group(name).elements()[0]) == "identity"
+    assert words in {describe_element(g) for g in ge.group(name).elements()}
 
 
 def test_a_translation_in_words():
     g = ge.Element(torch.eye(3).double(), torch.tensor([3.0, 0.0, 4.0]).double())
-    assert in_words(g) == "translation by (3, 0, 4) (length 5)"
+    assert describe_element(g) == "translation by (3, 0, 4) (length 5)"

@@ -12,7 +12,7 @@ from geoequiv.errors import ConfigError
 from geoequiv.fields import Signature, act
 from geoequiv.objectives.constrained import DAMPING, LIMIT
 from geoequiv.objectives.gradnorm import FLOOR, GradNorm
-from geoequiv.objectives.place import Place
+from geoequiv.objectives.step_progress import StepProgress
 
 SIGNATURE = Signature.parse("pos: point -> pos: point")
 LEARNED = [{"weighting": "gradnorm"}, {"weighting": "uncertainty"}, {"weighting": "constrained", "epsilon": 0.1}]
@@ -301,10 +301,10 @@ def test_nothing_is_learned_without_gradients(options):
     assert objective.state_dict()["step"] == 1
 
 
-def test_place():
-    assert Place(30, 100).passed(0.5, "It") == 0.6
-    assert Place(99, 100).passed(0.5, "It") == 1.0
-    assert Place(0, 1).passed(0.1, "It") == 0.0
+def test_step_progress():
+    assert StepProgress(30, 100).passed(0.5, "It") == 0.6
+    assert StepProgress(99, 100).passed(0.5, "It") == 1.0
+    assert StepProgress(0, 1).passed(0.1, "It") == 0.0
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ class Cloud:
         return EdgeList(real.numel(), senders, receivers, lead)
 
 
-class Ports:
+class SignatureAdapter:
     """What a signature asks of an architecture: reads a cloud from named fields, writes named outputs.
 
     Args:
@@ -308,7 +308,7 @@ def pair_invariants(cloud: Cloud, pairs: Pairs) -> Tensor:
     """Products of the scalars, squared distances and relations of each pair.
 
     Returns:
-        ``[..., N, N−1, S + P + A]`` (or ``[E, S + P]``); as many as ``Ports.pair_invariants``.
+        ``[..., N, N−1, S + P + A]`` (or ``[E, S + P]``); as many as ``SignatureAdapter.pair_invariants``.
     """
     products = pairs.receiver(cloud.scalars) * pairs.sender(cloud.scalars)
     invariants = [products, squared_distances(cloud.points, pairs)]

@@ -8,7 +8,7 @@ from geoequiv.models.layers.pairs import PairLinear
 PLAIN = {PairLinear, nn.Linear, nn.SiLU, nn.Sequential}
 
 
-def untouched(*parts: nn.Module | None) -> bool:
+def can_fuse(*parts: nn.Module | None) -> bool:
     """Whether these modules and all in them are as they were built: no hooks, nothing put in their place.
 
     What reads weights without calling a module, or writes over what a module returned, asks this first and calls every
@@ -22,6 +22,6 @@ def untouched(*parts: nn.Module | None) -> bool:
         if part is None:
             continue
         hooked = part._forward_hooks or part._forward_pre_hooks or part._backward_hooks or part._backward_pre_hooks
-        if hooked or type(part) not in PLAIN or not untouched(*part._modules.values()):
+        if hooked or type(part) not in PLAIN or not can_fuse(*part._modules.values()):
             return False
     return True

@@ -175,7 +175,7 @@ class PairLinear(nn.Linear):
         return both
 
 
-def several(
+def fused_linears(
     values: Tensor, maps: Sequence[tuple[Tensor, Tensor | None]], after: tuple[Tensor, nn.Linear] | None = None
 ) -> tuple[Tensor, ...]:
     """Linear maps (weight, bias or None) of the same features in one product, which BLAS does faster than many.

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from geoequiv.errors import SignatureError, unknown
 from geoequiv.fields import FieldType, Signature
 from geoequiv.models.layers.clebsch_gordan import Constant, matrix_part
-from geoequiv.models.layers.cloud import GEOMETRIC, Cloud, Ports, smooth_norm
+from geoequiv.models.layers.cloud import GEOMETRIC, Cloud, SignatureAdapter, smooth_norm
 
 #: degree and parity, as (1, -1) for vectors; without parity (SO(3)) everything is even
 Kind = tuple[int, int]
@@ -43,7 +43,7 @@ def parts_of(field: FieldType, parity: bool) -> list[tuple[Kind, int]]:
     return [((irrep.l, irrep.p if parity else 1), copies) for copies, irrep in Irreps(field.irreps)]
 
 
-class SteerablePorts(Ports):
+class SteerableAdapter(SignatureAdapter):
     r"""Reads named fields of any type into steerable features, writes them back.
 
     A node starts from its scalars, the norms of its vectors (a constant where there is neither), its vectors and
@@ -93,7 +93,7 @@ class SteerablePorts(Ports):
         return dict.fromkeys(hidden, width)
 
     def features(self, cloud: Cloud, start: Tensor, directions: Tensor) -> Steerable:
-        """What a node starts from (see the class); ``start`` and ``directions`` as ``Ports.start`` gives them."""
+        """Initial features of a node (see the class); ``start`` and ``directions`` from ``SignatureAdapter.start``."""
         scalars = smooth_norm(directions)
         if self.node_scalars:
             scalars = torch.cat([cloud.scalars, scalars], dim=-1)

@@ -13,7 +13,7 @@ from geoequiv.errors import SignatureError
 from geoequiv.models.layers.clebsch_gordan import Couplings, Harmonics, Triple, smooth_direction
 from geoequiv.models.layers.cloud import Cloud, smooth_norm
 from geoequiv.models.layers.pairs import AllPairs, Pairs
-from geoequiv.models.layers.steerable import SCALAR, Channels, Kind, Steerable, SteerablePorts, label, mixing, natural
+from geoequiv.models.layers.steerable import SCALAR, Channels, Kind, Steerable, SteerableAdapter, label, mixing, natural
 
 Path = tuple[Kind, int, Kind]
 #: ``[..., N, 2l3+1, (N−1)·(2l1+1)]`` per receiver (dense) or ``[E, 2l3+1, 2l1+1]`` per edge, by degrees
@@ -32,26 +32,26 @@ def paths_between(inputs: Channels, outputs: Channels, l_max: int, parity: bool)
     ]  # fmt: skip
 
 
-def kinds_by_layer(ports: SteerablePorts, hidden: Channels, depth: int, l_max: int) -> list[list[Kind]]:
+def kinds_by_layer(adapter: SteerableAdapter, hidden: Channels, depth: int, l_max: int) -> list[list[Kind]]:
     """Kinds before the first and after each of ``depth`` convolutions: those that exist by then and that are of use.
 
     Raises:
         SignatureError: if an output cannot be reached in so many convolutions.
     """
-    reached = [[kind for kind in hidden if kind in ports.inputs]]
+    reached = [[kind for kind in hidden if kind in adapter.inputs]]
     for _ in range(depth):
-        found = {last for _, _, last in paths_between(hidden_of(reached[-1]), hidden, l_max, ports.parity)}
+        found = {last for _, _, last in paths_between(hidden_of(reached[-1]), hidden, l_max, adapter.parity)}
         reached.append([kind for kind in hidden if kind in found or kind in reached[-1]])
-    for kind in ports.outputs:
+    for kind in adapter.outputs:
         if kind not in reached[-1]:
             raise SignatureError(
-                f"{depth} layers cannot make an output of irrep {label(kind)} from the inputs of '{ports.signature}'; "
-                "take a larger depth."
+                f"{depth} layers cannot make an output of irrep {label(kind)} from the inputs of "
+                f"'{adapter.signature}'; take a larger depth."
             )
-    useful = [[kind for kind in reached[-1] if kind in ports.outputs or kind == SCALAR]]
+    useful = [[kind for kind in reached[-1] if kind in adapter.outputs or kind == SCALAR]]
     for kinds in reversed(reached[:-1]):
         last = hidden_of(useful[0])
-        leading = {first for first, _, _ in paths_between(hidden_of(kinds), last, l_max, ports.parity)}
+        leading = {first for first, _, _ in paths_between(hidden_of(kinds), last, l_max, adapter.parity)}
         useful.insert(0, [kind for kind in kinds if kind in leading or kind in last])
     return useful
 
@@ -129,7 +129,7 @@ def pair_geometry(pairs: Pairs, start: Tensor, harmonics: Harmonics, couplings: 
 def pair_scalars(cloud: Cloud, pairs: Pairs) -> Tensor:
     """Products of scalars, distances of points and relations of pairs: ``[..., N, N−1, ·]`` or ``[E, ·]``.
 
-    As many as ``Ports.pair_invariants``; distances are not squared, which a radial function fits more easily.
+    As many as ``SignatureAdapter.pair_invariants``. Distances are not squared: a radial function fits them more easily.
     """
     flat = cloud.points.flatten(-2)
     distances = smooth_norm(pairs.difference(flat).unflatten(-1, cloud.points.shape[-2:]), 1e-8)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from geoequiv.models.gatr import EquivariantLinear, asked, offered
+from geoequiv.models.gatr import EquivariantLinear, key_features, query_features
 from geoequiv.models.layers.geometric_algebra import BLADES, bilinear, table, terms
 
 FLOAT = torch.float64
@@ -132,6 +132,6 @@ def test_linear_maps_commute_with_motions_and_read_nine_numbers_a_pair_of_channe
 
 def test_attention_between_points_is_minus_their_squared_distance():
     here, there = point(1.0, 2.0, -1.0), point(-2.0, 0.5, 1.0)
-    product = (asked(here) * offered(there)).sum()
+    product = (query_features(here) * key_features(there)).sum()
     near = (1 / 1.01) ** 4  # of the softened 1/w
     assert float(product) == pytest.approx(-near * (9 + 2.25 + 4))

@@ -10,7 +10,7 @@ from geoequiv.alignment import permutation_spec
 from geoequiv.errors import SignatureError
 from geoequiv.metrics import lie_derivative
 from geoequiv.models import EGNN
-from geoequiv.models.layers.hooks import untouched
+from geoequiv.models.layers.hooks import can_fuse
 
 SIGNATURE = "pos: point, vel: vector, charge: scalar -> pos: point, w: vector, e: scalar"
 SIGNATURES = (SIGNATURE, SIGNATURE.removesuffix(", e: scalar"), "pos: point, charge: scalar -> e: scalar, f: vector")
@@ -147,14 +147,14 @@ def test_what_is_put_in_the_place_of_a_part_is_called():
 
 
 def test_untouched_is_what_has_no_hooks_and_nothing_strange_inside():
-    assert untouched(nn.Linear(2, 2), None, nn.Sequential(nn.Linear(2, 2), nn.SiLU()))
-    assert not untouched(nn.Sequential(nn.Linear(2, 2), Doubled(nn.Linear(2, 2))))
+    assert can_fuse(nn.Linear(2, 2), None, nn.Sequential(nn.Linear(2, 2), nn.SiLU()))
+    assert not can_fuse(nn.Sequential(nn.Linear(2, 2), Doubled(nn.Linear(2, 2))))
     for register in ("forward_hook", "forward_pre_hook", "full_backward_hook", "full_backward_pre_hook"):
         inside = nn.Linear(2, 2)
         handle = getattr(inside, f"register_{register}")(lambda *_: None)
-        assert not untouched(nn.Sequential(inside))
+        assert not can_fuse(nn.Sequential(inside))
         handle.remove()
-        assert untouched(nn.Sequential(inside))
+        assert can_fuse(nn.Sequential(inside))
 
 
 @pytest.mark.parametrize("name", ["egnn", "segnn"])

@@ -4,7 +4,7 @@ import torch
 from torch.nn import functional as F
 
 from geoequiv.models.layers.padding import Padding
-from geoequiv.models.layers.pairs import AllPairs, EdgeList, PairLinear, several, within_clouds
+from geoequiv.models.layers.pairs import AllPairs, EdgeList, PairLinear, fused_linears, within_clouds
 
 
 def test_all_pairs_list_every_other_node_in_order():
@@ -94,5 +94,5 @@ def test_several_maps_equal_each_on_its_own_also_after_another():
     few = torch.randn(7, 2, dtype=torch.float64)
     maps = [(layer.weight, layer.bias) for layer in layers]
     expected = [layer(first(few)) for layer in layers]
-    torch.testing.assert_close(list(several(first(few), maps)), expected)
-    torch.testing.assert_close(list(several(first(few), maps, after=(few, first))), expected)
+    torch.testing.assert_close(list(fused_linears(first(few), maps)), expected)
+    torch.testing.assert_close(list(fused_linears(first(few), maps, after=(few, first))), expected)

@@ -14,7 +14,7 @@ from geoequiv.groups.representations import wigner
 from geoequiv.models import SEGNN, TFN, SE3Transformer
 from geoequiv.models.layers.clebsch_gordan import Couplings, Harmonics, coupling, smooth_direction
 from geoequiv.models.layers.pairs import AllPairs, EdgeList
-from geoequiv.models.layers.steerable import SteerablePorts, gate, gated, join, parts_of, split
+from geoequiv.models.layers.steerable import SteerableAdapter, gate, gated, join, parts_of, split
 from geoequiv.models.layers.steered_linear import Attributes, SteeredLinear, SteeredPairLinear
 from geoequiv.models.layers.tensor_products import (
     PairConvolution,
@@ -195,16 +195,16 @@ def test_gate_equals_that_of_e3nn():
 def test_fields_split_into_parts_that_turn_as_their_irreps_and_join_again(text):
     field = FieldType.parse(text)
     parts = parts_of(field, parity=True)
-    ports = SteerablePorts("x: point -> x: point", architecture="Any", parity=True, centred=False)
+    adapter = SteerableAdapter("x: point -> x: point", architecture="Any", parity=True, centred=False)
     values = torch.randn(5, field.size(), dtype=torch.float64)
-    pieces = split(field, parts, values, ports.matrix_parts)
+    pieces = split(field, parts, values, adapter.matrix_parts)
     torch.testing.assert_close(
-        join(field, parts, [p for _, p in pieces], ports.matrix_parts), values, rtol=1e-12, atol=1e-12
+        join(field, parts, [p for _, p in pieces], adapter.matrix_parts), values, rtol=1e-12, atol=1e-12
     )
     element = group("SO(3)").sample(1, generator=torch.Generator().manual_seed(3))[0]
     signature = Signature.parse(f"f: {text} -> f: {text}")
     turned = act(element, {"f": values.reshape(5, *field_shape(field))}, signature.inputs)["f"].reshape(5, -1)
-    for (kind, before), (_, after) in zip(pieces, split(field, parts, turned, ports.matrix_parts), strict=True):
+    for (kind, before), (_, after) in zip(pieces, split(field, parts, turned, adapter.matrix_parts), strict=True):
         torch.testing.assert_close(after, wigner(kind[0], element.linear) @ before, rtol=1e-10, atol=1e-10)
 
 

@@ -18,10 +18,11 @@ def first_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {said[0]}" if said else type(error).__name__
 
 
-def in_words(g: Element) -> str:
+def describe_element(g: Element) -> str:
     """One group element in words: rotation by axis and angle, reflection, translation, permutation.
 
-    >>> in_words(Element(torch.tensor([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]], dtype=torch.float64)))
+    >>> quarter = torch.tensor([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]], dtype=torch.float64)
+    >>> describe_element(Element(quarter))
     'rotation by 90.0° about (0, 0, 1)'
     """
     linear = g.linear.detach().double().cpu()
@@ -94,7 +95,7 @@ def cycles(permutation: list[int]) -> str:
 def element_dict(g: Element) -> dict[str, object]:
     """``words``, ``linear``, ``translation``, ``permutation`` of one element, for JSON."""
     return {
-        "words": in_words(g),
+        "words": describe_element(g),
         "linear": g.linear.detach().tolist(),
         "translation": None if g.translation is None else g.translation.detach().tolist(),
         "permutation": None if g.permutation is None else g.permutation.tolist(),

@@ -18,7 +18,7 @@ def layout_of(inputs: Any, signature: Signature, dim: int) -> Layout:
     return Layout.of(graph_fields(inputs) if is_graph(inputs) else inputs, signature.inputs, dim)
 
 
-def predict_copies(
+def predict_replicas(
     model: Callable[..., Any],
     signature: Signature,
     inputs: Any,
@@ -58,7 +58,7 @@ def predict_copies(
     return copies
 
 
-def move_outputs(
+def transform_outputs(
     elements: Element, outputs: Mapping[str, Tensor], signature: Signature, layout: Layout
 ) -> list[Outputs]:
     """``[g_1 y, …, g_K y]`` of targets or predictions y, by name; what the signature does not name stays."""

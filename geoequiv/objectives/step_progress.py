@@ -6,7 +6,7 @@ from geoequiv.errors import ConfigError
 
 
 @dataclass(frozen=True)
-class Place:
+class StepProgress:
     """One step of a training.
 
     Attributes:
