@@ -1,29 +1,32 @@
 """Typed fields: signatures, batches, and the action of a group on them."""
 
-from geoequiv.fields.action import act, fold, replicate, turn, unfold
-from geoequiv.fields.calling import Call, call_model, invoke, name_outputs, restore_outputs
-from geoequiv.fields.layout import Layout, check_finite, finite_where_hidden, item_text
+from geoequiv.fields.action import act, act_on_field, merge_replicas, replicate, split_replicas
+from geoequiv.fields.calling import BoundCall, call_model, invoke, name_outputs, restore_outputs
+from geoequiv.fields.graphs import named_fields
+from geoequiv.fields.layout import Layout, check_finite, finite_where_hidden, item_text, layout_of
 from geoequiv.fields.norms import item_squares
 from geoequiv.fields.signature import Side, Signature
 from geoequiv.fields.types import FieldType
 
 __all__ = [
-    "Call",
+    "BoundCall",
     "FieldType",
     "Layout",
     "Side",
     "Signature",
     "act",
+    "act_on_field",
     "call_model",
     "check_finite",
     "finite_where_hidden",
-    "fold",
     "invoke",
     "item_squares",
     "item_text",
+    "layout_of",
+    "merge_replicas",
     "name_outputs",
+    "named_fields",
     "replicate",
     "restore_outputs",
-    "turn",
-    "unfold",
+    "split_replicas",
 ]

@@ -68,11 +68,13 @@ def act(element: Element | Tensor, fields: Any, side: str | Side, layout: Layout
             raise BatchError(f"The signature names '{name}', but the batch holds only {sorted(map(str, fields))}.")
         values = fields[name]
         check_float(values, name)
-        moved[name] = kind.act(element, values, name) if layout is None else turn(kind, element, values, name, layout)
+        moved[name] = (
+            kind.act(element, values, name) if layout is None else act_on_field(kind, element, values, name, layout)
+        )
     return moved
 
 
-def turn(kind: FieldType, element: Element, values: Tensor, name: str, layout: Layout, lead: int = 0) -> Tensor:
+def act_on_field(kind: FieldType, element: Element, values: Tensor, name: str, layout: Layout, lead: int = 0) -> Tensor:
     """ρ(g) on one field of a batch, whatever its layout.
 
     Args:
@@ -139,16 +141,16 @@ def replicate(elements: Element, fields: Any, side: Side, layout: Layout, origin
             moved[name] = torch.cat([part + i * layout.nodes for i, part in enumerate(parts)], dim=-1)
     if elements.permutation is not None and layout.mask is not None:
         mask = relabel(layout.mask.expand(copies - original, *layout.mask.shape), elements.permutation, -1)
-        moved["mask"] = fold(torch.cat([layout.mask.unsqueeze(0), mask]) if original else mask, layout)
+        moved["mask"] = merge_replicas(torch.cat([layout.mask.unsqueeze(0), mask]) if original else mask, layout)
     for name, kind in side.items():
         values = found[name]
         check_float(values, name)
         whole = values.expand(copies - original, *values.shape)
         if kind.kind != "scalar" or elements.nodes is not None:
-            whole = turn(kind, elements, whole, name, layout, 1)
+            whole = act_on_field(kind, elements, whole, name, layout, 1)
         if original:
             whole = torch.cat([values.unsqueeze(0), whole])
-        moved[name] = fold(whole, layout)
+        moved[name] = merge_replicas(whole, layout)
     if graph is not None:
         return repeat_graph(graph, moved, copies)
     for name, values in found.items():
@@ -157,13 +159,13 @@ def replicate(elements: Element, fields: Any, side: Side, layout: Layout, origin
     return moved
 
 
-def fold(values: Tensor, layout: Layout) -> Tensor:
+def merge_replicas(values: Tensor, layout: Layout) -> Tensor:
     """``[F, B, …]`` to ``[F·B, …]``; a single dense cloud ``[F, N, …]`` keeps its replica axis as the batch axis."""
     return values.flatten(0, 1) if layout.shape and values.ndim > 1 else values
 
 
-def unfold(values: Tensor, copies: int, layout: Layout) -> Tensor | None:
-    """The inverse of ``fold``, for what a model returned; ``None`` where the rows do not fit the copies."""
+def split_replicas(values: Tensor, copies: int, layout: Layout) -> Tensor | None:
+    """The inverse of ``merge_replicas``, for what a model returned; ``None`` where the rows do not fit the copies."""
     if values.ndim == 0 or values.shape[0] % copies:
         return None
     if not layout.shape:
@@ -181,11 +183,11 @@ def repeat(name: str, values: Any, copies: int, layout: Layout) -> Any:
         return values
     if not layout.is_ragged:
         rows = layout.shape[0] if layout.shape else layout.nodes
-        return fold(values.expand(copies, *values.shape), layout) if values.shape[0] == rows else values
+        return merge_replicas(values.expand(copies, *values.shape), layout) if values.shape[0] == rows else values
     if name == "batch" or is_index(name):
         step = layout.shape[0] if name == "batch" else layout.nodes
         return torch.cat([values + i * step for i in range(copies)], dim=-1)
     edges = layout.edges.shape[1] if layout.edges is not None else -1
     if values.shape[0] in (layout.nodes, layout.shape[0], edges):
-        return fold(values.expand(copies, *values.shape), layout)
+        return merge_replicas(values.expand(copies, *values.shape), layout)
     return values

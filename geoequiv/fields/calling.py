@@ -34,7 +34,7 @@ def positional_names(parameters: Mapping[str, inspect.Parameter], names: list[st
 
 
 @dataclass(frozen=True, eq=False)
-class Call:
+class BoundCall:
     """The arguments of one call of a model, by field name.
 
     Args:
@@ -52,7 +52,9 @@ class Call:
     graph: str | None = None
 
     @classmethod
-    def bind(cls, function: Callable[..., Any], signature: Signature, args: tuple, kwargs: Mapping[str, Any]) -> "Call":
+    def bind(
+        cls, function: Callable[..., Any], signature: Signature, args: tuple, kwargs: Mapping[str, Any]
+    ) -> "BoundCall":
         """Bind arguments to the signature's input names.
 
         A parameter that bears a field's name holds that field; the names of ``**kwargs`` count as parameters, and

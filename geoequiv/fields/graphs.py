@@ -28,6 +28,11 @@ def graph_fields(data: Any) -> dict[str, Any]:
     return fields
 
 
+def named_fields(inputs: Any) -> Fields:
+    """The fields of a batch by name: a mapping as it is, the attributes of a PyG object."""
+    return graph_fields(inputs) if is_graph(inputs) else inputs
+
+
 def device_of(fields: Fields) -> torch.device:
     """Device of the first tensor."""
     return next((value.device for value in fields.values() if isinstance(value, Tensor)), torch.device("cpu"))

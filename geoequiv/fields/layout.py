@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from geoequiv.errors import BatchError
+from geoequiv.fields.graphs import named_fields
 from geoequiv.fields.signature import Side
 from geoequiv.groups import Element
 
@@ -170,6 +171,11 @@ class Layout:
             return per_item
         index = self.rows(values, lead, name, per_graph)
         return per_item if index is None else per_item[(slice(None),) * lead + (index,)]
+
+
+def layout_of(inputs: Any, side: Side, dim: int = 3) -> Layout:
+    """How a batch of inputs, a dict of tensors or a PyG object, is laid out."""
+    return Layout.of(named_fields(inputs), side, dim)
 
 
 def item_text(place: list[int]) -> str:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 import geoequiv
-from geoequiv.fields import Signature
+from geoequiv.fields import Signature, layout_of, named_fields
 from geoequiv.fields.calling import describe
 from geoequiv.fields.graphs import device_of
 from geoequiv.groups import Group
@@ -28,7 +28,7 @@ from geoequiv.metrics.equivariance import EquivarianceReport, elements_to_try
 from geoequiv.metrics.generators import generators
 from geoequiv.metrics.items import few_items
 from geoequiv.metrics.lie_derivative import LieReport, lie_derivative
-from geoequiv.metrics.measure import Model, fields_of, layout_of, measure
+from geoequiv.metrics.measure import Model, measure
 from geoequiv.metrics.profiles import angle_profile, axis_profile, translation_profile
 from geoequiv.metrics.tolerances import tolerance_of
 from geoequiv.metrics.worst_case import search
@@ -90,7 +90,7 @@ def certify(
     """
     signature, acting = Signature.parse(signature), group_by_name(group)
     signature.check_group(acting)
-    layout = layout_of(inputs, signature, acting.dim)
+    layout = layout_of(inputs, signature.inputs, acting.dim)
     if num_samples is None:
         num_samples = None if acting.is_finite and (acting.order or 121) <= 120 else 64
     elements = elements_to_try(acting, num_samples, torch.Generator().manual_seed(seed))
@@ -188,7 +188,7 @@ def facts(
     name: str | None,
 ) -> dict[str, Any]:
     """What was measured, and with what."""
-    few_layout = layout_of(few, signature, acting.dim)
+    few_layout = layout_of(few, signature.inputs, acting.dim)
     items = 1
     for size in few_layout.shape:
         items *= size
@@ -201,7 +201,7 @@ def facts(
         "num_samples": errors.num_samples,
         "num_few": items,
         "dtype": errors.dtype,
-        "device": str(device_of({k: v for k, v in fields_of(inputs).items() if isinstance(v, Tensor)})),
+        "device": str(device_of({k: v for k, v in named_fields(inputs).items() if isinstance(v, Tensor)})),
         "seed": seed,
         "parameters": parameters,
         "versions": {

@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from geoequiv.errors import GeoequivError
-from geoequiv.fields import FieldType, Side, Signature, call_model
+from geoequiv.fields import FieldType, Side, Signature, call_model, layout_of, named_fields
 from geoequiv.fields.graphs import is_graph, with_fields
 from geoequiv.groups import Element, Group, identity
 from geoequiv.groups import group as group_by_name
@@ -22,9 +22,7 @@ from geoequiv.metrics.items import can_select, select_items
 from geoequiv.metrics.measure import (
     Model,
     evaluating,
-    fields_of,
     item_norm,
-    layout_of,
     measure,
     over,
     replicas_per_call,
@@ -123,7 +121,7 @@ def check_determinism(model: Model, inputs: Any, signature: Signature, dim: int)
     The training mode is tried on a copy, so that running statistics stay as they are; torch's global random state is
     put back.
     """
-    layout = layout_of(inputs, signature, dim)
+    layout = layout_of(inputs, signature.inputs, dim)
 
     def twice(called: Model) -> float:
         with torch.no_grad():
@@ -168,7 +166,7 @@ class NarrowestDtype(TorchDispatchMode):
 
 def check_precision(model: Model, inputs: Any, signature: Signature, elements: Element) -> Precision:
     """Measure in the dtype given and in the other one of float32 and float64, on a copy of the model."""
-    here = next(iter(fields_of(inputs)[name].dtype for name in signature.inputs))
+    here = next(iter(named_fields(inputs)[name].dtype for name in signature.inputs))
     with evaluating(model), torch.no_grad(), NarrowestDtype() as watch:
         call_model(model, signature, inputs)
     errors: dict[str, Any] = {}
@@ -202,7 +200,7 @@ def cast(inputs: Any, dtype: torch.dtype) -> Any:
     """All floating-point fields in another dtype."""
     changed = {
         name: value.to(dtype)
-        for name, value in fields_of(inputs).items()
+        for name, value in named_fields(inputs).items()
         if isinstance(value, Tensor) and value.is_floating_point()
     }
     return with_fields(inputs, changed) if is_graph(inputs) else {**inputs, **changed}
@@ -213,7 +211,7 @@ def check_relabelling(model: Model, inputs: Any, signature: Signature, dim: int,
 
     Of ragged batches with graphs of different sizes, those of the most frequent size are taken.
     """
-    layout = layout_of(inputs, signature, dim)
+    layout = layout_of(inputs, signature.inputs, dim)
     nodes = layout.nodes
     if layout.batch is not None:
         sizes = torch.bincount(layout.batch)

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from geoequiv.errors import BatchError
-from geoequiv.fields import Layout, Side, Signature, act
+from geoequiv.fields import Layout, Side, Signature, act, layout_of
 from geoequiv.groups import Element, Group
 from geoequiv.groups import group as group_by_name
 from geoequiv.metrics.equivariance import elements_to_try, lists_all
 from geoequiv.metrics.estimate import Estimate, as_plain, estimate
-from geoequiv.metrics.measure import layout_of, measure_labels
+from geoequiv.metrics.measure import measure_labels
 
 Relabel = Callable[[Element, dict[str, Tensor]], Mapping[str, Tensor]]
 #: Standard errors above the noise floor at which a violation counts as seen.
@@ -95,7 +95,7 @@ def data_symmetry_error(
     signature.check_group(acting)
     elements = elements_to_try(acting, num_samples, generator)
     inputs = dict(inputs)
-    layout = layout_of(inputs, signature, acting.dim)
+    layout = layout_of(inputs, signature.inputs, acting.dim)
     labels = {name: targets[name] for name in signature.outputs}
     every = lists_all(acting, num_samples)
     if relabel is not None:

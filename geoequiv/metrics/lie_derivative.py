@@ -9,13 +9,13 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from geoequiv.errors import GeoequivError, GroupError
-from geoequiv.fields import Layout, Signature, act, call_model, check_finite
+from geoequiv.fields import Layout, Signature, act, call_model, check_finite, layout_of, named_fields
 from geoequiv.groups import Group, inverse
 from geoequiv.groups import group as group_by_name
 from geoequiv.metrics.estimate import Estimate, as_plain, spread
 from geoequiv.metrics.generators import Generators, generators
 from geoequiv.metrics.layers import LayerDerivative, layer_derivatives, recording
-from geoequiv.metrics.measure import Model, evaluating, fields_of, item_norm, layout_of, over
+from geoequiv.metrics.measure import Model, evaluating, item_norm, over
 
 Method = Literal["forward-mode", "finite-difference"]
 
@@ -100,8 +100,8 @@ def lie_derivative(
     algebra = generators(acting)
     if not len(algebra):
         raise GroupError(f"{acting} has no continuous part, so there is nothing to differentiate along.")
-    layout = layout_of(inputs, signature, acting.dim)
-    check_finite(fields_of(inputs), signature.inputs, layout)
+    layout = layout_of(inputs, signature.inputs, acting.dim)
+    check_finite(named_fields(inputs), signature.inputs, layout)
     step = default_step(inputs, signature) if step is None else step
     with evaluating(model), torch.no_grad(), recording(model, layers) as recorder:
         here = call_model(model, signature, inputs)
@@ -203,7 +203,7 @@ def check_kept(model: Model, inputs: Any, signature: Signature, algebra: Generat
 
 def default_step(inputs: Any, signature: Signature) -> float:
     """The cube root of the round-off of the inputs' dtype: where the two errors of a central difference meet."""
-    fields = fields_of(inputs)
+    fields = named_fields(inputs)
     return max(torch.finfo(fields[name].dtype).eps for name in signature.inputs) ** (1 / 3)
 
 
@@ -219,7 +219,7 @@ def rotation_tensor(
     Returns:
         Q ``[k, k]`` and the mean of ‖f(x)‖².
     """
-    layout = layout_of(inputs, signature, algebra.linear.shape[-1])
+    layout = layout_of(inputs, signature.inputs, algebra.linear.shape[-1])
     step = default_step(inputs, signature)
     with evaluating(model), torch.no_grad():
         here = call_model(model, signature, inputs)

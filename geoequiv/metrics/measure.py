@@ -16,12 +16,14 @@ from geoequiv.fields import (
     act,
     call_model,
     check_finite,
-    fold,
     item_squares,
+    layout_of,
+    merge_replicas,
+    named_fields,
     replicate,
-    unfold,
+    split_replicas,
 )
-from geoequiv.fields.graphs import graph_fields, is_graph
+from geoequiv.fields.graphs import is_graph
 from geoequiv.groups import Element, inverse
 from geoequiv.metrics.partial_sums import PartialSums
 
@@ -78,16 +80,6 @@ def evaluating(model: Model) -> Iterator[None]:
             part.training = mode
 
 
-def fields_of(inputs: Any) -> dict[str, Any]:
-    """The named fields of a dict or a PyG object."""
-    return graph_fields(inputs) if is_graph(inputs) else inputs
-
-
-def layout_of(inputs: Any, signature: Signature, dim: int) -> Layout:
-    """How the items of the inputs are told apart."""
-    return Layout.of(fields_of(inputs), signature.inputs, dim)
-
-
 def measure(
     model: Model,
     inputs: Any,
@@ -112,8 +104,8 @@ def measure(
     with evaluating(model), torch.no_grad():
         parts = []
         for part in batches(inputs, signature, elements.dim, batch_size):
-            layout = layout_of(part, signature, elements.dim)
-            check_finite(fields_of(part), signature.inputs, layout)
+            layout = layout_of(part, signature.inputs, elements.dim)
+            check_finite(named_fields(part), signature.inputs, layout)
             here = call_model(model, signature, part)
             parts.append(measure_labels(lambda _, moved: call_model(model, signature, moved), here, part, signature,
                                         elements, layout, outputs))  # fmt: skip
@@ -182,7 +174,7 @@ def replicas_per_call(inputs: Any, signature: Signature, layout: Layout, count: 
     given = inputs.batch if is_graph(inputs) else inputs.get("batch")
     if not layout.shape or (layout.is_ragged and given is None):
         return 1
-    fields = fields_of(inputs)
+    fields = named_fields(inputs)
     numbers = sum(fields[name].numel() for name in signature.inputs)
     return max(1, min(count, NUMBERS_PER_CALL // max(1, numbers)))
 
@@ -198,9 +190,9 @@ def transform_replicas(
         return moved, replace(layout, mask=mask_of(moved, layout)), some[0], here
     copies, ones = len(some), (1,) * len(layout.shape)
     moved = replicate(some.reshape(copies, *ones), inputs, signature.inputs, layout)
-    now = layout_of(moved, signature, some.dim)
+    now = layout_of(moved, signature.inputs, some.dim)
     each = some.reshape(copies, *ones).expand(copies, *layout.shape).reshape(*now.shape)
-    kept = {name: fold(value.expand(copies, *value.shape), layout) for name, value in here.items()}
+    kept = {name: merge_replicas(value.expand(copies, *value.shape), layout) for name, value in here.items()}
     return moved, now, each, kept
 
 
@@ -212,7 +204,7 @@ def output_replicas(name: str, values: Tensor, like: Tensor, copies: int, layout
     """
     if copies == 1:
         return [values]
-    stacked = unfold(values, copies, layout)
+    stacked = split_replicas(values, copies, layout)
     if stacked is None or stacked.shape[1:] != like.shape:
         raise ModelOutputError(
             f"Output '{name}' has shape {list(values.shape)} for {copies} copies of a batch that gives "
@@ -267,7 +259,7 @@ def batches(inputs: Any, signature: Signature, dim: int, batch_size: int | None)
     if batch_size is None:
         yield inputs
         return
-    layout = layout_of(inputs, signature, dim)
+    layout = layout_of(inputs, signature.inputs, dim)
     if layout.is_ragged or not layout.shape:
         raise BatchError("batch_size cuts dense batches only; give ragged ones and single clouds whole.")
     total = layout.shape[0]

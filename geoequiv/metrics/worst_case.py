@@ -6,14 +6,14 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from geoequiv.fields import Layout, Signature, act, call_model
+from geoequiv.fields import Layout, Signature, act, call_model, layout_of
 from geoequiv.groups import Element, Group, compose
 from geoequiv.groups import group as group_by_name
 from geoequiv.metrics.element_text import element_dict, first_line
 from geoequiv.metrics.equivariance import elements_to_try
 from geoequiv.metrics.generators import Generators, generators
 from geoequiv.metrics.items import can_select, select_items
-from geoequiv.metrics.measure import Model, compare, evaluating, layout_of, mask_of, measure, over
+from geoequiv.metrics.measure import Model, compare, evaluating, mask_of, measure, over
 
 #: Elements of a finite group that are tried one by one; above it the draws stand alone.
 LARGEST_ENUMERATED = 5040
@@ -100,14 +100,14 @@ def search(
     steps: int,
 ) -> WorstCase:
     """``worst_case`` from the relative errors ``[M, n]`` of draws that are known already."""
-    layout = layout_of(inputs, signature, acting.dim)
+    layout = layout_of(inputs, signature.inputs, acting.dim)
     best, places = relative.max(0)  # [n]
     kept = torch.arange(len(best))
     if num_items is not None and num_items < len(best) and can_select(inputs, layout):
         kept = best.topk(num_items).indices.sort().values
         device = layout.batch.device if layout.batch is not None else "cpu"
         inputs = select_items(inputs, layout, kept.to(device))
-        layout = layout_of(inputs, signature, acting.dim)
+        layout = layout_of(inputs, signature.inputs, acting.dim)
     worst = int(best[kept].argmax())
     start = float(best[kept][worst])
     found = (elements[int(places[kept][worst])], int(kept[worst]), start)

@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from geoequiv.fields import Signature
+from geoequiv.fields import Signature, layout_of
 from geoequiv.groups import Group
 from geoequiv.groups import group as group_by_name
 from geoequiv.objectives.pointwise import PointwiseLoss, as_named, compare
-from geoequiv.objectives.replicas import layout_of, predict_replicas, transform_outputs
+from geoequiv.objectives.replicas import predict_replicas, transform_outputs
 from geoequiv.ranges import PositiveInt, check_ranges
 
 
@@ -53,7 +53,7 @@ class Augmentation:
 
     def __call__(self, inputs: Any, targets: Tensor | Mapping[str, Tensor]) -> AugmentedLoss:
         named = as_named(targets, self.signature)
-        layout = layout_of(inputs, self.signature, self.group.dim)
+        layout = layout_of(inputs, self.signature.inputs, self.group.dim)
         elements = self.group.sample(self.num_samples, *layout.shape, generator=self.generator)
         fused = self.fused and self.num_samples > 1
         copies = predict_replicas(self.model, self.signature, inputs, elements, layout, original=False, fused=fused)

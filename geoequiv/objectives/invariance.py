@@ -7,14 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from geoequiv.fields import Signature, act
+from geoequiv.fields import Signature, act, layout_of
 from geoequiv.groups import Group
 from geoequiv.groups import group as group_by_name
 from geoequiv.objectives.distance import item_distance
 from geoequiv.objectives.measuring import measuring
 from geoequiv.objectives.pointwise import PointwiseLoss, as_named, compare
 from geoequiv.objectives.remul import RemulLoss
-from geoequiv.objectives.replicas import layout_of, predict_replicas, transform_outputs
+from geoequiv.objectives.replicas import predict_replicas, transform_outputs
 from geoequiv.objectives.step_progress import StepProgress
 from geoequiv.ranges import NonNegativeFloat, PositiveInt, ProperFraction, check_ranges
 
@@ -71,7 +71,7 @@ class InvarianceLoss:
     def __call__(self, inputs: Any, targets: Tensor | Mapping[str, Tensor]) -> RemulLoss:
         """Loss of a batch: inputs as the model takes them, targets by name or the tensor of a single output."""
         named = as_named(targets, self.signature)
-        layout = layout_of(inputs, self.signature, self.group.dim)
+        layout = layout_of(inputs, self.signature.inputs, self.group.dim)
         if self.augment:
             first = self.group.sample(1, *layout.shape, generator=self.generator)
             inputs = act(first[0], inputs, self.signature.inputs, layout)

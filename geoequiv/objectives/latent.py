@@ -7,12 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from geoequiv.errors import ConfigError, ModelOutputError, unknown
-from geoequiv.fields import FieldType, Layout, Side, Signature, call_model, replicate, unfold
+from geoequiv.fields import FieldType, Layout, Side, Signature, call_model, layout_of, replicate, split_replicas
 from geoequiv.groups import Element, Group
 from geoequiv.groups import group as group_by_name
 from geoequiv.objectives.pointwise import PointwiseLoss, as_named, compare
 from geoequiv.objectives.remul import RemulLoss
-from geoequiv.objectives.replicas import layout_of
 from geoequiv.ranges import NonNegativeFloat, check_ranges
 
 
@@ -66,7 +65,7 @@ class LatentEquivariance:
 
     def __call__(self, inputs: Any, targets: Tensor | Mapping[str, Tensor]) -> RemulLoss:
         """Loss of a batch: inputs as the model takes them, targets by name or the tensor of a single output."""
-        layout = layout_of(inputs, self.signature, self.group.dim)
+        layout = layout_of(inputs, self.signature.inputs, self.group.dim)
         drawn = self.group.sample(1, *layout.shape, generator=self.generator)
         seen: list[Tensor] = []
         if self.layer is None:
@@ -95,7 +94,7 @@ class LatentEquivariance:
 
     @staticmethod
     def _halves(name: str, values: Tensor, layout: Layout) -> Tensor:
-        stacked = unfold(values, 2, layout)
+        stacked = split_replicas(values, 2, layout)
         if stacked is None:
             raise ModelOutputError(
                 f"{name} has shape {list(values.shape)}, whose first axis does not hold two copies of the batch "

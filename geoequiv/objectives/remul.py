@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from geoequiv.errors import ConfigError, unknown
-from geoequiv.fields import Layout, Signature
+from geoequiv.fields import Layout, Signature, layout_of
 from geoequiv.groups import Element, Group
 from geoequiv.groups import group as group_by_name
 from geoequiv.objectives.constrained import Constrained
@@ -18,7 +18,7 @@ from geoequiv.objectives.distance import item_distance, item_norm, transformed_m
 from geoequiv.objectives.gradnorm import GradNorm
 from geoequiv.objectives.measuring import measuring
 from geoequiv.objectives.pointwise import PointwiseLoss, as_named, compare
-from geoequiv.objectives.replicas import Outputs, layout_of, predict_replicas, transform_outputs
+from geoequiv.objectives.replicas import Outputs, predict_replicas, transform_outputs
 from geoequiv.objectives.sampling import check_connected, largest_angle, shrink
 from geoequiv.objectives.schedules import Cosine, Linear
 from geoequiv.objectives.step_progress import StepProgress
@@ -207,7 +207,7 @@ class REMUL:
         """
         learn = torch.is_grad_enabled()
         named = as_named(targets, self.signature)
-        layout = layout_of(inputs, self.signature, self.group.dim)
+        layout = layout_of(inputs, self.signature.inputs, self.group.dim)
         elements = self._elements(inputs, named, layout)
         if self.idle:
             here = predict_replicas(self.model, self.signature, inputs, elements[:0], layout, fused=False)

@@ -6,16 +6,10 @@ from typing import Any
 from torch import Tensor
 
 from geoequiv.errors import ModelOutputError
-from geoequiv.fields import Layout, Signature, act, call_model, replicate, unfold
-from geoequiv.fields.graphs import graph_fields, is_graph
+from geoequiv.fields import Layout, Signature, act, call_model, replicate, split_replicas
 from geoequiv.groups import Element
 
 Outputs = dict[str, Tensor]
-
-
-def layout_of(inputs: Any, signature: Signature, dim: int) -> Layout:
-    """How a batch of inputs (a dict of tensors or a PyG object) is laid out."""
-    return Layout.of(graph_fields(inputs) if is_graph(inputs) else inputs, signature.inputs, dim)
 
 
 def predict_replicas(
@@ -47,7 +41,7 @@ def predict_replicas(
     outputs = call_model(model, signature, replicate(elements, inputs, signature.inputs, layout, original))
     copies: list[Outputs] = [{} for _ in range(count)]
     for name, values in outputs.items():
-        stacked = unfold(values, count, layout)
+        stacked = split_replicas(values, count, layout)
         if stacked is None:
             raise ModelOutputError(
                 f"Output '{name}' has shape {list(values.shape)}, whose first axis does not hold {count} copies of the "

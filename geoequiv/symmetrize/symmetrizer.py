@@ -11,16 +11,16 @@ from torch.utils.checkpoint import checkpoint
 
 from geoequiv.errors import BatchError, GroupError, ModelOutputError, SignatureError
 from geoequiv.fields import (
-    Call,
+    BoundCall,
     Layout,
     Signature,
+    act_on_field,
     check_finite,
     finite_where_hidden,
     name_outputs,
     replicate,
     restore_outputs,
-    turn,
-    unfold,
+    split_replicas,
 )
 from geoequiv.fields.graphs import graph_fields, with_fields
 from geoequiv.groups import Element, Group, group, inverse
@@ -85,7 +85,7 @@ def symmetrize(
     times, and gradients of gradients work, but a module that changes its own state in a forward pass, such as the
     statistics of a batch norm, changes it twice. Under ``torch.compile`` and ``torch.func`` everything is kept.
     """
-    call = Call.bind(function, signature, args, kwargs)
+    call = BoundCall.bind(function, signature, args, kwargs)
     found = call.fields if call.graph is None else graph_fields(call.fields)
     device = next((v.device.type for v in found.values() if isinstance(v, Tensor)), "cpu")
     mixed = autocast_dtype(device)
@@ -109,7 +109,7 @@ def symmetrize(
                 raw = call(moved)
             named = name_outputs(signature, raw, function)
             part = None if weights is None else weights[chosen]
-            sums = {n: gather(n, widened(v), signature, some, part, layout) for n, v in named.items()}
+            sums = {n: pull_back_and_sum(n, widened(v), signature, some, part, layout) for n, v in named.items()}
             return raw, sums, {n: v.dtype for n, v in named.items()}
 
         total: dict[str, Tensor] = {}
@@ -173,12 +173,12 @@ def chunks(count: int, size: int) -> Iterator[slice]:
     return (slice(start, start + size) for start in range(0, count, size))
 
 
-def gather(
+def pull_back_and_sum(
     name: str, values: Tensor, signature: Signature, elements: Element, weights: Tensor | None, layout: Layout
 ) -> Tensor:
-    """Turn one output of the replicated batch back and add up over the replicas: ``Σ_i w_i ρ(g_i) y_i``."""
+    """Pull one output of the replicated batch back and sum over the replicas: ``Σ_i w_i ρ(g_i) y_i``."""
     copies = len(elements)
-    stacked = unfold(values, copies, layout)
+    stacked = split_replicas(values, copies, layout)
     if stacked is None:
         raise ModelOutputError(
             f"Output '{name}' has shape {list(values.shape)}, whose first axis does not hold {copies} copies of "
@@ -186,15 +186,15 @@ def gather(
         )
     kind = signature.outputs[name]
     try:
-        turned = turn(kind, elements, stacked, name, layout, 1)
+        pulled_back = act_on_field(kind, elements, stacked, name, layout, 1)
     except BatchError as error:
         raise ModelOutputError(
             f"Shown {copies} copies of the batch, the model returns what does not fit its signature. {error}"
         ) from None
     if weights is None:
-        return turned.sum(0)
-    here = layout.align(weights, stacked, 1, name, kind.per_graph).to(turned)
-    return (here.reshape(here.shape + (1,) * (turned.ndim - here.ndim)) * turned).sum(0)
+        return pulled_back.sum(0)
+    here = layout.align(weights, stacked, 1, name, kind.per_graph).to(pulled_back)
+    return (here.reshape(here.shape + (1,) * (pulled_back.ndim - here.ndim)) * pulled_back).sum(0)
 
 
 class Symmetrizer(nn.Module):

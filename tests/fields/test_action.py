@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch_geometric.data import Batch, Data
 
 from geoequiv.errors import BatchError, GroupError, SignatureError
-from geoequiv.fields import Layout, Signature, act, check_finite, replicate, unfold
+from geoequiv.fields import Layout, Signature, act, check_finite, replicate, split_replicas
 from geoequiv.groups import compose, group, inverse
 
 SIDE = Signature.parse(
@@ -129,7 +129,7 @@ def test_replicas_are_transformed_copies():
     for i in range(2):
         alone = act(g[i], fields, SIDE)
         for name in SIDE:
-            assert torch.allclose(unfold(whole[name], 2, layout)[i], alone[name])
+            assert torch.allclose(split_replicas(whole[name], 2, layout)[i], alone[name])
 
 
 def test_ragged_replicas_offset_their_indices():

@@ -5,7 +5,7 @@ import torch
 from torch_geometric.data import Data
 
 from geoequiv.errors import ModelOutputError, SignatureError
-from geoequiv.fields import Call, Signature, call_model
+from geoequiv.fields import BoundCall, Signature, call_model
 
 TWO = Signature.parse("pos: point, vel: vector -> pos: point, energy: scalar")
 X = {"pos": torch.randn(2, 4, 3), "vel": torch.randn(2, 4, 3)}
@@ -52,7 +52,7 @@ def test_every_way_of_writing_a_model(model):
     ],
 )
 def test_arguments_are_bound_to_fields_and_can_be_exchanged(model, args, kwargs):
-    call = Call.bind(model, TWO, args, kwargs)
+    call = BoundCall.bind(model, TWO, args, kwargs)
     assert torch.equal(call.fields["vel"], X["vel"])
     doubled = call({name: 2 * value for name, value in call.fields.items()})
     pos = doubled["pos"] if isinstance(doubled, dict) else doubled[0]
@@ -79,9 +79,9 @@ def test_inputs_that_a_model_does_not_take(model, message):
 
 def test_binding_errors():
     with pytest.raises(SignatureError, match="input 'vel' is not among the arguments"):
-        Call.bind(lambda pos, velocity: pos, TWO, (X["pos"], X["vel"]), {})
+        BoundCall.bind(lambda pos, velocity: pos, TWO, (X["pos"], X["vel"]), {})
     with pytest.raises(SignatureError, match="cannot be called this way"):
-        Call.bind(by_name, TWO, (), {"pos": X["pos"]})
+        BoundCall.bind(by_name, TWO, (), {"pos": X["pos"]})
     with pytest.raises(SignatureError, match="not among the inputs"):
         call_model(by_name, TWO, {"pos": X["pos"]})
 

@@ -8,7 +8,7 @@ from torch_geometric.data import Batch, Data
 
 import geoequiv as ge
 from geoequiv.errors import BatchError
-from geoequiv.fields import Layout, Signature, act, replicate, unfold
+from geoequiv.fields import Layout, Signature, act, replicate, split_replicas
 from geoequiv.fields.relabel import relabel
 from geoequiv.groups import Element, compose, group, inverse
 
@@ -103,7 +103,7 @@ def test_replicas_are_relabelled_copies():
     whole = replicate(g, fields, SIDE, layout)
     for i in range(2):
         alone = act(g[i], fields, SIDE)
-        assert all(torch.allclose(unfold(whole[name], 2, layout)[i], alone[name]) for name in SIDE)
+        assert all(torch.allclose(split_replicas(whole[name], 2, layout)[i], alone[name]) for name in SIDE)
 
 
 def test_what_is_refused():
