@@ -1,4 +1,4 @@
-"""Activation matching: units that do the same on the same data."""
+"""Activation matching: hidden units that respond alike to the same data."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -13,14 +13,14 @@ from geoequiv.alignment.gauge import Gauge, between, least
 from geoequiv.alignment.labels import tensors_in
 from geoequiv.alignment.matching import Matching
 from geoequiv.alignment.permutation_spec import PermutationSpec, Stream
-from geoequiv.alignment.tracer import Inputs, Sight, Tap, call
-from geoequiv.alignment.weights import exchanged, match_rest, match_weights
+from geoequiv.alignment.traced import Inputs, Sight, Tap, call
+from geoequiv.alignment.weights import match_loose, match_rest, match_weights
 from geoequiv.errors import AlignmentError, unknown
 
-#: a unit whose variance is below this part of the largest one of its layer is dead
+#: a unit whose variance is below this fraction of the largest of its layer is dead
 DEAD = 1e-12
-#: where streams are looked at: at the last place that shows most rows, or, if they are written more than once, at all
-#: (measured on 10 gravity transformers: two thirds of the barrier of permutations, .95 of that of rotations)
+#: where activations of a stream are compared: at its last tap with most rows, or, if it is written more than once, at
+#: all (measured on 10 gravity transformers: two thirds of the barrier of permutations, .95 of that of rotations)
 TAPS = ("last", "all")
 
 
@@ -44,15 +44,16 @@ class Moments:
             self.broken = torch.zeros(len(a), dtype=torch.bool, device=a.device)
         parts = products(*(less(each, s) for each, s in zip((a, b), self.shift, strict=True)))
         if not all(bool(torch.isfinite(part).all()) for part in parts[:4]):
+            assert self.broken is not None
             self.broken = self.broken | ~(torch.isfinite(a) & torch.isfinite(b)).flatten(1).all(1)
             parts = products(*(less(each.nan_to_num(0, 0, 0), s) for each, s in zip((a, b), self.shift, strict=True)))
         self.sums = [s + p for s, p in zip(self.sums, parts, strict=True)] if self.sums else parts
         self.rows += a[0].numel()
 
     def covariance(self, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Of the units at places ``[size, k]``: between the networks ``[size, size]``, and both variances."""
-        total, first, second = 0.0, 0.0, 0.0
+        """For units at coordinates ``[size, k]``: covariance of the networks, ``[size, size]``, and both variances."""
         mean_a, mean_b, square_a, square_b, cross = self.sums
+        total, first, second = (cross.new_zeros((len(index),) * axes) for axes in (2, 1, 1))
         for place in index.T:
             a, b = mean_a[place], mean_b[place]
             total = total + cross[place][:, place] / self.rows - torch.outer(a, b) / self.rows**2
@@ -80,22 +81,24 @@ class Moments:
 
 
 def less(values: Tensor, shift: Tensor) -> Tensor:
-    """Features ``[F, …]`` less their shift, ``[F, rows]``, in one pass over them."""
+    """Features ``[F, …]`` minus their shift, ``[F, rows]``, in one pass."""
     column = shift.reshape(-1, *(1,) * (values.ndim - 1))
-    if values.ndim == 2 or values.stride(0) == 1:  # rows by features in memory: a product takes them as they are
+    if (
+        values.ndim == 2 or values.stride(0) == 1
+    ):  # stored as rows by features: a matrix product takes them without a copy
         return values.flatten(1) - column.flatten(1)
     return torch.sub(values, column, out=values.new_empty(values.shape)).flatten(1)
 
 
 def products(a: Tensor, b: Tensor) -> list[Tensor]:
-    """Sums, sums of squares and of products over the rows of ``[F, rows]`` features, in float64 from here on."""
+    """Sums, sums of squares and of products over the rows of ``[F, rows]`` features, returned in float64."""
     squares = [torch.linalg.vector_norm(each, dim=1).double().square() for each in (a, b)]
     return [a.sum(1).double(), b.sum(1).double(), *squares, (a @ b.mT).double()]
 
 
 @contextmanager
-def listening(model: nn.Module, taps: Iterable[Tap], receive: Callable[[Tap, Tensor], None]) -> Iterator[None]:
-    """Hand on what modules return at the taps, ``[F, …]``, when they return it."""
+def output_hooks(model: nn.Module, taps: Iterable[Tap], receive: Callable[[Tap, Tensor], None]) -> Iterator[None]:
+    """Pass what modules return at the taps, ``[F, …]``, to a function."""
     wanted: dict[str, list[Tap]] = {}
     for tap in taps:
         wanted.setdefault(tap.module, []).append(tap)
@@ -103,10 +106,10 @@ def listening(model: nn.Module, taps: Iterable[Tap], receive: Callable[[Tap, Ten
 
     def hook(name: str) -> Any:
         def after(module: nn.Module, args: Any, output: Any) -> None:
-            turn = counts[name] = counts.get(name, -1) + 1
+            number = counts[name] = counts.get(name, -1) + 1
             tensors = list(tensors_in(output))
             for tap in wanted[name]:
-                if tap.call == turn:
+                if tap.call == number:
                     receive(tap, tensors[tap.leaf].detach().movedim(tap.axis, 0))
 
         return after
@@ -124,54 +127,54 @@ def listening(model: nn.Module, taps: Iterable[Tap], receive: Callable[[Tap, Ten
             part.training = mode
 
 
-def hear(model: nn.Module, inputs: Inputs, taps: Iterable[Tap], copy: bool) -> dict[Tap, Tensor] | None:
-    """What a network's modules return on a batch; None if it was not copied and has changed meanwhile."""
-    heard: dict[Tap, Tensor] = {}
+def capture(model: nn.Module, inputs: Inputs, taps: Iterable[Tap], copy: bool) -> dict[Tap, Tensor] | None:
+    """What a network's modules return on a batch; None if it was not copied and a later layer overwrote it."""
+    captured: dict[Tap, Tensor] = {}
     versions: dict[Tap, int] = {}
 
     def receive(tap: Tap, values: Tensor) -> None:
-        heard[tap] = values.clone() if copy else values
-        versions[tap] = heard[tap]._version
+        captured[tap] = values.clone() if copy else values
+        versions[tap] = captured[tap]._version
 
-    with torch.no_grad(), listening(model, taps, receive):
+    with torch.no_grad(), output_hooks(model, taps, receive):
         call(model, inputs)
-    return None if any(heard[tap]._version != version for tap, version in versions.items()) else heard
+    return None if any(captured[tap]._version != version for tap, version in versions.items()) else captured
 
 
 def observe(first: nn.Module, second: nn.Module, taps: Iterable[Tap], batches: Iterable[Inputs]) -> dict[Tap, Moments]:
     """Run both networks over the batches and stream their moments; memory does not grow with the data.
 
-    What the second network says is taken in while it is fresh, and what the first said is let go then.
+    Activations of the first network are kept for one batch; those of the second are reduced as they are computed.
     """
     found: dict[Tap, Moments] = {tap: Moments() for tap in taps}
     copy = False
     for inputs in batches:
-        heard = hear(first, inputs, found, copy)
-        if heard is None:  # a later layer writes in place into what was heard
+        captured = capture(first, inputs, found, copy)
+        if captured is None:  # a later layer writes into it in place
             copy = True
-            heard = hear(first, inputs, found, copy)
-        assert heard is not None
+            captured = capture(first, inputs, found, copy)
+        assert captured is not None
 
-        def receive(tap: Tap, values: Tensor, heard: dict[Tap, Tensor] = heard) -> None:
-            known = heard.pop(tap, None)
+        def receive(tap: Tap, values: Tensor, captured: dict[Tap, Tensor] = captured) -> None:
+            known = captured.pop(tap, None)
             if known is None or known.shape != values.shape:
                 raise different(tap)
             found[tap].add(known, values)
 
-        with torch.no_grad(), listening(second, found, receive):
+        with torch.no_grad(), output_hooks(second, found, receive):
             call(second, inputs)
-        if heard:
-            raise different(next(iter(heard)))
+        if captured:
+            raise different(next(iter(captured)))
     return found
 
 
 def different(tap: Tap) -> AlignmentError:
-    """The error for networks that do not say the same kind of thing."""
+    """The error for networks whose modules return different shapes."""
     return AlignmentError(f"Layer '{tap.module}' does not return the same shapes in both networks.")
 
 
-def looked_at(spec: PermutationSpec, stream: Stream, taps: str) -> tuple[Sight, ...]:
-    """Where a stream is looked at."""
+def sights_of(spec: PermutationSpec, stream: Stream, taps: str) -> tuple[Sight, ...]:
+    """Where the activations of a stream are compared."""
     sights = spec.taps.get(stream.name, ())
     writers = {place.tensor for place in stream.places if place.axis == 0 and len(spec.shapes[place.tensor]) > 1}
     if not sights or (taps == "all" and len(writers) > 1):
@@ -182,11 +185,11 @@ def looked_at(spec: PermutationSpec, stream: Stream, taps: str) -> tuple[Sight, 
 
 @dataclass
 class Seen:
-    """What two networks' units do, at the places where they are looked at.
+    """Activations of two networks' units, where they are compared.
 
     Args:
-        spec: of both; ``sights``: stream → where it is looked at; ``moments``: of all taps.
-        gauges: the least networks of both, where streams are mixed by any matrix; None keeps them as they are.
+        spec: of both; ``sights``: stream → where it is compared; ``moments``: of all taps.
+        gauges: the least networks of both, where streams are mixed by any matrix; None where they are not.
     """
 
     spec: PermutationSpec
@@ -198,9 +201,9 @@ class Seen:
     broken: dict[str, int] = field(default_factory=dict)
 
     def ranking(self, names: list[str]) -> list[tuple[Moments, Tensor, Sight]]:
-        """Where these streams, one after the other, are seen in as many rows as they have units; and these' places.
+        """Moments, coordinates and sights of these streams, concatenated, where there are as many rows as units.
 
-        A table of positions, say, shows its units in as many rows as there are positions, however much data come.
+        An embedding of positions has as many rows as there are positions, however much data there is.
         """
         found = [(self.moments[sights[0].tap], torch.cat([sight.index for sight in sights]), sights[0])
                  for sights in zip(*(self.sights[name] for name in names), strict=True)]  # fmt: skip
@@ -208,19 +211,23 @@ class Seen:
         if not enough:
             most = max(seen.rows for seen, _, _ in found)
             raise AlignmentError(
-                f"{most} samples cannot rank the {len(found[0][1])} units of '{names[0]}': give more data (at least as "
-                "many rows as units, counting items, nodes and pixels)."
+                f"{most} samples are too few to match the {len(found[0][1])} units of '{names[0]}': give at least as "
+                "many rows as units, counting items, nodes and pixels."
             )
         return enough
 
     def correlation(self, streams: list[Stream], flips: bool = False) -> tuple[Tensor, Tensor]:
-        """Of all units of these streams ``[n, n]``, and the ratios of their standard deviations ``[n, n]``.
+        """Correlation of all units of these streams ``[n, n]``, and ratios of their standard deviations ``[n, n]``.
 
-        If ``flips``, what changes sign with a unit counts by its absolute value.
+        If ``flips``, activations that change sign with a unit count by their absolute correlation.
         """
         names = [stream.name for stream in streams]
-        total, ratio, sick, still, places = 0.0, None, False, True, torch.zeros(1)
-        for seen, whole, sight in self.ranking(names):
+        ranking = self.ranking(names)
+        size, like = sum(stream.size for stream in streams), ranking[0][0].sums[0]
+        total, compared = (like.new_zeros(size, size) for _ in range(2))
+        ratio: Tensor | None = None
+        sick, still = (like.new_full((size,), value, dtype=torch.bool) for value in (False, True))
+        for seen, whole, sight in ranking:
             signs = sight.signs
             assert seen.broken is not None
             bad = seen.broken[whole].any(-1)
@@ -235,12 +242,11 @@ class Seen:
                 scaled[:, quiet[1] | bad] = 0.0
                 scaled = scaled.abs() if flips and flip else scaled
                 total, still = total + scaled.clamp(-1, 1), still & (quiet[0] | quiet[1])
-                places = places + ~((quiet[0] | bad).unsqueeze(1) & (quiet[1] | bad))  # there is something to compare
+                compared = compared + ~((quiet[0] | bad).unsqueeze(1) & (quiet[1] | bad))
                 if ratio is None:
                     ratio = (one.sqrt().unsqueeze(1) / two.sqrt().clamp(min=1e-300)).nan_to_num(1.0) ** sign
-        assert isinstance(total, Tensor)
         assert ratio is not None
-        total = total / places.clamp(min=1)
+        total = total / compared.clamp(min=1)
         sizes = [stream.size for stream in streams]
         for name, ill, quiet, ones in zip(names, sick.split(sizes), still.split(sizes), total.diagonal().split(sizes),
                                           strict=True):  # fmt: skip
@@ -249,9 +255,9 @@ class Seen:
         return total, ratio
 
     def moment(self, streams: list[Stream]) -> Tensor:
-        """Mean products about 0 of all units of these streams, of their least networks if there are such, ``[n, n]``.
+        """Mean products about 0 of all units of these streams ``[n, n]``, in their least networks if there are gauges.
 
-        Every place where they are seen counts alike.
+        Every place where they are compared has the same weight.
         """
         names = [stream.name for stream in streams]
         total = torch.zeros(1, dtype=torch.float64)
@@ -269,23 +275,23 @@ class Seen:
         return total
 
     def least(self, which: int, streams: list[Stream], sign: int) -> Tensor:
-        """What takes the numbers of streams, one after the other, to those of the least network."""
+        """The block-diagonal matrix that takes the units of these streams to those of the least network."""
         assert self.gauges is not None
         found = self.gauges[which].matrices
         parts = [found.get(stream.name, torch.eye(stream.size, dtype=torch.float64)) for stream in streams]
         return torch.block_diag(*(part if sign > 0 else torch.linalg.inv(part).mT for part in parts))
 
     def shows_sign(self, stream: Stream) -> bool:
-        """Whether a stream flips in one way, which all that is seen of it shows."""
+        """Whether a stream has one sign flip, and every activation that is compared changes sign with it."""
         return stream.flips == 1 and all(bool((sight.flips == 1).all()) for sight in self.sights[stream.name])
 
-    def turn(self, stream: Stream) -> Tensor:
-        """The matrix that brings a stream of the second network to the first."""
+    def rotation(self, stream: Stream) -> Tensor:
+        """The matrix that takes a stream of the second network to the first."""
         return self.between(stream.name, stream.name, procrustes(self.moment([stream]))[0])
 
-    def between(self, name: str, other: str, turn: Tensor) -> Tensor:
-        """A rotation of least networks as a matrix of the networks themselves."""
-        return turn if self.gauges is None else between(*self.gauges, name, other, turn)
+    def between(self, name: str, other: str, rotation: Tensor) -> Tensor:
+        """A rotation between least networks as a matrix between the networks themselves."""
+        return rotation if self.gauges is None else between(*self.gauges, name, other, rotation)
 
 
 def match_activations(
@@ -303,34 +309,37 @@ def match_activations(
 
     .. math:: p = \arg\max_p \sum_i \operatorname{corr}\big(a_i,\, b_{p(i)}\big)
 
-    One permutation per stream. Heads are matched by the best that their insides can do.
+    One permutation per stream. Heads are matched by the best score of the units inside.
 
     Args:
         first, second: networks of one architecture; ``spec`` is of both.
         batches: inputs, each as ``permutation_spec`` takes them.
-        scales: also find factors for streams that bear them: the ratio of standard deviations where they scale, and
-            the sign of the correlation where they flip; then, by the weights, all flips that do not show in it.
-        mixes: match streams that can be mixed or turned by an orthogonal matrix (Procrustes: the polar factor of the
+        scales: also find factors for streams that allow them: the ratio of standard deviations where they scale, and
+            the sign of the correlation where they flip; then, by the weights, all flips that the correlation cannot
+            show.
+        mixes: match streams that can be mixed or rotated by an orthogonal matrix (Procrustes: the polar factor of the
             mean of :math:`a\,b^\top`) instead of a permutation.
-        invertible: bring both networks to their least weights before (see ``gauge.least``), so that streams that can be
-            mixed by any matrix are matched by any matrix.
-        taps: "last": where most rows of a stream are seen, and of such places the last; "all": for streams that are
-            written more than once (residual ones), the mean over everywhere that they are seen.
+        invertible: first transform both networks to their least weights (see ``gauge.least``), so that streams that can
+            be mixed are matched by any matrix.
+        taps: "last": the last tap with the most rows; "all": for streams that are written more than once (residual
+            streams), the mean over all taps.
 
     Raises:
         AlignmentError: fewer samples than units, networks of different architectures, or other taps.
 
-    Exactness: products in the networks' dtype, sums in float64. Dead units and units that are not finite correlate
-    with nothing: they are counted, and matched with each other by their weights.
-    Reference: Li et al. 2016 (convergent learning); Bökman & Kahl 2023, who stream it in float64 over all positions.
+    Exactness: products in the networks' dtype, sums in float64. Dead units and units that are not finite have
+    correlation 0: they are counted, and matched with each other by their weights.
+    Reference: Li et al. 2016 (convergent learning); Bökman & Kahl 2023, who accumulate it in float64 over all
+    positions.
     """
     if taps not in TAPS:
         raise AlignmentError(unknown("taps", taps, TAPS))
     spec.check(first.state_dict())
     spec.check(second.state_dict())
-    sights = {stream.name: looked_at(spec, stream, taps) for stream in spec.streams if stream.name in spec.taps}
+    sights = {stream.name: sights_of(spec, stream, taps) for stream in spec.streams if stream.name in spec.taps}
     wanted = dict.fromkeys(sight.tap for each in sights.values() for sight in each)
-    turned, gauges = mixes or invertible, None
+    rotate = mixes or invertible
+    gauges: tuple[Gauge, Gauge] | None = None
     if invertible:
         one, two = (least(spec, model.state_dict(), scales=False) for model in (first, second))
         gauges = (one, two)
@@ -347,8 +356,8 @@ def match_activations(
         known = scales and seen.shows_sign(stream)
         score, ratio = seen.correlation([stream], flips=scales and not known)
         scores[stream.name] = score
-        if turned and stream.rotates:
-            matrices[stream.name] = seen.turn(stream)
+        if rotate and stream.rotatable:
+            matrices[stream.name] = seen.rotation(stream)
             continue
         signs = score.sign() if known else torch.ones_like(score)
         order = permutation[stream.name] = assign(score * signs)
@@ -364,27 +373,27 @@ def match_activations(
     for block in block_streams(spec):
         if any(stream.name not in sights for stream in spec.inside(block.name)):
             continue
-        orders, turns, total = assign_blocks(
-            spec, block, lambda kind: seen.moment(kind) if turned and kind[0].rotates else seen.correlation(kind)[0],
-            turned, even=True,
+        orders, rotations, total = assign_blocks(
+            spec, block, lambda kind: seen.moment(kind) if rotate and kind[0].rotatable else seen.correlation(kind)[0],
+            rotate, even=True,
         )  # fmt: skip
         scores[block.name] = total / sum(kind[0].size for kind in spec.kinds(block.name))
         permutation |= orders
-        matrices |= {name: seen.between(name, other, turn) for name, (other, turn) in turns.items()}
+        matrices |= {name: seen.between(name, other, matrix) for name, (other, matrix) in rotations.items()}
     hidden = tuple(stream.name for stream in plain_streams(spec) if stream.name not in sights)
     hidden += tuple(block.name for block in block_streams(spec) if block.name not in permutation)
     rows = min((moments.rows for moments in seen.moments.values()), default=0)
     found = Matching(spec, (permutation,), factors, matrices, seen.before, after, seen.dead, seen.broken, scores,
                      hidden, rows)  # fmt: skip
-    found = replace(found, permutations=(permutation, *exchanged(first.state_dict(), found.apply(second.state_dict()),
-                                                                 spec, loose)))  # fmt: skip
+    rest = match_loose(first.state_dict(), found.apply(second.state_dict()), spec, loose)
+    found = replace(found, permutations=(permutation, *rest))
     if not hidden and not scales:
         return found
     ends = (first.state_dict(), found.apply(second.state_dict()))
-    told = {*matrices, *(stream.name for stream in spec.streams if stream.name in sights and seen.shows_sign(stream))}
-    rest = match_rest(*ends, spec, hidden, told) if scales else match_weights(*ends, spec, only=hidden)
-    for name, signs in rest.factors.items():
+    signed = {*matrices, *(stream.name for stream in spec.streams if stream.name in sights and seen.shows_sign(stream))}
+    others = match_rest(*ends, spec, hidden, signed) if scales else match_weights(*ends, spec, only=hidden)
+    for name, signs in others.factors.items():
         size = factors.get(name, torch.ones(spec[name].size, dtype=torch.float64))
         factors[name] = torch.cat([(size * signs[0]).unsqueeze(0), signs[1:]])
-    return replace(found, permutations=(*found.permutations, *rest.permutations), before=seen.before | rest.before,
-                   after=after | rest.after)  # fmt: skip
+    return replace(found, permutations=(*found.permutations, *others.permutations),
+                   before={**seen.before, **others.before}, after={**after, **others.after})  # fmt: skip

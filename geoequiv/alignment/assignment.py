@@ -1,4 +1,4 @@
-"""Linear assignment of units, and of blocks of units."""
+"""Linear assignment of hidden units, and of blocks of them."""
 
 from collections.abc import Callable
 
@@ -14,9 +14,10 @@ def assign(score: Tensor) -> Tensor:
     r"""The permutation p that maximises :math:`\sum_i S_{i\,p(i)}`.
 
     Args:
-        score: ``[n, n]``, how well unit j of the second network goes with unit i of the first.
+        score: ``[n, n]``, how similar unit j of the second network is to unit i of the first.
 
-    Exactness: exact (Jonker–Volgenant, ``scipy.optimize.linear_sum_assignment``). Among equal choices units stay.
+    Exactness: exact (Jonker–Volgenant, ``scipy.optimize.linear_sum_assignment``). Among equal choices the identity
+    wins.
     """
     matrix = score.double().cpu().numpy()
     spread = max(float(np.ptp(matrix)), 1e-300)
@@ -27,68 +28,68 @@ def assign(score: Tensor) -> Tensor:
 def procrustes(moment: Tensor) -> tuple[Tensor, Tensor]:
     r"""The orthogonal R that maximises :math:`\langle R, S \rangle`, and that maximum.
 
-    Exactness: exact (the polar factor of S); not unique where S has not full rank.
+    Exactness: exact (the polar factor of S); not unique where S does not have full rank.
     """
     left, values, right = torch.linalg.svd(moment)
     return left @ right, values.sum()
 
 
-def match_inside(scores: Tensor, count: int, turned: bool) -> tuple[dict[tuple[int, int], Tensor], Tensor]:
-    """Match the insides of every pair of blocks as well as can be.
+def match_inside(scores: Tensor, count: int, rotated: bool) -> tuple[dict[tuple[int, int], Tensor], Tensor]:
+    """Match the units inside every pair of blocks.
 
     Args:
         scores: ``[count·d, count·d]`` of the units in blocks, one block after the other.
-        turned: by orthogonal matrices in place of permutations.
+        rotated: match by orthogonal matrices instead of permutations.
 
     Returns:
-        (i, j) → how the inside of block j of the second network goes into block i of the first; how well ``[count,
-        count]``.
+        (i, j) → the permutation or matrix that takes block j of the second network to block i of the first; and its
+        score, ``[count, count]``.
     """
     size = len(scores) // count
-    best, worth = {}, torch.zeros(count, count, dtype=torch.float64)
+    best, values = {}, torch.zeros(count, count, dtype=torch.float64)
     for i in range(count):
         for j in range(count):
             part = scores[i * size : (i + 1) * size, j * size : (j + 1) * size]
-            if turned:
-                best[i, j], worth[i, j] = procrustes(part)
+            if rotated:
+                best[i, j], values[i, j] = procrustes(part)
             else:
                 best[i, j] = assign(part)
-                worth[i, j] = part.gather(1, best[i, j].unsqueeze(1)).sum()
-    return best, worth
+                values[i, j] = part.gather(1, best[i, j].unsqueeze(1)).sum()
+    return best, values
 
 
 def assign_blocks(
     spec: PermutationSpec, block: Stream, score: Callable[[list[Stream]], Tensor], mixes: bool = False,
     even: bool = False,
 ) -> tuple[dict[str, Tensor], dict[str, tuple[str, Tensor]], Tensor]:  # fmt: skip
-    """Exchange blocks (heads) and the units inside them at once; or turn those that bear it, if ``mixes``.
+    """Permute blocks (heads) and the units inside them at once; with ``mixes``, rotate the units that can be rotated.
 
     Args:
         score: for the streams of one kind, one in each block: ``[blocks·d, blocks·d]`` of their units in order.
-        even: whether rotations count like correlations: 1 for a unit of the best pair of blocks.
+        even: whether rotations are weighted like correlations: 1 for a unit of the best pair of blocks.
 
     Returns:
-        Permutations of the streams inside and of the blocks, to be applied in this order (``apply`` does); stream
-        inside → the one that comes there, and the matrix to be applied then; how well each block goes with each.
+        Permutations of the streams inside and of the blocks, to be applied in this order (as ``apply`` does); stream
+        inside → the stream that takes its place, and the matrix to be applied then; the score of each pair of blocks.
 
-    Exactness: exact: every pair of blocks is matched inside, then the blocks by the best that their insides can do.
+    Exactness: exact: every pair of blocks is matched inside, then the blocks by those best scores.
     """
     total = torch.zeros(block.size, block.size, dtype=torch.float64)
     inner, kinds = [], spec.kinds(block.name)
     for kind in kinds:
-        turned = mixes and kind[0].rotates
-        best, worth = match_inside(score(kind).double().cpu(), block.size, turned)
-        total += worth * (kind[0].size / worth.max().clamp(min=1e-300)) if turned and even else worth
+        rotated = mixes and kind[0].rotates
+        best, values = match_inside(score(kind).double().cpu(), block.size, rotated)
+        total += values * (kind[0].size / values.max().clamp(min=1e-300)) if rotated and even else values
         inner.append(best)
     blocks = assign(total)
-    orders, turns = {}, {}
+    orders, rotations = {}, {}
     for kind, best in zip(kinds, inner, strict=True):
         for i, j in enumerate(blocks.tolist()):
             if mixes and kind[0].rotates:
-                turns[kind[i].name] = (kind[j].name, best[i, j])
+                rotations[kind[i].name] = (kind[j].name, best[i, j])
             else:
                 orders[kind[j].name] = best[i, j]
-    return {**orders, block.name: blocks}, turns, total
+    return {**orders, block.name: blocks}, rotations, total
 
 
 def plain_streams(spec: PermutationSpec) -> list[Stream]:

@@ -1,6 +1,6 @@
 """The barrier between a network and its own transformed copy: how equivariant it is inside."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,8 +20,8 @@ from geoequiv.errors import AlignmentError, unknown
 from geoequiv.fields import Signature
 from geoequiv.groups import Element
 
-#: how units are matched; "rotations" are activations with orthogonal matrices for streams that bear them, "invertible"
-#: with any matrices, and "weight_rotations" are weights with orthogonal ones, all after the norms have been folded
+#: how units are matched; "rotations" matches activations by orthogonal matrices where streams allow them, "invertible"
+#: by any matrices, and "weight_rotations" matches weights by orthogonal ones, all after the norms have been folded
 METHODS = ("activations", "rotations", "invertible", "weights", "weight_rotations", "none", "best")
 FOLDING = ("rotations", "invertible", "weight_rotations")
 #: what "best" tries
@@ -30,18 +30,18 @@ TRIED = ("none", "weights", "activations", "rotations", "invertible")
 
 @dataclass(frozen=True)
 class BarrierReport:
-    """What the network halfway between two matched ones is worth, by one metric.
+    """The metric at the midpoint of two matched networks, beside that of the two.
 
     Args:
         first, second: the metric of the two networks (of a network and its transformed copy).
-        middle: of the network halfway between them, with batch-norm statistics measured anew.
-        repaired: of that network after REPAIR; None where it was not asked for.
-        unmatched: of the network halfway between them as they stand, without matching.
+        middle: of the midpoint of their weights, with batch-norm statistics recomputed.
+        repaired: of the midpoint after REPAIR; None where it was not asked for.
+        unmatched: of the midpoint of the two networks as they are, without matching.
         better: which values of the metric are better, "lower" or "higher".
         matching: how the units were matched.
         folded: names of the norms that were folded into the weights before (see ``fold_norms``).
         how: the method by which they were matched.
-        networks: the two, matched (and with folded norms, if there are such): ``path`` goes between them.
+        networks: the two, matched (with folded norms, if any): the ends of ``path``.
     """
 
     first: float
@@ -70,12 +70,12 @@ class BarrierReport:
 
     @property
     def without_repair(self) -> float:
-        """Relative barrier of the plain middle."""
+        """Relative barrier of the midpoint before REPAIR."""
         return self._barrier(self.middle, 0)
 
     @property
     def without_matching(self) -> float:
-        """Relative barrier of the middle of the two networks as they stand."""
+        """Relative barrier of the midpoint without matching."""
         return self._barrier(self.unmatched, 0)
 
     def as_dict(self) -> dict[str, Any]:
@@ -102,21 +102,23 @@ def barrier(
     spec: PermutationSpec | None = None,
     taps: str = "all",
 ) -> BarrierReport:
-    """Match two networks, merge them halfway, and measure: the yardstick is the barrier between two trainings.
+    """Match two networks, merge them at the midpoint, and measure it.
+
+    Between two trainings from different seeds this is the seed-to-seed baseline.
 
     Args:
         first, second: of one architecture.
-        loader: pairs of inputs and targets by name, that the metric is measured on. It is gone through several times.
+        loader: pairs of inputs and targets by name, on which the metric is measured. It is iterated several times.
         metric: "mse", "mae", "accuracy", or a function of output and target.
         better: "lower" or "higher"; known for the named metrics.
-        repair: whether the merged network is also given its parents' moments.
-        matching: "activations", "rotations" (orthogonal matrices where units bear them, norms folded into the weights
-            first), "invertible" (the same with any matrices where units bear those), "weights", "weight_rotations"
-            (orthogonal matrices, folded norms), "none", or "best": whichever of ``TRIED`` has the best halfway network
-            on ``data``, before REPAIR.
+        repair: whether the merged network is also corrected by REPAIR.
+        matching: "activations", "rotations" (orthogonal matrices where streams allow them, norms folded into the
+            weights first), "invertible" (the same with any matrices), "weights", "weight_rotations" (orthogonal
+            matrices, folded norms), "none", or "best": whichever of ``TRIED`` has the best midpoint on ``data``, before
+            REPAIR.
         data: what units are matched and repaired on (training data); None takes ``loader``.
         spec: of the architecture, if it is known already.
-        taps: where activations are looked at, "last" or "all" (see ``match_activations``).
+        taps: where activations are compared, "last" or "all" (see ``match_activations``).
 
     Raises:
         AlignmentError: different architectures, an unknown metric or matching, too little data.
@@ -140,19 +142,19 @@ def barrier(
     merged = [merge(first, second, spec, signature, seen, how, taps) for how in tried]
     chosen = merged[0]
     if matching == "best":
-        worth = [evaluate(each.middle, signature, loader if data is None else data, metric) for each in merged]
-        least = worth[0]
-        for each, value in zip(merged, worth, strict=True):
+        values = [evaluate(each.normed, signature, loader if data is None else data, metric) for each in merged]
+        least = values[0]
+        for each, value in zip(merged, values, strict=True):
             if barrier_of(least, least, value, better)[1] < -1e-9 * abs(least):  # round-off is no merit
                 chosen, least = each, value
-    better_one = None
+    corrected = None
     if repair:
-        better_one = repaired(chosen.halfway, chosen.first, chosen.second, chosen.matching.spec, signature, seen)
+        corrected = repaired(chosen.midpoint, chosen.first, chosen.second, chosen.matching.spec, signature, seen)
     return BarrierReport(
         evaluate(chosen.first, signature, loader, metric),
         evaluate(chosen.second, signature, loader, metric),
-        evaluate(chosen.middle, signature, loader, metric),
-        None if better_one is None else evaluate(better_one, signature, loader, metric),
+        evaluate(chosen.normed, signature, loader, metric),
+        None if corrected is None else evaluate(corrected, signature, loader, metric),
         evaluate(naive, signature, loader, metric),
         better,
         chosen.matching,
@@ -164,18 +166,18 @@ def barrier(
 
 @dataclass(frozen=True, eq=False)
 class Merged:
-    """Two matched networks and what lies between them.
+    """Two matched networks and their midpoint.
 
     Args:
         first, second: matched.
-        halfway: with the mean of their weights; ``middle``: that, with its batch norms measured anew.
+        midpoint: the mean of their weights; ``normed``: the same with batch-norm statistics recomputed.
         matching, folded, how: see `BarrierReport`.
     """
 
     first: nn.Module
     second: nn.Module
-    halfway: nn.Module
-    middle: nn.Module
+    midpoint: nn.Module
+    normed: nn.Module
     matching: Matching
     folded: tuple[str, ...]
     how: str
@@ -185,34 +187,34 @@ def merge(
     first: nn.Module, second: nn.Module, spec: PermutationSpec | None, signature: Signature, seen: list[Any], how: str,
     taps: str,
 ) -> Merged:  # fmt: skip
-    """Match two networks by one method, norms folded where it turns streams, and merge them."""
+    """Match two networks by one method, with folded norms where it rotates streams, and merge them."""
     folded: tuple[str, ...] = ()
     if how in FOLDING:
-        bare = [fold_norms(model, few(seen[0])) for model in (first, second)]
+        bare = [fold_norms(model, first_items(seen[0])) for model in (first, second)]
         folded = bare[0].norms
         if folded:
             first, second, spec = bare[0].model, bare[1].model, None
     if spec is None:
-        spec = permutation_spec(first, few(seen[0]))
+        spec = permutation_spec(first, first_items(seen[0]))
     found = matched(first, second, spec, seen, how, taps)
     one, two = (loaded(first, state) for state in (first.state_dict(), found.apply(second.state_dict())))
-    halfway = loaded(first, interpolate(one.state_dict(), two.state_dict()))
-    return Merged(one, two, halfway, reset_batch_norms(halfway, signature, seen), found, folded, how)
+    midpoint = loaded(first, interpolate(one.state_dict(), two.state_dict()))
+    return Merged(one, two, midpoint, reset_batch_norms(midpoint, signature, seen), found, folded, how)
 
 
 def matched(
     first: nn.Module, second: nn.Module, spec: PermutationSpec, seen: Iterable[Any], how: str, taps: str = "all"
 ) -> Matching:  # fmt: skip
-    """The matching by its name."""
+    """The matching by the method of this name."""
     if how == "none":
         return Matching(spec, ())
     if how in ("weights", "weight_rotations"):
         return match_weights(first.state_dict(), second.state_dict(), spec, mixes=how == "weight_rotations")
-    turned = {"mixes": how == "rotations", "invertible": how == "invertible"}
-    return match_activations(first, second, spec, seen, taps=taps, **turned)
+    allowed = {"mixes": how == "rotations", "invertible": how == "invertible"}
+    return match_activations(first, second, spec, seen, taps=taps, **allowed)
 
 
-def few(inputs: dict[str, Any], items: int = 2) -> dict[str, Any]:
+def first_items(inputs: Mapping[str, Any], items: int = 2) -> dict[str, Any]:
     """The first items of a dense batch; a ragged one is kept whole."""
     if "batch" in inputs or any("index" in name for name in inputs):
         return dict(inputs)
@@ -232,7 +234,7 @@ def symmetry_barrier(
 
     .. math:: g \cdot f = \rho_\text{out}(g)^{-1} \circ f \circ \rho_\text{in}(g)
 
-    is folded into the weights; the copy is matched with the network, and the two are merged halfway.
+    is folded into the weights; the copy is matched with the network, and the two are merged at the midpoint.
 
     Args:
         model: called with the signature's inputs by name.
@@ -240,20 +242,20 @@ def symmetry_barrier(
         group_element: one element g, such as ``ge.group("SO(3)").sample()``.
         loader: pairs of inputs and targets by name.
         metric: "mse", "mae", "accuracy", or a function of output and target (then give ``better``).
-        repair: whether the merged network is given its parents' moments.
+        repair: whether the merged network is also corrected by REPAIR.
         options: ``better``, ``matching``, ``data``, ``spec``, ``taps`` (see ``barrier``).
 
     Raises:
-        AlignmentError: the element cannot be folded into the weights, a layer cannot be explained, too little data.
+        AlignmentError: the element cannot be folded into the weights, a layer cannot be traced, too little data.
         SignatureError: the element cannot act on the fields.
 
-    Exactness: the copy is verified to 1e-8 in float64; a small barrier shows a symmetry inside, a large one shows
-    that this matching found none.
+    Exactness: the copy is verified to 1e-8 in float64; a small barrier shows that the network is equivariant inside, a
+    large one only that this matching did not find it.
     Reference: Bökman & Kahl 2023 (flips of images); here for any group and any signature.
     """
     pairs = loader if isinstance(loader, list) or not hasattr(loader, "__next__") else list(loader)
     first = next(iter(pairs), None)
     if first is None:
         raise AlignmentError("The loader is empty: a barrier needs data to be measured on.")
-    copy = transformed_copy(model, signature, group_element, few(first[0], 4))
+    copy = transformed_copy(model, signature, group_element, first_items(first[0], 4))
     return barrier(model, copy, signature, pairs, metric, repair=repair, **options)

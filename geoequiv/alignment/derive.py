@@ -14,27 +14,28 @@ from torch import Tensor, nn
 from geoequiv.alignment.labels import (
     NOT_FLIPPED,
     NOT_MIXED,
+    NOT_ROTATED,
     NOT_SCALED,
-    NOT_TURNED,
-    NOTHING_BUT_SIGN,
+    ONLY_SIGN,
     Ledger,
     tensors_in,
 )
 from geoequiv.alignment.permutation_spec import PermutationSpec, Place, Stream, apply
-from geoequiv.alignment.tracer import Inputs, Sight, Trace, call, trace
+from geoequiv.alignment.traced import Inputs, Sight, Trace, call
+from geoequiv.alignment.tracer import trace
 from geoequiv.errors import AlignmentError
 
 
 def permutation_spec(model: nn.Module, inputs: Inputs, verify: bool = True) -> PermutationSpec:
-    """Derive which units of a network can be exchanged, by following its weights through one call.
+    """Derive which hidden units of a network can be permuted, by tracing its weights through one call.
 
     Args:
         model: made of linear maps, convolutions, norms, elementwise functions, sums, pooling, attention, embeddings.
         inputs: a small batch (see ``trace``): a dict of named inputs, a tuple of them, or one tensor.
-        verify: whether a random permutation is drawn and the outputs are compared.
+        verify: whether to compare the outputs under a random permutation.
 
     Raises:
-        AlignmentError: a layer that cannot be explained, or one that changes the function, by name.
+        AlignmentError: a layer that cannot be traced, or a stream whose permutation changes the outputs, by name.
 
     Exactness: verified to round-off in float64.
     """
@@ -47,7 +48,7 @@ def permutation_spec(model: nn.Module, inputs: Inputs, verify: bool = True) -> P
 def check_spec(
     spec: PermutationSpec, model: nn.Module, inputs: Inputs, tolerance: float = 1e-8, generator: Any = None
 ) -> None:
-    """Raise AlignmentError unless exchanging units at random leaves the network as it is, naming the stream that fails.
+    """Raise AlignmentError, naming the stream, unless permuting units at random leaves the outputs unchanged.
 
     Args:
         tolerance: largest relative difference of outputs, in float64.
@@ -58,8 +59,8 @@ def check_spec(
     before = outputs_of(double, doubled)
     if not all(bool(torch.isfinite(tensor).all()) for tensor in before):
         raise AlignmentError(
-            "The network's outputs are not finite on this batch, so that nothing can be verified on it: give another "
-            "batch, or verify=False."
+            "The network's outputs are not finite on this batch, so the spec cannot be verified: give another batch, "
+            "or verify=False."
         )
     draw = spec.random(generator)
     if difference(before, outputs_of(with_state(double, apply(spec, draw, state)), doubled)) <= tolerance:
@@ -70,11 +71,11 @@ def check_spec(
         )
         if error > tolerance:
             raise AlignmentError(
-                f"Exchanging the units of '{stream.name}' changes the outputs by {error:.1e} of their norm: its layers "
-                f"({', '.join(map(str, stream.places))}) do something that the tracer did not see, such as a look at "
-                "one unit by its number, or the inputs given were too plain to tell it."
+                f"Permuting the units of '{stream.name}' changes the outputs by {error:.1e} of their norm: its layers "
+                f"({', '.join(map(str, stream.places))}) do something that the tracer missed, such as reading one unit "
+                "by its index, or the inputs given are too special to show it."
             )
-    raise AlignmentError("Exchanging all units at once changes the outputs, each stream alone does not.")
+    raise AlignmentError("Permuting all units at once changes the outputs; permuting each stream alone does not.")
 
 
 def in_double(model: nn.Module, inputs: Inputs) -> tuple[nn.Module, Any]:
@@ -96,7 +97,7 @@ def with_state(model: nn.Module, state: dict[str, Tensor]) -> nn.Module:
 
 
 def outputs_of(model: nn.Module, inputs: Inputs) -> list[Tensor]:
-    """What a network returns, as a list."""
+    """The output tensors of a network."""
     with torch.no_grad():
         return list(tensors_in(call(model, inputs)))
 
@@ -110,8 +111,12 @@ def difference(a: Sequence[Tensor], b: Sequence[Tensor]) -> float:
     return worst
 
 
+#: where a unit is met: number of the axis, index along it, sign
+Met = tuple[int, int, int]
+
+
 class Units:
-    """Labels of a trace gathered into units."""
+    """Labels of a trace, grouped into units."""
 
     def __init__(self, found: Trace) -> None:
         ledger, count = found.ledger, found.ledger.count
@@ -119,15 +124,15 @@ class Units:
         size = int(self.root.max()) + 1
         self.fixed = np.zeros(size, bool)
         self.fixed[self.root[0]] = True
-        for labels in ledger.fixed:
-            self.fixed[self.root[labels]] = True
+        for fixed in ledger.fixed:
+            self.fixed[self.root[fixed]] = True
         self.colour = np.zeros(size, np.uint64)
         for labels, event in ledger.touched:
             np.add.at(self.colour, self.root[labels], np.uint64(event & 0xFFFFFFFFFFFFFFFF))
         self.limits = np.zeros(size, np.int64)
         for labels, bits in ledger.limited:
             np.bitwise_or.at(self.limits, self.root[labels], bits)
-        self.limits[torn] |= NOTHING_BUT_SIGN
+        self.limits[torn] |= ONLY_SIGN
         self.flips = Flips(ledger, self.root, self.own)
         self.parents: dict[int, set[int]] = defaultdict(set)
         self.children: dict[int, set[int]] = defaultdict(set)
@@ -139,29 +144,29 @@ class Units:
         for block in [block for block, units in self.children.items() if any(self.fixed[u] for u in units)]:
             self.fixed[block] = True
         self.axes = list(found.axes)
-        self.places: dict[int, list[tuple[int, int, int]]] = defaultdict(list)  # unit → (axis number, index, sign)
-        self.parts: dict[int, list[int]] = defaultdict(list)  # the same → which part of the unit it is
-        for number, labels in enumerate(found.axes.values()):
-            for index, label in enumerate(labels.tolist()):
+        self.places: dict[int, list[Met]] = defaultdict(list)
+        self.parts: dict[int, list[int]] = defaultdict(list)  # unit → which part of it is met there
+        for number, line in enumerate(found.axes.values()):
+            for index, label in enumerate(line.tolist()):
                 self.places[int(self.root[label])].append((number, index, int(self.sign[label])))
                 self.parts[int(self.root[label])].append(int(self.own[label]))
 
     def treatment(self, unit: int) -> tuple:
-        """What two exchangeable units have in common, besides the blocks that they belong to."""
+        """What two units have in common if they can be permuted, besides the blocks that they belong to."""
         return tuple(number for number, _, _ in self.places[unit]), int(self.colour[unit])
 
 
 def united(ledger: Ledger, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Label → unit; label → part of it that scales as one; label → +1 or −1, how; units whose signs contradict."""
+    """Label → unit; label → part of it that scales as one; label → how, ±1; units whose signs contradict."""
     pairs = [(a, b, sign) for a, b, sign in ledger.same if len(a)]
     a = np.concatenate([np.zeros(0, np.int64), *(p[0] for p in pairs)])
     b = np.concatenate([np.zeros(0, np.int64), *(p[1] for p in pairs)])
-    turned = np.concatenate([np.zeros(0, bool), *(np.full(len(p[0]), p[2] < 0) for p in pairs)])
+    inverse = np.concatenate([np.zeros(0, bool), *(np.full(len(p[0]), p[2] < 0) for p in pairs)])
     every = [np.concatenate([each, *(pair[i] for pair in ledger.tied)]) for i, each in enumerate((a, b))]
     _, root = connected_components(coo_matrix((np.ones(len(every[0])), every), (count, count)), directed=False)
     parts, own = connected_components(coo_matrix((np.ones(len(a)), (a, b)), (count, count)), directed=False)
-    there = np.where(turned, b + count, b)
-    back = np.where(turned, b, b + count)
+    there = np.where(inverse, b + count, b)
+    back = np.where(inverse, b, b + count)
     both = coo_matrix((np.ones(2 * len(a)), (np.r_[a, a + count], np.r_[there, back])), (2 * count, 2 * count))
     _, cover = connected_components(both, directed=False)
     first = np.full(parts, -1, np.int64)
@@ -184,10 +189,10 @@ class Flips:
                 self.products[unit].add(tuple(parts))
 
     def of(self, unit: int, parts: list[int]) -> tuple[tuple[int, ...], dict[int, int]]:
-        """For the places of a unit, by the part that each is of: bit g says whether flip g turns it round.
+        """For the places of a unit, by the part at each: bit g is set if sign flip g negates it.
 
         Returns:
-            The same for all parts of the unit as well, also those that are met in no weights.
+            The bits of the places, and of all parts of the unit, including those that no weights touch.
 
         Exactness: a basis of all flips, by elimination.
         """
@@ -200,7 +205,7 @@ class Flips:
                 row ^= 1 << column[part]
             rows.append(row)
         solutions = nullspace(rows, len(names))
-        low = len(names)  # first the places, which look the same in all units of a stream, then the parts
+        low = len(names)  # first the places, which are alike in all units of a stream, then the parts
         seen = [sum((flip >> column[part] & 1) << low + i for i, part in enumerate(parts)) | flip for flip in solutions]
         basis = [flip for flip in reduced(seen) if flip >> low]
         places = tuple(sum((flip >> low + i & 1) << g for g, flip in enumerate(basis)) for i in range(len(parts)))
@@ -221,7 +226,7 @@ def reduced(rows: list[int]) -> list[int]:
 
 
 def nullspace(rows: list[int], size: int) -> list[int]:
-    """All of the bits x with an even number of common bits with every row: a basis."""
+    """A basis of the bit vectors that share an even number of bits with every row."""
     basis = {row.bit_length() - 1: row for row in reduced(rows)}
     free = [bit for bit in range(size) if bit not in basis]
     return [1 << bit | sum(1 << lead for lead, row in basis.items() if row >> bit & 1) for bit in free]
@@ -281,11 +286,11 @@ class StreamMaker:
         self.streams: list[Stream] = []
         self.members: dict[str, list[int]] = {}
         self.taken: set[str] = set()
-        self.turned: dict[str, int] = {}  # stream → −1 where its signs were turned round
-        self.marks: dict[str, dict[int, int]] = {}  # stream → part of its first unit → the flips that turn it round
+        self.orientation: dict[str, int] = {}  # stream → −1 where its signs were inverted
+        self.marks: dict[str, dict[int, int]] = {}  # stream → part of its first unit → the flips that negate it
 
-    def name(self, places: list[tuple[int, int, int]], end: str = "") -> str:
-        """After the module that writes the units; with a number where that is taken."""
+    def name(self, places: list[Met], end: str = "") -> str:
+        """The module that writes the units; with a number where that name is taken."""
         axes = [self.units.axes[number] for number, _, _ in places]
         plain = min(axes, key=lambda axis: (axis[1], list(self.state).index(axis[0])))[0]
         plain = plain.removesuffix(".weight").removesuffix(".bias") + end
@@ -296,25 +301,25 @@ class StreamMaker:
 
     def add(
         self,
-        lists: list[list[tuple[int, int, int]]],
+        lists: list[list[Met]],
         members: list[int],
         block: tuple[str, int] | None = None,
         called: str | None = None,
     ) -> None:
-        """A stream of units with these places each, in corresponding order."""
+        """Add a stream of units with these places, in corresponding order."""
         bits = 0
         for unit in members:
             bits |= int(self.units.limits[unit])
-        bits = bits & NOTHING_BUT_SIGN if members else NOTHING_BUT_SIGN
+        bits = bits & ONLY_SIGN if members else ONLY_SIGN
         found = [self.units.flips.of(unit, self.units.parts[unit]) for unit in members]
         patterns = {places for places, _ in found}
-        turned_round = patterns.pop() if len(patterns) == 1 else (0,) * len(lists[0])
-        flips = max(turned_round).bit_length()
+        negated = patterns.pop() if len(patterns) == 1 else (0,) * len(lists[0])
+        flips = max(negated).bit_length()
         name = called or self.name(lists[0], f"[{block[1]}]" if block else "")
         grouped: dict[tuple[int, int, int], list[list[int]]] = {}
-        for row, places in enumerate(lists):
-            for (number, index, sign), which in zip(places, turned_round, strict=True):
-                key = (number, 0 if bits == NOTHING_BUT_SIGN else sign, which)
+        for row, met in enumerate(lists):
+            for (number, index, sign), which in zip(met, negated, strict=True):
+                key = (number, 0 if bits == ONLY_SIGN else sign, which)
                 grouped.setdefault(key, [[] for _ in lists])[row].append(index)
         places = [
             Place(tensor, self.units.axes[number][1], torch.tensor(index), sign, which)
@@ -322,22 +327,22 @@ class StreamMaker:
             for tensor in (self.units.axes[number][0], *self.found.aliases.get(self.units.axes[number][0], ()))
         ]
         writers = [place for place in places if place.axis == 0 and place.sign]
-        self.turned[name] = -1 if writers and writers[0].sign < 0 else 1
-        if self.turned[name] < 0:
+        self.orientation[name] = -1 if writers and writers[0].sign < 0 else 1
+        if self.orientation[name] < 0:
             places = [Place(p.tensor, p.axis, p.index, -p.sign, p.flips) for p in places]
         self.taken.add(name)
         self.members[name] = members
-        scales, mixes, turns = (not bits & bit for bit in (NOT_SCALED, NOT_MIXED, NOT_TURNED))
-        self.marks[name] = found[0][1] if any(turned_round) else {}
-        self.streams.append(Stream(name, len(lists), tuple(places), scales, flips, mixes, turns, block))
+        scales, mixes, rotates = (not bits & bit for bit in (NOT_SCALED, NOT_MIXED, NOT_ROTATED))
+        self.marks[name] = found[0][1] if any(negated) else {}
+        self.streams.append(Stream(name, len(lists), tuple(places), scales, flips, mixes, rotates, block))
 
     def taps(self) -> dict[str, tuple[Sight, ...]]:
-        """Stream → where all its units can be seen, as often each, in the order of the forward pass."""
+        """Stream → where modules return all its units, each equally often, in the order of the forward pass."""
         found: dict[str, list[Sight]] = {}
         owner = {unit: (name, row) for name, members in self.members.items() for row, unit in enumerate(members)}
         for tap in self.found.taps:
             labels = tap.labels.numpy()
-            rows: dict[str, list[list[tuple[int, int, int]]]] = {}
+            rows: dict[str, list[list[Met]]] = {}
             for place, (unit, sign, part) in enumerate(
                 zip(
                     *(each[labels].tolist() for each in (self.units.root, self.units.sign, self.units.own)), strict=True
@@ -351,10 +356,10 @@ class StreamMaker:
                 if scales[0] and all(row == scales[0] for row in scales):
                     index = torch.tensor([[place for place, _, _ in row] for row in places])
                     flips = torch.tensor([self.mark(name, part) for _, _, part in places[0]])
-                    signs = self.turned[name] * torch.tensor(scales[0])
+                    signs = self.orientation[name] * torch.tensor(scales[0])
                     found.setdefault(name, []).append(Sight(tap, index, signs, flips))
         return {name: tuple(sights) for name, sights in found.items()}
 
     def mark(self, name: str, part: int) -> int:
-        """The flips of a stream that turn round a part of its first unit, wherever it has no weights: 0."""
+        """The sign flips of a stream that negate a part of its first unit; 0 for parts without weights."""
         return self.marks[name].get(part, 0)

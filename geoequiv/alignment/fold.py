@@ -1,4 +1,4 @@
-"""Transformed copies: a group element folded into the weights of a network."""
+"""Transformed copies: fold a group element into the weights of a network."""
 
 import copy
 from collections.abc import Callable, Iterable, Iterator
@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from geoequiv.alignment.derive import Units, difference, in_double, with_state
 from geoequiv.alignment.permutation_spec import PermutationSpec, Place, StateDict, Stream, mix
-from geoequiv.alignment.tracer import Trace, trace
+from geoequiv.alignment.traced import Trace
+from geoequiv.alignment.tracer import trace
 from geoequiv.errors import AlignmentError, GroupError
 from geoequiv.fields import FieldType, Signature, act, call_model
 from geoequiv.groups import Element, inverse
@@ -18,15 +19,15 @@ from geoequiv.groups import Element, inverse
 def transformed_copy(
     model: nn.Module, signature: str | Signature, element: Element, inputs: dict[str, Any], tolerance: float = 1e-8
 ) -> nn.Module:
-    r"""The network that sees the world moved by g, of the same class, with other weights.
+    r"""The network of the same class that computes the transformed function.
 
     .. math:: g \cdot f = \rho_\text{out}(g)^{-1} \circ f \circ \rho_\text{in}(g)
 
-    The representation of each field goes into the columns of the weights that read it and into the rows of those that
-    write it, wherever a trace finds them, a translation into their biases; for images the filters of all convolutions
-    are moved, and the columns of linear maps that read flattened pixels. A relabelling of nodes changes nothing in
-    networks whose nodes share their weights, and exchanges the weights of nodes in others. Where this does not give the
-    copy, a network that is equivariant to g is its own.
+    The representation of each field is folded into the columns of the weights that read it and into the rows of those
+    that write it, a translation into their biases. For images the filters of all convolutions are transformed, and the
+    columns of linear maps that read flattened pixels. A permutation of nodes changes nothing in networks whose nodes
+    share their weights, and permutes the weights of nodes in others. Where this does not give the copy, a network that
+    is equivariant to g is its own copy.
 
     Args:
         model: called with the signature's inputs by name.
@@ -38,8 +39,8 @@ def transformed_copy(
         A copy of the model; ``model`` is not changed.
 
     Raises:
-        AlignmentError: g cannot be folded into the weights: it moves a field that the network reads other than by
-            linear maps (and not in an invariant way), or it translates points that are read without a bias.
+        AlignmentError: g cannot be folded into the weights: it transforms a field that is read other than by linear
+            maps (and not in an invariant way), or it translates points that are read without a bias.
         GroupError: more than one element.
 
     Exactness: verified to the tolerance in float64.
@@ -48,13 +49,13 @@ def transformed_copy(
     if element.shape:
         raise GroupError(f"A copy is transformed by one group element; got a batch of shape {list(element.shape)}.")
     double, doubled = in_double(model, inputs)
-    wanted = definition(double, signature, element, doubled)
+    wanted = transformed_outputs(double, signature, element, doubled)
     if not all(bool(torch.isfinite(tensor).all()) for tensor in wanted):
         raise AlignmentError("The network's outputs are not finite on this batch: its copy cannot be verified.")
     best, folded, why = float("inf"), {}, ""
-    for way in ways(signature, element):
+    for strategy in strategies(signature, element):
         try:
-            found = way(double, signature, element, doubled)
+            found = strategy(double, signature, element, doubled)
             if element.translation is not None and bool(element.translation.any()):
                 found = translated(double, signature, element, doubled, found, wanted)
             error = difference(wanted, plain_outputs(with_state(double, found), signature, doubled))
@@ -70,31 +71,31 @@ def transformed_copy(
             return copy.deepcopy(model)
         whose = type(model).__name__
         raise AlignmentError(
-            f"This group element cannot be folded into the weights of {whose}: {trouble(element)} ({why})."
+            f"This group element cannot be folded into the weights of {whose}: {likely_cause(element)} ({why})."
         )
     state = model.state_dict()
     return with_state(model, {name: value.to(state[name].dtype) for name, value in folded.items()})
 
 
-Way = Callable[[nn.Module, Signature, Element, dict[str, Any]], dict[str, Tensor]]
+Strategy = Callable[[nn.Module, Signature, Element, dict[str, Any]], dict[str, Tensor]]
 
 
-def ways(signature: Signature, element: Element) -> list[Way]:
-    """What to try, one after the other: the weights that all nodes share; then those of each node by itself."""
+def strategies(signature: Signature, element: Element) -> list[Strategy]:
+    """What to try, in this order: transform the weights that all nodes share; then the weights of each node."""
     if signature.inputs.of_kind("image"):
-        return [moved_filters, moved_pixels]
-    relabels = element.permutation is not None and bool(
+        return [transform_filters, transform_pixel_columns]
+    permutes = element.permutation is not None and bool(
         (element.permutation != torch.arange(element.permutation.shape[-1])).any()
     )
-    return [moved_ports, moved_nodes] if relabels else [moved_ports]
+    return [transform_shared, transform_by_node] if permutes else [transform_shared]
 
 
-def trouble(element: Element) -> str:
-    """What a fold may have failed at."""
+def likely_cause(element: Element) -> str:
+    """Why a fold may have failed."""
     how = "the network reads or writes them other than by linear maps"
     if element.translation is not None and bool(element.translation.any()):
         return f"it translates them, or {how} with biases"
-    return f"it relabels nodes that the network tells apart, or {how}" if element.permutation is not None else how
+    return f"it permutes nodes that the network distinguishes, or {how}" if element.permutation is not None else how
 
 
 def plain_outputs(model: nn.Module, signature: Signature, inputs: dict[str, Any]) -> list[Tensor]:
@@ -103,15 +104,17 @@ def plain_outputs(model: nn.Module, signature: Signature, inputs: dict[str, Any]
         return list(call_model(model, signature, inputs).values())
 
 
-def definition(model: nn.Module, signature: Signature, element: Element, inputs: dict[str, Any]) -> list[Tensor]:
-    """What the copy has to say: ρ_out(g)⁻¹ f(ρ_in(g) x)."""
+def transformed_outputs(
+    model: nn.Module, signature: Signature, element: Element, inputs: dict[str, Any]
+) -> list[Tensor]:
+    """What the copy has to return: ρ_out(g)⁻¹ f(ρ_in(g) x)."""
     with torch.no_grad():
-        there = call_model(model, signature, act(element, inputs, signature.inputs))
-    return list(act(inverse(element), there, signature.outputs).values())
+        outputs = call_model(model, signature, act(element, inputs, signature.inputs))
+    return list(act(inverse(element), outputs, signature.outputs).values())
 
 
 def representation(kind: FieldType, element: Element) -> Tensor:
-    """The matrix ρ(g) of a field type, ``[size, size]``, translations left out."""
+    """The matrix ρ(g) of a field type, ``[size, size]``, without translations."""
     still = Element(element.linear.double())
     size = kind.size(element.dim)
     if kind.kind == "tensor":
@@ -120,8 +123,10 @@ def representation(kind: FieldType, element: Element) -> Tensor:
     return kind.act(still, torch.eye(size, dtype=torch.float64)).mT
 
 
-def moved_ports(model: nn.Module, signature: Signature, element: Element, inputs: dict[str, Any]) -> dict[str, Tensor]:
-    """The state dict with ρ in the weights that read and write the moved fields."""
+def transform_shared(
+    model: nn.Module, signature: Signature, element: Element, inputs: dict[str, Any]
+) -> dict[str, Tensor]:
+    """The state dict with ρ(g) folded into the weights that read and write the fields."""
     labels, matrices, count = {}, {}, 1
     for name, kind in signature.inputs.items():
         if kind.kind in ("node", "adjacency"):
@@ -137,7 +142,7 @@ def moved_ports(model: nn.Module, signature: Signature, element: Element, inputs
         count += size
     found = trace(model, inputs, labels)
     units = Units(found)
-    moves = {tuple(units.root[list(line)].tolist()): matrix for line, matrix in matrices.items()}
+    by_units = {tuple(units.root[list(line)].tolist()): matrix for line, matrix in matrices.items()}
     for (name, kind), (tensor, layers) in zip(signature.outputs.items(), found.outputs, strict=True):
         matrix = representation(kind, element)
         if torch.allclose(matrix, torch.eye(len(matrix), dtype=torch.float64), atol=1e-12):
@@ -145,15 +150,19 @@ def moved_ports(model: nn.Module, signature: Signature, element: Element, inputs
         for layer in layers[:1]:
             axes = kind.trailing(tensor, element.dim, name) or 1
             for line in layer.flatten(layer.ndim - axes).reshape(-1, len(matrix)).unique(dim=0):  # one, or one a node
-                moves[tuple(units.root[line.numpy()].tolist())] = matrix
-    return mixed_ports(model, found, units, moves)
+                by_units[tuple(units.root[line.numpy()].tolist())] = matrix
+    return with_matrices(model, found, units, by_units)
 
 
-def moved_nodes(model: nn.Module, signature: Signature, element: Element, inputs: dict[str, Any]) -> dict[str, Tensor]:
-    """The same for networks that have weights for every node: g moves nodes and components at once."""
+def transform_by_node(
+    model: nn.Module, signature: Signature, element: Element, inputs: dict[str, Any]
+) -> dict[str, Tensor]:
+    """The same for networks with weights for each node: g acts on nodes and components at once."""
     assert element.permutation is not None
     nodes = element.permutation.shape[-1]
-    labels, ports, count = {}, [], 1
+    labels: dict[str, Tensor] = {}
+    fields: list[tuple[Tensor, Tensor]] = []
+    count = 1
     for name, kind in signature.inputs.items():
         if kind.kind in ("node", "adjacency") or kind.per_graph:
             continue
@@ -162,7 +171,7 @@ def moved_nodes(model: nn.Module, signature: Signature, element: Element, inputs
         whole = torch.arange(count, count + nodes * len(matrix)).reshape(nodes, len(matrix))
         count += whole.numel()
         labels[name] = whole.reshape(nodes, *values.shape[values.ndim - axes :]).expand(values.shape)
-        ports.append((whole, matrix))
+        fields.append((whole, matrix))
     found = trace(model, inputs, labels)
     units = Units(found)
     for (name, kind), (tensor, layers) in zip(signature.outputs.items(), found.outputs, strict=True):
@@ -171,23 +180,25 @@ def moved_nodes(model: nn.Module, signature: Signature, element: Element, inputs
             matrix = representation(kind, element)
             whole = layer.reshape(-1, *layer.shape[layer.ndim - axes - 1 :])[0].reshape(nodes, len(matrix))
             if len(whole.unique()) == whole.numel():
-                ports.append((whole, matrix))
+                fields.append((whole, matrix))
     order = torch.zeros(nodes, nodes, dtype=torch.float64)
-    order[element.permutation, torch.arange(nodes)] = 1.0  # node i goes to place p(i)
-    moves = {
+    order[element.permutation, torch.arange(nodes)] = 1.0  # node i goes to p(i)
+    by_units = {
         tuple(units.root[whole.flatten().numpy()].tolist()): torch.kron(order, matrix.contiguous())
-        for whole, matrix in ports
+        for whole, matrix in fields
     }
-    if any(len(set(members)) < len(members) for members in moves):
+    if any(len(set(members)) < len(members) for members in by_units):
         raise AlignmentError("the network has the same weights for several nodes")
-    return mixed_ports(model, found, units, moves)
+    return with_matrices(model, found, units, by_units)
 
 
-def mixed_ports(model: nn.Module, found: Trace, units: Units, moves: dict[tuple, Tensor]) -> dict[str, Tensor]:
-    """The state dict with each matrix in the weights where its units are met."""
+def with_matrices(
+    model: nn.Module, found: Trace, units: Units, by_units: dict[tuple[int, ...], Tensor]
+) -> dict[str, Tensor]:
+    """The state dict with each matrix folded into the weights where its units are met."""
     streams = []
-    turns = {}
-    for number, (members, matrix) in enumerate(moves.items()):
+    matrices = {}
+    for number, (members, matrix) in enumerate(by_units.items()):
         grouped: dict[int, list[list[int]]] = {}
         for row, unit in enumerate(members):
             for axis, index, _ in units.places[unit]:
@@ -199,33 +210,34 @@ def mixed_ports(model: nn.Module, found: Trace, units: Units, moves: dict[tuple,
             for axis, rows in grouped.items()
             for tensor in (units.axes[axis][0], *found.aliases.get(units.axes[axis][0], ()))
         )
-        streams.append(Stream(f"port {number}", len(members), places, mixes=True))
-        turns[f"port {number}"] = matrix.mT  # ρ⁻¹: rows by it, columns by its inverse transposed, which is the same
+        streams.append(Stream(f"field {number}", len(members), places, mixes=True))
+        matrices[f"field {number}"] = matrix.mT  # ρ⁻¹ on rows, its inverse transposed (the same) on columns
     state: StateDict = model.state_dict()
-    return mix(PermutationSpec(tuple(streams), {}, {}), turns, state)
+    return mix(PermutationSpec(tuple(streams), {}, {}), matrices, state)
 
 
 def translated(
     model: nn.Module, signature: Signature, element: Element, inputs: dict[str, Any], folded: dict[str, Tensor],
     wanted: list[Tensor],
 ) -> dict[str, Tensor]:  # fmt: skip
-    """The same state dict with the translation in the biases of the maps that read points, or that write them.
+    """The same state dict with the translation folded into the biases of the maps that read points, or write them.
 
-    A map whose input a translation shifts by a constant d gets the bias W d; what the outputs are then off by, if that
-    is a constant too, goes into the biases that write them.
+    A map whose input is shifted by a constant d gets the bias W d; the remaining difference of the outputs, if it is
+    constant too, goes into the biases that write them.
     """
     still = Element(element.linear, None, element.permutation)
     state = dict(folded)
-    turned = [act(each, inputs, signature.inputs) for each in (still, element)]
+    transformed = [act(each, inputs, signature.inputs) for each in (still, element)]
     readers = readers_of_points(model, signature, inputs)
-    heard = [linear_inputs(model, signature, each, readers) for each in turned]
+    seen = [linear_inputs(model, signature, each, readers) for each in transformed]
     for name, columns in readers.items():
-        if name not in heard[0]:
-            continue  # it reads pairs, as differences: what the outputs say decides
-        module, shift = model.get_submodule(name), (heard[1][name] - heard[0][name])[..., columns]
+        if name not in seen[0]:
+            continue  # it reads pairs, as differences: the check of the outputs decides
+        module, shift = model.get_submodule(name), (seen[1][name] - seen[0][name])[..., columns]
+        assert isinstance(module, nn.Linear)
         line = shift.flatten(0, -2)[0]
         if not torch.allclose(shift, line.expand_as(shift), atol=1e-9):
-            raise AlignmentError(f"a translation moves what '{name}' reads by more than a constant")
+            raise AlignmentError(f"a translation changes the input of '{name}' by more than a constant")
         if not bool((line.abs() > 1e-9).any()):
             continue
         if module.bias is None:
@@ -241,7 +253,7 @@ def translated(
             continue
         off = (want - have).flatten(0, -2)
         if not layers or not torch.allclose(off, off[:1].expand_as(off), atol=1e-9):
-            raise AlignmentError("a translation moves the outputs by more than a constant")
+            raise AlignmentError("a translation changes the outputs by more than a constant")
         for component, unit in enumerate(units.root[layers[0].flatten(0, -2)[0].numpy()].tolist()):
             for number, index, _ in units.places[unit]:
                 name, axis = units.axes[number]
@@ -254,27 +266,27 @@ def translated(
 def linear_inputs(
     model: nn.Module, signature: Signature, inputs: dict[str, Any], names: Iterable[str]
 ) -> dict[str, Tensor]:
-    """What linear maps of one tensor get when they are first called."""
-    heard: dict[str, Tensor] = {}
+    """The inputs of linear maps when they are first called."""
+    found: dict[str, Tensor] = {}
 
-    def listen(name: str) -> Any:
+    def hook(name: str) -> Any:
         def before(module: nn.Module, args: Any) -> None:
             if len(args) == 1:
-                heard.setdefault(name, args[0].detach().clone())
+                found.setdefault(name, args[0].detach().clone())
 
         return before
 
-    handles = [model.get_submodule(name).register_forward_pre_hook(listen(name)) for name in names]
+    handles = [model.get_submodule(name).register_forward_pre_hook(hook(name)) for name in names]
     try:
         plain_outputs(model, signature, inputs)
     finally:
         for handle in handles:
             handle.remove()
-    return heard
+    return found
 
 
 def readers_of_points(model: nn.Module, signature: Signature, inputs: dict[str, Any]) -> dict[str, list[int]]:
-    """Names of the linear maps that read input points, of all nodes alike or of each, and the columns that do."""
+    """Names of the linear maps that read input points, and the columns that do."""
     labels, count = {}, 1
     for name in signature.inputs.of_kind("point"):
         values = inputs[name]
@@ -293,10 +305,10 @@ def readers_of_points(model: nn.Module, signature: Signature, inputs: dict[str, 
     return {name: sorted(columns) for name, columns in sorted(found.items())}
 
 
-def moved_filters(
+def transform_filters(
     model: nn.Module, signature: Signature, element: Element, inputs: dict[str, Any]
 ) -> dict[str, Tensor]:
-    """The state dict with the filters of all convolutions moved by g⁻¹, as images are."""
+    """The state dict with the filters of all convolutions transformed by g⁻¹, as images are."""
     kind = FieldType("image")
     state = dict(model.state_dict())
     for key in owners(model, nn.Conv2d):
@@ -304,13 +316,15 @@ def moved_filters(
     return state
 
 
-def moved_pixels(model: nn.Module, signature: Signature, element: Element, inputs: dict[str, Any]) -> dict[str, Tensor]:
+def transform_pixel_columns(
+    model: nn.Module, signature: Signature, element: Element, inputs: dict[str, Any]
+) -> dict[str, Tensor]:
     """The same, and the columns of linear maps that read flattened pixels.
 
-    Such a map gets, of the moved image, the slots of what it gets of the image in another order, that of a map of some
-    height and width.
+    The input of such a map for the transformed image is a permutation of its input for the image: that of a feature map
+    of some height and width.
     """
-    kind, state = FieldType("image"), moved_filters(model, signature, element, inputs)
+    kind, state = FieldType("image"), transform_filters(model, signature, element, inputs)
     linear = owners(model, nn.Linear)
     names = {module: name for name, module in model.named_modules()}
     there = linear_inputs(model, signature, act(element, inputs, signature.inputs), [names[m] for m in linear.values()])
@@ -324,23 +338,23 @@ def moved_pixels(model: nn.Module, signature: Signature, element: Element, input
             (each for each in maps if torch.allclose(wanted, kind.act(element, each).flatten(-3), atol=1e-9)), None
         )
         if found is None:
-            raise AlignmentError(f"'{name}' reads moved pixels, but not as a flattened image")
+            raise AlignmentError(f"'{name}' reads pixels, but not as a flattened image")
         columns = state[keys[name]].unflatten(-1, found.shape[-3:])
         state[keys[name]] = kind.act(inverse(element), columns).flatten(-3)
     return state
 
 
 def shapes_of_maps(size: int, element: Element) -> Iterator[tuple[int, int, int]]:
-    """Channels, height and width of images with so many numbers: square ones, and others if g does not turn them."""
-    turns = bool((element.linear - torch.diag(element.linear.diagonal())).abs().max() > 1e-9)
+    """Channels, height and width of images of this size: square ones only if g rotates them."""
+    rotates = bool((element.linear - torch.diag(element.linear.diagonal())).abs().max() > 1e-9)
     for height in range(1, size + 1):
-        for width in [height] if turns else range(1, size // height + 1):
+        for width in [height] if rotates else range(1, size // height + 1):
             if size % (height * width) == 0 and height * width > 1:
                 yield size // (height * width), height, width
 
 
 def owners(model: nn.Module, kind: type[nn.Module]) -> dict[str, nn.Module]:
-    """State dict's key of a weight → its module; a wrapper's keys are those of the model inside."""
+    """State-dict key of a weight → its module; a wrapper's keys are those of the model inside it."""
     keys = {id(tensor): key for key, tensor in model.state_dict(keep_vars=True).items()}
     return {keys[id(module.weight)]: module for module in model.modules()
             if isinstance(module, kind) and id(module.weight) in keys}  # fmt: skip

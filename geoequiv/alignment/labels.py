@@ -1,8 +1,9 @@
-"""Labels that travel with tensors through a network: which unit each number belongs to.
+"""Labels that follow tensors through a network: which hidden unit each number belongs to.
 
-A *layer* of a tensor is an int64 tensor of its shape that names, for each of its numbers, one unit (0: none, fixed). A
-matrix of weights has two layers, its rows and its columns; features have one. What reshapes, cuts or joins tensors
-does the same to their layers, so that only operations that compute something need a rule.
+A *layer* of a tensor is an int64 tensor of its shape that gives, for each of its numbers, the label of one unit (0:
+none, fixed). A weight matrix has two layers, for its rows and its columns; features have one. Operations that reshape,
+slice or concatenate tensors are applied to the layers as well, so that only operations that compute something need a
+rule.
 """
 
 from collections.abc import Iterator
@@ -16,11 +17,11 @@ from torch import Tensor
 
 Layers = list[Tensor]
 
-#: what a unit does not bear, as bits: being multiplied by a positive number, by −1, being mixed with others by any
+#: what would change the function, as bits: multiplying a unit by a positive number, by −1, mixing it with others by an
 #: invertible matrix, by an orthogonal one
-NOT_SCALED, NOT_FLIPPED, NOT_MIXED, NOT_TURNED = 1, 2, 4, 8
-NOTHING_BUT_SIGN = NOT_SCALED | NOT_MIXED | NOT_TURNED
-NOTHING_BUT_ORDER = NOT_SCALED | NOT_FLIPPED | NOT_MIXED | NOT_TURNED
+NOT_SCALED, NOT_FLIPPED, NOT_MIXED, NOT_ROTATED = 1, 2, 4, 8
+ONLY_SIGN = NOT_SCALED | NOT_MIXED | NOT_ROTATED
+ONLY_ORDER = NOT_SCALED | NOT_FLIPPED | NOT_MIXED | NOT_ROTATED
 
 
 def varies(layer: Tensor, dim: int) -> bool:
@@ -30,13 +31,13 @@ def varies(layer: Tensor, dim: int) -> bool:
     return bool((layer != layer.narrow(dim, 0, 1)).any())
 
 
-def axes_of(layer: Tensor) -> list[int]:
+def varying_axes(layer: Tensor) -> list[int]:
     """The axes along which a layer varies."""
     return [dim for dim in range(layer.ndim) if varies(layer, dim)]
 
 
 def thin(layer: Tensor) -> Tensor:
-    """A layer without the axes' repeats: length 1 wherever it is constant."""
+    """A layer reduced to length 1 along every axis where it is constant."""
     for dim in range(layer.ndim):
         if layer.shape[dim] > 1 and not varies(layer, dim):
             layer = layer.narrow(dim, 0, 1)
@@ -45,18 +46,18 @@ def thin(layer: Tensor) -> Tensor:
 
 @dataclass
 class Ledger:
-    """What a trace finds out about labels.
+    """What a trace learns about labels.
 
     Args:
-        same: pairs of labels that are one unit, and +1 (they scale alike) or −1 (inversely).
-        inside: pairs (label, block): the unit is one of those that the block is made of.
-        fixed: labels that nothing may move.
-        colour: label → what was done to it; two units that were treated differently differ in it.
-        limits: label → bits of what it does not bear.
-        tied: pairs of labels that are one unit, each with a sign of its own.
+        same: pairs of labels of one unit, and +1 (they scale alike) or −1 (inversely).
+        inside: pairs (label, block): the unit is part of the block.
+        fixed: labels that cannot be permuted.
+        touched: label → the operations applied to it; units that are treated differently differ in them.
+        limited: label → bits of what would change the function.
+        tied: pairs of labels of one unit, with independent signs.
         products: ``[3, n]`` labels of products and of their two factors, whose signs multiply to that of the product.
-        known: what ``same`` holds, so that it is not said twice.
-        least: the least label of each unit, and how much was known when it was found.
+        known: what ``same`` holds already.
+        least: the least label of each unit, and the state of the ledger when it was computed.
     """
 
     count: int = 1
@@ -76,7 +77,7 @@ class Ledger:
         return torch.arange(self.count - size, self.count)
 
     def unify(self, a: Tensor, b: Tensor, sign: int = 1) -> None:
-        """Two layers (broadcast) name the same units; where one of them names none, the other is fixed."""
+        """Two layers (broadcast) label the same units; where one of them has none, the other is fixed."""
         a, b = torch.broadcast_tensors(a, b)
         pairs = np.unique(np.stack([a.reshape(-1).numpy(), b.reshape(-1).numpy()]), axis=1)
         some = (pairs != 0).all(0)
@@ -87,7 +88,7 @@ class Ledger:
         self.fixed.append(pairs[:, ~some].reshape(-1))
 
     def settled(self, layer: Tensor) -> Tensor:
-        """A layer in which labels that are known to be one unit are one label: the least of them."""
+        """A layer in which all labels that are known to be one unit are replaced by the least of them."""
         state = (self.count, len(self.same))
         if self.least is None or self.least[0] != state:
             pairs = (
@@ -101,7 +102,7 @@ class Ledger:
         return self.least[1][layer]
 
     def multiply(self, a: Tensor, b: Tensor) -> Tensor:
-        """The layer of a product, number by number, of two layers of the same units: only its order is theirs."""
+        """The layer of an elementwise product of two layers of the same units: same order, signs of its own."""
         shape = torch.broadcast_shapes(a.shape, b.shape)
         a, b = torch.broadcast_tensors(*thin_pair(a.expand(shape), b.expand(shape)))
         pairs, place = np.unique(np.stack([a.reshape(-1).numpy(), b.reshape(-1).numpy()]), axis=1, return_inverse=True)
@@ -112,7 +113,7 @@ class Ledger:
         triples = np.stack([labels[some], *pairs[:, some]])
         self.products.append(triples)
         self.tied += [(triples[0], triples[1]), (triples[0], triples[2])]
-        self.limited.append((triples.reshape(-1), NOTHING_BUT_SIGN))
+        self.limited.append((triples.reshape(-1), ONLY_SIGN))
         return torch.from_numpy(labels[place.reshape(-1)]).reshape(a.shape).expand(shape)
 
     def belong(self, units: Tensor, blocks: Tensor) -> None:
@@ -123,27 +124,27 @@ class Ledger:
         self.inside.append((pairs[0], pairs[1]))
 
     def fix(self, layer: Tensor) -> None:
-        """Nothing may move these units."""
+        """These units cannot be permuted."""
         self.fixed.append(np.unique(thin(layer).numpy()))
 
     def touch(self, layer: Tensor, event: int) -> None:
-        """An operation was done to these units."""
+        """An operation was applied to these units."""
         self.touched.append((np.unique(thin(layer).numpy()), event))
 
     def colour(self, layer: Tensor, dim: int) -> None:
-        """Units at different places along an axis are treated differently."""
+        """Units at different positions along an axis are treated differently."""
         for place, part in enumerate(layer.unbind(dim)):
             self.touch(part, hash((-1 - len(self.touched), place)))
 
     def limit(self, layer: Tensor, bits: int) -> None:
-        """These units do not bear what the bits say."""
+        """Doing to these units what the bits say would change the function."""
         if bits:
             self.limited.append((np.unique(thin(layer).numpy()), bits))
 
     def block(self, layer: Tensor, dims: list[int]) -> Tensor:
-        """Labels of what is left when the units along some axes are taken together: the layer's shape, 1 along them.
+        """Labels of the blocks of units along some axes: the layer's shape, 1 along them.
 
-        The units become parts of it. Numbers that hold the same units get the same label.
+        The units become parts of their block. Numbers that hold the same units get the same label.
         """
         key = layer.amin(dims, keepdim=True)
         values, place = torch.unique(key, return_inverse=True)
@@ -152,7 +153,7 @@ class Ledger:
         return fresh
 
     def join(self, found: Layers, *, sign: int = 1) -> Layers:
-        """Layers of one tensor that came from several: one for units that correspond, none for the blocks of others."""
+        """Merge layers of one tensor: equal partitions become one, and blocks are dropped in favour of their units."""
         kept: Layers = []
         for layer in found:
             if not bool(thin(layer).any()):
@@ -163,10 +164,10 @@ class Ledger:
                     self.unify(*thin_pair(other, layer), sign)
                 elif relation == "first is finer":
                     self.belong(*thin_pair(other, layer))
-                    self.limit(layer, NOTHING_BUT_ORDER)
+                    self.limit(layer, ONLY_ORDER)
                 elif relation == "second is finer":
                     self.belong(*thin_pair(layer, other))
-                    self.limit(other, NOTHING_BUT_ORDER)
+                    self.limit(other, ONLY_ORDER)
                     kept[i] = layer
                 else:
                     continue
@@ -177,7 +178,7 @@ class Ledger:
 
     @staticmethod
     def relation(a: Tensor, b: Tensor) -> str:
-        """How the partitions into units of two layers of one tensor relate."""
+        """How the partitions into units by two layers of one tensor are related."""
         a, b = thin_pair(a, b)
         a, b = (part.reshape(-1).numpy() for part in torch.broadcast_tensors(a, b))
         some = (a != 0) & (b != 0)
@@ -189,7 +190,7 @@ class Ledger:
 
 
 def thin_pair(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Two layers of one tensor, cut to length 1 along the axes where both are constant."""
+    """Two layers of one tensor, reduced to length 1 along the axes where both are constant."""
     for dim in range(a.ndim):
         if not varies(a, dim) and not varies(b, dim):
             a, b = a.narrow(dim, 0, 1), b.narrow(dim, 0, 1)

@@ -1,4 +1,4 @@
-"""What a matching of two networks is: a value that any of the methods gives."""
+"""The matching of two networks: a value that every method returns."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,20 +11,20 @@ from geoequiv.alignment.permutation_spec import Permutation, PermutationSpec, St
 
 @dataclass(frozen=True, eq=False)
 class Matching:
-    """How the units of a second network go with those of a first.
+    """Which hidden units of a second network correspond to those of a first.
 
     Args:
         spec: of both networks.
-        permutations: applied one after the other.
-        factors: stream → ``[size]``, applied then (see ``scale``).
+        permutations: applied first, one after the other.
+        factors: stream → ``[size]``, applied next (see ``scale``).
         matrices: stream → ``[size, size]``, applied last (see ``mix``).
-        before, after: stream → mean correlation (or overlap of weights) of units that stand in the same place.
-        dead: stream → units that never change in one of the networks: they are matched with each other, by weights.
-        broken: stream → units with activations that are not finite.
+        before, after: stream → mean correlation (or cosine of weights) of units at the same index.
+        dead: stream → number of units that are constant in one of the networks; these are matched by their weights.
+        broken: stream → number of units with activations that are not finite.
         scores: stream that is in no block → correlations of all units of the first with all of the second, ``[size,
-            size]``; of blocks the best that their insides can do.
-        unseen: streams that no module shows whole; activation matching leaves them to weight matching, given the rest.
-        samples: rows seen, of every stream's activations; 0 for weight matching.
+            size]``; for blocks, the best score of the units inside.
+        unseen: streams that no module returns whole; activation matching leaves them to weight matching.
+        samples: rows of activations used for every stream; 0 for weight matching.
     """
 
     spec: PermutationSpec
@@ -40,15 +40,15 @@ class Matching:
     samples: int = 0
 
     def apply(self, state: StateDict) -> dict[str, Tensor]:
-        """The second network's state dict, brought to the first's order (and scale, and basis)."""
-        moved = dict(state)
+        """The second network's state dict in the first's order (and scale, and basis)."""
+        changed = dict(state)
         for permutation in self.permutations:
-            moved = apply(self.spec, permutation, moved)
-        moved = scale(self.spec, self.factors, moved)
-        return mix(self.spec, self.matrices, moved)
+            changed = apply(self.spec, permutation, changed)
+        changed = scale(self.spec, self.factors, changed)
+        return mix(self.spec, self.matrices, changed)
 
     def permutation(self, name: str) -> Tensor:
-        """The old unit that each place of a plain stream gets."""
+        """For each unit of a plain stream, the index of the old unit that takes its place."""
         order = torch.arange(self.spec[name].size)
         for permutation in self.permutations:
             if name in permutation:

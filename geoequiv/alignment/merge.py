@@ -1,4 +1,4 @@
-"""Merging two networks: the line between their weights, and what the middle is worth."""
+"""Merging two networks: linear interpolation of their weights, and the barrier at the midpoint."""
 
 import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,7 +14,7 @@ from geoequiv.fields import Signature, call_model
 
 #: a loader gives pairs: inputs by name, and targets by name
 Loader = Iterable[tuple[Mapping[str, Any], Mapping[str, Tensor]]]
-#: of one output and its target, per batch; of dicts where a signature has several outputs
+#: (output, target) of a batch → number; dicts where a signature has several outputs
 Metric = Callable[[Any, Any], Any]
 
 
@@ -23,14 +23,14 @@ def accuracy(logits: Tensor, target: Tensor) -> Tensor:
     return (logits.argmax(-1) == target.reshape(logits.shape[:-1])).double().mean()
 
 
-#: name → the metric, and which way is better
+#: name → the metric, and which values are better
 METRICS: dict[str, tuple[Metric, str]] = {
     "mse": (F.mse_loss, "lower"), "mae": (F.l1_loss, "lower"), "accuracy": (accuracy, "higher"),
 }  # fmt: skip
 
 
 def interpolate(first: StateDict, second: StateDict, part: float = 0.5) -> dict[str, Tensor]:
-    r"""The state dict :math:`(1 - \lambda)\,\theta_1 + \lambda\,\theta_2`; whole numbers are the first's."""
+    r"""The state dict :math:`(1 - \lambda)\,\theta_1 + \lambda\,\theta_2`; integer tensors are the first's."""
     if first.keys() != second.keys():
         odd = sorted(first.keys() ^ second.keys())
         raise AlignmentError(f"The architectures differ: one has a tensor '{odd[0]}', the other has not.")
@@ -52,10 +52,10 @@ def loaded(model: nn.Module, state: StateDict) -> nn.Module:
 
 
 def evaluate(model: nn.Module, signature: str | Signature, loader: Loader, metric: str | Metric) -> float:
-    """Mean of a metric over a loader, every batch weighted by its items.
+    """Mean of a metric over a loader, each batch weighted by its number of items.
 
     Args:
-        loader: pairs of inputs and targets by name; it is gone through once.
+        loader: pairs of inputs and targets by name; it is iterated once.
         metric: "mse", "mae", "accuracy", or a function of output and target (of dicts, where there are several).
     """
     signature, total, items = Signature.parse(signature), 0.0, 0
@@ -75,7 +75,7 @@ def evaluate(model: nn.Module, signature: str | Signature, loader: Loader, metri
 
 
 def metric_of(metric: str | Metric) -> tuple[Metric, str | None]:
-    """The metric by its name, and which way is better (None: not known)."""
+    """The metric by its name, and which values are better (None: not known)."""
     if not isinstance(metric, str):
         return metric, None
     if metric not in METRICS:
@@ -87,18 +87,18 @@ def path(
     model: nn.Module, first: StateDict, second: StateDict, signature: str | Signature, loader: Loader,
     metric: str | Metric, steps: int = 11,
 ) -> tuple[list[float], list[float]]:  # fmt: skip
-    """The metric along the line between two networks: λ from 0 to 1, and its value at each."""
+    """The metric along the linear interpolation of two networks: λ from 0 to 1, and the value at each."""
     parts = torch.linspace(0, 1, steps).tolist()
     line = [loaded(model, interpolate(first, second, part)) for part in parts]
     return parts, [evaluate(each, signature, loader, metric) for each in line]
 
 
 def barrier_of(first: float, second: float, middle: float, better: str) -> tuple[float, float]:
-    r"""Relative and absolute barrier of the halfway point; positive where the middle is worse than the ends.
+    r"""Relative and absolute barrier of the midpoint; positive where it is worse than the two ends.
 
     .. math:: \frac{\tfrac12(\zeta_1 + \zeta_2) - \zeta(\tfrac12(\theta_1 + \theta_2))}{\tfrac12(\zeta_1 + \zeta_2)}
 
-    for a metric whose higher values are better, with the numerator's sign turned for one whose lower values are.
+    for a metric whose higher values are better; for one whose lower values are, the numerator changes sign.
 
     Reference: Bökman & Kahl 2023, equation 4.
     """

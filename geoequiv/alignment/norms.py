@@ -1,4 +1,4 @@
-"""Norms folded into the weights around them, which sets the residual stream free to be turned."""
+"""Fold norms into the weights around them, so that the residual stream can be rotated."""
 
 import copy
 from collections.abc import Mapping
@@ -9,18 +9,19 @@ from torch import Tensor, nn
 
 from geoequiv.alignment.derive import Units, difference, in_double, outputs_of
 from geoequiv.alignment.labels import NOT_MIXED
-from geoequiv.alignment.tracer import Inputs, trace
+from geoequiv.alignment.traced import Inputs
+from geoequiv.alignment.tracer import trace
 from geoequiv.errors import AlignmentError
 
 
 @dataclass(frozen=True)
 class Folded:
-    """A network whose norms say nothing but how long a token is.
+    """A network whose norms only divide each token by its length.
 
     Args:
         model: a copy, with RMS norms without weights.
         norms: names of those that were folded.
-        left: name → why it was left as it is.
+        left: name → why it was left unchanged.
     """
 
     model: nn.Module
@@ -29,27 +30,27 @@ class Folded:
 
 
 def fold_norms(model: nn.Module, inputs: Inputs, tolerance: float = 1e-8) -> Folded:
-    r"""Write layer norms as RMS norms without weights.
+    r"""Replace layer norms by RMS norms without weights, and fold the rest into the weights around them.
 
     .. math::
         W_\text{read}\Big(\gamma \odot \frac{x - \bar x}{\sigma(x)} + \beta\Big) + b
         = (W_\text{read} \operatorname{diag} \gamma)\, \frac{C x}{\operatorname{rms}(C x)} + (b + W_\text{read} \beta),
         \qquad C = 1 - \tfrac1d \mathbf 1 \mathbf 1^\top
 
-    C goes into all weights that write the stream and, as it does nothing there, into those that read the norm; γ and β
-    go into these. What is left commutes with
-    every orthogonal map of the stream, which ``match_activations(…, mixes=True)`` then finds by Procrustes.
+    C is folded into all weights that write the residual stream and (where it changes nothing) into those that read the
+    norm; γ and β are folded into the latter. The norm that is left commutes with every orthogonal map of the residual
+    stream, which ``match_activations(…, mixes=True)`` then finds by Procrustes.
 
     Args:
         inputs: a small batch, to trace and to verify with.
         tolerance: largest relative difference of outputs, in float64.
 
     Returns:
-        The copy, and what was left: norms of streams that something but norms and sums reads (post-norm networks), and
-        norms that something but linear maps reads.
+        The copy, and the norms that were left: those of streams that are read by anything but norms and sums (post-norm
+        networks), and those that are read by anything but linear maps.
 
     Raises:
-        AlignmentError: the outputs changed: a norm is read in a way that the tracer did not see.
+        AlignmentError: the outputs changed: a norm is read in a way that the tracer missed.
 
     Exactness: verified to the tolerance in float64.
     Reference: Ashkboos et al. 2024 (SliceGPT), section 3.
@@ -64,7 +65,7 @@ def fold_norms(model: nn.Module, inputs: Inputs, tolerance: float = 1e-8) -> Fol
     }
     left: dict[str, str] = {}
     done: list[str] = []
-    while norms:  # what has to be left changes what can be said of the others
+    while norms:  # a norm that is left may keep others from being folded
         changes, bad = changes_of(double, doubled, norms)
         left |= bad
         for name in bad:
@@ -100,18 +101,18 @@ def changes_of(
     for name, norm in norms.items():
         cut = found.cuts[name]
         if cut is None:
-            bad[name] = "it is not over the units of one stream"
+            bad[name] = "it does not normalise the units of one stream"
             continue
         before, after = (units.root[labels.numpy()].tolist() for labels in cut)
         readers = places_of(units, after, -1)
         if readers is None or any(axis != 1 or state[tensor].ndim != 2 for tensor, axis, _ in readers):
-            bad[name] = "something but linear maps reads it"
+            bad[name] = "something other than a linear map reads it"
             continue
         read[name] = readers
         if isinstance(norm, nn.LayerNorm):
             writers = places_of(units, before, 1)
             if writers is None:
-                bad[name] = "something but norms and sums reads the stream"
+                bad[name] = "something other than norms and sums reads its input"
                 continue
             centred[tuple(sorted(before))] = writers
     if bad:
@@ -136,7 +137,7 @@ def changes_of(
                 changed[bias] = changed.get(bias, state.get(bias, empty)) + added
             if gain is not None:
                 weight[:, columns] = weight[:, columns] * gain.detach().unsqueeze(-1)
-            if isinstance(norms[name], nn.LayerNorm):  # what it reads along the mean is 0 anyway
+            if isinstance(norms[name], nn.LayerNorm):  # its input has mean 0
                 weight[:, columns] = weight[:, columns] - weight[:, columns].mean(1, keepdim=True)
             for each in (tensor, *found.aliases.get(tensor, ())):
                 changed[each] = weight
@@ -144,7 +145,7 @@ def changes_of(
 
 
 def places_of(units: Units, members: list[int], sign: int) -> list[tuple[str, int, list[list[int]]]] | None:
-    """Tensor, axis and places of each unit there; None if they are met in any other way than as readers or writers."""
+    """Tensor, axis and coordinates of each unit; None unless all of them are readers (−1), or all writers (1)."""
     if len(set(members)) < len(members) or any(units.fixed[unit] or units.limits[unit] & NOT_MIXED for unit in members):
         return None
     grouped: dict[int, list[list[int]]] = {}
@@ -159,16 +160,18 @@ def places_of(units: Units, members: list[int], sign: int) -> list[tuple[str, in
 
 
 def replace_norm(model: nn.Module, name: str) -> None:
-    """Put an RMS norm without weights in the place of a norm."""
+    """Replace a norm by an RMS norm without weights."""
     parent, _, own = name.rpartition(".")
     norm = model.get_submodule(name)
-    setattr(model.get_submodule(parent), own, nn.RMSNorm(norm.normalized_shape, norm.eps, elementwise_affine=False))
+    assert isinstance(norm, nn.LayerNorm | nn.RMSNorm)
+    bare = nn.RMSNorm(list(norm.normalized_shape), norm.eps, elementwise_affine=False)
+    setattr(model.get_submodule(parent), own, bare)
 
 
 def install(model: nn.Module, changes: Mapping[str, Tensor]) -> None:
-    """Set tensors; linear maps get the biases that they have not.
+    """Set tensors; linear maps without a bias get one.
 
-    A wrapper's state dict has the keys of the model inside, so that a tensor's module is found by the tensor itself.
+    A wrapper's state dict has the keys of the model inside it, so the module of a tensor is found by identity.
     """
     state = model.state_dict(keep_vars=True)
     owners = {id(tensor): module for module in model.modules() for tensor in module.parameters(recurse=False)}
@@ -176,7 +179,10 @@ def install(model: nn.Module, changes: Mapping[str, Tensor]) -> None:
         if name not in state:
             owner = owners.get(id(state.get(name.removesuffix("bias") + "weight")))
             if getattr(owner, "bias", 0) is not None:
-                raise AlignmentError(f"'{name}' takes no bias, which the norm before it has to be folded into.")
+                raise AlignmentError(
+                    f"The norm before '{name}' can only be folded into a linear map that takes a bias."
+                )
+            assert owner is not None
             owner.register_parameter("bias", nn.Parameter(value.clone()))
     with torch.no_grad():
         for name, value in model.state_dict(keep_vars=True).items():

@@ -1,4 +1,8 @@
-"""Which weights of a network can be exchanged: axes → permutation, one stream for all places where a unit is met."""
+"""Which weights of a network can be permuted without changing its function, and how to permute, scale and mix them.
+
+A *stream* is a set of hidden units that share one permutation, with every place of the weights where they are written
+or read. In a transformer the residual stream is one, and each head has its own.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,23 +10,23 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from geoequiv.errors import AlignmentError
+from geoequiv.errors import AlignmentError, unknown
 
 StateDict = Mapping[str, Tensor]
-#: stream → the old unit that each place gets, ``[size]`` int64
+#: stream → for each unit, the index of the old unit that takes its place, ``[size]`` int64
 Permutation = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True, eq=False)
 class Place:
-    """Where the units of a stream are met in one axis of one tensor.
+    """Where one axis of one tensor belongs to the units of a stream.
 
     Args:
         tensor: its name in the state dict; ``axis``: which axis of it.
-        index: ``[size, k]``, the k coordinates that belong to each unit.
-        sign: +1 where units are written or scale along with them (rows, biases), −1 where they are read (columns), 0
-            where the stream bears no scaling.
-        flips: bit g is set where the stream's flip g turns the numbers round.
+        index: ``[size, k]``, the k coordinates of each unit along the axis.
+        sign: +1 where units are written (rows, biases), so that the weights scale with them, −1 where they are read
+            (columns), 0 where scaling the units changes the function.
+        flips: bit g is set where the stream's sign flip g negates the weights.
     """
 
     tensor: str
@@ -37,18 +41,18 @@ class Place:
 
 @dataclass(frozen=True, eq=False)
 class Stream:
-    """Units that may be exchanged with each other, and everywhere they have to be exchanged at once.
+    """Hidden units that share one permutation, and all places where it acts.
 
     Args:
-        name: after the first tensor that writes it.
+        name: of the first module that writes it.
         size: number of units.
         places: all of its places.
-        scales, mixes, turns: whether the function stays the same when units are multiplied by a positive number, by any
-            invertible matrix, or by an orthogonal one (and their readers by the inverse).
-        flips: in how many ways a unit can be turned round; each is a set of places (``Place.flips``), whose weights
-            change sign. Factors of products flip each for itself, as the vectors that a gate multiplies.
-        block: the stream whose units are blocks of units like these (heads of an attention), and which of them holds
-            this stream; None for a plain one.
+        scales, mixes, rotates: whether the function stays the same when the units are multiplied by positive numbers,
+            by any invertible matrix, or by an orthogonal one (and their readers by the inverse).
+        flips: number of independent sign flips of a unit; each is a set of places (``Place.flips``) whose weights
+            change sign. The factors of a product, such as a gate and what it multiplies, flip independently.
+        block: the stream whose units are blocks of units like these (attention heads), and the index of the block that
+            holds this stream; None for a plain stream.
     """
 
     name: str
@@ -57,28 +61,28 @@ class Stream:
     scales: bool = False
     flips: int = 0
     mixes: bool = False
-    turns: bool = False
+    rotates: bool = False
     block: tuple[str, int] | None = None
 
     @property
-    def rotates(self) -> bool:
-        """Whether its units bear orthogonal matrices."""
-        return self.mixes or self.turns
+    def rotatable(self) -> bool:
+        """Whether an orthogonal matrix on its units leaves the function as it is."""
+        return self.mixes or self.rotates
 
     def __str__(self) -> str:
-        words = ("scales", "flips", "mixes") if self.mixes else ("scales", "flips", "turns")
-        bears = [word for word in words if getattr(self, word)]
-        also = f" ({', '.join(bears)})" if bears else ""
+        words = ("scales", "flips", "mixes") if self.mixes else ("scales", "flips", "rotates")
+        allowed = [word for word in words if getattr(self, word)]
+        also = f" ({', '.join(allowed)})" if allowed else ""
         return f"{self.name}: {self.size} units{also} in {', '.join(map(str, self.places))}"
 
 
 @dataclass(frozen=True, eq=False)
 class PermutationSpec:
-    """The exchangeable units of a network: a value; ``permutation_spec`` derives it.
+    """The permutable hidden units of a network: a value; ``permutation_spec`` derives it.
 
     Args:
-        streams: blocks come after the streams inside them, and permutations are applied in this order.
-        taps: stream → everywhere its units can be seen whole (``tracer.Sight``), in the order of the forward pass.
+        streams: in the order in which permutations are applied; blocks come after the streams inside them.
+        taps: stream → where modules return all its units (``tracer.Sight``), in the order of the forward pass.
         shapes: tensor name → shape, of all tensors with places.
     """
 
@@ -90,8 +94,6 @@ class PermutationSpec:
         for stream in self.streams:
             if stream.name == name:
                 return stream
-        from geoequiv.errors import unknown
-
         raise AlignmentError(unknown("stream", name, [stream.name for stream in self.streams]))
 
     def __len__(self) -> int:
@@ -105,15 +107,15 @@ class PermutationSpec:
         return [stream for stream in self.streams if stream.block is not None and stream.block[0] == block]
 
     def identity(self) -> dict[str, Tensor]:
-        """The permutation that changes nothing."""
+        """The identity permutation of every stream."""
         return {stream.name: torch.arange(stream.size) for stream in self.streams}
 
     def random(self, generator: torch.Generator | None = None) -> dict[str, Tensor]:
-        """A uniform draw for every stream."""
+        """A uniformly random permutation of every stream."""
         return {stream.name: torch.randperm(stream.size, generator=generator) for stream in self.streams}
 
     def kinds(self, block: str) -> list[list[Stream]]:
-        """The streams inside the units of a stream of blocks, by what they are: one per block in each list."""
+        """The streams inside the units of a stream of blocks, one list a kind: one stream per block in each."""
         lists: dict[int, list[Stream]] = {}
         for stream in self.inside(block):
             assert stream.block is not None
@@ -133,33 +135,38 @@ class PermutationSpec:
 
 
 def apply(spec: PermutationSpec, permutation: Permutation, state: StateDict) -> dict[str, Tensor]:
-    r"""A state dict with its units exchanged.
+    r"""A state dict with its units permuted.
 
     .. math:: W'_{i\,\cdot} = W_{p(i)\,\cdot}
 
     for the rows, and columns likewise.
 
     Args:
-        permutation: stream → ``[size]``, the old unit that each place gets; streams that are missing stay.
+        permutation: stream → ``[size]``, for each unit the index of the old unit that takes its place; missing streams
+            are left as they are.
 
     Returns:
         A new dict; tensors without places are the same objects.
 
-    Exactness: exact (numbers are looked up).
+    Exactness: exact (an index operation).
     """
     spec.check(state)
-    moved = dict(state)
+    changed = dict(state)
     for stream in spec.streams:
         if stream.name not in permutation:
             continue
         order = permutation[stream.name]
         if sorted(order.tolist()) != list(range(stream.size)):
-            raise AlignmentError(f"Stream '{stream.name}' has {stream.size} units; got {order.tolist()} for them.")
+            raise AlignmentError(
+                f"Stream '{stream.name}' has {stream.size} units; {order.tolist()} is no permutation of them."
+            )
         for place in stream.places:
-            source = torch.arange(moved[place.tensor].shape[place.axis])
+            source = torch.arange(changed[place.tensor].shape[place.axis])
             source[place.index] = place.index[order]
-            moved[place.tensor] = moved[place.tensor].index_select(place.axis, source.to(state[place.tensor].device))
-    return moved
+            changed[place.tensor] = changed[place.tensor].index_select(
+                place.axis, source.to(state[place.tensor].device)
+            )
+    return changed
 
 
 def scale(spec: PermutationSpec, factors: Mapping[str, Tensor], state: StateDict) -> dict[str, Tensor]:
@@ -167,13 +174,13 @@ def scale(spec: PermutationSpec, factors: Mapping[str, Tensor], state: StateDict
 
     Args:
         factors: stream → ``[size]``, positive for a stream that scales, ±1 for one that flips; ``[flips, size]`` where
-            it flips in several ways: the signs of each, and the sizes as those of the first row.
+            it has several flips: the signs of each, and the magnitudes in the first row.
 
     Raises:
-        AlignmentError: a stream that does not bear it.
+        AlignmentError: these factors would change the function.
     """
     spec.check(state)
-    moved = dict(state)
+    changed = dict(state)
     for name, values in factors.items():
         stream = spec[name]
         rows = values if values.ndim == 2 else values.unsqueeze(0)
@@ -181,40 +188,42 @@ def scale(spec: PermutationSpec, factors: Mapping[str, Tensor], state: StateDict
         needed = int((signs < 0).any(1).nonzero().max()) + 1 if bool((signs < 0).any()) else 0
         bad = bool((rows == 0).any()) or bool((rows[1:].abs() != 1).any())
         if bad or needed > stream.flips or (bool((sizes != 1).any()) and not stream.scales):
-            raise AlignmentError(f"Stream '{stream}' does not bear these factors: {values.tolist()}.")
+            raise AlignmentError(
+                f"Multiplying the units of stream '{stream}' by {values.tolist()} would change the function."
+            )
         for place in stream.places:
             factor = sizes**place.sign
             for number, sign in enumerate(signs):
                 factor = factor * sign if place.flips >> number & 1 else factor
-            tensor = moved[place.tensor]
+            tensor = changed[place.tensor]
             line = torch.ones(tensor.shape[place.axis], dtype=tensor.dtype, device=tensor.device)
             line[place.index] = factor.to(tensor).unsqueeze(-1).expand(place.index.shape)
-            moved[place.tensor] = tensor * line.reshape(-1, *(1,) * (tensor.ndim - place.axis - 1))
-    return moved
+            changed[place.tensor] = tensor * line.reshape(-1, *(1,) * (tensor.ndim - place.axis - 1))
+    return changed
 
 
 def mix(spec: PermutationSpec, matrices: Mapping[str, Tensor], state: StateDict) -> dict[str, Tensor]:
     r"""A state dict with the units of streams mixed: writers by M, readers by :math:`M^{-\top}`.
 
     Args:
-        matrices: stream → ``[size, size]``, invertible; orthogonal for a stream that turns.
+        matrices: stream → ``[size, size]``, invertible; orthogonal for a stream that rotates.
 
     Raises:
-        AlignmentError: a stream that does not bear it.
+        AlignmentError: these matrices would change the function.
     """
     spec.check(state)
-    moved = dict(state)
+    changed = dict(state)
     for name, matrix in matrices.items():
         stream = spec[name]
         if not (stream.mixes or (stream.rotates and orthogonal(matrix))):
-            bears = "mixed but by orthogonal matrices" if stream.turns else "mixed"
-            raise AlignmentError(f"The units of stream '{stream}' cannot be {bears}.")
+            how = "mixed by a matrix that is not orthogonal" if stream.rotates else "mixed"
+            raise AlignmentError(f"The units of stream '{stream}' cannot be {how}.")
         for place in stream.places:
-            tensor = moved[place.tensor].movedim(place.axis, 0).clone()
-            turn = matrix.to(tensor) if place.sign > 0 else torch.linalg.inv(matrix.to(tensor)).mT
-            tensor[place.index] = torch.einsum("ij,jk...->ik...", turn, tensor[place.index])
-            moved[place.tensor] = tensor.movedim(0, place.axis)
-    return moved
+            tensor = changed[place.tensor].movedim(place.axis, 0).clone()
+            factor = matrix.to(tensor) if place.sign > 0 else torch.linalg.inv(matrix.to(tensor)).mT
+            tensor[place.index] = torch.einsum("ij,jk...->ik...", factor, tensor[place.index])
+            changed[place.tensor] = tensor.movedim(0, place.axis)
+    return changed
 
 
 def orthogonal(matrix: Tensor, tolerance: float = 1e-6) -> bool:
@@ -223,7 +232,7 @@ def orthogonal(matrix: Tensor, tolerance: float = 1e-6) -> bool:
 
 
 def compose(first: Permutation, then: Permutation) -> dict[str, Tensor]:
-    """The permutation that does ``first``, then ``then``, for streams without blocks.
+    """The permutation that applies ``first``, then ``then``, for streams without blocks.
 
     ``apply(then, apply(first, state)) = apply(compose(first, then), state)``.
     """
@@ -231,5 +240,5 @@ def compose(first: Permutation, then: Permutation) -> dict[str, Tensor]:
 
 
 def inverse(permutation: Permutation) -> dict[str, Tensor]:
-    """The permutation that undoes another, for streams without blocks."""
+    """The inverse permutation, for streams without blocks."""
     return {name: order.argsort() for name, order in permutation.items()}

@@ -1,4 +1,4 @@
-"""Matchings that are learned: soft permutations (Sinkhorn), and straight-through refinement of a hard one."""
+"""Learned matchings: soft permutations (Sinkhorn), and straight-through refinement of a hard one."""
 
 import copy
 from collections.abc import Callable, Iterable
@@ -15,16 +15,16 @@ from geoequiv.alignment.permutation_spec import PermutationSpec, StateDict
 from geoequiv.alignment.weights import agreement, match_weights
 from geoequiv.errors import AlignmentError
 
-#: of a model (called with named inputs), inputs and targets → a scalar to be small
+#: (model, inputs, targets) → a scalar to minimise; the model is called with named inputs
 Loss = Callable[[Callable[..., Any], Any, Any], Tensor]
-#: of Sinkhorn matching and matching of blocks in turn, at most
+#: largest number of alternations between Sinkhorn matching and matching of blocks
 MOST_ROUNDS = 4
 
 
 def sinkhorn(logits: Tensor, rounds: int = 20) -> Tensor:
-    """The doubly stochastic matrices of logits ``[..., n, n]``: rows and columns are normalised in turn.
+    """The doubly stochastic matrices of logits ``[..., n, n]``, by normalising rows and columns alternately.
 
-    Exactness: columns sum to 1, rows as nearly as the rounds allow.
+    Exactness: columns sum to 1; rows converge to 1 with the rounds.
     Reference: Sinkhorn & Knopp 1967; Mena et al. 2018.
     """
     for _ in range(rounds):
@@ -35,14 +35,14 @@ def sinkhorn(logits: Tensor, rounds: int = 20) -> Tensor:
 
 def soften(spec: PermutationSpec, matrices: dict[str, Tensor], state: StateDict) -> dict[str, Tensor]:
     """``apply`` with a matrix per stream in place of a permutation; differentiable in the matrices."""
-    moved = dict(state)
+    softened = dict(state)
     for name, matrix in matrices.items():
         for place in spec[name].places:
-            tensor = moved[place.tensor].movedim(place.axis, 0)
+            tensor = softened[place.tensor].movedim(place.axis, 0)
             changed = torch.einsum("ij,jk...->ik...", matrix.to(tensor.dtype), tensor[place.index])
             tensor = tensor.index_put((place.index,), changed)
-            moved[place.tensor] = tensor.movedim(0, place.axis)
-    return moved
+            softened[place.tensor] = tensor.movedim(0, place.axis)
+    return softened
 
 
 def match_sinkhorn(
@@ -55,16 +55,17 @@ def match_sinkhorn(
     temperature: float = 0.3,
     start: Matching | None = None,
 ) -> Matching:
-    r"""Learn a doubly stochastic matrix per stream that brings the weights together, then round it by assignment.
+    r"""Learn a doubly stochastic matrix per stream that minimises the distance of weights, then round by assignment.
 
     .. math:: \min_X \; \| \theta_A - S(X / \tau)(\theta_B) \|^2
 
     Args:
         first, second: state dicts of one architecture.
         steps, lr: of Adam on the logits X.
-        temperature: τ, falling to a tenth of it.
-        start: a matching to begin from; blocks of units (heads), which have no soft form here, keep what it says. None
-            starts all other streams from equal logits and takes weight matching for blocks, in turn until these stay.
+        temperature: τ, annealed to a tenth of it.
+        start: a matching to start from; blocks of units (heads), which have no soft form here, keep their permutation
+            in it. None starts all other streams from equal logits, and alternates with weight matching of blocks until
+            these do not change.
 
     Raises:
         AlignmentError: different architectures.
@@ -96,9 +97,9 @@ def match_sinkhorn(
 def softly_matched(
     first: StateDict, second: StateDict, spec: PermutationSpec, steps: int, lr: float, temperature: float, own: bool
 ) -> dict[str, Tensor]:
-    """One descent of ``match_sinkhorn``: stream → permutation; from equal logits, or from units' own places."""
+    """One descent of ``match_sinkhorn``: stream → permutation; from equal logits, or from the identity (``own``)."""
     one, two = ({name: state[name].detach().double() for name in spec.shapes} for state in (first, second))
-    alike: dict[int, list[str]] = {}  # streams of one size go together
+    alike: dict[int, list[str]] = {}  # streams of one size are batched
     for stream in plain_streams(spec):
         alike.setdefault(stream.size, []).append(stream.name)
     if not alike:
@@ -111,8 +112,9 @@ def softly_matched(
         matrices = {size: sinkhorn(value / heat).unbind(0) for size, value in logits.items()}
         soft = soften(spec, {name: matrix for size, group in alike.items()
                              for name, matrix in zip(group, matrices[size], strict=True)}, two)  # fmt: skip
-        distance = sum(((soft[name] - value) ** 2).sum() / value.square().sum().clamp(min=1e-12)
-                       for name, value in one.items())  # fmt: skip
+        distance = torch.stack([
+            ((soft[name] - value) ** 2).sum() / value.square().sum().clamp(min=1e-12) for name, value in one.items()
+        ]).sum()  # fmt: skip
         optimizer.zero_grad()
         distance.backward()
         optimizer.step()
@@ -131,27 +133,27 @@ def refine_straight_through(
     steps: int = 50,
     lr: float = 1e-2,
 ) -> tuple[Matching, list[float]]:
-    r"""Look for the matching whose halfway network has the least loss.
+    r"""Search for the matching whose midpoint has the smallest loss.
 
-    Latent weights, begun at the first network's, stand for the matching: weight matching projects them to
-    :math:`p(\theta_B)`, the loss is taken at :math:`\tfrac12(\theta_A + p(\theta_B))`, and its gradient goes straight
-    through to the latent ones.
+    The matching is parametrised by latent weights, initialised to the first network's: weight matching projects them to
+    :math:`p(\theta_B)`, the loss is computed at :math:`\tfrac12(\theta_A + p(\theta_B))`, and its gradient is passed
+    straight through to the latent weights.
 
     Args:
         model: the first network.
         second: the other's state dict.
-        loader: pairs of inputs and targets; gone through as often as needed.
-        loss: of the merged network as a function, inputs and targets.
-        start: a matching to begin from.
+        loader: pairs of inputs and targets; kept in memory.
+        loss: (merged network, inputs, targets) → scalar.
+        start: a matching to start from.
         steps, lr: of SGD with momentum 0.9.
 
     Returns:
-        The best matching met, and the loss at every step.
+        The best matching found, and the loss at every step.
 
     Raises:
         AlignmentError: an empty loader, or a start with factors or matrices.
 
-    Exactness: never worse than the start, on the batches that were compared.
+    Exactness: never worse than the start on these batches.
     Reference: Ainsworth et al. 2023 (Git Re-Basin), algorithm 2.
     """
     batches = list(loader)
@@ -170,13 +172,13 @@ def refine_straight_through(
     inside = {name: owns[id(value)] for name, value in held.items()}  # a wrapper's keys are those of the model inside
     optimizer = torch.optim.SGD(latent.values(), lr=lr, momentum=0.9)
 
-    def merged_loss(moved: StateDict, through: bool) -> Tensor:
-        middle = {name: torch.lerp(value, moved[name], 0.5) if value.is_floating_point() else value
+    def merged_loss(matched: StateDict, through: bool) -> Tensor:
+        midpoint = {name: torch.lerp(value, matched[name], 0.5) if value.is_floating_point() else value
                   for name, value in here.items()}  # fmt: skip
         if through:
-            middle |= {name: middle[name] + 0.5 * (value - value.detach()) for name, value in latent.items()}
-        middle = {inside[name]: value for name, value in middle.items()}
-        total = [loss(lambda *args, **named: functional_call(model, middle, args, named), inputs, targets)
+            midpoint |= {name: midpoint[name] + 0.5 * (value - value.detach()) for name, value in latent.items()}
+        midpoint = {inside[name]: value for name, value in midpoint.items()}
+        total = [loss(lambda *args, **named: functional_call(model, midpoint, args, named), inputs, targets)
                  for inputs, targets in batches]  # fmt: skip
         return torch.stack(total).mean()
 

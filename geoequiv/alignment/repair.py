@@ -1,4 +1,4 @@
-"""REPAIR: a merged network whose units have the spread of the two it was merged from."""
+"""REPAIR: give the hidden units of a merged network the mean and spread of those of its two parents."""
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -14,18 +14,18 @@ from geoequiv.alignment.permutation_spec import PermutationSpec
 from geoequiv.errors import AlignmentError
 from geoequiv.fields import Signature, call_model
 
-#: modules whose output is, unit by unit, a weight's multiple plus a bias → the axis of the units
+#: modules whose output is, unit by unit, a multiple by a weight plus a bias → the axis of the units
 AFFINE: dict[type, int] = {
     nn.Linear: -1, nn.Conv1d: 1, nn.Conv2d: 1, nn.Conv3d: 1, nn.LayerNorm: -1, nn.BatchNorm1d: 1, nn.BatchNorm2d: 1,
     nn.BatchNorm3d: 1,
 }  # fmt: skip
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-#: a network is corrected in one pass over all data if no layer of it has more numbers than this (1 GiB of float32)
+#: a network is corrected in one pass over all data if no layer returns more numbers than this (1 GiB of float32)
 MOST = 2**28
 
 
 class Spread:
-    """Streamed mean and standard deviation per unit; of one batch in its dtype, over batches in float64."""
+    """Running mean and standard deviation per unit; within a batch in its dtype, over batches in float64."""
 
     def __init__(self) -> None:
         self.rows, self.calls, self.total, self.square = 0, 0, torch.zeros(1), torch.zeros(1)
@@ -60,26 +60,26 @@ def repairable(model: nn.Module, spec: PermutationSpec) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class Stage:
-    """A place in a forward pass where a module is changed by what all data show there.
+    """A module that is corrected by the statistics of all data there.
 
     Args:
-        name: of the module; ``axis``: of its units; ``before``: whether what it gets is looked at, or what it returns.
-        settle: the change, in place.
+        name: of the module; ``axis``: of its units; ``before``: whether its input is measured, or its output.
+        correct: the correction, in place.
     """
 
     name: str
     axis: int
     before: bool
-    settle: Callable[[Spread], None]
+    correct: Callable[[Spread], None]
 
 
 class Reached(Exception):
-    """A pass has shown what it was to show; the rest of it can be left out."""
+    """A pass has reached the module that is measured; the rest of it can be skipped."""
 
 
 @contextmanager
 def watching(model: nn.Module, stages: Iterable[Stage], see: Callable[[Stage, Tensor], bool]) -> Iterator[None]:
-    """Show what is at each stage whenever a pass comes there; a module that was changed returns something new."""
+    """Call ``see`` with the values at each stage; a module that it corrected is computed again."""
     modules = dict(model.named_modules())
 
     def before(stage: Stage) -> Any:
@@ -111,7 +111,7 @@ def watching(model: nn.Module, stages: Iterable[Stage], see: Callable[[Stage, Te
 def spreads(
     model: nn.Module, signature: Signature, batches: Iterable[Mapping[str, Any]], axes: Mapping[str, int]
 ) -> dict[str, Spread]:
-    """Of what the named modules return over all batches; modules that are not called are missing."""
+    """Statistics of the outputs of the named modules over all batches; modules that are not called are missing."""
     found: dict[str, Spread] = {}
 
     def see(stage: Stage, values: Tensor) -> bool:
@@ -124,13 +124,13 @@ def spreads(
     return found
 
 
-def settle_in_order(
+def correct_in_order(
     model: nn.Module, signature: Signature, batches: list[Mapping[str, Any]], stages: list[Stage]
 ) -> None:
-    """Change modules one after the other, in the order of the forward pass; each change is seen by all that follow.
+    """Correct modules one after the other, in the order of the forward pass, each after all before it.
 
-    All data go through at once, and each module is changed as they come there, if they can be put together, fit into
-    memory (``MOST``) and meet each module once. Otherwise there is a pass for each module, up to it.
+    One pass over all data does, if the batches can be concatenated, fit into memory (``MOST``), and call each module
+    once. Otherwise there is a pass for each module, up to it.
     """
     order: list[Stage] = []
     largest = 0
@@ -143,14 +143,14 @@ def settle_in_order(
 
     with watching(model, stages, note):
         call_model(model, signature, batches[0])
-    several = {stage for stage in order if order.count(stage) > 1}
-    whole = together(batches, signature) if not several and largest * len(batches) <= MOST else None
+    repeated = {stage for stage in order if order.count(stage) > 1}
+    whole = concatenated(batches, signature) if not repeated and largest * len(batches) <= MOST else None
 
     def change(stage: Stage, values: Tensor) -> bool:
         spread = Spread()
         spread.add(values, stage.axis)
         with torch.no_grad():  # a network that differentiates has gradients on
-            stage.settle(spread)
+            stage.correct(spread)
         return True
 
     if whole is not None:
@@ -162,7 +162,7 @@ def settle_in_order(
 
         def look(stage: Stage, values: Tensor, spread: Spread = spread) -> bool:
             spread.add(values, stage.axis)
-            if stage not in several:
+            if stage not in repeated:
                 raise Reached
             return False
 
@@ -171,10 +171,10 @@ def settle_in_order(
                 with suppress(Reached):
                     call_model(model, signature, inputs)
         with torch.no_grad():
-            stage.settle(spread)
+            stage.correct(spread)
 
 
-def together(batches: list[Mapping[str, Any]], signature: Signature) -> Mapping[str, Any] | None:
+def concatenated(batches: list[Mapping[str, Any]], signature: Signature) -> Mapping[str, Any] | None:
     """All batches as one; None for ragged ones, graphs, and items of different shapes."""
     if len(batches) == 1:
         return batches[0]
@@ -188,15 +188,15 @@ def together(batches: list[Mapping[str, Any]], signature: Signature) -> Mapping[
 
 
 def norms_of(model: nn.Module) -> list[Stage]:
-    """Where batch norms get the statistics of what they are given."""
+    """The stages at which batch norms get the statistics of their inputs."""
 
     def measured(module: Any) -> Callable[[Spread], None]:
-        def settle(spread: Spread) -> None:
+        def correct(spread: Spread) -> None:
             mean, deviation = spread.read()
             module.running_mean.copy_(mean)
             module.running_var.copy_(deviation.square())
 
-        return settle
+        return correct
 
     return [
         Stage(name, 1, True, measured(module))
@@ -209,7 +209,7 @@ def reset_batch_norms(model: nn.Module, signature: Signature, batches: list[Mapp
     """A copy whose batch norms have the statistics of its own activations, layer by layer."""
     model = copy.deepcopy(model).eval()
     if stages := norms_of(model):
-        settle_in_order(model, signature, batches, stages)
+        correct_in_order(model, signature, batches, stages)
     return model
 
 
@@ -217,25 +217,25 @@ def repair(
     merged: nn.Module, first: nn.Module, second: nn.Module, spec: PermutationSpec, signature: str | Signature,
     batches: Iterable[Mapping[str, Any]],
 ) -> nn.Module:  # fmt: skip
-    r"""Give every hidden unit of a merged network the mean and deviation that lie between those of its two parents.
+    r"""Give every hidden unit of a merged network the average mean and standard deviation of its two parents.
 
     .. math:: w_u \leftarrow \frac{\tfrac12(\sigma_1 + \sigma_2)}{\sigma_m}\, w_u, \qquad
               b_u \leftarrow \tfrac12(\mu_1 + \mu_2) + \frac{\tfrac12(\sigma_1 + \sigma_2)}{\sigma_m} (b_u - \mu_m)
 
-    folded into the weights, layer by layer from the inputs on, since each correction changes what later layers see:
-    one pass over all data for each of the three networks (see ``settle_in_order``).
-    It is done to every linear map, convolution, layer norm and batch norm that writes units of a stream and has a bias;
-    statistics of batch norms are measured anew first. A map whose weights are read without calling it is left.
+    folded into the weights, layer by layer from the inputs on, since each correction changes the inputs of later
+    layers: one pass over all data for each of the three networks (see ``correct_in_order``).
+    It is applied to every linear map, convolution, layer norm and batch norm that writes units of a stream and has a
+    bias; statistics of batch norms are recomputed first. A map whose weights are read without calling it is left.
 
     Args:
-        merged: the network between the two; ``first`` and ``second`` as they were merged (matched).
+        merged: the midpoint of the two; ``first`` and ``second`` as they were merged (matched).
         batches: inputs.
 
     Returns:
         A copy.
 
-    Exactness: moments over all positions of the batches; units that never change in the merged network are left.
-    Reference: Jordan et al. 2023 (REPAIR), who do it to convolutions before batch norms.
+    Exactness: moments over all positions of the batches; units that are constant in the merged network are left.
+    Reference: Jordan et al. 2023 (REPAIR), who apply it to convolutions before batch norms.
     """
     signature, batches = Signature.parse(signature), list(batches)
     axes = repairable(merged, spec)
@@ -246,7 +246,7 @@ def repair(
     modules: dict[str, Any] = dict(model.named_modules())
 
     def between(name: str) -> Callable[[Spread], None]:
-        def settle(spread: Spread) -> None:
+        def correct(spread: Spread) -> None:
             (mean_1, std_1), (mean_2, std_2), (mean, std) = (each.read() for each in (*(e[name] for e in ends), spread))
             alive = std > 1e-9 * std.max().clamp(min=1e-300)
             factor = torch.where(alive, (std_1 + std_2) / 2 / std.clamp(min=1e-300), 1.0)
@@ -255,8 +255,8 @@ def repair(
             bias.copy_(target + factor * (bias.double() - mean))
             weight.mul_(factor.to(weight).reshape(-1, *(1,) * (weight.ndim - 1)))
 
-        return settle
+        return correct
 
     stages = [Stage(name, axes[name], False, between(name)) for name in ends[0]]
-    settle_in_order(model, signature, batches, [*norms_of(model), *stages])
+    correct_in_order(model, signature, batches, [*norms_of(model), *stages])
     return model

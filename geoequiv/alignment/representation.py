@@ -1,4 +1,4 @@
-"""Do the units of a network carry a representation? Matching with all copies of a finite group at once."""
+"""Do the hidden units of a network carry a representation? Matching with all copies of a finite group at once."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -21,15 +21,15 @@ from geoequiv.groups import group as group_by_name
 
 @dataclass(frozen=True, eq=False)
 class HiddenRepresentation:
-    """How far the permutations that match a network with its copies are from a representation of the group.
+    """How far the permutations that match a network with its transformed copies are from a representation of the group.
 
     Args:
         permutations: stream → ``[|G|, size]``, in the order of ``group.elements()``.
-        independent: the same, each element matched for itself.
+        independent: the same, each element matched on its own.
         error: fraction of units, over all pairs of elements, where P(g)P(h) ≠ P(gh).
         error_independent: the same before the matchings were made consistent.
         correlation: mean correlation of matched units over elements and units.
-        invariant, regular, zero: stream → fraction of units that no element moves, whose orbit has |G| units, and
+        invariant, regular, zero: stream → fraction of units that every element fixes, whose orbit has |G| units, and
             that are dead. A dead unit counts as neither of the others.
         orders: stream → order of the permutation of each element.
     """
@@ -61,23 +61,23 @@ def hidden_representation(
     consistency: float = 0.5,
     max_rounds: int = 50,
 ) -> HiddenRepresentation:
-    r"""Match a network with its copies by all elements of a finite group, so that the matchings fit together.
+    r"""Match a network with its transformed copies by all elements of a finite group, consistently.
 
-    Each P(g) is first assigned by correlations :math:`C_g` alone, then, in turn and until nothing changes,
+    Each P(g) is first assigned by correlations :math:`C_g` alone; then each is updated, until nothing changes, by
 
     .. math:: P(g) \leftarrow \arg\max_P \Big\langle P,\; C_g + \tfrac{\lambda}{|G|} \sum_h P(gh) P(h)^{-1}\Big\rangle
 
     Args:
         group: finite, or its name.
         batches: inputs by name; they are kept in memory.
-        consistency: λ, what the other elements' say weighs; 0 leaves each element for itself.
+        consistency: λ, the weight of the other elements; 0 matches each element on its own.
 
     Raises:
         GroupError: an infinite group.
         AlignmentError: an element that cannot be folded into the weights, or too little data.
 
-    Exactness: a local optimum; of blocks of units (heads) it says how they are exchanged, not what goes on inside
-    them. Streams that cannot be seen are left out.
+    Exactness: a local optimum. For blocks of units (heads) it gives their permutation, not that of the units inside.
+    Streams that no module returns whole are left out.
     Reference: orders of permutations after Bökman & Kahl 2023, figure 4; consistency over the group is this project's.
     """
     signature, acting = Signature.parse(signature), group_by_name(group)
@@ -120,21 +120,21 @@ def hidden_representation(
 
 
 def multiplication_table(elements: Element) -> Tensor:
-    """The number of g_i g_j in the list, ``[|G|, |G|]``, by isometry and relabelling of nodes."""
+    """The index of g_i g_j in the list, ``[|G|, |G|]``, by isometry and permutation of nodes."""
 
-    def said(g: Element, batch: int) -> Tensor:
+    def coordinates(g: Element, batch: int) -> Tensor:
         parts = [g.linear.double().flatten(batch)]
         if g.permutation is not None:
             parts.append(g.permutation.double())
         return torch.cat(parts, -1)
 
-    listed = said(elements, 1)
-    product = said(compose(elements.reshape(-1, 1), elements.reshape(1, -1)), 2)
+    listed = coordinates(elements, 1)
+    product = coordinates(compose(elements.reshape(-1, 1), elements.reshape(1, -1)), 2)
     return torch.cdist(product, listed.expand(len(listed), *listed.shape)).argmin(-1)
 
 
 def consistent(scores: Tensor, start: Tensor, table: Tensor, weight: float, max_rounds: int) -> Tensor:
-    """Permutations ``[|G|, n]`` by scores ``[|G|, n, n]`` and by each other (see ``hidden_representation``)."""
+    """Permutations ``[|G|, n]`` from scores ``[|G|, n, n]`` and from each other (see ``hidden_representation``)."""
     found = start.clone()
     count, size = found.shape
     for _ in range(max_rounds if weight else 0):
@@ -152,22 +152,22 @@ def consistent(scores: Tensor, start: Tensor, table: Tensor, weight: float, max_
 
 def homomorphism_error(permutations: Mapping[str, Tensor], table: Tensor) -> float:
     """Fraction of units, over streams and pairs of elements, where p_g(p_h(i)) is not p_gh(i)."""
-    wrong, all_of_them = 0, 0
+    wrong, total = 0, 0
     for found in permutations.values():
         for g in range(len(found)):
             for h in range(len(found)):
                 wrong += int((found[g][found[h]] != found[table[g, h]]).sum())
-                all_of_them += found.shape[1]
-    return wrong / max(all_of_them, 1)
+                total += found.shape[1]
+    return wrong / max(total, 1)
 
 
 def orbit_sizes(permutations: Tensor) -> Tensor:
-    """Number of units that each unit is sent to, ``[n]``, for ``[|G|, n]``."""
+    """Size of the orbit of each unit, ``[n]``, under permutations ``[|G|, n]``."""
     return torch.tensor([len(set(column)) for column in permutations.mT.tolist()])
 
 
 def order_of(permutation: Tensor) -> int:
-    """The least number of times after which a permutation is the identity."""
+    """The order of a permutation: the smallest power that is the identity."""
     order, left = 1, set(range(len(permutation)))
     places = permutation.tolist()
     while left:

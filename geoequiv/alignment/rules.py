@@ -1,4 +1,4 @@
-"""What each operation does to labels (see ``labels``)."""
+"""The rule of each operation for labels (see ``labels``)."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from torch.utils._pytree import tree_map
 from geoequiv.alignment.labels import (
     NOT_FLIPPED,
     NOT_SCALED,
-    NOTHING_BUT_ORDER,
+    ONLY_ORDER,
     Layers,
     Ledger,
     tensors_in,
@@ -21,7 +21,7 @@ from geoequiv.errors import AlignmentError
 
 aten = torch.ops.aten
 
-#: reshape, cut or join numbers: done to the layers as they stand
+#: reshape or slice: applied to the layers as they are
 STRUCTURAL = {
     aten.view, aten._unsafe_view, aten.reshape, aten.transpose, aten.permute, aten.t, aten.slice, aten.select,
     aten.unbind, aten.split, aten.split_with_sizes, aten.expand, aten.unsqueeze, aten.squeeze, aten.index_select,
@@ -30,7 +30,7 @@ STRUCTURAL = {
     aten._reshape_alias, aten.constant_pad_nd, aten.lift_fresh, aten.view_as,
 }  # fmt: skip
 JOINING = {aten.cat, aten.stack}
-#: make a tensor of the shape of another, whatever it holds
+#: make a tensor of the shape of another, whatever its values
 BLANK = {
     aten.zeros_like, aten.ones_like, aten.empty_like, aten.full_like, aten.new_zeros, aten.new_ones, aten.new_full,
     aten.new_empty, aten.rand_like, aten.randn_like,
@@ -45,9 +45,9 @@ POOLING = {
 }  # fmt: skip
 SOFTMAX = {aten._softmax, aten._log_softmax, aten._safe_softmax, aten.softmax}
 ALONG = {aten.cumsum, aten.sort, aten.topk, aten.cummax, aten.cumprod}
-#: numbers one by one, but not marked as such in torch
+#: elementwise, but not marked as such in torch
 UNMARKED = {aten.copy_, aten.hardswish, aten.hardswish_}
-#: keep or change numbers one by one, with what they bear; any other pointwise operation bears nothing but order
+#: elementwise and linear: what may be done to units stays; any other elementwise operation only allows permutations
 LINEAR = {aten.add, aten.sub, aten.neg, aten.mul, aten.div, aten._to_copy, aten.masked_fill, aten.where, aten.copy}
 POSITIVE = {aten.relu, aten.leaky_relu, aten.prelu, aten._prelu_kernel}
 EVEN = {aten.abs, aten.square, aten.cos, aten.cosh}
@@ -59,7 +59,7 @@ class Unexplained(Exception):
 
 
 def pointwise(ledger: Ledger, op: Any, args: Sequence[Any], out: Tensor, known: Callable[[Tensor], Layers]) -> Layers:
-    """One number of each tensor at a time: units that meet are one, what has no units must not tell them apart."""
+    """An elementwise operation: units that meet are one; a tensor without units must not distinguish them."""
     found = [(tensor, [layer.expand(out.shape) for layer in known(tensor)]) for tensor in tensors_in(args)]
     labelled = [(tensor, layers) for tensor, layers in found if layers]
     every = [layer for _, layers in labelled for layer in layers]
@@ -67,13 +67,13 @@ def pointwise(ledger: Ledger, op: Any, args: Sequence[Any], out: Tensor, known: 
         whole = tensor.expand(out.shape)
         for layer in every:
             axes = [dim for dim in range(out.ndim) if varies(layer, dim)]
-            told = [dim for dim in axes if varies(whole, dim) and not any(varies(other, dim) for other in own)]
-            settled = ledger.settled(layer) if told else layer
-            told = [dim for dim in told if varies(settled, dim)]
-            if told and any(varies(other, dim) for other in own for dim in axes):
-                for dim in told:
+            differing = [dim for dim in axes if varies(whole, dim) and not any(varies(other, dim) for other in own)]
+            settled = ledger.settled(layer) if differing else layer
+            differing = [dim for dim in differing if varies(settled, dim)]
+            if differing and any(varies(other, dim) for other in own for dim in axes):
+                for dim in differing:
                     ledger.colour(layer, dim)
-            elif told:
+            elif differing:
                 ledger.fix(layer)
     alone = [layers[0] for _, layers in labelled if len(layers) == 1]
     if op in (aten.mul, aten.div) and len(alone) == len(labelled) == 2 and ledger.relation(*alone) == "same":
@@ -87,24 +87,24 @@ def pointwise(ledger: Ledger, op: Any, args: Sequence[Any], out: Tensor, known: 
 
 
 def limits(op: Any, args: Sequence[Any], labelled: int) -> int:
-    """What a pointwise operation does not bear."""
+    """What may not be done to units because of an elementwise operation, as bits."""
     if op in (aten.add, aten.sub):
         plain = any(not isinstance(arg, Tensor) and arg for arg in args[:2])
-        return NOTHING_BUT_ORDER if plain or labelled < sum(isinstance(arg, Tensor) for arg in args[:2]) else 0
+        return ONLY_ORDER if plain or labelled < sum(isinstance(arg, Tensor) for arg in args[:2]) else 0
     if op in (aten.mul, aten.div):
-        return 0 if labelled == 1 and isinstance(args[0], Tensor) else NOTHING_BUT_ORDER
+        return 0 if labelled == 1 and isinstance(args[0], Tensor) else ONLY_ORDER
     if op in (aten.masked_fill, aten.where):
-        return 0 if op is aten.masked_fill and not isinstance(args[2], Tensor) and args[2] == 0 else NOTHING_BUT_ORDER
+        return 0 if op is aten.masked_fill and not isinstance(args[2], Tensor) and args[2] == 0 else ONLY_ORDER
     if op in LINEAR:
         return 0
     if op in POSITIVE:
-        return NOTHING_BUT_ORDER & ~NOT_SCALED
-    return NOTHING_BUT_ORDER & ~NOT_FLIPPED if op in ODD else NOTHING_BUT_ORDER
+        return ONLY_ORDER & ~NOT_SCALED
+    return ONLY_ORDER & ~NOT_FLIPPED if op in ODD else ONLY_ORDER
 
 
 def contract(ledger: Ledger, a: Tensor, b: Tensor, layers_a: Layers, layers_b: Layers, out: Tensor) -> Layers:
-    """``a @ b`` of ``[..., m, k]`` and ``[..., k, n]``: units along k meet inversely, all others stay."""
-    layers_a, layers_b = told_apart(ledger, layers_a, layers_b, b), told_apart(ledger, layers_b, layers_a, a)
+    """``a @ b`` of ``[..., m, k]`` and ``[..., k, n]``: units along k are contracted (inverse to each other)."""
+    layers_a, layers_b = batch_kept(ledger, layers_a, layers_b, b), batch_kept(ledger, layers_b, layers_a, a)
     along_a = [layer for layer in layers_a if varies(layer, -1)]
     along_b = [layer for layer in layers_b if varies(layer, -2)]
     one_kind(ledger, layers_a, along_a)
@@ -122,13 +122,13 @@ def contract(ledger: Ledger, a: Tensor, b: Tensor, layers_a: Layers, layers_b: L
         if varies(other, axis):
             ledger.fix(layer)
         else:
-            ledger.limit(layer, NOTHING_BUT_ORDER)
+            ledger.limit(layer, ONLY_ORDER)
             kept.append(ledger.block(layer, [out.ndim - 1 if along_a else out.ndim - 2]).expand(out.shape))
     return ledger.join(kept)
 
 
 def but_zeros(layers: Layers, others: Layers, values: Tensor) -> Layers:
-    """Layers of what is added to others: a zero that belongs to no unit goes with any."""
+    """Layers of a summand: a zero without a label takes that of the others."""
     nothing = values == 0
     for other in others[:1]:
         layers = [torch.where((layer == 0) & nothing, other, layer) for layer in layers]
@@ -136,16 +136,16 @@ def but_zeros(layers: Layers, others: Layers, values: Tensor) -> Layers:
 
 
 def one_kind(ledger: Ledger, layers: Layers, along: Layers) -> None:
-    """Where a summed axis has units of several kinds (an outer product), only the most numerous stay."""
+    """Where a contracted axis has units of several kinds (an outer product), fix all but the most numerous."""
     while len(along) > 1:
-        few = min(along, key=lambda layer: len(thin(layer).unique()))
-        ledger.fix(few)
+        rarest = min(along, key=lambda layer: len(thin(layer).unique()))
+        ledger.fix(rarest)
         for each in (layers, along):
-            each[:] = [layer for layer in each if layer is not few]
+            each[:] = [layer for layer in each if layer is not rarest]
 
 
-def told_apart(ledger: Ledger, layers: Layers, others: Layers, other: Tensor) -> Layers:
-    """Of a factor's layers those that its product keeps: not units that each meet something else of the other one."""
+def batch_kept(ledger: Ledger, layers: Layers, others: Layers, other: Tensor) -> Layers:
+    """The layers of a factor without units along a batch axis that each meet other values of the other factor."""
     kept = []
     for layer in layers:
         batch = [dim for dim in range(layer.ndim - 2) if varies(layer, dim)]
@@ -157,13 +157,13 @@ def told_apart(ledger: Ledger, layers: Layers, others: Layers, other: Tensor) ->
 
 
 def reduce(ledger: Ledger, layers: Layers, dims: list[int]) -> Layers:
-    """Units along some axes are taken together, in whatever order: what is left, of length 1 along them."""
+    """Reduce units along some axes, in any order: layers of length 1 along them."""
     kept = []
     for layer in layers:
         if any(varies(layer, dim) for dim in dims):
             layer = ledger.settled(layer)
         if any(varies(layer, dim) for dim in dims):
-            ledger.limit(layer, NOTHING_BUT_ORDER)
+            ledger.limit(layer, ONLY_ORDER)
             kept.append(ledger.block(layer, dims))
         else:
             for dim in dims:
@@ -173,12 +173,12 @@ def reduce(ledger: Ledger, layers: Layers, dims: list[int]) -> Layers:
 
 
 def drop_single(layers: Layers) -> Layers:
-    """Without blocks that hold everything: there is nothing to exchange them with."""
+    """Without single blocks: there is nothing to permute them with."""
     return [layer for layer in layers if any(varies(layer, dim) for dim in range(layer.ndim))]
 
 
 def convolve(ledger: Ledger, args: Sequence[Any], out: Tensor, known: Callable[[Tensor], Layers]) -> Layers:
-    """A convolution: channels meet the second axis of the filters, the first axis stays."""
+    """A convolution: channels are contracted with the second axis of the filters, the first axis stays."""
     values, filters, bias, *_ = args
     transposed, groups = args[6], args[8]
     if transposed and groups > 1:
@@ -205,7 +205,7 @@ def convolve(ledger: Ledger, args: Sequence[Any], out: Tensor, known: Callable[[
         for layer in columns:
             ledger.fix(layer)
         for layer in channels:
-            ledger.limit(layer, NOTHING_BUT_ORDER)
+            ledger.limit(layer, ONLY_ORDER)
         kept += [layer.select(0, 0).flatten(1)[:, 0].reshape(shape).expand(out.shape) for layer in channels]
         if not channels:
             for layer in kept:
@@ -217,7 +217,7 @@ def convolve(ledger: Ledger, args: Sequence[Any], out: Tensor, known: Callable[[
 
 
 def split_rows(layers: Layers, axis: int) -> Layers:
-    """The layers of weights that run along one axis, as lines."""
+    """The layers of weights that vary along one axis, as vectors."""
     return [layer.movedim(axis, 0).flatten(1)[:, 0] for layer in layers if varies(layer, axis)]
 
 
@@ -236,11 +236,11 @@ def meet(ledger: Ledger, features: Layers, columns: Layers) -> None:
 def normalise(
     ledger: Ledger, values: Tensor, dims: list[int], weights: Sequence[Tensor | None], known: Callable[[Tensor], Layers]
 ) -> Layers:
-    """A norm over some axes, then weights along the last of them: units stay, in whatever order."""
+    """A norm over some axes, then weights along the last of them: units keep only their permutations."""
     layers = known(values)
     kept = list(layers)
     for layer in layers:
-        ledger.limit(layer, NOTHING_BUT_ORDER)
+        ledger.limit(layer, ONLY_ORDER)
     blocks = drop_single(reduce(ledger, layers, dims))
     kept += [block.expand(values.shape) for block in blocks]
     for weight in weights:
@@ -252,7 +252,7 @@ def normalise(
 
 
 def along_channels(ledger: Ledger, values: Tensor, weights: Sequence[Tensor | None], known: Any) -> Layers:
-    """Batch norm: every tensor per channel meets the channels of the values."""
+    """Batch norm: every per-channel tensor meets the channels of the values."""
     shape = (1, -1, *(1,) * (values.ndim - 2))
     kept = list(known(values))
     lines = [layer for weight in weights if weight is not None for layer in known(weight)]
@@ -261,22 +261,22 @@ def along_channels(ledger: Ledger, values: Tensor, weights: Sequence[Tensor | No
             ledger.fix(layer)
     kept += [layer.reshape(shape).expand(values.shape) for layer in lines]
     for layer in kept:
-        ledger.limit(layer, NOTHING_BUT_ORDER)
+        ledger.limit(layer, ONLY_ORDER)
     return ledger.join(kept)
 
 
 def gather(ledger: Ledger, values: Tensor, dim: int, index: Tensor, out: Tensor, known: Any) -> Layers:
-    """Each unit looks up its own numbers along an axis on which there are no units."""
+    """Each unit looks up its own numbers along an axis without units."""
     chosen = list(known(index))
     for layer in known(values):
         axes = [axis for axis in range(out.ndim) if varies(layer, axis)]
         if dim % out.ndim in axes:
-            raise Unexplained("units are picked by their numbers")
+            raise Unexplained("it selects units by their index")
         if any(varies(index, axis) for axis in axes) and not chosen:
             ledger.fix(layer)
         chosen.append(layer.narrow(dim, 0, 1).expand(out.shape))
     for layer in chosen:
-        ledger.limit(layer, NOTHING_BUT_ORDER)
+        ledger.limit(layer, ONLY_ORDER)
     return ledger.join(chosen)
 
 
@@ -289,7 +289,7 @@ def written_in_place(op: Any, args: Sequence[Any]) -> Tensor | None:
 
 
 def replay(op: Any, args: Any, kwargs: Any, known: Callable[[Tensor], Layers]) -> list[Any]:
-    """A structural operation done to each layer of its first tensor (joining ones: of all)."""
+    """A structural operation applied to each layer of its first tensor (joining ones: of all)."""
     if op.overloadpacket in (aten.view, aten._unsafe_view, aten._reshape_alias):
         op, args, kwargs = aten.reshape, args[:2], {}  # repeated labels have strides of their own
     counts = [len(known(tensor)) for tensor in tensors_in(args)]
@@ -309,6 +309,6 @@ def replay(op: Any, args: Any, kwargs: Any, known: Callable[[Tensor], Layers]) -
 def refuse(op: Any, where: str, why: str) -> AlignmentError:
     """The error for an operation without a rule."""
     return AlignmentError(
-        f"Layer '{where or 'the network itself'}' uses {op}, which the tracer cannot explain: {why}. "
+        f"Layer '{where or 'the network itself'}' uses {op}, which has no rule for permuting units: {why}. "
         "Write the layer with linear maps, convolutions, norms, elementwise functions, sums, pooling or attention."
     )

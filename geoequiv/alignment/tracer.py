@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,86 +13,20 @@ from geoequiv.alignment import rules
 from geoequiv.alignment.labels import (
     NOT_MIXED,
     NOT_SCALED,
-    NOTHING_BUT_ORDER,
+    ONLY_ORDER,
     Layers,
     Ledger,
-    axes_of,
     tensors_in,
+    varies,
+    varying_axes,
 )
 from geoequiv.alignment.rules import Unexplained, aten
-from geoequiv.fields.calling import parameters_of, positional_names
-
-Inputs = Mapping[str, Any] | tuple | Tensor
-
-
-@dataclass(frozen=True)
-class Tap:
-    """Where units can be seen: an axis of what a module returns.
-
-    Args:
-        module: its name; ``call``: the how-manieth call of it in one pass; ``leaf``: which of its output tensors.
-        axis: counted from the end (−1 is the last).
-        labels: the unit of each place along the axis.
-        rows: numbers of a unit in the traced batch.
-    """
-
-    module: str
-    call: int
-    leaf: int
-    axis: int
-    labels: Tensor
-    rows: int
-
-
-@dataclass(frozen=True)
-class Trace:
-    """Labels of every parameter's axes and what became of them.
-
-    Args:
-        axes: (tensor name, axis) → labels ``[length]``, of those that the network reads.
-        aliases: tensor name → further names of the same tensor in the state dict.
-        outputs: what the network returned, with its layers.
-        cuts: module → labels of the units that go into it and of those that come out, where it was cut out; None where
-            they do not lie along the last axis alone.
-    """
-
-    ledger: Ledger
-    axes: dict[tuple[str, int], Tensor]
-    aliases: dict[str, list[str]]
-    taps: list[Tap]
-    outputs: list[tuple[Tensor, Layers]]
-    cuts: dict[str, tuple[Tensor, Tensor] | None]
-
-
-@dataclass(frozen=True)
-class Sight:
-    """Where a stream can be seen whole.
-
-    Args:
-        tap: an axis of what a module returns.
-        index: ``[size, k]``, the places of each unit along it.
-        signs: ``[k]``, ±1: how the numbers there scale with the unit (a key is divided by what its query is multiplied
-            by).
-        flips: ``[k]``, which of the stream's flips turn the numbers there round (see ``Place``).
-    """
-
-    tap: Tap
-    index: Tensor
-    signs: Tensor
-    flips: Tensor
-
-
-def call(model: nn.Module, inputs: Inputs) -> Any:
-    """Call a network with a dict of named inputs (in order, where it knows none of the names), a tuple, or one."""
-    if isinstance(inputs, Mapping):
-        unnamed = positional_names(parameters_of(model), list(inputs))
-        return model(*(inputs[name] for name in unnamed.values())) if unnamed else model(**inputs)
-    return model(*inputs) if isinstance(inputs, tuple) else model(inputs)
+from geoequiv.alignment.traced import Inputs, Tap, Trace, call
 
 
 @contextmanager
 def open_transformers() -> Iterator[None]:
-    """Torch's own transformer layers, operation by operation instead of as one."""
+    """Run torch's own transformer layers operation by operation instead of fused."""
     former = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
@@ -109,16 +42,17 @@ def trace(
 
     Args:
         inputs: a small batch: a dict of named inputs, a tuple of them, or one tensor. At least two items and, for
-            clouds, different numbers in them: what happens to be equal cannot be told apart.
+            clouds, different numbers in them: units with equal values cannot be distinguished.
         labels: name of an input → its layer, of labels 1 … k, to be followed as well.
-        cuts: names of modules that change numbers along their last axis: what comes out of them are new units.
+        cuts: names of modules that act along their last axis: their outputs are new units.
 
     Raises:
-        AlignmentError: naming the layer and the operation that cannot be explained.
+        AlignmentError: an operation without a rule; names it and its layer.
     """
     tracer = Tracer(model, cuts)
     for name, layer in (labels or {}).items():
         tracer.ledger.count = max(tracer.ledger.count, int(layer.max()) + 1)
+        assert isinstance(inputs, Mapping)
         tracer.keep(inputs[name], [layer])
     modes = [(part, part.training) for part in model.modules()]
     try:
@@ -136,7 +70,7 @@ def trace(
     found = [(tensor, tracer.known(tensor)) for tensor in tensors_in(outputs)]
     for layer in (layer for _, layers in found for layer in layers):
         tracer.ledger.fix(layer)
-        tracer.ledger.limit(layer, NOTHING_BUT_ORDER)
+        tracer.ledger.limit(layer, ONLY_ORDER)
     return Trace(tracer.ledger, tracer.axes, tracer.aliases, tracer.taps, found, tracer.cuts)
 
 
@@ -166,7 +100,7 @@ class Tracer(TorchDispatchMode):
         self.event = 0
 
     def known(self, tensor: Tensor, buffer: bool = False) -> Layers:
-        """The layers of a tensor; a parameter gets fresh labels for each of its axes when it is first met."""
+        """The layers of a tensor; a parameter gets new labels for each of its axes when it is first met."""
         if id(tensor) not in self.found:
             ours = id(tensor) in self.parameters or (buffer and id(tensor) in self.names)
             if not ours or not tensor.numel():
@@ -176,7 +110,7 @@ class Tracer(TorchDispatchMode):
             for axis, size in enumerate(tensor.shape):
                 labels = self.axes[name, axis] = self.ledger.fresh(size)
                 if size == 1:
-                    self.ledger.fix(labels)  # alone: nothing to exchange it with
+                    self.ledger.fix(labels)  # a single unit: nothing to permute
                 else:
                     shape = (-1, *(1,) * (tensor.ndim - axis - 1))
                     layers.append(labels.reshape(shape).expand(tensor.shape))
@@ -184,12 +118,12 @@ class Tracer(TorchDispatchMode):
         return self.found[id(tensor)][1]
 
     def keep(self, tensor: Tensor, layers: Layers) -> None:
-        """Remember the layers of a tensor, and the tensor, so that no other gets its id."""
+        """Store the layers of a tensor, and the tensor itself, so that its id is not reused."""
         self.found[id(tensor)] = (tensor, layers)
 
     @contextmanager
     def watching(self, model: nn.Module) -> Iterator[None]:
-        """Keep the names of the modules that are being called, and note where units can be seen."""
+        """Track the names of the modules that are being called, and note where units can be observed."""
         names = {id(module): name for name, module in model.named_modules()}
 
         def before(module: nn.Module, args: Any) -> None:
@@ -201,9 +135,9 @@ class Tracer(TorchDispatchMode):
             if self.whole(module, name):
                 self.asleep -= 1
                 self.pass_through(name, next(tensors_in(args)), output)
-            turn = self.calls[name] = self.calls.get(name, -1) + 1
+            number = self.calls[name] = self.calls.get(name, -1) + 1
             for leaf, tensor in enumerate(tensors_in(output)):
-                self.tap(name, turn, leaf, tensor)
+                self.tap(name, number, leaf, tensor)
 
         hooks = []
         for module in model.modules():
@@ -215,17 +149,19 @@ class Tracer(TorchDispatchMode):
                 hook.remove()
 
     def whole(self, module: nn.Module, name: str) -> bool:
-        """Whether a module has a rule as one: those that are cut out, and RMS norms that have no weights."""
+        """Whether a module is handled as a whole: those that are cut, and RMS norms without weights."""
         bare = isinstance(module, nn.RMSNorm) and module.weight is None and len(module.normalized_shape) == 1
         return name in self.cuts or bare
 
     def pass_through(self, name: str, values: Tensor, output: Tensor) -> None:
-        """The layers of what comes out of such a module."""
+        """Set the layers of such a module's output."""
         layers = self.known(values)
-        line = layers[0].flatten(0, -2)[0] if len(layers) == 1 and axes_of(layers[0]) == [values.ndim - 1] else None
+        line = (
+            layers[0].flatten(0, -2)[0] if len(layers) == 1 and varying_axes(layers[0]) == [values.ndim - 1] else None
+        )
         if name not in self.cuts:
             for layer in layers:
-                self.ledger.limit(layer, NOT_SCALED | NOT_MIXED if line is not None else NOTHING_BUT_ORDER)
+                self.ledger.limit(layer, NOT_SCALED | NOT_MIXED if line is not None else ONLY_ORDER)
             if len(layers) > 1 or (layers and line is None):
                 layers = rules.normalise(self.ledger, values, [values.ndim - 1], (), self.known)
             self.keep(output, layers)
@@ -235,25 +171,25 @@ class Tracer(TorchDispatchMode):
             self.cuts[name] = (line.clone(), fresh)
         self.keep(output, [fresh.expand(output.shape)])
 
-    def tap(self, name: str, turn: int, leaf: int, tensor: Tensor) -> None:
+    def tap(self, name: str, number: int, leaf: int, tensor: Tensor) -> None:
         """Note an output whose units lie along one axis."""
         layers = self.known(tensor)
         if id(tensor) in self.seen or id(tensor) in self.parameters or len(layers) != 1:
             return
         self.seen.add(id(tensor))
-        axes = axes_of(layers[0])
+        axes = varying_axes(layers[0])
         if len(axes) == 1:
             line = layers[0].movedim(axes[0], 0).flatten(1)[:, 0]
             rows = tensor.numel() // len(line)
-            self.taps.append(Tap(name, turn, leaf, axes[0] - tensor.ndim, line.clone(), rows))
+            self.taps.append(Tap(name, number, leaf, axes[0] - tensor.ndim, line.clone(), rows))
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: Any = None) -> Any:
-        """Do the operation, then the same to the labels."""
+        """Do the operation, then its rule for the labels."""
         kwargs = kwargs or {}
         if self.asleep:
             return func(*args, **kwargs)
         written = rules.written_in_place(func, args)
-        if written is not None:  # keep what stood there before
+        if written is not None:  # keep the former values
             args = (args[0].clone(), *args[1:])
             self.keep(args[0], self.known(written))
             out = func(written, *args[1:], **kwargs)
@@ -278,7 +214,7 @@ class Tracer(TorchDispatchMode):
         return out
 
     def remember_views(self, func: Any, args: tuple, kwargs: dict[str, Any], out: Any) -> None:
-        """Which tensors show a part of another one's memory, and which part."""
+        """Note which tensors are views of another one, and of which part."""
         base = next(tensors_in(args))
         for i, tensor in enumerate(out if isinstance(out, (list, tuple)) else [out]):
             if tensor is not base and tensor.untyped_storage().data_ptr() == base.untyped_storage().data_ptr():
@@ -290,7 +226,7 @@ class Tracer(TorchDispatchMode):
                 self.views[id(tensor)] = (tensor, base, part)
 
     def write_back(self, view: Tensor) -> None:
-        """What was written in place into a part has been written into the whole."""
+        """Copy the layers of a view that was written in place to its base."""
         while id(view) in self.views:
             _, base, part = self.views[id(view)]
             layers = []
@@ -305,7 +241,7 @@ class Tracer(TorchDispatchMode):
             view = base
 
     def explain(self, func: Any, args: tuple, kwargs: dict[str, Any], out: Any) -> None:
-        """Set the layers of what an operation returned."""
+        """Set the layers of an operation's output."""
         op, ledger, known = func.overloadpacket, self.ledger, self.known
         if op in rules.BLANK:
             return
@@ -316,7 +252,8 @@ class Tracer(TorchDispatchMode):
                 self.keep(tensor, [layer for layer in here if bool(layer.any())])
             return
         if op in (aten.mm, aten.bmm):
-            layers = rules.contract(ledger, *args, *map(known, args), out)
+            a, b = args
+            layers = rules.contract(ledger, a, b, known(a), known(b), out)
         elif op in (aten.addmm, aten.addmm_, aten.baddbmm, aten.baddbmm_):
             bias, a, b = args
             product = rules.contract(ledger, a, b, known(a), known(b), out)
@@ -324,7 +261,7 @@ class Tracer(TorchDispatchMode):
                 self.keep(out, product)
                 return
             bias = self.grown(bias, out)
-            if not known(bias) and rules.varies(bias, out.ndim - 1):
+            if not known(bias) and varies(bias, out.ndim - 1):
                 for layer in product:
                     ledger.fix(layer)
             layers = ledger.join([*product, *rules.but_zeros(known(bias), product, bias)])
@@ -340,7 +277,7 @@ class Tracer(TorchDispatchMode):
             layers = rules.convolve(ledger, args, out, known)
         elif op is aten.embedding:
             weight = args[0]
-            rows = [layer for layer in known(weight) if rules.varies(layer, 0)]
+            rows = [layer for layer in known(weight) if varies(layer, 0)]
             for layer in rows:
                 ledger.fix(layer)
             lines = rules.split_rows(known(weight), 1)
@@ -360,7 +297,7 @@ class Tracer(TorchDispatchMode):
             out, layers = out[0], rules.along_channels(ledger, values, weights, known)
         elif op in rules.SOFTMAX:
             for layer in known(args[0]):
-                ledger.limit(layer, NOTHING_BUT_ORDER)
+                ledger.limit(layer, ONLY_ORDER)
             blocks = rules.drop_single(rules.reduce(ledger, known(args[0]), [args[1] % out.ndim]))
             layers = ledger.join([*known(args[0]), *(block.expand(out.shape) for block in blocks)])
         elif op in rules.REDUCING:
@@ -369,32 +306,34 @@ class Tracer(TorchDispatchMode):
             tensors = list(tensors_in(out))
             out, kept = tensors[0], known(args[0])
             pixels = range(2, out.ndim)
-            if any(rules.varies(layer, dim) for layer in kept for dim in pixels):
+            if any(varies(layer, dim) for layer in kept for dim in pixels):
                 raise Unexplained("units lie along the pixels")
-            layers = [layer[(..., *(slice(0, 1) for _ in pixels))].expand(out.shape) for layer in kept]
+            first = (slice(None), slice(None), *(slice(0, 1) for _ in pixels))
+            layers = [layer[first].expand(out.shape) for layer in kept]
         elif op in (aten.index_add, aten.index_copy, aten.index_add_, aten.index_copy_):
             values, dim, _, source = args[:4]
-            if any(rules.varies(layer, dim) for layer in (*known(values), *known(source))):
+            if any(varies(layer, dim) for layer in (*known(values), *known(source))):
                 raise Unexplained("units lie along the axis that is added over")
             parts = [layer.narrow(dim, 0, 1).expand(out.shape) for layer in (*known(values), *known(source))]
             layers = ledger.join(parts)
         elif op is aten.index:
             layers = self.indexed(args, out)
         elif op is aten.gather:
-            layers = rules.gather(ledger, *args[:3], out, known)
+            values, dim, index = args[:3]
+            layers = rules.gather(ledger, values, dim, index, out, known)
         elif op is aten.glu:
             dim = args[1] if len(args) > 1 else -1
             halves = [half for layer in known(args[0]) for half in layer.chunk(2, dim)]
             for layer in halves:
-                ledger.limit(layer, NOTHING_BUT_ORDER)
+                ledger.limit(layer, ONLY_ORDER)
             layers = ledger.join(halves)
         elif op in (aten.argmax, aten.argmin):
             layers = self.reduced(op, func, args, kwargs, out)
         elif op in rules.ALONG:
             tensors = list(tensors_in(out))
             dim = args[2] if op is aten.topk and len(args) > 2 else kwargs.get("dim", args[1] if len(args) > 1 else -1)
-            if op is aten.topk or any(rules.varies(layer, dim) for layer in known(args[0])):
-                raise Unexplained("units are put in an order of their own")
+            if op is aten.topk or any(varies(layer, dim) for layer in known(args[0])):
+                raise Unexplained("it sorts or accumulates over units")
             out, layers = tensors[0], known(args[0])
         elif torch.Tag.pointwise in func.tags or op in rules.LINEAR or op in rules.UNMARKED:
             layers = rules.pointwise(ledger, self.plain(op), [*args, *kwargs.values()], out, known)
@@ -410,17 +349,17 @@ class Tracer(TorchDispatchMode):
         return getattr(aten, name[:-1], op) if name.endswith("_") and not name.startswith("_") else op
 
     def grown(self, bias: Tensor, out: Tensor) -> Tensor:
-        """A bias with the axes of the output."""
+        """A bias broadcast to the output."""
         whole = bias.expand(out.shape)
         self.keep(whole, [layer.expand(out.shape) for layer in self.known(bias)])
         return whole
 
     def group_norm(self, args: tuple) -> Layers:
-        """Channels of a group are exchanged with each other; groups with groups."""
+        """Channels are permuted within their group, and groups as blocks."""
         values, weight, bias, _, _, _, groups, _ = args
         kept = list(self.known(values))
         for layer in list(kept):
-            self.ledger.limit(layer, NOTHING_BUT_ORDER)
+            self.ledger.limit(layer, ONLY_ORDER)
             apart = layer.unflatten(1, (groups, -1)).flatten(3) if layer.ndim > 2 else layer.unflatten(1, (groups, -1))
             block = self.ledger.block(apart, list(range(2, apart.ndim)))
             kept.append(block.expand(apart.shape).reshape(layer.shape))
@@ -432,7 +371,7 @@ class Tracer(TorchDispatchMode):
         return self.ledger.join([*kept, *(line.reshape(shape).expand(values.shape) for line in lines)])
 
     def reduced(self, op: Any, func: Any, args: tuple, kwargs: dict[str, Any], out: Any) -> Layers:
-        """Sums, means, largest values and norms over axes."""
+        """Sums, means, maxima and norms over axes."""
         values = args[0]
         given = {arg.name: value for arg, value in zip(func._schema.arguments, args, strict=False)} | kwargs
         dims = given.get("dim")
@@ -443,11 +382,11 @@ class Tracer(TorchDispatchMode):
             layers = [self.ledger.multiply(layer, layer) for layer in layers]
         elif op not in (aten.sum, aten.mean):
             for layer in layers:
-                self.ledger.limit(layer, NOTHING_BUT_ORDER)
+                self.ledger.limit(layer, ONLY_ORDER)
         if not isinstance(out, Tensor):
             raise Unexplained("it returns several tensors")
         kept = rules.reduce(self.ledger, layers, dims)
-        if any(rules.varies(layer, dim) for layer in layers for dim in dims):
+        if any(varies(layer, dim) for layer in layers for dim in dims):
             kept = rules.drop_single(kept)
         return [layer.reshape(out.shape) if layer.numel() == out.numel() else
                 layer.squeeze(dims).expand(out.shape) for layer in kept]  # fmt: skip

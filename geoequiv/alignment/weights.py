@@ -1,7 +1,6 @@
-"""Weight matching: units with the same weights, found without data."""
+"""Weight matching: hidden units with the same weights, found without data."""
 
 import functools
-import math
 import operator
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor
 
 from geoequiv.alignment.assignment import assign, assign_blocks, block_streams, plain_streams, procrustes
-from geoequiv.alignment.gauge import between, finite, least
+from geoequiv.alignment.gauge import Gauge, between, finite, least
 from geoequiv.alignment.matching import Matching
 from geoequiv.alignment.permutation_spec import (
     Permutation,
@@ -23,7 +22,8 @@ from geoequiv.alignment.permutation_spec import (
     scale,
 )
 
-#: flips of one unit that turn the same places round are tried in all 2ⁿ ways, up to so many; more, one after the other
+#: up to so many sign flips of one unit that act on the same weights are tried in all 2ⁿ combinations; more, one at a
+#: time
 MOST_FLIPS = 6
 
 
@@ -40,7 +40,7 @@ def overlap(places: Sequence[Place], first: StateDict, second: StateDict) -> Ten
 def joint_overlap(
     kind: list[Stream], first: StateDict, second: StateDict, tensors: Collection[str] | None = None
 ) -> Tensor:
-    """``overlap`` of streams of one kind, one in each block, all with all."""
+    """``overlap`` of all units of streams of one kind, one stream in each block."""
     places = [
         Place(parts[0].tensor, parts[0].axis, torch.cat([part.index for part in parts]))
         for parts in zip(*(stream.places for stream in kind), strict=True)
@@ -65,25 +65,25 @@ def match_weights(
     max_rounds: int = 100,
     generator: torch.Generator | None = None,
 ) -> Matching:
-    r"""Coordinate descent on the distance of the weights: every stream in turn is matched best, given the others.
+    r"""Coordinate descent on the distance of the weights: each stream is matched optimally, given the others.
 
     .. math:: \max_p \; \langle \theta_A,\, p(\theta_B) \rangle
 
-    It is run from several starts, and the best end is kept: as the networks stand, and from the inputs on (a stream is
-    first matched by those of its weights whose other axis is settled already; see ``anchored``).
+    It is run from several starts, and the best end is kept: from the identity, and from the inputs on (a stream is
+    first matched by those of its weights whose other axis is matched already; see ``anchored``).
 
     Args:
         first, second: state dicts of one architecture.
-        start: permutations to begin with, instead of these.
-        only: names of the streams to match (a stream of blocks with all inside it); None for all.
-        scales: also find factors for streams that bear them: both networks are brought to their least weights (see
-            ``gauge.least``), and units are matched as they are or turned round, whichever goes better.
-        mixes: match streams that can be mixed or turned by an orthogonal matrix (Procrustes: the polar factor of the
+        start: permutations to start from instead.
+        only: names of the streams to match (a stream of blocks includes all streams inside it); None for all.
+        scales: also find factors for streams that allow them: both networks are transformed to their least weights (see
+            ``gauge.least``), and units are matched with either sign.
+        mixes: match streams that can be mixed or rotated by an orthogonal matrix (Procrustes: the polar factor of the
             overlap) instead of a permutation.
-        invertible: bring both networks to their least weights before, so that streams that can be mixed by any matrix
-            are matched by any matrix.
-        max_rounds: rounds over all streams, at most; it ends when a round changes nothing.
-        generator: the order of the streams after the first round, which goes by the spec.
+        invertible: first transform both networks to their least weights, so that streams that can be mixed are matched
+            by any matrix.
+        max_rounds: largest number of rounds over all streams; it ends when a round changes nothing.
+        generator: draws the order of the streams after the first round, which follows the spec.
 
     Exactness: a local optimum; the overlap never falls. Weights that are not finite count as 0.
     Reference: Ainsworth et al. 2023 (Git Re-Basin), algorithm 1; rotations after Ashkboos et al. 2024 and arXiv
@@ -93,20 +93,21 @@ def match_weights(
     spec.check(second)
     generator = generator or torch.Generator().manual_seed(0)
     streams = [s for s in (*plain_streams(spec), *block_streams(spec)) if only is None or s.name in only]
-    ways = Ways(scales, mixes or invertible)
-    ends, gauges = (first, second), None
+    allowed = Allowed(scales, mixes or invertible)
+    ends: tuple[StateDict, StateDict] = (first, second)
+    gauges: tuple[Gauge, Gauge] | None = None
     if scales or invertible:
-        gauges = [least(spec, state, scales=scales, mixes=invertible) for state in ends]
-        ends = (gauges[0].state, gauges[1].state)
+        one, two = (least(spec, state, scales=scales, mixes=invertible) for state in ends)
+        gauges, ends = (one, two), (one.state, two.state)
     begin = [Step(dict(each)) for each in start or ()]
-    starts = [begin] if start is not None else [[], anchored(*ends, spec, streams, ways)]
-    if start is None and ways.mixes:
-        starts.append(anchored(*ends, spec, streams, ways, spectral=True))
+    starts = [begin] if start is not None else [[], anchored(*ends, spec, streams, allowed)]
+    if start is None and allowed.mixes:
+        starts.append(anchored(*ends, spec, streams, allowed, spectral=True))
     before = {stream.name: agreement(stream, first, second) for stream in streams}
-    found = [descend(*ends, spec, streams, each, max_rounds, generator, ways) for each in starts]
+    found = [descend(*ends, spec, streams, each, max_rounds, generator, allowed) for each in starts]
     steps, state = max(found, key=lambda end: total_overlap(ends[0], end[1], spec))
     after = {stream.name: agreement(stream, ends[0], state) for stream in streams}
-    factors, matrices = factors_of(steps, spec), turns_of(steps, spec)
+    factors, rotations = factors_of(steps, spec), rotations_of(steps, spec)
     if scales:
         assert gauges is not None
         for name, own in gauges[0].factors.items():
@@ -117,19 +118,19 @@ def match_weights(
                 sizes = gauges[1].factors[name][order] / own
                 factors[name] = factors.get(name, torch.ones(1, len(sizes), dtype=torch.float64)).clone()
                 factors[name][0] *= sizes
-    if gauges is not None and ways.mixes:
-        matrices = {name: (other, between(*gauges, name, other, turn)) for name, (other, turn) in matrices.items()}
-    return Matching(spec, tuple(step.orders for step in steps), factors,
-                    {name: matrix for name, (_, matrix) in matrices.items()}, before=before, after=after)  # fmt: skip
+    matrices = {name: matrix for name, (_, matrix) in rotations.items()}
+    if gauges is not None and allowed.mixes:
+        matrices = {name: between(*gauges, name, other, matrix) for name, (other, matrix) in rotations.items()}
+    return Matching(spec, tuple(step.orders for step in steps), factors, matrices, before=before, after=after)
 
 
 @dataclass(frozen=True)
-class Ways:
-    """What may be done to units besides exchanging them.
+class Allowed:
+    """What a matching may do to units besides permuting them.
 
     Args:
-        flips: turning one round; ``mixes``: rotating those of streams that bear it, in place of exchanging them.
-        fixed: names of streams whose units stay in their places, so that turning them round is all that they may.
+        flips: change their signs; ``mixes``: rotate those of streams that allow it, instead of permuting them.
+        fixed: names of streams whose units are not permuted, only flipped.
     """
 
     flips: bool = False
@@ -139,30 +140,31 @@ class Ways:
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """Exchange the units of streams, then turn some round (stream → ``[flips, size]`` of ±1), then rotate streams.
+    """Permute the units of streams, then flip signs (stream → ``[flips, size]`` of ±1), then rotate streams.
 
     Args:
-        turns: stream → the one whose units come there by the exchange of blocks (itself, if in none), and the matrix.
+        rotations: stream → the stream that takes its place when blocks are permuted (itself, if in none), and the
+            matrix.
     """
 
     orders: Mapping[str, Tensor]
     flips: Mapping[str, Tensor] = field(default_factory=dict)
-    turns: Mapping[str, tuple[str, Tensor]] = field(default_factory=dict)
+    rotations: Mapping[str, tuple[str, Tensor]] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        moved = any(bool((order != torch.arange(len(order))).any()) for order in self.orders.values())
-        turned = any(not torch.allclose(turn, torch.eye(len(turn), dtype=turn.dtype), atol=1e-9, rtol=0)
-                     for _, turn in self.turns.values())  # fmt: skip
-        return moved or turned or any(bool((signs < 0).any()) for signs in self.flips.values())
+        permuted = any(bool((order != torch.arange(len(order))).any()) for order in self.orders.values())
+        rotated = any(not torch.allclose(matrix, torch.eye(len(matrix), dtype=matrix.dtype), atol=1e-9, rtol=0)
+                      for _, matrix in self.rotations.values())  # fmt: skip
+        return permuted or rotated or any(bool((signs < 0).any()) for signs in self.flips.values())
 
     def apply(self, spec: PermutationSpec, state: StateDict) -> dict[str, Tensor]:
         """The state dict after it."""
-        moved = scale(spec, self.flips, apply(spec, self.orders, state))
-        return mix(spec, {name: turn for name, (_, turn) in self.turns.items()}, moved)
+        changed = scale(spec, self.flips, apply(spec, self.orders, state))
+        return mix(spec, {name: matrix for name, (_, matrix) in self.rotations.items()}, changed)
 
 
 def factors_of(steps: Sequence[Step], spec: PermutationSpec) -> dict[str, Tensor]:
-    """The signs of all steps together, to be applied after all exchanges (streams in blocks have none)."""
+    """The signs of all steps together, to be applied after all permutations (streams in blocks have none)."""
     found: dict[str, Tensor] = {}
     for step in steps:
         for name, order in step.orders.items():
@@ -173,61 +175,63 @@ def factors_of(steps: Sequence[Step], spec: PermutationSpec) -> dict[str, Tensor
     return found
 
 
-def turns_of(steps: Sequence[Step], spec: PermutationSpec) -> dict[str, tuple[str, Tensor]]:
-    """The rotations of all steps together, to be applied after all exchanges; and which stream came there by these."""
+def rotations_of(steps: Sequence[Step], spec: PermutationSpec) -> dict[str, tuple[str, Tensor]]:
+    """The rotations of all steps together, to be applied after all permutations; and the stream each one acts on."""
     found: dict[str, tuple[str, Tensor]] = {}
     for step in steps:
         former = dict(found)
-        for name, (other, turn) in step.turns.items():
-            origin, before = former.get(other, (other, torch.eye(len(turn), dtype=torch.float64)))
-            found[name] = (origin, turn @ before)
+        for name, (other, matrix) in step.rotations.items():
+            origin, before = former.get(other, (other, torch.eye(len(matrix), dtype=torch.float64)))
+            found[name] = (origin, matrix @ before)
     return found
 
 
 def best_step(
-    stream: Stream, spec: PermutationSpec, first: StateDict, second: StateDict, ways: Ways = Ways(),
+    stream: Stream, spec: PermutationSpec, first: StateDict, second: StateDict, allowed: Allowed = Allowed(),
     tensors: Collection[str] | None = None, spectral: bool = False,
 ) -> Step:  # fmt: skip
-    """The best that can be done to one stream, given the others; by some of the tensors alone, if told.
+    """The best step for one stream, given the others.
 
     Args:
-        spectral: rotate by ``spectral_turn``.
+        tensors: names of the tensors to judge by; None for all.
+        spectral: rotate by ``spectral_rotation``.
     """
     if spec.inside(stream.name):
-        orders, turns, _ = assign_blocks(
-            spec, stream, lambda kind: joint_overlap(kind, first, second, tensors), ways.mixes
+        orders, rotations, _ = assign_blocks(
+            spec, stream, lambda kind: joint_overlap(kind, first, second, tensors), allowed.mixes
         )
-        return Step(orders, turns=turns)
+        return Step(orders, rotations=rotations)
     places = [place for place in stream.places if tensors is None or place.tensor in tensors]
-    if ways.mixes and stream.rotates and stream.name not in ways.fixed:
+    if allowed.mixes and stream.rotatable and stream.name not in allowed.fixed:
         score = overlap(places, first, second)
-        turn = spectral_turn(stream, score, first, second) if spectral else procrustes(score)[0]
-        return Step({}, turns={stream.name: (stream.name, turn)})
-    stays = stream.name in ways.fixed
-    if not (ways.flips and stream.flips):
+        matrix = spectral_rotation(stream, score, first, second) if spectral else procrustes(score)[0]
+        return Step({}, rotations={stream.name: (stream.name, matrix)})
+    stays = stream.name in allowed.fixed
+    if not (allowed.flips and stream.flips):
         return Step({} if stays else {stream.name: assign(overlap(places, first, second))})
-    score, signs = turned_overlap(places, stream.flips, first, second)
+    score, signs = signed_overlap(places, stream.flips, first, second)
     order = torch.arange(stream.size) if stays else assign(score)
     rows = torch.ones(stream.flips, stream.size, dtype=torch.float64)
     rows[: signs.shape[0]] = signs[:, torch.arange(stream.size), order]
     return Step({} if stays else {stream.name: order}, {stream.name: rows})
 
 
-def spectral_turn(stream: Stream, known: Tensor, first: StateDict, second: StateDict) -> Tensor:
-    r"""The rotation that takes the principal axes of a stream's weights to each other, turned round as others say.
+def spectral_rotation(stream: Stream, known: Tensor, first: StateDict, second: StateDict) -> Tensor:
+    r"""The rotation that takes the principal axes of a stream's weights to each other, with signs from a known overlap.
 
     .. math:: R = V_A \operatorname{sign}\big(\operatorname{diag}(V_A^\top S\, V_B)\big) V_B^\top
 
-    with the eigenvectors of :math:`\sum W W^\top` over all of its weights, which nothing that is done to the other
-    axis of W by permutations and rotations changes: what few settled weights (S, their overlap) cannot say.
+    with the eigenvectors V of :math:`\sum W W^\top` over all of its weights, which permutations and rotations of the
+    other axis of W leave as they are, and the overlap S of the weights that are matched already, which alone would not
+    fix R.
     """
     axes = [torch.linalg.eigh(overlap(stream.places, state, state))[1] for state in (first, second)]
     signs = (axes[0].mT @ known @ axes[1]).diagonal().sign()
     return axes[0] * torch.where(signs == 0, 1.0, signs) @ axes[1].mT
 
 
-def turned_overlap(places: Sequence[Place], flips: int, first: StateDict, second: StateDict) -> tuple[Tensor, Tensor]:
-    """``overlap`` with every pair of units turned best, ``[size, size]``; and how, ``[flips, size, size]`` of ±1."""
+def signed_overlap(places: Sequence[Place], flips: int, first: StateDict, second: StateDict) -> tuple[Tensor, Tensor]:
+    """``overlap`` with the best signs of every pair of units, ``[size, size]``; and these, ``[flips, size, size]``."""
     by_flips: dict[int, Tensor] = {}
     for place in places:
         part = overlap([place], first, second)
@@ -235,36 +239,38 @@ def turned_overlap(places: Sequence[Place], flips: int, first: StateDict, second
     size = len(places[0].index) if places else 0
     signs = torch.ones(flips, size, size, dtype=torch.float64)
 
-    def worth(way: Tensor, group: list[int]) -> Tensor:
+    def score(way: Tensor, group: list[int]) -> Tensor:
         total = torch.zeros(size, size, dtype=torch.float64)
         for seen, part in by_flips.items():
             if any(seen >> g & 1 for g in group):
-                total = total + part * math.prod((way[g] for g in group if seen >> g & 1), start=torch.ones(()))
+                for g in group:
+                    part = part * way[g] if seen >> g & 1 else part
+                total = total + part
         return total
 
-    for group in linked(list(by_flips), flips):  # flips that share no place are chosen each for itself
+    for group in linked(list(by_flips), flips):  # flips that share no place are independent
         if len(group) <= MOST_FLIPS:
-            most = worth(signs, group)
+            most = score(signs, group)
             for word in range(1, 1 << len(group)):
                 way = torch.ones(flips, dtype=torch.float64)
                 way[[g for i, g in enumerate(group) if word >> i & 1]] = -1.0
-                value = worth(way, group)
+                value = score(way, group)
                 signs[group] = torch.where(value > most, way[group].reshape(-1, 1, 1), signs[group])
                 most = torch.maximum(value, most)
             continue
-        for _ in range(len(group)):  # one after the other, as long as it helps
+        for _ in range(len(group)):  # one at a time, as long as it helps
             former = signs.clone()
             for g in group:
-                turned = signs.clone()
-                turned[g] = -turned[g]
-                signs = torch.where(worth(turned, group) > worth(signs, group), turned, signs)
+                flipped = signs.clone()
+                flipped[g] = -flipped[g]
+                signs = torch.where(score(flipped, group) > score(signs, group), flipped, signs)
             if torch.equal(former, signs):
                 break
-    return worth(signs, list(range(flips))) + by_flips.get(0, torch.zeros(1, dtype=torch.float64)), signs
+    return score(signs, list(range(flips))) + by_flips.get(0, torch.zeros(1, dtype=torch.float64)), signs
 
 
 def linked(seen: list[int], flips: int) -> list[list[int]]:
-    """Flips in groups, such that those of different groups never turn the same place round."""
+    """Flips in groups, such that those of different groups never act on the same place."""
     groups = [1 << g for g in range(flips)]
     for word in seen:
         met = [group for group in groups if group & word]
@@ -274,34 +280,34 @@ def linked(seen: list[int], flips: int) -> list[list[int]]:
 
 
 def match_rest(
-    first: StateDict, second: StateDict, spec: PermutationSpec, free: Collection[str], told: Collection[str],
+    first: StateDict, second: StateDict, spec: PermutationSpec, free: Collection[str], signed: Collection[str],
     max_rounds: int = 100,
 ) -> Matching:  # fmt: skip
-    """What a matching of most streams leaves open: the units of some streams, and the signs of the others.
+    """Complete a matching of most streams: permute the units of the others, and flip signs.
 
     Args:
-        free: names of the streams to match (of blocks: with all inside).
-        told: names of streams whose signs are known.
+        free: names of the streams to match (of blocks: with all streams inside).
+        signed: names of streams whose signs are known.
     """
     every = (*plain_streams(spec), *block_streams(spec))
-    streams = [s for s in every if s.name in free or (s.flips and s.name not in told)]
+    streams = [s for s in every if s.name in free or (s.flips and s.name not in signed)]
     fixed = [stream.name for stream in streams if stream.name not in free]
-    ways = Ways(flips=True, fixed=fixed)
-    steps = anchored(first, second, spec, streams, ways)
+    allowed = Allowed(flips=True, fixed=fixed)
+    steps = anchored(first, second, spec, streams, allowed)
     generator = torch.Generator().manual_seed(0)
-    steps, state = descend(first, second, spec, streams, steps, max_rounds, generator, ways)
+    steps, state = descend(first, second, spec, streams, steps, max_rounds, generator, allowed)
     before, after = ({s.name: agreement(s, first, each) for s in streams if s.name in free} for each in (second, state))
     return Matching(spec, tuple(step.orders for step in steps if step.orders), factors_of(steps, spec), before=before,
                     after=after)  # fmt: skip
 
 
-def exchanged(
+def match_loose(
     first: StateDict, second: StateDict, spec: PermutationSpec, loose: Mapping[str, Tensor], max_rounds: int = 20
 ) -> list[Permutation]:
-    """Exchange some of the units of streams with each other, by their weights, and no others.
+    """Permute some of the units of streams among themselves, by their weights, and no others.
 
     Args:
-        loose: stream → which units ``[size]`` may be exchanged.
+        loose: stream → which units ``[size]`` may be permuted.
     """
     done: list[Permutation] = []
     current = dict(second)
@@ -321,12 +327,12 @@ def exchanged(
 
 
 def anchored(
-    first: StateDict, second: StateDict, spec: PermutationSpec, streams: list[Stream], ways: Ways,
+    first: StateDict, second: StateDict, spec: PermutationSpec, streams: list[Stream], allowed: Allowed,
     spectral: bool = False,
 ) -> list[Step]:  # fmt: skip
-    """Match streams one after the other, each by the weights that meet nothing but settled streams.
+    """Match streams one after the other, each by the weights whose other axis is matched already.
 
-    Where such weights are fewer than units, rotations are not settled by them: ``spectral`` ones are, by all weights.
+    Where there are fewer such weights than units they do not fix a rotation; ``spectral`` fixes it by all weights.
     """
     readers: dict[str, set[str]] = {}
     for stream in streams:
@@ -346,14 +352,14 @@ def anchored(
         stream = max(waiting, key=lambda s: sum(first[name].numel() for name in ready[s.name]) / s.size)
         waiting.remove(stream)
         if ready[stream.name]:
-            steps.append(best_step(stream, spec, first, current, ways, ready[stream.name], spectral))
+            steps.append(best_step(stream, spec, first, current, allowed, ready[stream.name], spectral))
             current = steps[-1].apply(spec, current)
     return steps
 
 
 def descend(
     first: StateDict, second: StateDict, spec: PermutationSpec, streams: list[Stream], start: Sequence[Step],
-    max_rounds: int, generator: torch.Generator, ways: Ways,
+    max_rounds: int, generator: torch.Generator, allowed: Allowed,
 ) -> tuple[list[Step], dict[str, Tensor]]:  # fmt: skip
     """The steps of one descent, and where it ends."""
     steps, current = list(start), dict(second)
@@ -364,11 +370,11 @@ def descend(
         changed = False
         for number in order:
             stream = streams[number]
-            step = best_step(stream, spec, first, current, ways)
+            step = best_step(stream, spec, first, current, allowed)
             if step:
-                moved = step.apply(spec, current)
-                if agreement(stream, first, moved) > agreement(stream, first, current) + 1e-15:
-                    current, changed = moved, True
+                after = step.apply(spec, current)
+                if agreement(stream, first, after) > agreement(stream, first, current) + 1e-15:
+                    current, changed = after, True
                     steps.append(step)
         if not changed:
             break
@@ -377,7 +383,7 @@ def descend(
 
 
 def total_overlap(first: StateDict, second: StateDict, spec: PermutationSpec) -> float:
-    """⟨θ_A, θ_B⟩ over all tensors that the spec moves."""
+    """⟨θ_A, θ_B⟩ over all tensors that the spec permutes."""
     return sum(float((finite(first[name]) * finite(second[name])).sum()) for name in spec.shapes)
 
 

@@ -48,8 +48,8 @@ def test_copies_are_what_the_definition_says(name, signature):
     g = some("O(3)", 2)
     other = transformed_copy(model, signature, g, inputs)
     fresh = random_inputs(signature, 5, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(9))
-    moved = call_model(model, signature, act(g, fresh, signature.inputs))
-    wanted = act(inverse(g), moved, signature.outputs)
+    outputs = call_model(model, signature, act(g, fresh, signature.inputs))
+    wanted = act(inverse(g), outputs, signature.outputs)
     got = call_model(other, signature, fresh)
     assert all(torch.allclose(got[key], wanted[key], atol=1e-9) for key in wanted)
     assert type(other) is type(model)
@@ -122,10 +122,10 @@ def test_nodes_are_relabelled(name):
     if name != "mlp":
         plain = transformed_copy(model, SIGNATURE, ge.group("Cs@x").elements()[1], inputs).state_dict()
         assert all(torch.equal(value, plain[key]) for key, value in other.items())
-    turn = some("S(4)", 1)
-    assert (turn.permutation != torch.arange(4)).any()
-    relabelled = transformed_copy(model, SIGNATURE, turn, inputs).state_dict()
-    alike = all(torch.equal(value, relabelled[key]) for key, value in model.state_dict().items())
+    g = some("S(4)", 1)
+    assert (g.permutation != torch.arange(4)).any()
+    permuted = transformed_copy(model, SIGNATURE, g, inputs).state_dict()
+    alike = all(torch.equal(value, permuted[key]) for key, value in model.state_dict().items())
     assert alike == (name != "mlp")
 
 
@@ -144,8 +144,8 @@ def test_flips_of_images():
     for group in ("flip", "C4@plane", "D4@plane"):
         g = ge.group(group).elements()[-1]
         other = transformed_copy(model, signature, g, inputs)
-        moved = act(g, inputs, Signature.parse(signature).inputs)["x"]
-        assert torch.allclose(other(inputs["x"]), model(moved), atol=1e-5)
+        transformed = act(g, inputs, Signature.parse(signature).inputs)["x"]
+        assert torch.allclose(other(inputs["x"]), model(transformed), atol=1e-5)
         assert not torch.equal(other[0].weight, model[0].weight)
     assert torch.equal(other[0].bias, model[0].bias)
 
@@ -165,8 +165,8 @@ def test_flattened_pixels_are_moved(trunk, group, shape):
     fresh = torch.randn(5, *shape, dtype=torch.float64)
     for g in ge.group(group).elements()[1:]:
         other = transformed_copy(model, signature, g, {"x": torch.randn(3, *shape, dtype=torch.float64)})
-        moved = act(g, {"x": fresh}, Signature.parse(signature).inputs)["x"]
-        assert torch.allclose(other(fresh), model(moved), atol=1e-10)
+        transformed = act(g, {"x": fresh}, Signature.parse(signature).inputs)["x"]
+        assert torch.allclose(other(fresh), model(transformed), atol=1e-10)
         assert not torch.allclose(other(fresh), model(fresh), atol=1e-3)
 
 
@@ -180,18 +180,18 @@ def test_pixels_in_no_order_of_an_image_are_told():
             return self.first(x.flatten(1)[:, self.order])
 
     torch.manual_seed(0)
-    with pytest.raises(AlignmentError, match="'first' reads moved pixels, but not as a flattened image"):
+    with pytest.raises(AlignmentError, match="'first' reads pixels, but not as a flattened image"):
         transformed_copy(Scattered(), "x: image -> y: scalar*2 per graph", ge.group("flip").elements()[1],
                          {"x": torch.randn(3, 4, 4, 4)})  # fmt: skip
 
 
 def test_representations_by_hand():
-    turn = ge.group("SO(2)@z").sample()
+    g = ge.group("SO(2)@z").sample()
     c, s = math.cos(0.3), math.sin(0.3)
-    turn = type(turn)(torch.tensor([[c, -s, 0], [s, c, 0], [0, 0, 1]], dtype=torch.float64))
-    assert torch.allclose(representation(FieldType("vector"), turn), turn.linear)
-    assert torch.allclose(representation(FieldType("vector", 2), turn), torch.block_diag(turn.linear, turn.linear))
-    assert torch.allclose(representation(FieldType("tensor"), turn), torch.kron(turn.linear, turn.linear))
+    g = type(g)(torch.tensor([[c, -s, 0], [s, c, 0], [0, 0, 1]], dtype=torch.float64))
+    assert torch.allclose(representation(FieldType("vector"), g), g.linear)
+    assert torch.allclose(representation(FieldType("vector", 2), g), torch.block_diag(g.linear, g.linear))
+    assert torch.allclose(representation(FieldType("tensor"), g), torch.kron(g.linear, g.linear))
 
 
 class Bends(nn.Module):
@@ -212,6 +212,6 @@ def test_what_cannot_be_folded():
         transformed_copy(Bends(), "pos: point -> pos: point", some("T(3)"), point)
     with pytest.raises(GroupError, match="one group element"):
         transformed_copy(Bends(), "x: vector -> y: vector", ge.group("SO(3)").sample(2), x)
-    image, turn = {"x": torch.randn(2, 3, 8, 8)}, some("SO(2)")
+    image, g = {"x": torch.randn(2, 3, 8, 8)}, some("SO(2)")
     with pytest.raises(SignatureError, match="does not map pixels"):
-        transformed_copy(nn.Conv2d(3, 1, 3), "x: image -> y: image", turn, image)
+        transformed_copy(nn.Conv2d(3, 1, 3), "x: image -> y: image", g, image)

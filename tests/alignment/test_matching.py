@@ -1,18 +1,18 @@
-"""Planted answers: networks whose units were exchanged, scaled, flipped or rotated are matched back exactly."""
+"""Planted answers: networks whose units were permuted, scaled, flipped or rotated are matched back exactly."""
 
 import pytest
 import torch
 from torch import nn
 
 from geoequiv.alignment import apply, match_activations, match_weights, mix, permutation_spec, scale
-from geoequiv.alignment.activations import hear
+from geoequiv.alignment.activations import capture
 from geoequiv.alignment.assignment import assign
 from geoequiv.alignment.derive import difference, outputs_of, with_state
 from geoequiv.errors import AlignmentError
 
 from .networks import NETWORKS, clouds, make, rows
 
-#: all networks with units that can be exchanged
+#: all networks with units that can be permuted
 FAMILIES = [name for name, (_, _, count) in NETWORKS.items() if count != 0]
 #: of these, such that a unit is dead on the batches
 DEAD = ("plain", "concat", "vgg", "vgg11", "resnet", "resnet, 8", "gcnn", "pgcnn", "group norm")
@@ -46,16 +46,16 @@ def largest_difference(a, b):
 @pytest.mark.parametrize("name", FAMILIES)
 def test_planted_permutations_are_found(name):
     """In activations and in weights, to the last bit; so that merging changes nothing and there is no barrier."""
-    model, spec, state, moved = planted(name)
-    other = with_state(model, moved)
-    assert largest_difference(state, moved) > 0.1
+    model, spec, state, changed = planted(name)
+    other = with_state(model, changed)
+    assert largest_difference(state, changed) > 0.1
     found = match_activations(model, other, spec, many(name))
     dead = sum(found.dead.values())
-    assert largest_difference(state, found.apply(moved)) < 1e-12
+    assert largest_difference(state, found.apply(changed)) < 1e-12
     assert dead == 0 or name in DEAD
     assert min(found.after.values(), default=1.0) > 0.999 or dead
-    found = match_weights(state, moved, spec)
-    assert largest_difference(state, found.apply(moved)) < 1e-12
+    found = match_weights(state, changed, spec)
+    assert largest_difference(state, found.apply(changed)) < 1e-12
     assert min(found.after.values()) > 0.999999 > min(found.before.values())
 
 
@@ -66,9 +66,9 @@ FLIPPED = ["plain", "vgg", "deepsets", "gnn", "painn", "tfn", "segnn", "se3 tran
 def test_planted_flips_are_found(name):
     """Units of irreps change sign, each factor of a product for itself, and ReLU units their size.
 
-    Next to a batch norm too ("vgg"), whose own units bear no factor in all of their places at once.
+    Next to a batch norm too ("vgg"), whose own units cannot be scaled in all of their places at once.
     """
-    model, spec, state, moved = planted(name)
+    model, spec, state, changed = planted(name)
     generator = torch.Generator().manual_seed(3)
     factors = {}
     for stream in spec.streams:
@@ -78,15 +78,15 @@ def test_planted_flips_are_found(name):
             factors[stream.name] = (signs if stream.flips else torch.ones_like(signs)).double()
             factors[stream.name][0] *= size
     assert factors
-    moved = scale(spec, factors, moved)
-    other = with_state(model, moved)
-    said = [outputs_of(each, next(many(name))) for each in (model, other)]
-    assert difference(*said) < 1e-9
-    found = match_weights(state, moved, spec, scales=True)
-    assert largest_difference(state, found.apply(moved)) < 1e-9
+    changed = scale(spec, factors, changed)
+    other = with_state(model, changed)
+    outputs = [outputs_of(each, next(many(name))) for each in (model, other)]
+    assert difference(*outputs) < 1e-9
+    found = match_weights(state, changed, spec, scales=True)
+    assert largest_difference(state, found.apply(changed)) < 1e-9
     found = match_activations(model, other, spec, many(name), scales=True)
-    assert largest_difference(state, found.apply(moved)) < 1e-9 or sum(found.dead.values())  # these show no size
-    assert largest_difference(state, match_activations(model, other, spec, many(name)).apply(moved)) > 0.01
+    assert largest_difference(state, found.apply(changed)) < 1e-9 or sum(found.dead.values())  # these have no scale
+    assert largest_difference(state, match_activations(model, other, spec, many(name)).apply(changed)) > 0.01
 
 
 def test_heads_are_exchanged_in_the_plant():
@@ -98,37 +98,37 @@ def test_heads_are_exchanged_in_the_plant():
 
 
 def test_planted_scales_and_flips():
-    model, spec, state, moved = planted("plain")
+    model, spec, state, changed = planted("plain")
     relu, tanh = spec.streams
     factors = {relu.name: torch.rand(6).double() + 0.5, tanh.name: torch.tensor([1.0, -1, 1, -1, -1, 1]).double()}
-    moved = scale(spec, factors, moved)
-    found = match_activations(model, with_state(model, moved), spec, many("plain"), scales=True)
-    assert largest_difference(state, found.apply(moved)) < 1e-10
-    without = match_activations(model, with_state(model, moved), spec, many("plain"))
-    assert largest_difference(state, without.apply(moved)) > 0.1
+    changed = scale(spec, factors, changed)
+    found = match_activations(model, with_state(model, changed), spec, many("plain"), scales=True)
+    assert largest_difference(state, found.apply(changed)) < 1e-10
+    without = match_activations(model, with_state(model, changed), spec, many("plain"))
+    assert largest_difference(state, without.apply(changed)) > 0.1
 
 
 @pytest.mark.parametrize("name", ["gnn", "egnn", "deepsets"])
 def test_planted_rotations_of_the_residual_stream(name):
-    model, spec, state, moved = planted(name)
-    turn = torch.linalg.qr(torch.randn(8, 8, dtype=torch.float64))[0]
-    moved = mix(spec, {"embed": turn}, moved)
-    found = match_activations(model, with_state(model, moved), spec, many(name), mixes=True)
+    model, spec, state, changed = planted(name)
+    rotation = torch.linalg.qr(torch.randn(8, 8, dtype=torch.float64))[0]
+    changed = mix(spec, {"embed": rotation}, changed)
+    found = match_activations(model, with_state(model, changed), spec, many(name), mixes=True)
     assert set(found.matrices) == {"embed"}
-    assert largest_difference(state, found.apply(moved)) < 1e-8
+    assert largest_difference(state, found.apply(changed)) < 1e-8
 
 
 @pytest.mark.parametrize("order", [[0, 1], [1, 0]])
 def test_planted_rotations_inside_heads(order):
     model, spec, state, _ = planted("transformer")
-    generator, turns = torch.Generator().manual_seed(2), {}
+    generator, rotations = torch.Generator().manual_seed(2), {}
     for stream in spec.inside("blocks.0.query_key_value"):
-        turns[stream.name] = torch.linalg.qr(torch.randn(4, 4, dtype=torch.float64, generator=generator))[0]
-    moved = apply(spec, {"blocks.0.query_key_value": torch.tensor(order)}, mix(spec, turns, state))
-    found = match_activations(model, with_state(model, moved), spec, many("transformer"), mixes=True)
-    assert largest_difference(state, found.apply(moved)) < 1e-8
-    plain = match_activations(model, with_state(model, moved), spec, many("transformer"))
-    assert largest_difference(state, plain.apply(moved)) > 0.1
+        rotations[stream.name] = torch.linalg.qr(torch.randn(4, 4, dtype=torch.float64, generator=generator))[0]
+    changed = apply(spec, {"blocks.0.query_key_value": torch.tensor(order)}, mix(spec, rotations, state))
+    found = match_activations(model, with_state(model, changed), spec, many("transformer"), mixes=True)
+    assert largest_difference(state, found.apply(changed)) < 1e-8
+    plain = match_activations(model, with_state(model, changed), spec, many("transformer"))
+    assert largest_difference(state, plain.apply(changed)) > 0.1
 
 
 def test_dead_and_broken_units_are_counted():
@@ -165,19 +165,19 @@ def every_tap(model, inputs):
 def test_what_is_written_in_place_later_is_copied():
     model, inputs = make("resnet")
     taps = every_tap(model, inputs)
-    assert hear(model, inputs, taps, copy=False) is None
-    heard = hear(model, inputs, taps, copy=True)
+    assert capture(model, inputs, taps, copy=False) is None
+    captured = capture(model, inputs, taps, copy=True)
     inside = next(tap for tap in taps if tap.module == "1.m")
-    assert bool((heard[inside] < 0).any())  # as the norm returned it, before the ReLU wrote into it
-    assert hear(*make("mlp"), every_tap(*make("mlp")), copy=False) is not None
+    assert bool((captured[inside] < 0).any())  # as the norm returned it, before the ReLU wrote into it
+    assert capture(*make("mlp"), every_tap(*make("mlp")), copy=False) is not None
 
 
 def test_weights_that_are_not_finite_count_as_nothing():
     _, spec, state, _ = planted("mlp")
     state["body.2.weight"][1, 2] = float("nan")
     state["body.0.bias"][3] = float("inf")
-    moved = apply(spec, spec.random(torch.Generator().manual_seed(5)), state)
-    found = match_weights(state, moved, spec).apply(moved)
+    changed = apply(spec, spec.random(torch.Generator().manual_seed(5)), state)
+    found = match_weights(state, changed, spec).apply(changed)
     assert all(torch.equal(found[key].nan_to_num(7.0), value.nan_to_num(7.0)) for key, value in state.items())
 
 
@@ -185,14 +185,14 @@ def test_outputs_that_are_not_finite_are_told():
     model, inputs = make("mlp")
     with torch.no_grad():
         model.last.bias[0] = float("nan")
-    with pytest.raises(AlignmentError, match="outputs are not finite on this batch, so that nothing can be verified"):
+    with pytest.raises(AlignmentError, match="outputs are not finite on this batch, so the spec cannot be verified"):
         permutation_spec(model, inputs)
 
 
 def test_too_few_samples():
-    model, spec, _, moved = planted("mlp")
-    with pytest.raises(AlignmentError, match=r"2 samples cannot rank the 8 units of 'body.0'"):
-        match_activations(model, with_state(model, moved), spec, [make("mlp")[1]])
+    model, spec, _, changed = planted("mlp")
+    with pytest.raises(AlignmentError, match=r"2 samples are too few to match the 8 units of 'body.0'"):
+        match_activations(model, with_state(model, changed), spec, [make("mlp")[1]])
 
 
 def test_architectures_that_differ():

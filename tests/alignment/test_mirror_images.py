@@ -47,7 +47,7 @@ def settled(model, train=0):
         cross_entropy(model(images), classes.float()).backward()
         optimizer.step()
     model = reset_batch_norms(model, Signature.parse(PICTURES), DATA)
-    with torch.no_grad():  # no class is said of all images
+    with torch.no_grad():  # no class is predicted for all images
         model.last.bias -= torch.cat([model(**inputs) for inputs in DATA]).mean(0)
     return model
 
@@ -123,8 +123,10 @@ def test_copies_see_the_mirror_image(maker):
     model = settled(maker(PICTURES, 1 / 8))
     images = photographs(4)
     with torch.no_grad():
-        said = transformed_copy(model.plain() if maker is PGCNN else model, PICTURES, FLIP, {"image": images})(images)
-        torch.testing.assert_close(said, model(images.flip(-1)), rtol=1e-4, atol=1e-4)
+        outputs = transformed_copy(model.plain() if maker is PGCNN else model, PICTURES, FLIP, {"image": images})(
+            images
+        )
+        torch.testing.assert_close(outputs, model(images.flip(-1)), rtol=1e-4, atol=1e-4)
 
 
 def test_the_streams_of_bottlenecks_are_found():

@@ -1,4 +1,4 @@
-"""Norms are folded without changing what a network says; then its stream can be turned, and its heads mixed."""
+"""Norms are folded without changing the outputs; then the residual stream can be rotated, and heads mixed."""
 
 import pytest
 import torch
@@ -25,15 +25,15 @@ def test_folding_leaves_the_function_and_frees_the_stream(name):
     assert not folded.left
     assert difference(outputs_of(model, inputs), outputs_of(folded.model, inputs)) < 1e-12
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
-    assert not permutation_spec(model, inputs)["embed"].turns
+    assert not permutation_spec(model, inputs)["embed"].rotates
     spec = permutation_spec(folded.model, inputs)
     stream = spec["embed"]
-    assert (stream.scales, stream.flips, stream.mixes, stream.turns) == (False, True, False, True)
-    turn = torch.linalg.qr(torch.randn(8, 8, dtype=torch.float64))[0]
-    moved = mix(spec, {"embed": turn}, folded.model.state_dict())
-    assert difference(outputs_of(model, inputs), outputs_of(with_state(folded.model, moved), inputs)) < 1e-12
-    with pytest.raises(AlignmentError, match="cannot be mixed but by orthogonal"):
-        mix(spec, {"embed": 2 * turn}, folded.model.state_dict())
+    assert (stream.scales, stream.flips, stream.mixes, stream.rotates) == (False, True, False, True)
+    rotation = torch.linalg.qr(torch.randn(8, 8, dtype=torch.float64))[0]
+    changed = mix(spec, {"embed": rotation}, folded.model.state_dict())
+    assert difference(outputs_of(model, inputs), outputs_of(with_state(folded.model, changed), inputs)) < 1e-12
+    with pytest.raises(AlignmentError, match="cannot be mixed by a matrix that is not orthogonal"):
+        mix(spec, {"embed": 2 * rotation}, folded.model.state_dict())
     again = fold_norms(folded.model, inputs)
     assert again.norms == ()
 
@@ -41,23 +41,23 @@ def test_folding_leaves_the_function_and_frees_the_stream(name):
 @pytest.mark.parametrize("name", ["transformer", "transformer, rms", "wide"])
 @pytest.mark.parametrize("general", [False, True])
 def test_rotations_are_found_in_the_weights(name, general):
-    """Of the stream and of heads that were exchanged besides: a wide stream has more units than inputs to tell them."""
+    """Of the residual stream and of permuted heads: a wide stream has more units than inputs to fix it."""
     torch.manual_seed(0)
     wide = name == "wide"
     model = Transformer(SIGNATURE, 24, 2, heads=2).double().eval() if wide else make(name)[0]
     model = fold_norms(model, make("transformer")[1]).model
     spec, state = permutation_spec(model, make("transformer")[1], verify=False), model.state_dict()
-    generator, turns = torch.Generator().manual_seed(3), {}
+    generator, rotations = torch.Generator().manual_seed(3), {}
     for stream in spec.streams:
-        if stream.rotates:
+        if stream.rotatable:
             matrix = torch.randn(stream.size, stream.size, dtype=torch.float64, generator=generator)
-            turns[stream.name] = matrix if general and stream.mixes else torch.linalg.qr(matrix)[0]
-    assert len(turns) == 9
-    moved = mix(spec, turns, apply(spec, spec.random(generator), state))
-    found = match_weights(state, moved, spec, mixes=not general, invertible=general)
-    assert largest_difference(state, found.apply(moved)) < 1e-6
+            rotations[stream.name] = matrix if general and stream.mixes else torch.linalg.qr(matrix)[0]
+    assert len(rotations) == 9
+    changed = mix(spec, rotations, apply(spec, spec.random(generator), state))
+    found = match_weights(state, changed, spec, mixes=not general, invertible=general)
+    assert largest_difference(state, found.apply(changed)) < 1e-6
     if not general:  # permutations alone do not
-        assert largest_difference(state, match_weights(state, moved, spec).apply(moved)) > 0.1
+        assert largest_difference(state, match_weights(state, changed, spec).apply(changed)) > 0.1
 
 
 def test_norms_inside_a_wrapper_are_folded():
@@ -89,13 +89,13 @@ def test_norms_that_cannot_be_folded_are_named():
     model = nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4), nn.GELU(), nn.Linear(4, 2)).double()
     folded = fold_norms(model, torch.randn(5, 3).double())
     assert folded.norms == ()
-    assert folded.left == {"1": "something but linear maps reads it"}
+    assert folded.left == {"1": "something other than a linear map reads it"}
     bent = nn.Sequential(nn.Linear(3, 4), nn.GELU(), nn.LayerNorm(4), nn.Linear(4, 2)).double()
     assert fold_norms(bent, torch.randn(5, 3).double()).left == {"2": "something but norms and sums reads the stream"}
 
 
 def planted(name, seed=3):
-    """A folded network, and the same after a rotation of its stream, mixed heads and exchanged units."""
+    """A folded network, and the same after a rotation of its residual stream, mixed heads and permuted units."""
     model, inputs = make(name)
     model = fold_norms(model, inputs).model
     spec = permutation_spec(model, inputs, verify=False)
@@ -105,28 +105,28 @@ def planted(name, seed=3):
         noise = torch.randn(stream.size, stream.size, generator=generator, dtype=torch.float64)
         if stream.mixes:
             matrices[stream.name] = torch.eye(stream.size) + 0.4 * noise
-        elif stream.turns:
+        elif stream.rotates:
             matrices[stream.name] = torch.linalg.qr(noise)[0]
     state = model.state_dict()
-    moved = apply(spec, spec.random(generator), mix(spec, matrices, state))
-    return model, spec, state, moved
+    changed = apply(spec, spec.random(generator), mix(spec, matrices, state))
+    return model, spec, state, changed
 
 
 @pytest.mark.parametrize("taps", ["last", "all"])
 @pytest.mark.parametrize("name", ["transformer", "gnn"])
 def test_planted_invertible_maps_are_found(name, taps):
-    model, spec, state, moved = planted(name)
-    other = with_state(model, moved)
+    model, spec, state, changed = planted(name)
+    other = with_state(model, changed)
     found = match_activations(model, other, spec, many(name), invertible=True, taps=taps)
-    assert largest_difference(state, moved) > 0.5
-    assert largest_difference(state, found.apply(moved)) < 1e-8
+    assert largest_difference(state, changed) > 0.5
+    assert largest_difference(state, found.apply(changed)) < 1e-8
     plain = match_activations(model, other, spec, many(name), mixes=True, taps=taps)
-    assert largest_difference(state, plain.apply(moved)) > 0.05  # rotations alone do not find them
+    assert largest_difference(state, plain.apply(changed)) > 0.05  # rotations alone do not find them
 
 
 def test_least_weights_are_least_and_the_same_for_all():
-    model, spec, state, moved = planted("gnn")
-    one, two = least(spec, state), least(spec, moved)
+    model, spec, state, changed = planted("gnn")
+    one, two = least(spec, state), least(spec, changed)
     total = [sum(float(each[name].square().sum()) for name in spec.shapes) for each in (state, one.state, two.state)]
     assert total[1] == pytest.approx(total[2], rel=1e-9)
     assert total[1] < total[0]
@@ -139,8 +139,8 @@ def test_least_weights_are_least_and_the_same_for_all():
 
 def test_a_turned_transformer_has_no_barrier():
     """The plant is in the folded form; the barrier folds both itself, and permutations alone do not do."""
-    model, _, _, moved = planted("transformer")
-    other = with_state(model, moved)
+    model, _, _, changed = planted("transformer")
+    other = with_state(model, changed)
     pairs = data(model)
     report = barrier(model, other, SIGNATURE, pairs, "mse", matching="invertible")
     assert abs(report.barrier) < 1e-6

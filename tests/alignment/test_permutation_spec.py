@@ -1,4 +1,4 @@
-"""Specs are derived for every family, leave the function as it is, and say which layer they cannot explain."""
+"""Specs are derived for every family, leave the function as it is, and name the layer that has no rule."""
 
 import pytest
 import torch
@@ -19,10 +19,10 @@ def test_random_permutations_leave_every_family_as_it_is(name):
     count = NETWORKS[name][2]
     assert (count is None and len(spec) > 5) or len(spec) == count, str(spec)
     state = model.state_dict()
-    moved = apply(spec, spec.random(torch.Generator().manual_seed(3)), state)
-    assert any(not torch.equal(moved[key], state[key]) for key in state) or not count
-    assert difference(outputs_of(model, inputs), outputs_of(with_state(model, moved), inputs)) < 1e-10
-    for stream in spec.streams:  # the tester is tested: moving one place alone is seen
+    changed = apply(spec, spec.random(torch.Generator().manual_seed(3)), state)
+    assert any(not torch.equal(changed[key], state[key]) for key in state) or not count
+    assert difference(outputs_of(model, inputs), outputs_of(with_state(model, changed), inputs)) < 1e-10
+    for stream in spec.streams:  # test the tester: permuting one place alone changes the outputs
         place = stream.places[0]
         wrong = dict(state)
         source = torch.arange(state[place.tensor].shape[place.axis])
@@ -54,16 +54,16 @@ def test_scales_flips_and_mixtures_leave_the_function(name):
     before, tried = outputs_of(model, inputs), 0
     for stream in spec.streams:
         generator = torch.Generator().manual_seed(1)
-        moved = []
+        changed = []
         if stream.scales:
-            moved.append(scale(spec, {stream.name: torch.rand(stream.size, generator=generator) + 0.5}, state))
+            changed.append(scale(spec, {stream.name: torch.rand(stream.size, generator=generator) + 0.5}, state))
         if stream.flips:
             signs = torch.randint(2, (stream.size,), generator=generator) * 2 - 1
-            moved.append(scale(spec, {stream.name: signs.double()}, state))
+            changed.append(scale(spec, {stream.name: signs.double()}, state))
         if stream.mixes:
             matrix = torch.randn(stream.size, stream.size, generator=generator, dtype=torch.float64)
-            moved.append(mix(spec, {stream.name: matrix}, state))
-        for other in moved:
+            changed.append(mix(spec, {stream.name: matrix}, state))
+        for other in changed:
             tried += 1
             assert difference(before, outputs_of(with_state(model, other), inputs)) < 1e-8, stream
     assert tried or name == "resnet"
@@ -80,8 +80,8 @@ def test_units_of_products_flip_factor_by_factor(name):
         for which in range(stream.flips):
             signs = torch.ones(stream.flips, stream.size, dtype=torch.float64)
             signs[which, ::2] = -1.0
-            moved = scale(spec, {stream.name: signs}, state)
-            assert difference(before, outputs_of(with_state(model, moved), inputs)) < 1e-10, stream
+            changed = scale(spec, {stream.name: signs}, state)
+            assert difference(before, outputs_of(with_state(model, changed), inputs)) < 1e-10, stream
             place = next(place for place in stream.places if place.flips >> which & 1)
             wrong = dict(state)
             line = torch.ones(state[place.tensor].shape[place.axis], dtype=torch.float64)
@@ -89,7 +89,7 @@ def test_units_of_products_flip_factor_by_factor(name):
             shape = (-1, *(1,) * (state[place.tensor].ndim - place.axis - 1))
             wrong[place.tensor] = state[place.tensor] * line.reshape(shape)  # one place of the pattern alone
             assert difference(before, outputs_of(with_state(model, wrong), inputs)) > 1e-9, stream
-        with pytest.raises(AlignmentError, match="does not bear"):
+        with pytest.raises(AlignmentError, match="would change the function"):
             scale(spec, {stream.name: -torch.ones(stream.flips + 1, stream.size)}, state)
 
 
@@ -104,15 +104,15 @@ def test_compose_and_inverse():
     model, inputs = make("gnn")
     spec, state = permutation_spec(model, inputs), model.state_dict()
     p, q = (spec.random(torch.Generator().manual_seed(seed)) for seed in (1, 2))
-    for moved, expected in [
+    for changed, expected in [
         (apply(spec, compose(p, q), state), apply(spec, q, apply(spec, p, state))),
         (apply(spec, inverse(p), apply(spec, p, state)), state),
         (apply(spec, spec.identity(), state), state),
     ]:
-        assert all(torch.equal(moved[key], expected[key]) for key in state)
+        assert all(torch.equal(changed[key], expected[key]) for key in state)
 
 
-def test_tied_weights_move_together():
+def test_tied_weights_are_permuted_together():
     class Tied(nn.Module):
         def __init__(self):
             super().__init__()
@@ -166,12 +166,12 @@ class Secret(nn.Module):
         return self.last(hidden + ramp) + secret.sum(-1, keepdim=True)
 
 
-def test_units_treated_differently_are_not_exchanged():
+def test_units_treated_differently_are_not_permuted():
     sizes = sorted(stream.size for stream in permutation_spec(Chooses(), rows()).streams)
     assert sizes == [2, 2]
 
 
-def test_a_layer_that_cannot_be_explained_is_named():
+def test_a_layer_without_a_rule_is_named():
     with pytest.raises(AlignmentError, match=r"Layer 'the network itself' uses aten.sort"):
         permutation_spec(Sorts(), rows())
     with pytest.raises(AlignmentError, match=r"Layer '1' uses aten.sort"):
@@ -179,7 +179,7 @@ def test_a_layer_that_cannot_be_explained_is_named():
 
 
 def test_a_wrong_spec_is_seen_and_named():
-    with pytest.raises(AlignmentError, match=r"Exchanging the units of 'first' changes the outputs"):
+    with pytest.raises(AlignmentError, match=r"Permuting the units of 'first' changes the outputs"):
         permutation_spec(Secret(), rows())
 
 
@@ -194,7 +194,7 @@ def test_architectures_that_differ():
         apply(spec, {"0": torch.zeros(6, dtype=torch.int64)}, model.state_dict())
     with pytest.raises(AlignmentError, match="Unknown stream '9'"):
         spec["9"]
-    with pytest.raises(AlignmentError, match="does not bear"):
+    with pytest.raises(AlignmentError, match="would change the function"):
         scale(spec, {"0": -torch.ones(6)}, model.state_dict())
     with pytest.raises(AlignmentError, match="cannot be mixed"):
         mix(spec, {"0": torch.eye(6)}, model.state_dict())

@@ -39,9 +39,9 @@ def test_a_hard_soft_permutation_is_a_permutation():
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_sinkhorn_finds_planted_permutations(name):
-    _, spec, state, moved = planted(name)
-    found = match_sinkhorn(state, moved, spec, steps=25)
-    assert largest_difference(state, found.apply(moved)) < 1e-12
+    _, spec, state, changed = planted(name)
+    found = match_sinkhorn(state, changed, spec, steps=25)
+    assert largest_difference(state, found.apply(changed)) < 1e-12
     assert min(found.after.values(), default=1.0) > 0.999
 
 
@@ -52,17 +52,17 @@ def loss(model, inputs, targets):
 @pytest.mark.parametrize("name", FAMILIES)
 def test_straight_through_finds_planted_permutations(name):
     """What the network itself says is the target, so that only merging with all units in their places loses nothing."""
-    model, spec, state, moved = planted(name)
+    model, spec, state, changed = planted(name)
     inputs = next(many(name))
     inputs = {key: value[:8] for key, value in inputs.items()} if isinstance(inputs, dict) else inputs[:8]
-    said = outputs_of(model, inputs)
+    outputs = outputs_of(model, inputs)
 
     def difference(model, inputs, targets):
         outputs = model(**inputs) if isinstance(inputs, dict) else model(inputs)
         return sum(F.mse_loss(ours, theirs) for ours, theirs in zip(tensors_in(outputs), targets, strict=True))
 
-    found, losses = refine_straight_through(model.train(), moved, spec, [(inputs, said)], difference, steps=1)
-    assert largest_difference(state, found.apply(moved)) < 1e-12
+    found, losses = refine_straight_through(model.train(), changed, spec, [(inputs, outputs)], difference, steps=1)
+    assert largest_difference(state, found.apply(changed)) < 1e-12
     assert losses[0] > 1e-12 > losses[1]
     assert model.training
 
@@ -73,9 +73,9 @@ def test_networks_inside_a_wrapper_are_refined():
     pairs = data(model, batches=1)
     spec = permutation_spec(model, pairs[0][0], verify=False)
     state = model.state_dict()
-    moved = apply(spec, spec.random(torch.Generator().manual_seed(5)), state)
-    found, _ = refine_straight_through(model, moved, spec, pairs, loss, steps=1)
-    assert largest_difference(state, found.apply(moved)) < 1e-12
+    changed = apply(spec, spec.random(torch.Generator().manual_seed(5)), state)
+    found, _ = refine_straight_through(model, changed, spec, pairs, loss, steps=1)
+    assert largest_difference(state, found.apply(changed)) < 1e-12
 
 
 def test_straight_through_is_never_worse_than_its_start():
@@ -93,11 +93,11 @@ def test_straight_through_is_never_worse_than_its_start():
 
 
 def test_bad_starts():
-    model, spec, state, moved = planted("mlp")
+    model, spec, state, changed = planted("mlp")
     start = Matching(spec, (), matrices={"body.0": torch.eye(8)})
     with pytest.raises(AlignmentError, match="permutations alone"):
-        refine_straight_through(model, moved, spec, data(model), loss, start=start)
+        refine_straight_through(model, changed, spec, data(model), loss, start=start)
     with pytest.raises(AlignmentError, match="permutations alone"):
-        match_sinkhorn(state, moved, spec, start=start)
+        match_sinkhorn(state, changed, spec, start=start)
     with pytest.raises(AlignmentError, match="loader is empty"):
-        refine_straight_through(model, moved, spec, [], loss)
+        refine_straight_through(model, changed, spec, [], loss)

@@ -1,4 +1,4 @@
-"""Planted representations are found; what has none is told so."""
+"""Planted representations are found, and networks without one are recognised."""
 
 import pytest
 import torch
@@ -80,7 +80,7 @@ def test_consistency_mends_a_planted_mistake():
 
 
 def steps(table):
-    """The number of quarter turns of each element, from the table alone."""
+    """By how many times 90° each element rotates, from the table alone."""
     quarter = next(g for g in range(4) if table[g, g] != 0 and table[table[g, g], table[g, g]] == 0)
     found, here = torch.zeros(4, dtype=torch.int64), 0
     for k in range(4):
@@ -102,7 +102,7 @@ def test_the_table_of_a_group_that_relabels_nodes():
 
 
 def test_heads_are_part_of_the_representation():
-    """Two heads that a quarter turn exchanges cannot be planted simply; that they are looked at can be seen."""
+    """Two heads that a rotation by 90° permutes are hard to plant; this tests only that heads are compared."""
     from networks import SIGNATURE as CLOUD
     from networks import make
     from test_barrier import data
