@@ -29,7 +29,14 @@ def import_object(kind: str, path: str) -> Any:
         sys.path.insert(0, os.getcwd())
     try:
         found: Any = importlib.import_module(module_name)
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except SystemExit as error:
+        raise GeoequivError(
+            f"Cannot import the {kind} '{path}': importing {module_name} calls sys.exit({error.code!r}). "
+            'Put what the file runs as a program under: if __name__ == "__main__".'
+        ) from error
+    except BaseException as error:  # whatever the code of a user raises
         raise GeoequivError(f"Cannot import the {kind} '{path}': {type(error).__name__}: {error}.") from error
     for part in attribute.split("."):
         if not hasattr(found, part):

@@ -88,18 +88,18 @@ def evaluate(expression: ast.expr, module: str) -> Any:
     ``Unknown`` where it needs more than constants, built-in names and light modules; in a type, each such part is.
     """
     code = compile(ast.Expression(expression), module, "eval")
+    names = _Namespace(module)
     try:
-        value = eval(code, {"__builtins__": {}}, _Namespace(module))  # noqa: S307  (our own source, as an import runs it)
+        return eval(code, names, names)  # noqa: S307  (our own source, as an import runs it)
     except (TypeError, AttributeError):  # of arithmetic with what is unknown
         return Unknown
-    return value
 
 
 class _Namespace(dict[str, Any]):
     """The global names of a module, evaluated when they are asked for."""
 
     def __init__(self, module: str) -> None:
-        super().__init__()
+        super().__init__(__builtins__={})
         self.module = module
 
     def __missing__(self, name: str) -> Any:

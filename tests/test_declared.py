@@ -20,7 +20,8 @@ from geoequiv.ranges import PositiveInt
 if TYPE_CHECKING:
     from geoequiv.made.other import Far
 
-SIZES, SCALE = {"small": 2, "large": 2 * 8}, -0.5
+COUNT = len([each for each in range(4) if isinstance(each, int)])
+SIZES, SCALE = {"small": 2, "large": COUNT * 4}, -0.5
 Kind = Literal["a", "b"]
 
 class Base:

@@ -19,7 +19,7 @@ FLOORS = {
     "cli": 7, "__main__": 8,
 }  # fmt: skip
 #: siblings that may be imported on their own floor: the catalog is the lowest room of floor 5, errors of floor 0
-LOWEST = {"catalog", "errors", "source"}
+LOWEST = {"catalog", "errors", "source", "importing"}
 ONLY_IMPORTER = {"lightning": "training"}
 
 

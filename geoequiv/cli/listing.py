@@ -49,7 +49,7 @@ def _listed(what: str) -> list[tuple[str, str]]:
     from geoequiv import catalog
     from geoequiv.bench.options import options_of
     from geoequiv.bench.spec import RESERVED, RESERVED_OF_TASKS
-    from geoequiv.groups.names import EXAMPLES
+    from geoequiv.groups.parsing import EXAMPLES
     from geoequiv.tasks.protocols import PROTOCOLS
 
     if what == "groups":

@@ -3,8 +3,9 @@
 The public names are imported on first use: ``parse_name`` checks a name without torch.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from geoequiv.importing import lazy_names
 
 if TYPE_CHECKING:
     from geoequiv.groups.base import Group
@@ -13,32 +14,32 @@ if TYPE_CHECKING:
     from geoequiv.groups.names import group
     from geoequiv.groups.parsing import GroupName, parse_name
     from geoequiv.groups.quadrature_rule import quadrature
-
-#: public name → the file it lives in
-PUBLIC = {
-    "Element": "element",
-    "Group": "base",
-    "GroupName": "parsing",
-    "compose": "element",
-    "cosets": "left_cosets",
-    "group": "names",
-    "identity": "element",
-    "inverse": "element",
-    "parse_name": "parsing",
-    "quadrature": "quadrature_rule",
-}
+else:
+    __getattr__ = lazy_names(
+        __name__,
+        {
+            "Element": "element",
+            "Group": "base",
+            "GroupName": "parsing",
+            "compose": "element",
+            "cosets": "left_cosets",
+            "group": "names",
+            "identity": "element",
+            "inverse": "element",
+            "parse_name": "parsing",
+            "quadrature": "quadrature_rule",
+        },
+    )
 
 __all__ = [
-    "Element", "Group", "GroupName", "compose", "cosets", "group", "identity", "inverse", "parse_name", "quadrature",
-]  # fmt: skip
-
-
-def __getattr__(name: str) -> Any:
-    if name not in PUBLIC:
-        raise AttributeError(f"module 'geoequiv.groups' has no attribute '{name}'")
-    globals()[name] = getattr(import_module(f"geoequiv.groups.{PUBLIC[name]}"), name)
-    return globals()[name]
-
-
-def __dir__() -> list[str]:
-    return sorted(PUBLIC)
+    "Element",
+    "Group",
+    "GroupName",
+    "compose",
+    "cosets",
+    "group",
+    "identity",
+    "inverse",
+    "parse_name",
+    "quadrature",
+]
