@@ -37,6 +37,7 @@ PUBLIC = {
     "alignment": "geoequiv.alignment",
     "testing": "geoequiv.testing",
     "task": "geoequiv.catalog:task",
+    "Method": "geoequiv.methods:Method",
     "GeoequivError": "geoequiv.errors:GeoequivError",
 }
 

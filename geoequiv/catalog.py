@@ -49,22 +49,12 @@ TABLES: dict[str, dict[str, str]] = {
         "images/cifar10": "geoequiv.tasks.cifar10:cifar10",
         "files": "geoequiv.tasks.files:files",
     },
-    "symmetry": {
-        "none": "geoequiv.objectives:TaskObjective",
-        "augmentation": "geoequiv.objectives:Augmentation",
-        "remul": "geoequiv.objectives:REMUL",
-        "invariance_loss": "geoequiv.objectives:InvarianceLoss",
-        "latent_equivariance": "geoequiv.objectives:LatentEquivariance",
-        "test_time_averaging": "geoequiv.symmetrize:TestTimeAveraging",
-        "frame_averaging": "geoequiv.symmetrize:FrameAveraging",
-        "group_averaging": "geoequiv.symmetrize:GroupAveraging",
-    },
     "frame": FRAME_PATHS,
 }
 
 
 def names(kind: str) -> tuple[str, ...]:
-    """Names of one kind ("model", "task", "symmetry", "frame") in the order of the table."""
+    """Names of one kind ("model", "task", "frame") in the order of the table."""
     return tuple(_table(kind))
 
 
@@ -72,7 +62,7 @@ def load(kind: str, name: str) -> Any:
     """Import the object behind a name.
 
     Args:
-        kind: "model", "task", "symmetry" or "frame".
+        kind: "model", "task" or "frame".
         name: a name of the table, or "package.module:object" of your own.
 
     Raises:

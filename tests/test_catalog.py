@@ -22,7 +22,7 @@ def test_every_name_is_there_and_described(kind, name):
 
 @pytest.mark.parametrize(
     ("kind", "name", "nearest"),
-    [("model", "gnm", "gnn"), ("task", "nbody/chraged", "nbody/charged"), ("symmetry", "REMUL", "remul")],
+    [("model", "gnm", "gnn"), ("task", "nbody/chraged", "nbody/charged")],
 )
 def test_unknown_names_get_the_nearest(kind, name, nearest):
     with pytest.raises(GeoequivError, match=f"Unknown {kind} '{name}'. Did you mean '{nearest}'"):

@@ -1,23 +1,22 @@
 """One run: task, model, symmetry, training, measurement, record."""
 
-import inspect
 import time
 import traceback
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from geoequiv import catalog
 from geoequiv.bench.environment import environment
 from geoequiv.bench.evaluate import inference_seconds, operations, parameters, symmetry_error, task_metric
-from geoequiv.bench.spec import EvaluateConfig, RunSpec, symmetry_label
+from geoequiv.bench.spec import EvaluateConfig, RunSpec
 from geoequiv.bench.store import RunLocked, Store
 from geoequiv.errors import GeoequivError
+from geoequiv.methods import Trained, method, run_of_method
+from geoequiv.methods.method import call
 from geoequiv.session import DEFAULT, Session
 from geoequiv.tasks import Task
 from geoequiv.tasks.label_symmetry import estimated_label_symmetry
@@ -78,7 +77,7 @@ def failed_record(spec: RunSpec, error: str, started: str | None = None, session
         "task": task,
         "protocol": None,
         "model": model,
-        "symmetry": symmetry_label(*spec.part("symmetry"), claims=_claims(model)),
+        "symmetry": run_of_method(*spec.part("symmetry"), _claims(model))["label"],
         "seed": config["seed"],
         "config": config,
         "metric": None,
@@ -96,25 +95,12 @@ def failed_record(spec: RunSpec, error: str, started: str | None = None, session
     }
 
 
-def build(spec: RunSpec, task: Task) -> tuple[nn.Module, Callable[..., Any]]:
-    """The model as it is trained (wrapped, if its symmetry is a wrapper, and with the task's head), and its objective.
-
-    A symmetry of the catalog that takes a `loss` is an objective; any other is a wrapper around the model, inside the
-    head (an energy is averaged, and its average differentiated), trained with the task's loss alone or with the
-    objective that it names as `trained_with`.
-    """
+def build(spec: RunSpec, task: Task) -> Trained:
+    """The model as it is trained, and its objective, both as the run's method builds them."""
     name, options = spec.part("model")
-    model = _call(catalog.load("model", name), options, signature=task.model_signature)
+    model = call(catalog.load("model", name), options, signature=task.model_signature)
     name, options = spec.part("symmetry")
-    symmetry = catalog.load("symmetry", name)
-    if "loss" in inspect.signature(symmetry).parameters:
-        model = task.finished(model)
-        return model, _call(symmetry, options, model=model, signature=task.signature, loss=task.loss)
-    wrapped = _call(symmetry, options, model=model, signature=task.model_signature)
-    objective = catalog.load("symmetry", getattr(wrapped, "trained_with", "none"))
-    finished = task.finished(wrapped)
-    offered = {"group": getattr(wrapped, "group", None), "model": finished}
-    return finished, _call(objective, {}, signature=task.signature, loss=task.loss, **offered)
+    return method(name).build(model, task, options)
 
 
 def load_task(spec: RunSpec, session: Session = DEFAULT) -> Task:
@@ -190,13 +176,6 @@ def task_card(task: Task) -> dict[str, Any]:
             for each in task.references
         ],
     }
-
-
-def _call(target: Callable[..., Any], options: dict[str, Any], **offered: Any) -> Any:
-    """Call with the options and those of the offered arguments that the target takes."""
-    accepted = inspect.signature(target).parameters
-    takes_any = any(each.kind is each.VAR_KEYWORD for each in accepted.values())
-    return target(**{name: value for name, value in offered.items() if takes_any or name in accepted}, **options)
 
 
 def _claims(model: str) -> str | None:

@@ -15,6 +15,7 @@ from geoequiv.bench.spec import RESERVED, RESERVED_OF_TASKS, EvaluateConfig, Run
 from geoequiv.config import KeyPath, Problems, Section, mismatch, read_yaml
 from geoequiv.errors import GeoequivError, GroupError
 from geoequiv.groups import group as named_group
+from geoequiv.methods import WrongOption, method
 from geoequiv.symmetrize.frames.by_name import FRAME_OPTIONS, frame_by_name
 from geoequiv.training import TrainConfig
 
@@ -224,7 +225,7 @@ def _named(
         problems.add(at, f"expected a name or {form}, got {written!r}.")
         return
     try:
-        declaration = catalog.declaration(kind, name)
+        declaration = method(name).declaration if kind == "symmetry" else catalog.declaration(kind, name)
     except GeoequivError as error:
         problems.add((*at, "name") if isinstance(written, Mapping) and "name" in written else inner, str(error))
         return
@@ -236,9 +237,16 @@ def _named(
         else:
             shortened = {"limit": int(options["limit"])}
         options = {key: value for key, value in options.items() if key != "limit"}
+    before = len(problems.found)
     reserved = RESERVED_OF_TASKS if kind == "task" else RESERVED
     for combo in expand(f"{kind} '{name}'", declaration, options, reserved, problems, inner, sweep):
-        yield name, _checked_names(kind, combo | shortened, problems, inner)
+        chosen = _checked_names(kind, combo | shortened, problems, inner)
+        if kind == "symmetry" and len(problems.found) == before:
+            try:
+                method(name).check(chosen)
+            except WrongOption as error:
+                problems.add((*inner, error.option), str(error))
+        yield name, chosen
 
 
 def _checked_names(kind: str, options: dict[str, Any], problems: Problems, at: KeyPath) -> dict[str, Any]:

@@ -50,19 +50,21 @@ def _listed(what: str) -> list[tuple[str, str]]:
     from geoequiv.bench.options import options_of
     from geoequiv.bench.spec import RESERVED, RESERVED_OF_TASKS
     from geoequiv.groups.parsing import EXAMPLES
+    from geoequiv.methods import METHODS
     from geoequiv.tasks.protocols import PROTOCOLS
 
     if what == "groups":
         return list(EXAMPLES.items())
     if what == "protocols":
         return [(each.id, _about(each)) for each in PROTOCOLS.values()]
-    kind = {"models": "model", "tasks": "task", "symmetries": "symmetry", "frames": "frame"}[what]
+    kind = {"models": "model", "tasks": "task", "symmetries": "method", "frames": "frame"}[what]
     rows = []
-    for name in catalog.names(kind):
-        found = options_of(catalog.declaration(kind, name), RESERVED_OF_TASKS if kind == "task" else RESERVED)
+    for name in METHODS if kind == "method" else catalog.names(kind):
+        declaration = METHODS[name].declaration if kind == "method" else catalog.declaration(kind, name)
+        found = options_of(declaration, RESERVED_OF_TASKS if kind == "task" else RESERVED)
         taken = ", ".join(f"{each}={found.defaults[each]}" if each in found.defaults else each for each in found.names)
         options = f"\nOptions: {taken}" if taken and kind != "frame" else ""
-        rows.append((name, catalog.describe(kind, name) + options))
+        rows.append((name, declaration.summary + options))
     return rows
 
 

@@ -1,29 +1,6 @@
-"""The ways a model gets its symmetry, each with a colour (light, dark) and a marker."""
+"""Colours of the page and of the families of methods; labels of former records as families."""
 
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True)
-class Family:
-    """One way of getting symmetry: a name for the legend, a CSS key, a marker and two colours."""
-
-    key: str
-    name: str
-    meaning: str
-    marker: str
-    light: str
-    dark: str
-
-
-FAMILIES = (
-    Family("none", "none", "trained on the data as they are", "ring", "#6b7280", "#a3a9b3"),
-    Family("augmentation", "augmentation", "random group elements in training", "triangle", "#b45309", "#e9a94e"),
-    Family("remul", "REMUL", "an equivariance penalty, weighted by β", "diamond", "#be185d", "#f286b5"),
-    Family("frame", "frame averaging", "averaged over the data's own frames", "square", "#1d4ed8", "#7fabff"),
-    Family("group", "group averaging", "averaged over the elements of a group", "hexagon", "#0f766e", "#4cc9b8"),
-    Family("builtin", "built-in", "equivariant by architecture", "disc", "#6d28d9", "#b99cff"),
-    Family("other", "other", "another way", "cross", "#57534e", "#b8b2a9"),
-)
+from geoequiv.methods.families import FAMILIES, Family
 
 _PREFIXES = (
     ("none", "none"),
@@ -31,7 +8,10 @@ _PREFIXES = (
     ("remul", "remul"),
     ("frame", "frame"),
     ("group", "group"),
-    ("test-time", "group"),
+    ("test-time", "test_time"),
+    ("invariance", "invariance"),
+    ("late ", "invariance"),
+    ("latent", "latent"),
     ("built-in", "builtin"),
     ("builtin", "builtin"),
 )

@@ -24,7 +24,8 @@ class TestTimeAveraging(GroupAveraging):
         signature: a ``Signature`` or its string.
         group: a group or its name.
         num_samples: M draws per call; ``None`` averages over all elements of a finite group.
-        training: what it is trained with in a suite: ``"none"``, or ``"augmentation"`` over the same group.
+        training: the objective in a suite: the task's (``"none"``), or ``"augmentation"`` over the group. Nothing in
+            the module depends on it.
         chunk: largest number of group elements in one call of the model; ``None``: by the number of points.
         generator: source of the draws; ``None`` is torch's global one.
 
@@ -44,8 +45,6 @@ class TestTimeAveraging(GroupAveraging):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__(model, signature, group, num_samples, chunk, generator)
-        #: name in the catalog of the objective that a suite trains it with
-        self.trained_with = training
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         return self.model(*args, **kwargs) if self.training else super().forward(*args, **kwargs)

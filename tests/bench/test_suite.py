@@ -63,6 +63,10 @@ def test_run_ids_are_stable_and_differ_with_every_setting(suite_file):
     for text in same:
         [other] = read_suite(suite_file(text, HEAD)).runs
         assert other.run_id == run.run_id
+        assert other.former_id == run.former_id
+    [measured] = read_suite(suite_file(entry.replace("seeds", "evaluate: {num_samples: 3}, seeds"), HEAD)).runs
+    assert measured.run_id == run.run_id  # what is measured afterwards is no part of it
+    assert measured.former_id != run.former_id
     different = {
         entry.replace("beta: 1", "beta: 2"),
         entry.replace("SO(3)", "O(3)"),
@@ -70,7 +74,6 @@ def test_run_ids_are_stable_and_differ_with_every_setting(suite_file):
         entry.replace("width: 8", "width: 9"),
         entry.replace("lr: 1", "lr: 2"),
         entry.replace("seeds: [0]", "seeds: [1]"),
-        entry.replace("seeds", "evaluate: {num_samples: 3}, seeds"),
     }
     ids = {read_suite(suite_file(text, HEAD)).runs[0].run_id for text in different}
     ids.add(read_suite(suite_file(entry, HEAD.replace("32", "33"))).runs[0].run_id)

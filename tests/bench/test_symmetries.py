@@ -4,10 +4,10 @@ import pytest
 
 from geoequiv.bench.runner import build, load_task
 from geoequiv.bench.runner import run as run_spec
-from geoequiv.bench.spec import symmetry_label
 from geoequiv.bench.store import Store
 from geoequiv.bench.suite import read_suite
 from geoequiv.errors import ConfigError
+from geoequiv.methods import METHODS, run_of_method
 from geoequiv.objectives import Augmentation, TaskObjective
 from geoequiv.session import Session
 
@@ -49,7 +49,7 @@ LABELS = [
 
 def test_every_way_runs_under_a_label_of_its_own(suite_file, tmp_path, data_dir):
     suite = read_suite(suite_file(WAYS))
-    assert [symmetry_label(*run.part("symmetry")) for run in suite.runs] == LABELS
+    assert [run_of_method(*run.part("symmetry"))["label"] for run in suite.runs] == LABELS
     store = Store(tmp_path / "results")
     records = [run_spec(spec, store, Session(data_dir=data_dir)).record for spec in suite.runs]
     assert [(record["status"], record["error"]) for record in records] == [("finished", None)] * len(LABELS)
@@ -83,6 +83,7 @@ def test_mistakes_are_found_before_anything_runs(suite_file, options, message):
 
 
 def test_label_of_a_frame_with_options():
+    label = METHODS["frame_averaging"].label
     options = {"group": "SE(3)", "frame": {"name": "weighted", "threshold": 0.5}}
-    assert symmetry_label("frame_averaging", options) == "frame averaging SE(3) (weighted, threshold 0.5)"
-    assert symmetry_label("frame_averaging", options | {"frame": "pca"}) == "frame averaging SE(3) (pca)"
+    assert label(options, None) == "frame averaging SE(3) (weighted, threshold 0.5)"
+    assert label(options | {"frame": "pca"}, None) == "frame averaging SE(3) (pca)"

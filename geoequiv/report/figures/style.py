@@ -54,7 +54,18 @@ RULES: Mapping[str, Any] = {
     "svg.hashsalt": "geoequiv",
 }
 #: marker of a family's figure key → matplotlib's
-MARKERS = {"ring": "o", "disc": "o", "triangle": "^", "diamond": "D", "square": "s", "hexagon": "h", "cross": "x"}
+MARKERS = {
+    "ring": "o",
+    "disc": "o",
+    "triangle": "^",
+    "wedge": "v",
+    "diamond": "D",
+    "square": "s",
+    "pentagon": "p",
+    "hexagon": "h",
+    "cross": "x",
+    "plus": "+",
+}
 
 
 def drawn(draw: "Callable[[Figure], None]", high: float = 3.6, wide: float = WIDE) -> "Figure":

@@ -47,12 +47,17 @@ def marker(shape: str, x: float, y: float, colour: str, size: float = 5.0) -> st
             f'<circle cx="{number(x)}" cy="{number(y)}" r="{radius}" '
             f'style="fill:{fill};stroke:{outline};stroke-width:{stroke}"/>'
         )
-    if shape == "cross":
+    if shape in ("cross", "plus"):
         arm = 2 * size
-        d = f"M{number(x - size)} {number(y - size)}l{arm:g} {arm:g}m0 {-arm:g}l{-arm:g} {arm:g}"
+        if shape == "cross":
+            d = f"M{number(x - size)} {number(y - size)}l{arm:g} {arm:g}m0 {-arm:g}l{-arm:g} {arm:g}"
+        else:
+            d = f"M{number(x - size)} {number(y)}h{arm:g}M{number(x)} {number(y - size)}v{arm:g}"
         return f'<path d="{d}" style="fill:none;stroke:{colour};stroke-width:2"/>'
     corners, turn, scale = {
         "triangle": (3, -90.0, 1.3),
+        "wedge": (3, 90.0, 1.3),
+        "pentagon": (5, -90.0, 1.2),
         "diamond": (4, -90.0, 1.3),
         "square": (4, -45.0, 1.25),
         "hexagon": (6, -90.0, 1.15),
