@@ -12,7 +12,7 @@ from typing import Any
 PUBLIC = {
     "Head": "task",
     "Metric": "task",
-    "Reference": "task",
+    "Reference": "reference",
     "Split": "task",
     "Task": "task",
     "data_directory": "data.cache",

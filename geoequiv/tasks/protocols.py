@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from geoequiv.errors import ConfigError, unknown
-from geoequiv.tasks.task import Reference
+from geoequiv.tasks.reference import Reference
 
 CITATIONS = {
     "charged": """@inproceedings{satorras2021en,
