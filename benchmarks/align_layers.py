@@ -17,13 +17,13 @@ import torch
 from torch import Tensor, nn
 
 from geoequiv.alignment import match_activations, permutation_spec, transformed_copy
-from geoequiv.bench.align import AlignConfig, copies_of, describe
-from geoequiv.bench.barriers import alignable, pairs, partners, units_of
+from geoequiv.bench.align_runs import alignable, partners
 from geoequiv.bench.environment import environment
 from geoequiv.bench.runner import build
 from geoequiv.bench.store import read_record, write_atomically
 from geoequiv.bench.trained import load_trained
 from geoequiv.fields import act, call_model
+from geoequiv.measurements.barriers import AlignConfig, batches_of, describe_rotation, elements_of, units_of
 
 ITEMS = 400
 
@@ -42,7 +42,7 @@ def main() -> None:
         first = load_trained(run, task=task)
         task = first.task
         inputs = {name: value[:ITEMS] for name, value in task.splits["test"].inputs.items()}
-        elements = copies_of(config, task.symmetry)
+        elements = elements_of(config, task.symmetry)
         turned = [act(element, inputs, task.signature.inputs) for element in elements]
         torch.manual_seed(first.spec.config["seed"])
         untrained, _ = build(first.spec, task)
@@ -50,7 +50,7 @@ def main() -> None:
         for name, model in (("trained", first.model), ("untrained", untrained.eval())):
             still = streams(model, task, inputs)
             found[name] = [
-                {"element": describe(element), "angle": round(angle, 4), "explained": explained(still, moved)}
+                {"element": describe_rotation(element), "angle": round(angle, 4), "explained": explained(still, moved)}
                 for element, angle, moved in zip(
                     elements, angles(config), (streams(model, task, each) for each in turned), strict=True
                 )
@@ -69,19 +69,21 @@ def main() -> None:
 
 def units_before_training(task: Any, model: nn.Module, config: AlignConfig) -> list[dict[str, Any]]:
     """How well units of an untrained network are matched with its copies': what is not owed to training."""
-    data = [inputs for inputs, _ in pairs(task, "train", 300)]
+    data = [inputs for inputs, _ in batches_of(task, "train", 300)]
     few = {name: value[:4] for name, value in data[0].items()}
     spec = permutation_spec(model, few)
     found = []
-    for element, angle in zip(copies_of(config, task.symmetry), angles(config), strict=True):
+    for element, angle in zip(elements_of(config, task.symmetry), angles(config), strict=True):
         copy = transformed_copy(model, task.signature, element, few)
         matching = match_activations(model, copy, spec, data)
-        found.append({"element": describe(element), "angle": angle, "method": "activations", **units_of(matching)})
+        found.append(
+            {"element": describe_rotation(element), "angle": angle, "method": "activations", **units_of(matching)}
+        )
     return found
 
 
 def angles(config: AlignConfig) -> list[float]:
-    """The angle of each element of ``copies_of``."""
+    """The angle of each element of ``elements_of``."""
     return [angle for angle in config.angles for _ in range(config.elements)]
 
 

@@ -13,12 +13,19 @@ from pathlib import Path
 import torch
 
 from geoequiv.alignment import match_activations, permutation_spec, transformed_copy
-from geoequiv.bench.align import AlignConfig, angle_of, copies_of, describe
-from geoequiv.bench.barriers import alignable, pairs, units_of
+from geoequiv.bench.align_runs import alignable
 from geoequiv.bench.environment import environment
 from geoequiv.bench.runner import build
 from geoequiv.bench.store import write_atomically
 from geoequiv.bench.trained import load_trained
+from geoequiv.measurements.barriers import (
+    AlignConfig,
+    batches_of,
+    describe_rotation,
+    elements_of,
+    rotation_angle,
+    units_of,
+)
 
 CONFIG = AlignConfig(angles=(90, 180), axis="random", elements=2, items=300)
 
@@ -37,13 +44,13 @@ def main() -> None:
         seen.add(seed)
         torch.manual_seed(seed)
         model = build(first.spec, task)[0].eval()
-        data = [inputs for inputs, _ in pairs(task, "train", CONFIG.items)]
+        data = [inputs for inputs, _ in batches_of(task, "train", CONFIG.items)]
         few = {name: value[:4] for name, value in data[0].items()}
         spec = permutation_spec(model, few)
-        for element in copies_of(CONFIG, task.symmetry):
+        for element in elements_of(CONFIG, task.symmetry):
             copy = transformed_copy(model, task.signature, element, few)
             matching = match_activations(model, copy, spec, data)
-            units = {"seed": seed, "element": describe(element), "angle": round(angle_of(element), 4)}
+            units = {"seed": seed, "element": describe_rotation(element), "angle": round(rotation_angle(element), 4)}
             found.append({**units, "method": "activations", **units_of(matching)})
     content = {"settings": CONFIG.model_dump(mode="json"), "merges": found, "environment": environment()}
     write_atomically(arguments.output, json.dumps(content, indent=1, ensure_ascii=False) + "\n")

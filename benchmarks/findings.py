@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from geoequiv.measurements.numbers import deviation, fixed
 from geoequiv.report import Leaderboard, Row, leaderboard
 from geoequiv.report.markdown import plain
-from geoequiv.report.numbers import deviation, fixed
 from geoequiv.report.rows import Statistic
 from geoequiv.tasks.protocols import references_of
 

@@ -27,8 +27,8 @@ import torch
 from torch import Tensor, nn
 
 from geoequiv.cli import main as geoequiv
+from geoequiv.measurements.numbers import small
 from geoequiv.report.markdown import plain
-from geoequiv.report.numbers import small
 
 KEPT = ("measured", "floor", "verdict", "diagnosis", "errors", "worst_optimised", "parts", "discovered", "determinism")
 BEGIN, END = "<!-- table -->", "<!-- /table -->"

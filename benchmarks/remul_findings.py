@@ -14,13 +14,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from geoequiv.measurements.numbers import decimals_for, plus_minus, small, words
 from geoequiv.report import Leaderboard, Row, Statistic, leaderboard
 from geoequiv.report.facts import metric_label
 from geoequiv.report.figures.style import save
 from geoequiv.report.figures.trade_off import error_of, sweeps_of, trade_off
 from geoequiv.report.figures.training_curves import Bound, read_log, training_curves
 from geoequiv.report.markdown import plain
-from geoequiv.report.numbers import decimals_for, plus_minus, small, words
 
 ADAPTED = ("gradnorm", "uncertainty", "constrained", "linear", "cosine")
 

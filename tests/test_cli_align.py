@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from geoequiv.bench import barriers
-from geoequiv.bench.align import describe
 from geoequiv.cli import main
 from geoequiv.groups import Element
+from geoequiv.measurements import barriers
+from geoequiv.measurements.barriers import describe_rotation
 
 SUITE = """\
 name: small
@@ -74,14 +74,14 @@ def test_angles(runs, tmp_path, capsys):
 
 
 def test_reports_are_json_in_any_folder_and_drawn_where_numbers_are_not_finite(runs, tmp_path, monkeypatch, capsys):
-    measure = barriers.measure
+    measure = barriers.measure_barriers
 
     def endless(*arguments, **options):
         found = measure(*arguments, **options)
         found["copies"][0]["barrier"] = math.nan
         return found
 
-    monkeypatch.setattr(barriers, "measure", endless)
+    monkeypatch.setattr(barriers, "measure_barriers", endless)
     output = tmp_path / "new" / "barriers.json"
     options = ["--angles", "45,90", "--path", "3", "--items", "8"]
     run = str(Path(runs["gnn", 0]).resolve())
@@ -119,7 +119,7 @@ def test_a_results_folder(runs, capsys):
     assert main(["align", out, *options, "--plots"]) == 0
     printed = capsys.readouterr().out
     assert "[4/4]" in printed
-    assert "activations: own copies 0, another training" in printed  # an EGNN
+    assert "activations: transformed copies 0, another training" in printed  # an EGNN
     assert {path.name for path in Path(out).glob("*.svg")} == {"barrier-angle.svg", "barrier-error.svg"}
     assert main(["align", out, *options]) == 0
     assert capsys.readouterr().out.count("(measured before)") == 4
@@ -134,7 +134,7 @@ def test_settings_of_a_suite(runs, tmp_path, capsys):
     suite.write_text(SUITE + "align: {group: C4, items: 32}\n")
     assert main(["align", runs["egnn", 0], "--suite", str(suite), "--matching", "weights"]) == 0
     assert capsys.readouterr().out.count("° about (0.00, 0.00, ") == 3
-    suite.write_text(SUITE + "align: {items: 32, yardstick: false}\n")
+    suite.write_text(SUITE + "align: {items: 32, seed_baseline: false}\n")
     assert main(["align", runs["gnn", 0], "--suite", str(suite), "--other", runs["gnn", 1]]) == 0
     assert f"{runs['gnn', 1].split('/')[-1]}, activations" in capsys.readouterr().out
     suite.write_text(SUITE)
@@ -179,5 +179,5 @@ def test_barriers_are_of_the_run_s_own_data(runs, tmp_path, capsys):
 
 def test_elements_in_words():
     turn = torch.tensor([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]], dtype=torch.float64)
-    assert describe(Element(turn)) == "90.0° about (0.00, 0.00, 1.00)"
-    assert describe(Element(-turn)).startswith("−1 · 90.0°")
+    assert describe_rotation(Element(turn)) == "90.0° about (0.00, 0.00, 1.00)"
+    assert describe_rotation(Element(-turn)).startswith("−1 · 90.0°")

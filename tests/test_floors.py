@@ -14,12 +14,12 @@ FLOORS = {
     "fields": 2,
     "symmetrize": 3, "objectives": 3, "metrics": 3, "models": 3, "alignment": 3,
     "tasks": 4, "training": 4, "testing": 4,
-    "catalog": 5, "session": 5, "methods": 5, "records": 5,
+    "catalog": 5, "session": 5, "methods": 5, "measurements": 5, "records": 5,
     "bench": 6, "report": 6,
     "cli": 7, "__main__": 8,
 }  # fmt: skip
-#: siblings that may be imported on their own floor: the catalog is the lowest room of floor 5, errors of floor 0
-LOWEST = {"catalog", "errors", "source", "importing"}
+#: siblings that may be imported on their own floor: errors of floor 0, the catalog and the table of numbers of floor 5
+LOWEST = {"catalog", "errors", "measurements", "source", "importing"}
 ONLY_IMPORTER = {"lightning": "training"}
 
 

@@ -22,8 +22,8 @@ import torch
 from torch import nn
 
 from geoequiv import catalog
-from geoequiv.bench.cost import cost
 from geoequiv.errors import SignatureError
+from geoequiv.measurements.cost import cost
 from geoequiv.models import radius_graph
 
 SIZES = (8, 16, 32, 64, 128, 256, 512, 1024, 2048)

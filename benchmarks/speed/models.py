@@ -9,7 +9,7 @@ have all pairs; among 512 nodes, message-passing models see neighbours (`radius_
 pooling see all. Repeats are interleaved: each repeat runs every model once, so that what else the machine does falls on
 all alike; medians of processor time of one thread. A training step is zero_grad, forward, mean squared error, backward
 and Adam. Memory is what autograd keeps for the backward pass (unique storages, parameters not counted); operations are
-those of `geoequiv.bench.cost`.
+those of `geoequiv.measurements.cost`.
 
 The seed's claim is read three ways: at equal parameters (those tables); at equal blocks (4 of width 64, the first
 shape); and at equal accuracy: `--records` names folders of finished runs with their log.csv, from which come the
@@ -34,8 +34,8 @@ import torch
 from torch import Tensor, nn
 
 from geoequiv import catalog
-from geoequiv.bench.cost import cost
 from geoequiv.errors import GeoequivError, SignatureError
+from geoequiv.measurements.cost import cost
 from geoequiv.models import radius_graph
 
 SIGNATURE = "pos: point, vel: vector, charge: scalar -> pos: point"

@@ -2,7 +2,7 @@
 
 import time
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,12 @@ import torch
 
 from geoequiv import catalog
 from geoequiv.bench.environment import environment
-from geoequiv.bench.evaluate import inference_seconds, operations, parameters, symmetry_error, task_metric
-from geoequiv.bench.spec import EvaluateConfig, RunSpec
+from geoequiv.bench.spec import RunSpec
 from geoequiv.bench.store import RunLocked, Store
 from geoequiv.errors import GeoequivError
+from geoequiv.measurements import EvaluateConfig, Measured
+from geoequiv.measurements.measure import measure
+from geoequiv.measurements.measurement import Subject
 from geoequiv.methods import Trained, method, run_of_method
 from geoequiv.methods.method import call
 from geoequiv.session import DEFAULT, Session
@@ -125,39 +127,74 @@ def _measured(spec: RunSpec, directory: Path, session: Session, started: str) ->
     torch.manual_seed(config["seed"])
     model, objective = build(spec, task)
     model.to(session.torch_device)
-    with session.casting(model):
-        before = symmetry_error(model, task, evaluate)
+    subject = Subject(model, task, evaluate, config["train"])
     # what can be told of an untrained model is, first: where it fails, no training is lost
-    known = {"params": parameters(model), "flops": operations(model, task, evaluate), "task_card": task_card(task)}
+    with session.casting(model):
+        found, card = measure(subject, "untrained"), task_card(task)
     result = fit(
         model, objective, task, train, seed=config["seed"], directory=directory, device=session.torch_device,
         precision=session.precision, compile=session.compile, progress=session.progress,
     )  # fmt: skip
     torch.manual_seed(config["seed"])  # models that draw while they predict must not depend on how training went
-    claims = getattr(model, "claims", None)
+    subject = replace(subject, training=result)
     with session.casting(model):
-        metric = task_metric(model, task, evaluate)
-        after = symmetry_error(model, task, evaluate)
-        own = symmetry_error(model, task, evaluate, claims) if claims else None
-        seconds = inference_seconds(model, task, evaluate)
+        found = found | measure(subject, "training") | measure(subject, "trained")
     return {
         **failed_record(spec, "", started, session),
         "status": "finished",
         "error": None,
         "protocol": task.protocol,
-        "metric": metric,
-        "validation": {
-            "best": result.best_validation,
-            "best_epoch": result.best_epoch,
-            "epochs_run": result.epochs_run,
-        },
-        "equivariance": after,
-        "equivariance_own": own,
-        "equivariance_before": before,
-        "seconds": {"train": result.train_seconds, **seconds},
-        **known,
+        **_in_schema_1(found, task),
+        "task_card": card,
         "finished": _now(),
     }
+
+
+def _in_schema_1(found: Measured, task: Task) -> dict[str, Any]:
+    """What was measured, laid out as schema 1 has it."""
+    values = {key: each.value for key, each in found.numbers.items()}
+
+    def part(key: str) -> dict[str, Any] | None:
+        each = found.numbers.get(key)
+        return {"value": each.value, "n": each.n} if each else None
+
+    def below(key: str) -> dict[str, dict[str, Any] | None]:
+        return {name[len(key) + 1 :]: part(name) for name in values if name.startswith(f"{key}/")}
+
+    def errors(prefix: str, setting: str) -> dict[str, Any] | None:
+        if setting not in found.settings:
+            return None
+        names = {"E": "to_average", "E_prime": "E_prime", "relative": "relative"}
+        numbers = {name: found.numbers[f"{prefix}{key}"] for name, key in names.items()}
+        spread = {
+            name: {"se": each.se, "se_items": each.se_items, "se_elements": each.se_elements}
+            for name, each in numbers.items()
+        }
+        measured = {name: each.value for name, each in numbers.items()} | {"worst": values[f"{prefix}worst"]}
+        return {**found.settings[setting], **measured, "standard_errors": spread}
+
+    return {
+        "metric": {
+            "name": task.metric.name, "unit": task.metric.unit, "better": task.metric.better,
+            **(part("metric") or {}),
+            "marks": {
+                name: {"with": part(f"metric/with/{name}"), "without": part(f"metric/without/{name}")}
+                for name in task.splits["test"].marks
+            },
+            "splits": below("metric/split"),
+            **({"further": [{"name": each.name, "unit": each.unit, **(part(f"metric/further/{each.name}") or {})}
+                            for each in task.further]} if task.further else {}),
+        },
+        "validation": {"best": values["validation/best"], "best_epoch": values["epochs/best"],
+                       "epochs_run": values["epochs/run"]},
+        "equivariance": errors("", "equivariance"),
+        "equivariance_own": errors("own/", "own"),
+        "equivariance_before": errors("before/", "before"),
+        "params": values["params"],
+        "flops": {"forward": values["flops/forward"], "backward": values["flops/backward"]},
+        "seconds": {"train": values["seconds/train"], "inference": values["seconds/inference"],
+                    **found.settings["timing"]},
+    }  # fmt: skip
 
 
 def task_card(task: Task) -> dict[str, Any]:

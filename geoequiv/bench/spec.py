@@ -5,9 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import Field
-
-from geoequiv.config import Section
 from geoequiv.methods import run_of_method
 from geoequiv.records.identity import canonical, former_identity, identity
 
@@ -15,24 +12,6 @@ from geoequiv.records.identity import canonical, former_identity, identity
 RESERVED = frozenset({"self", "signature", "model", "loss", "generator", "data_dir", "chunk"})
 #: The same of a task, which may ask for a signature.
 RESERVED_OF_TASKS = frozenset({"self", "data_dir"})
-
-
-class EvaluateConfig(Section):
-    """How a trained model is measured.
-
-    Attributes:
-        group: group of the equivariance error; None means the task's own.
-        num_samples: group elements drawn per item.
-        num_items: test items of the equivariance error (the metric always uses all of them).
-        batch_size: items per forward pass, also when inference is timed.
-        repeats: timed forward passes, of which the median counts.
-    """
-
-    group: str | None = None
-    num_samples: int = Field(16, ge=1)
-    num_items: int = Field(256, ge=1)
-    batch_size: int = Field(100, ge=1)
-    repeats: int = Field(10, ge=1)
 
 
 @dataclass(frozen=True)

@@ -4,20 +4,23 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from pydantic import BeforeValidator, Field
 
 from geoequiv import catalog
-from geoequiv.bench.align import AlignConfig
 from geoequiv.bench.options import expand
-from geoequiv.bench.spec import RESERVED, RESERVED_OF_TASKS, EvaluateConfig, RunSpec
+from geoequiv.bench.spec import RESERVED, RESERVED_OF_TASKS, RunSpec
 from geoequiv.config import KeyPath, Problems, Section, mismatch, read_yaml
 from geoequiv.errors import GeoequivError, GroupError
 from geoequiv.groups import group as named_group
+from geoequiv.measurements import EvaluateConfig
 from geoequiv.methods import WrongOption, method
 from geoequiv.symmetrize.frames.by_name import FRAME_OPTIONS, frame_by_name
 from geoequiv.training import TrainConfig
+
+if TYPE_CHECKING:
+    from geoequiv.measurements.barriers import AlignConfig
 
 SectionT = TypeVar("SectionT", bound=Section)
 
@@ -67,7 +70,7 @@ class Suite:
     name: str
     description: str
     runs: tuple[RunSpec, ...]
-    align: AlignConfig | None = None
+    align: "AlignConfig | None" = None
     otherwise: tuple[RunSpec, ...] = ()
 
 
@@ -124,8 +127,10 @@ def _runs(suite: str, configs: list[dict[str, Any]]) -> tuple[RunSpec, ...]:
     return tuple(runs.values())
 
 
-def _align(data: Mapping[str, Any], problems: Problems) -> AlignConfig | None:
-    """The `align:` section: no part of the runs, so that barriers can be asked for when they are trained already."""
+def _align(data: Mapping[str, Any], problems: Problems) -> "AlignConfig | None":
+    """The `align:` section: not part of the runs, so that barriers can be asked for when they are trained already."""
+    from geoequiv.measurements.barriers import AlignConfig  # alignment is loaded only for suites that ask for it
+
     checked = problems.check(AlignConfig, data, ("align",))
     if checked is None or checked.group is None:
         return checked

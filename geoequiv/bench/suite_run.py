@@ -4,22 +4,26 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
 
-from geoequiv.bench.align import AlignConfig, copies_of
 from geoequiv.bench.at_hand import at_hand
-from geoequiv.bench.barriers import Aligned, align_runs
 from geoequiv.bench.runner import Outcome, load_task, run
 from geoequiv.bench.spec import RunSpec
 from geoequiv.bench.store import Store
 from geoequiv.bench.suite import Suite
-from geoequiv.bench.summary import number, summary
+from geoequiv.bench.summary import summary
 from geoequiv.bench.workers import run_in_workers
 from geoequiv.errors import DataError, RunError
+from geoequiv.measurements.numbers import small
 from geoequiv.session import DEFAULT, Session
 from geoequiv.tasks import Task
+
+if TYPE_CHECKING:
+    from geoequiv.bench.align_runs import Aligned
+    from geoequiv.measurements.barriers import AlignConfig
 
 
 @dataclass(frozen=True)
@@ -121,7 +125,7 @@ def _executed(
 
 def _aligned(
     suite: Suite,
-    config: AlignConfig,
+    config: "AlignConfig",
     store: Store,
     outcomes: dict[RunSpec, Outcome],
     session: Session,
@@ -130,8 +134,10 @@ def _aligned(
     """Measure the barriers of the runs that have finished; two trainings need both, so this comes after all of them.
 
     Returns:
-        The outcomes with these barriers, and the runs that some are missing of.
+        The outcomes with these barriers, and the runs that lack some of them.
     """
+    from geoequiv.bench.align_runs import align_runs  # alignment is loaded only for suites that ask for it
+
     runs = {store.directory(spec): spec for spec in suite.runs if outcomes[spec].status in ("finished", "skipped")}
     merged = [run for run in runs if (run / "checkpoint.ckpt").exists()]
     if merged:
@@ -148,27 +154,29 @@ def _aligned(
     return updated, tuple(unaligned)
 
 
-def told(aligned: Aligned) -> str:
+def told(aligned: "Aligned") -> str:
     """What became of one run, in a line."""
     if aligned.status == "failed":
         return f"no barrier: {aligned.alignment['error']}"
     parts = []
     for method, kinds in aligned.alignment["methods"].items():
-        known = {"own copies": kinds["copies"], "another training": kinds["trainings"]}
-        values = [f"{name} {number(each['barrier'])}" for name, each in known.items() if each]
+        known = {"transformed copies": kinds["copies"], "another training": kinds["trainings"]}
+        values = [f"{name} {small(each['barrier'])}" for name, each in known.items() if each]
         parts.append(f"{method}: {', '.join(values)}")
     note = " (measured before)" if aligned.status == "kept" else " (those of other settings gave way)"
     return f"barriers, {'; '.join(parts)}" + (note if aligned.status == "kept" or aligned.replaced else "")
 
 
 def _make_data(
-    todo: Sequence[RunSpec], align: AlignConfig | None, session: Session, console: Console
+    todo: Sequence[RunSpec], align: "AlignConfig | None", session: Session, console: Console
 ) -> dict[str, Task]:
     """Simulate or download each task's data once, here, so that no two workers do it at the same time.
 
     Rotations that the barriers ask for and the task's group does not have are an error before anything is trained.
     """
     tasks = {}
+    if align is not None:
+        from geoequiv.measurements.barriers import elements_of
     each_task = {repr(spec.part("task")): spec for spec in todo}
     for key, spec in each_task.items():
         console.print(f"Preparing the data of {escape(spec.part('task')[0])} …")
@@ -176,7 +184,7 @@ def _make_data(
         if task.symmetry_error:
             task.symmetry_error()
         if align is not None:
-            copies_of(align, task.symmetry)
+            elements_of(align, task.symmetry)
     return tasks
 
 
@@ -246,7 +254,7 @@ def _line(outcome: Outcome) -> str:
     if outcome.status == "skipped":
         return "finished before"
     metric, error = record["metric"], record["equivariance"]["relative"]
-    value = f"{metric['name']} {number(metric['value'])}, relative symmetry error {number(error)}"
+    value = f"{metric['name']} {small(metric['value'])}, equivariance error {small(error)}"
     return f"[green]finished[/] in {outcome.seconds:.1f} s: {value}"
 
 

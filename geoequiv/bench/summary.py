@@ -7,6 +7,8 @@ from typing import Any
 
 from rich.table import Table
 
+from geoequiv.measurements.numbers import small
+
 
 def summary(records: Sequence[dict[str, Any]]) -> Table:
     """Mean ± standard deviation over the seeds of every setting, best first within a protocol, failures last.
@@ -17,7 +19,7 @@ def summary(records: Sequence[dict[str, Any]]) -> Table:
     table = Table(title="Summary", title_justify="left")
     for name in ("model", "symmetry", "seeds"):
         table.add_column(name, overflow="fold")
-    for name in ("test metric", "relative symmetry error", "parameters", "train s"):
+    for name in ("test metric", "equivariance error", "parameters", "train s"):
         table.add_column(name, justify="right")
     groups: dict[str, list[dict[str, Any]]] = {}
     for record in records:
@@ -31,28 +33,19 @@ def summary(records: Sequence[dict[str, Any]]) -> Table:
             continue
         values = [record["metric"]["value"] for record in finished]
         errors = [record["equivariance"]["relative"] for record in finished]
-        spread = f" ± {number(statistics.stdev(values))}" if len(values) > 1 else ""
+        spread = f" ± {small(statistics.stdev(values))}" if len(values) > 1 else ""
         seeds = str(len(finished)) if len(finished) == len(group) else f"{len(finished)} of {len(group)}"
         known = [error for error in errors if error is not None]
         table.add_row(
             first["model"],
             finished[0]["symmetry"],
             seeds,
-            f"{finished[0]['metric']['name']} {number(statistics.mean(values))}{spread}",
-            number(statistics.mean(known) if known else None),
+            f"{finished[0]['metric']['name']} {small(statistics.mean(values))}{spread}",
+            small(statistics.mean(known) if known else None),
             f"{finished[0]['params']:,}",
             f"{statistics.mean(record['seconds']['train'] for record in finished):.1f}",
         )
     return table
-
-
-def number(value: float | None) -> str:
-    """Three digits, or a dash.
-
-    >>> number(0.0071234), number(1.5e-7), number(None)
-    ('0.00712', '1.5e-07', '–')
-    """
-    return "–" if value is None else f"{value:.3g}"
 
 
 def _order(group: Sequence[dict[str, Any]]) -> tuple[Any, ...]:

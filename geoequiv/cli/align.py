@@ -10,11 +10,11 @@ from geoequiv.cli.arguments import RAW, Commands, common, computing, data_folder
 from geoequiv.errors import DataError
 
 if TYPE_CHECKING:
-    from geoequiv.bench.align import AlignConfig
+    from geoequiv.measurements.barriers import AlignConfig
 
 ALIGN = """\
-Merge a trained network with its own transformed copies, units matched, and say what the halfway network is worth: the
-barrier is 0 for a network that is equivariant inside. Merged with another training instead, it is the yardstick.
+Merge a trained network with its own transformed copies, units matched, and measure their midpoint: the
+barrier is 0 for a network that is equivariant inside. The barrier to another training is the seed-to-seed baseline.
 
   a run                     its barriers are printed; --other: with that run instead of with copies
   a results folder of runs  those of every finished run, and with the next seed of the same entry; they are stored in
@@ -79,8 +79,8 @@ def settings(options: argparse.Namespace) -> "AlignConfig":
     """
     from pydantic import ValidationError
 
-    from geoequiv.bench.align import AlignConfig
     from geoequiv.bench.suite import read_suite
+    from geoequiv.measurements.barriers import AlignConfig
 
     base: dict[str, Any] = {}
     if options.suite:
@@ -117,18 +117,19 @@ def numbers(angles: str) -> list[float]:
 
 
 def _one(options: argparse.Namespace, config: "AlignConfig") -> int:
-    from geoequiv.bench.barriers import measure
     from geoequiv.bench.trained import load_trained
+    from geoequiv.measurements.barriers import OtherTraining, measure_barriers
     from geoequiv.report.json_document import finite
 
     session = session_of(options)
     first = load_trained(options.directory, session)
-    other = load_trained(options.other, session, first.task) if options.other else None
-    if other is not None:  # it was asked for by name, whatever a suite says of the yardstick
-        config = config.model_copy(update={"yardstick": True})
-    found = measure(first, config, other, copies=other is None)
+    second = load_trained(options.other, session, first.task) if options.other else None
+    other = OtherTraining(second.model, second.spec.config["seed"]) if second else None
+    if other is not None:  # named on the command line, whatever the suite says of the seed-to-seed baseline
+        config = config.model_copy(update={"seed_baseline": True})
+    found = measure_barriers(first.task, first.model, config, other, copies=other is None)
     metric = found["metric"]
-    print(f"{metric['name']} ({metric['better']} is better), relative barriers of the halfway network")
+    print(f"{metric['name']} ({metric['better']} is better), relative barriers of the midpoint")
     print(f"{'':32}" + "".join(f"{name.replace('_', ' '):>18}" for name in COLUMNS))
     several = len(config.method) > 1
     named = [(each["element"] + (f", {each['method']}" if several else ""), each) for each in found["copies"]]
@@ -169,7 +170,7 @@ def folder_of(options: argparse.Namespace) -> Path:
 
 def _folder(options: argparse.Namespace, config: "AlignConfig") -> int:
     from geoequiv import report
-    from geoequiv.bench.barriers import align_runs, alignable
+    from geoequiv.bench.align_runs import align_runs, alignable
     from geoequiv.bench.suite_run import told
 
     if options.other or options.json:

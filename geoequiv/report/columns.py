@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from geoequiv.measurements.numbers import count, decimals_for, duration, fixed, small, words
 from geoequiv.report import barriers
 from geoequiv.report.facts import labelled, metric_label
 from geoequiv.report.leaderboard import Leaderboard
-from geoequiv.report.numbers import count, decimals_for, duration, fixed, small, words
 from geoequiv.report.rows import Row, Statistic
 
 

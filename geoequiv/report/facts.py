@@ -1,8 +1,8 @@
 """What the header of a leaderboard states: protocol, metric, the labels' own symmetry error, provenance."""
 
+from geoequiv.measurements.numbers import small, words
 from geoequiv.report.barriers import how_measured
 from geoequiv.report.leaderboard import Leaderboard
-from geoequiv.report.numbers import small, words
 
 #: floors below this come from the rounding of a simulation in float64
 ROUND_OFF = 1e-12

@@ -8,6 +8,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from geoequiv.measurements.numbers import deviation, fixed, small
 from geoequiv.report.columns import Column, columns_of, decimals_of, error_of
 from geoequiv.report.facts import facts, floor_sentence, metric_label, symmetry_of_labels
 from geoequiv.report.families import FAMILIES, colour_rules
@@ -19,7 +20,6 @@ from geoequiv.report.figures.plots import (
 from geoequiv.report.figures.strips import strip_of
 from geoequiv.report.figures.svg import FONT, marker
 from geoequiv.report.leaderboard import STATES, Leaderboard, Reference
-from geoequiv.report.numbers import deviation, fixed, small
 
 _TEMPLATE = "leaderboard.html.jinja"
 

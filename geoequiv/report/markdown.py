@@ -3,10 +3,10 @@
 import re
 from collections.abc import Sequence
 
+from geoequiv.measurements.numbers import count, decimals_for, duration, plus_minus, small, words
 from geoequiv.report import barriers
 from geoequiv.report.facts import facts, labelled, metric_label, with_error
 from geoequiv.report.leaderboard import STATES, Leaderboard, Reference
-from geoequiv.report.numbers import count, decimals_for, duration, plus_minus, small, words
 from geoequiv.report.rows import Row
 
 

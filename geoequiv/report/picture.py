@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 from geoequiv.errors import DataError
+from geoequiv.measurements.numbers import count, decimals_for, duration, fixed, plus_minus, small
 from geoequiv.report.facts import ROUND_OFF, facts, metric_label
 from geoequiv.report.families import FAMILIES, colour_rules
 from geoequiv.report.figures.plots import PLOT_STYLE, Scheme, accuracy_against_symmetry_error
 from geoequiv.report.figures.svg import FONT, clipped, marker, number, text, width
 from geoequiv.report.leaderboard import Leaderboard, Reference
-from geoequiv.report.numbers import count, decimals_for, duration, fixed, plus_minus, small
 from geoequiv.report.rows import Row
 
 _WIDE = 880

@@ -9,14 +9,20 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geoequiv.bench import barriers
-from geoequiv.bench.align import AlignConfig, angle_of, copies_of, describe
-from geoequiv.bench.barriers import align_runs, alignable, cycle_lengths, partners
+from geoequiv.bench import align_runs as orchestration
+from geoequiv.bench.align_runs import align_runs, alignable, partners
 from geoequiv.bench.store import Store, read_record
 from geoequiv.bench.suite import read_suite
 from geoequiv.bench.suite_run import run_suite, told
 from geoequiv.errors import AlignmentError, ConfigError
 from geoequiv.groups import Element, group
+from geoequiv.measurements.barriers import (
+    AlignConfig,
+    cycle_lengths,
+    describe_rotation,
+    elements_of,
+    rotation_angle,
+)
 from geoequiv.report import leaderboard, render
 from geoequiv.session import Session
 
@@ -105,7 +111,7 @@ def test_barriers_are_stored_in_the_records(trained):
     assert path["as_they_stand"][1] == pytest.approx(gnn["copies"][2]["unmatched"])
 
 
-def test_an_equivariant_network_is_its_own_copy_and_alone_it_has_no_yardstick(trained):
+def test_an_equivariant_network_is_its_own_copy_and_alone_it_has_no_seed_baseline(trained):
     found = by_model(trained[1])["egnn", 0]["alignment"]
     assert all(each["own_copy"] and each["barrier"] == 0 for each in found["copies"])
     assert found["trainings"] == []
@@ -155,7 +161,7 @@ def test_barriers_are_columns_of_every_board(trained):
 def test_what_is_measured_is_kept(copied, data_dir, monkeypatch):
     suite, out = copied
     before = {path: path.read_bytes() for path in out.glob("*/record.json")}
-    monkeypatch.setattr(barriers, "measure", None)  # nothing is measured again
+    monkeypatch.setattr(orchestration, "measure_barriers", None)  # nothing is measured again
     assert all(each.status == "kept" for each in align_runs(alignable(out), SETTINGS, Session(data_dir=data_dir)))
     run_suite(suite, out, session=Session(data_dir=data_dir))
     assert before == {path: path.read_bytes() for path in out.glob("*/record.json")}
@@ -177,7 +183,7 @@ def test_what_is_missing_or_otherwise_asked_for_is_measured(copied, data_dir):
     said = list(align_runs(runs, other, Session(data_dir=data_dir)))
     assert all(each.status == "measured" and each.replaced for each in said)
     assert told(said[0]).endswith("(those of other settings gave way)")
-    # without its partner a run has no yardstick, which is measured anew
+    # without its partner a run has no seed-to-seed baseline, which is measured anew
     (alone,) = align_runs([gnn], other, Session(data_dir=data_dir))
     assert (alone.status, alone.alignment["other"]) == ("measured", None)
 
@@ -187,8 +193,8 @@ def test_further_methods_are_added_to_those_that_are_there(copied, data_dir, mon
     runs, more = alignable(out), SETTINGS.model_copy(update={"method": ("weights", "activations")})
     former = {run: read_record(run)["alignment"] for run in runs}
     asked = []
-    measure = barriers.measure
-    monkeypatch.setattr(barriers, "measure", lambda *args: asked.append(args[1].method) or measure(*args))
+    measure = orchestration.measure_barriers
+    monkeypatch.setattr(orchestration, "measure_barriers", lambda *args: asked.append(args[2].method) or measure(*args))
     assert all(each.status == "measured" for each in align_runs(runs, more, Session(data_dir=data_dir)))
     assert set(asked) == {("weights",)}
     for run in runs:
@@ -212,7 +218,7 @@ def test_an_interruption_costs_one_run_at_most(copied, data_dir):
 
 def test_a_failure_is_recorded_and_tried_again(copied, data_dir):
     _, out = copied
-    runs, other = alignable(out), SETTINGS.model_copy(update={"path": 0, "yardstick": False})
+    runs, other = alignable(out), SETTINGS.model_copy(update={"path": 0, "seed_baseline": False})
     (egnn,) = [run for run in runs if read_record(run)["model"] == "egnn"]
     whole = (egnn / "checkpoint.ckpt").read_bytes()
     (egnn / "checkpoint.ckpt").write_bytes(whole[:100])
@@ -229,14 +235,14 @@ def test_a_failure_is_recorded_and_tried_again(copied, data_dir):
 
 def failing_at(monkeypatch, *methods):
     """Let the network resist some methods as the tracing of a user's network may: with any exception."""
-    measure = barriers.measure
+    measure = orchestration.measure_barriers
 
-    def resisting(first, config, *rest):
+    def resisting(task, model, config, *rest):
         if set(config.method) & set(methods):
             raise KeyError("layer")
-        return measure(first, config, *rest)
+        return measure(task, model, config, *rest)
 
-    monkeypatch.setattr(barriers, "measure", resisting)
+    monkeypatch.setattr(orchestration, "measure_barriers", resisting)
 
 
 def test_a_failing_method_costs_neither_those_before_nor_those_after(copied, data_dir):
@@ -310,36 +316,41 @@ def test_rotations_that_the_group_lacks_are_refused_before_training(tmp_path, da
     ],
 )
 def test_copies_are_elements_of_the_group(config, symmetry, count):
-    found = copies_of(config, symmetry)
+    found = elements_of(config, symmetry)
     acting = group(config.group or symmetry)
     assert len(found) == count
     assert all(bool(acting.contains(each)) for each in found)
-    angles = sorted({round(angle_of(each)) for each in found})
+    angles = sorted({round(rotation_angle(each)) for each in found})
     if config.angles:
         assert angles == sorted(config.angles)
 
 
 def test_axes_are_the_same_for_every_angle_and_follow_the_seed():
-    names = [describe(each) for each in copies_of(AlignConfig(angles=(30, 60), axis="random", elements=2), "E(3)")]
+    names = [
+        describe_rotation(each) for each in elements_of(AlignConfig(angles=(30, 60), axis="random", elements=2), "E(3)")
+    ]
     assert [name.partition("about")[2] for name in names[:2]] == [name.partition("about")[2] for name in names[2:]]
-    again = [describe(e) for e in copies_of(AlignConfig(angles=(30, 60), axis="random", elements=2, seed=1), "E(3)")]
+    again = [
+        describe_rotation(e)
+        for e in elements_of(AlignConfig(angles=(30, 60), axis="random", elements=2, seed=1), "E(3)")
+    ]
     assert again[0] != names[0]
 
 
 def test_the_plane_has_no_axes():
     with pytest.raises(AlignmentError, match="rotations have no axis"):
-        copies_of(AlignConfig(angles=(30,), axis="z"), "SO(2)")
-    assert describe(Element(torch.eye(2))) == "0.0°"
+        elements_of(AlignConfig(angles=(30,), axis="z"), "SO(2)")
+    assert describe_rotation(Element(torch.eye(2))) == "0.0°"
 
 
 def test_mirrors_of_the_plane_turn_by_no_angle():
     turn, mirror = Element(torch.tensor([[0.0, 1], [-1, 0]])), Element(torch.tensor([[0.0, 1], [1, 0]]))
-    assert angle_of(turn) == pytest.approx(90)
-    assert describe(turn) == "270.0°"
-    assert angle_of(mirror) is None
-    assert describe(mirror) == "reflection in the line at 45.0°"
-    assert angle_of(Element(-torch.eye(3))) == 0
-    assert angle_of(Element(torch.diag(torch.tensor([-1.0, 1, 1])))) == pytest.approx(180)
+    assert rotation_angle(turn) == pytest.approx(90)
+    assert describe_rotation(turn) == "270.0°"
+    assert rotation_angle(mirror) is None
+    assert describe_rotation(mirror) == "reflection in the line at 45.0°"
+    assert rotation_angle(Element(-torch.eye(3))) == 0
+    assert rotation_angle(Element(torch.diag(torch.tensor([-1.0, 1, 1])))) == pytest.approx(180)
 
 
 @given(st.permutations(list(range(7))))

@@ -19,6 +19,7 @@ from geoequiv.bench.store import Store
 from geoequiv.bench.suite import read_suite
 from geoequiv.bench.suite_run import run_suite
 from geoequiv.errors import DataError, RunError
+from geoequiv.measurements import timing
 from geoequiv.session import Session
 
 SAME = (
@@ -145,7 +146,7 @@ def test_a_failed_run_is_recorded_and_the_others_go_on(suite_file, data_dir):
 def test_what_fails_after_the_training_does_not_cost_it(suite_file, data_dir):
     path = suite_file("- model: my_models:Shift")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runner, "inference_seconds", None)  # is called, and fails
+        patch.setattr(timing, "timing", None)  # is called, and fails
         result, _ = run(path, "out", data_dir)
     ((spec, outcome),) = result.outcomes
     assert outcome.status == "failed"

@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from geoequiv.bench.evaluate import task_metric
 from geoequiv.bench.runner import run
-from geoequiv.bench.spec import EvaluateConfig
 from geoequiv.bench.store import Store
 from geoequiv.bench.suite import read_suite
 from geoequiv.bench.trained import load_trained
 from geoequiv.errors import DataError
+from geoequiv.measurements import EvaluateConfig
+from geoequiv.measurements.measurement import Subject
+from geoequiv.measurements.task_metric import task_metric
 from geoequiv.session import Session
 
 SUITE = """\
@@ -46,8 +47,8 @@ def test_the_model_is_the_one_that_was_measured(finished, data_dir):
     trained = load_trained(finished, Session(data_dir=data_dir))
     config = EvaluateConfig(**trained.spec.config["evaluate"])
     torch.manual_seed(trained.spec.config["seed"])
-    measured = task_metric(trained.model, trained.task, config)
-    assert measured["value"] == pytest.approx(trained.record["metric"]["value"], rel=1e-5)
+    measured = task_metric(Subject(trained.model, trained.task, config))
+    assert measured.numbers["metric"].value == pytest.approx(trained.record["metric"]["value"], rel=1e-5)
     assert trained.spec.run_id == finished.name
     assert not trained.model.training
 
@@ -56,8 +57,8 @@ def test_an_untrained_model_measures_otherwise(finished, data_dir):
     trained = load_trained(finished, Session(data_dir=data_dir))
     for weight in trained.model.parameters():
         torch.nn.init.normal_(weight, generator=torch.Generator().manual_seed(0))
-    measured = task_metric(trained.model, trained.task, EvaluateConfig(batch_size=8))
-    assert measured["value"] != pytest.approx(trained.record["metric"]["value"], rel=1e-2)
+    measured = task_metric(Subject(trained.model, trained.task, EvaluateConfig(batch_size=8)))
+    assert measured.numbers["metric"].value != pytest.approx(trained.record["metric"]["value"], rel=1e-2)
 
 
 @pytest.mark.parametrize(

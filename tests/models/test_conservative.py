@@ -121,7 +121,7 @@ def test_positions_of_the_caller_stay_in_the_graph():
 
 
 def test_operations_can_be_counted_through_modules_that_see_positions():
-    from geoequiv.bench.cost import cost
+    from geoequiv.measurements.cost import cost
 
     energy = ge.FrameAveraging(GNN(ENERGY, width=4, depth=1).double(), ENERGY, "E(3)", frame="learned").double()
     counted = cost(Conservative(energy, SIGNATURE), SIGNATURE, clouds(), 3)

@@ -5,13 +5,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from geoequiv.measurements.numbers import duration, fixed, plus_minus, small
 from geoequiv.report.facts import metric_label
 from geoequiv.report.families import FAMILIES
 from geoequiv.report.figures.axes import Axis, axis_for, power_of_ten
 from geoequiv.report.figures.labels import Box, place
 from geoequiv.report.figures.svg import FONT, marker, number, text, width
 from geoequiv.report.leaderboard import Leaderboard
-from geoequiv.report.numbers import duration, fixed, plus_minus, small
 from geoequiv.report.rows import Row
 
 Scheme = Literal["auto", "light", "dark"]

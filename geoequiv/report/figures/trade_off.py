@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from geoequiv.errors import DataError
+from geoequiv.measurements.numbers import words
 from geoequiv.report.facts import metric_label
 from geoequiv.report.families import colour
 from geoequiv.report.figures.style import MARKERS, drawn, logarithmic
 from geoequiv.report.leaderboard import Leaderboard
-from geoequiv.report.numbers import words
 from geoequiv.report.rows import Row, Statistic
 
 if TYPE_CHECKING:

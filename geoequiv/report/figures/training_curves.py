@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geoequiv.errors import DataError
+from geoequiv.measurements.numbers import words
 from geoequiv.report.families import colour
 from geoequiv.report.figures.style import drawn, floor_line, logarithmic
-from geoequiv.report.numbers import words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,8 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geoequiv.bench.cost import cost
 from geoequiv.errors import BatchError
+from geoequiv.measurements.cost import cost
 from geoequiv.models import EGNN, GNN, NequIP, PaiNN, radius_graph
 from geoequiv.models.layers import cloud
 from geoequiv.models.layers.pairs import EdgeList

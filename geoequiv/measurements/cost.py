@@ -1,4 +1,4 @@
-"""What a model costs on any machine: parameters, floating-point operations, memory kept for the backward pass."""
+"""What a model costs on any machine: parameters, floating-point operations, bytes kept for the backward pass."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +10,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from geoequiv.fields import Signature, call_model
+from geoequiv.measurements.batches import first_items
+from geoequiv.measurements.measurement import Measured, Reading, Subject
 
 
 @dataclass(frozen=True)
@@ -69,10 +71,34 @@ def cost(model: nn.Module, signature: Signature | str, inputs: Mapping[str, Tens
         with FlopCounterMode(display=False, custom_mapping=mapping) as counter:
             call_model(model, signature, inputs)
         forward = counter.get_total_flops()
-        parameters = [each for each in model.parameters() if each.requires_grad]
+        trainable = [each for each in model.parameters() if each.requires_grad]
         with FlopCounterMode(display=False, custom_mapping=mapping) as counter:
-            if parameters:
-                torch.autograd.grad(total, parameters, allow_unused=True)
+            if trainable:
+                torch.autograd.grad(total, trainable, allow_unused=True)
         backward = counter.get_total_flops()
-    params = sum(each.numel() for each in parameters)
-    return Cost(params, forward / samples, backward / samples, sum(kept.values()) / samples)
+    return Cost(trainable_parameters(model), forward / samples, backward / samples, sum(kept.values()) / samples)
+
+
+def parameters(subject: Subject) -> Measured:
+    """The number of trainable parameters, "params"."""
+    return Measured({"params": Reading(trainable_parameters(subject.model))})
+
+
+def trainable_parameters(model: nn.Module) -> int:
+    """Number of trainable parameters."""
+    return sum(each.numel() for each in model.parameters() if each.requires_grad)
+
+
+def operations(subject: Subject) -> Measured:
+    """Floating-point operations of one test item in evaluation mode: "flops/forward" and "flops/backward" (to the
+    parameters).
+    """
+    model, task = subject.model, subject.task
+    was_training = model.training
+    model.eval()
+    batch = first_items(task.splits["test"], 2, model)
+    counted = cost(model, task.signature, batch, min(2, len(task.splits["test"])))
+    model.train(was_training)
+    return Measured(
+        {"flops/forward": Reading(counted.forward), "flops/backward": Reading(counted.backward)}
+    )  # fmt: skip

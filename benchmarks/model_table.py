@@ -1,6 +1,6 @@
 """The table of models in docs/reference/models.md, made from the code.
 
-python -m geoequiv.bench.model_table docs/reference/models.md      writes it between its two marks
+python benchmarks/model_table.py docs/reference/models.md      writes it between its two marks
 """
 
 import inspect
@@ -12,9 +12,9 @@ from typing import Any
 import torch
 
 from geoequiv import catalog
-from geoequiv.bench.cost import cost
 from geoequiv.errors import SignatureError
 from geoequiv.fields import Signature
+from geoequiv.measurements.cost import cost
 
 SIGNATURE = "pos: point, vel: vector, charge: scalar -> pos: point"
 ENERGY = "pos: point, charge: scalar -> energy: scalar per graph"

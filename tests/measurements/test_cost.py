@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from geoequiv.bench.cost import cost
+from geoequiv.measurements.cost import cost
 from geoequiv.models import GATr, Transformer
 
 CHARGED = "pos: point, vel: vector, charge: scalar -> pos: point"

@@ -115,3 +115,28 @@ def words(name: str) -> str:
     'clamp event'
     """
     return name.replace("_", " ").strip()
+
+
+def compact(value: float | None) -> str:
+    """A setting as a person would write it, to four digits.
+
+    >>> compact(5e-4), compact(0.01), compact(300.0), compact(212.4), compact(None)
+    ('5e-4', '.01', '300', '212.4', '–')
+    """
+    if value is None:
+        return "–"
+    if value and abs(value) < 1e-3:
+        mantissa, _, exponent = f"{value:.3e}".partition("e")
+        return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
+    text = f"{value:.4g}" if abs(value) < 1e4 else f"{value:.0f}"
+    return text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text
+
+
+def metric_title(name: str, unit: str) -> str:
+    """A metric's name with its unit.
+
+    >>> metric_title("mse", ""), metric_title("energy_mae", "meV")
+    ('MSE', 'energy MAE (meV)')
+    """
+    text = name.upper() if len(name) <= 4 else words(name).replace("mae", "MAE")
+    return f"{text} ({unit})" if unit else text

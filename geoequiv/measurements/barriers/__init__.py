@@ -1,0 +1,21 @@
+"""Barriers: what merging a network with its transformed copies, or with another training, costs.
+
+Nothing imports this before a suite or a command asks for barriers.
+"""
+
+from geoequiv.measurements.barriers.elements import describe_rotation, elements_of, rotation_angle
+from geoequiv.measurements.barriers.merging import OtherTraining, batches_of, measure_barriers
+from geoequiv.measurements.barriers.settings import AlignConfig
+from geoequiv.measurements.barriers.units import cycle_lengths, units_of
+
+__all__ = [
+    "AlignConfig",
+    "OtherTraining",
+    "batches_of",
+    "cycle_lengths",
+    "describe_rotation",
+    "elements_of",
+    "measure_barriers",
+    "rotation_angle",
+    "units_of",
+]
