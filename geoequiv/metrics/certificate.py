@@ -20,7 +20,7 @@ Verdict = Literal["exact", "approximate", "broken"]
 class Certificate:
     """What ``certify`` measured. A part that does not apply, or could not be measured, is ``Skipped`` with the reason.
 
-    Attributes in the order in which they are printed and stand in ``as_dict()`` (the keys are the attributes' names):
+    Attributes are listed in the order of ``str()`` and ``as_dict()``; their names are its keys.
 
     Args:
         measured: ``model``, ``signature``, ``group``, ``num_items``, ``num_samples``, ``num_few`` (items of the parts
@@ -73,7 +73,7 @@ class Certificate:
 
     @property
     def diagnosis(self) -> str:
-        """The sentences of the faults; says so where there are none."""
+        """The sentences of the faults, or a sentence that there are none."""
         if self.faults:
             return " ".join(fault.sentence for fault in self.faults)
         if self.passed:
@@ -92,7 +92,7 @@ class Certificate:
     def lines(self) -> list[tuple[str, str]]:
         """Name and text of each line, in the fixed order; a name without text is a heading."""
         m, e = self.measured, self.errors
-        said = [
+        lines = [
             (f"Certificate: {m['model']} under {m['group']}", ""),
             ("verdict", f"{self.verdict.upper()} (exact: worst ≤ {self.thresholds['exact']:.0e}; "
              f"approximate: mean ≤ {self.thresholds['approximate']:g})"),
@@ -110,17 +110,17 @@ class Certificate:
         ]  # fmt: skip
         if self.before is not None:
             b = self.before.standard_errors
-            said.append(("before training", f"E {b['E']}, E′ {b['E_prime']}, relative {b['relative']}"))
-        said.append(("parts", parts_line(self.parts)))
+            lines.append(("before training", f"E {b['E']}, E′ {b['E_prime']}, relative {b['relative']}"))
+        lines.append(("parts", parts_line(self.parts)))
         for name, text in (("angle", "by angle"), ("axis", "by axis"), ("translation", "by length")):
-            said.append((text, profile_line(getattr(self, f"{name}_profile"))))
-        said += lie_lines(self.lie_derivative)
-        said.append(("discovered", discovery_line(self.discovered)))
-        said.append(("relabelling", relabelling_line(self.relabelling)))
-        said.append(("determinism", determinism_line(self.determinism)))
-        said.append(("precision", precision_line(self.precision)))
+            lines.append((text, profile_line(getattr(self, f"{name}_profile"))))
+        lines += lie_lines(self.lie_derivative)
+        lines.append(("discovered", discovery_line(self.discovered)))
+        lines.append(("relabelling", relabelling_line(self.relabelling)))
+        lines.append(("determinism", determinism_line(self.determinism)))
+        lines.append(("precision", precision_line(self.precision)))
         versions = ", ".join(f"{name} {version}" for name, version in m["versions"].items())
-        return [*said, ("versions", versions)]
+        return [*lines, ("versions", versions)]
 
 
 def worst_line(found: WorstCase) -> str:
@@ -161,13 +161,13 @@ def lie_lines(lie: LieReport | Skipped) -> list[tuple[str, str]]:
     """Local errors by generator, and the layers that add to them."""
     if isinstance(lie, Skipped):
         return [("Lie derivative", skipped(lie))]
-    said = [("Lie derivative", ", ".join(f"{n}: {value.value:.1e}" for n, value in lie.relative.items())
+    lines = [("Lie derivative", ", ".join(f"{n}: {value.value:.1e}" for n, value in lie.relative.items())
              + f" (relative, {lie.method})")]  # fmt: skip
     worst = sorted(outside_healthy(lie), key=lambda layer: -layer.largest_own)[:3]
     named = [f"{layer.name} ({layer.kind}) {layer.largest_own:.1e}" for layer in worst if layer.largest_own > 0]
     if named:
-        said.append(("by layer, own", ", ".join(named)))
-    return said
+        lines.append(("by layer, own", ", ".join(named)))
+    return lines
 
 
 def discovery_line(found: Discovery | Skipped) -> str:
@@ -203,11 +203,11 @@ def precision_line(found: Precision | Skipped) -> str:
     """Errors by dtype."""
     if isinstance(found, Skipped):
         return skipped(found)
-    said = [
+    lines = [
         f"{dtype}: {entry['skipped']}" if "skipped" in entry else f"{dtype} worst {entry['worst']:.1e}"
         for dtype, entry in found.errors.items()
     ]
-    return f"{', '.join(said)}; narrowest dtype inside: {found.lowest}"
+    return f"{', '.join(lines)}; narrowest dtype inside: {found.lowest}"
 
 
 def skipped(part: Skipped) -> str:

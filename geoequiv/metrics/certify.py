@@ -22,7 +22,7 @@ from geoequiv.metrics.checks import (
     check_relabelling,
 )
 from geoequiv.metrics.diagnosis import diagnose
-from geoequiv.metrics.discovery import Discovery, can_act, discover_symmetry, turns
+from geoequiv.metrics.discovery import Discovery, can_act, discover_symmetry, is_geometric
 from geoequiv.metrics.element_text import first_line
 from geoequiv.metrics.equivariance import EquivarianceReport, elements_to_try
 from geoequiv.metrics.generators import generators
@@ -56,7 +56,7 @@ def certify(
     layers: bool = True,
     name: str | None = None,
 ) -> Certificate:
-    """Measure everything about a model's symmetry and say what it amounts to.
+    """Measure a model's symmetry in every way that this package knows, and give a verdict.
 
     Args:
         model: a module (measured in evaluation mode, whatever mode it is in) or function.
@@ -74,7 +74,7 @@ def certify(
         approximate: largest mean relative error that counts as approximate.
         before: the same model before training, measured on the same elements.
         relabelling: whether to check relabellings of the nodes too (dense batches).
-        layers: whether to look at each layer's Lie derivative.
+        layers: whether to measure the Lie derivative of each layer.
         name: of the model; ``None`` takes its class.
 
     Returns:
@@ -84,8 +84,8 @@ def certify(
         GroupError, SignatureError, BatchError, ModelOutputError: if things do not fit together. A part that cannot be
             measured is ``Skipped`` in the certificate with the reason, it raises nothing.
 
-    Exactness: "exact" says that no error above round-off was found on these inputs, by draws and by optimisation; it
-    is evidence, no proof. Translations are drawn with the group's scale about the origin, in the unit of the
+    Exactness: "exact" means that no error above round-off was found on these inputs, by draws and by optimisation:
+    evidence, not a proof. Translations are drawn with the group's scale about the origin, in the unit of the
     coordinates.
     """
     signature, acting = Signature.parse(signature), group_by_name(group)
@@ -104,17 +104,21 @@ def certify(
     limit = tolerance_of(errors.dtype, tolerance)
     few = few_items(inputs, layout, num_few)
     dim = acting.dim
-    can_turn = turns(signature) and can_act(signature, group_by_name(f"SO({dim})"))
+    can_rotate = is_geometric(signature) and can_act(signature, group_by_name(f"SO({dim})"))
     fixed = getattr(acting.linear_part, "axis", None) if not acting.is_finite else None
-    no_turn = "rotations by any angle cannot act on these fields"
+    fixed_fields = "rotations by any angle cannot act on these fields"
     lie = lie_of(model, few, signature, acting, layers)
     method: Any = lie.method if isinstance(lie, LieReport) else "finite-difference"
     parts = attempt(lambda: check_parts(model, few, signature, acting))
-    angle = attempt(lambda: angle_profile(model, few, signature, axis=fixed, dim=dim)) if can_turn else Skipped(no_turn)
+    angle = (
+        attempt(lambda: angle_profile(model, few, signature, axis=fixed, dim=dim))
+        if can_rotate
+        else Skipped(fixed_fields)
+    )
     axis = (
         attempt(lambda: axis_profile(model, few, signature))
-        if can_turn and dim == 3
-        else Skipped(no_turn if dim == 3 else "the plane has one axis only")
+        if can_rotate and dim == 3
+        else Skipped(fixed_fields if dim == 3 else "the plane has one axis only")
     )
     length = (
         attempt(lambda: translation_profile(model, few, signature, dim=dim))
@@ -133,7 +137,6 @@ def certify(
         limit, largest, parts, precision, determinism, permuted, lie,
         discovered.largest if isinstance(discovered, Discovery) else (),
     )  # fmt: skip
-    place = errors.worst_element
     return Certificate(
         measured=facts(model, inputs, signature, acting, errors, few, seed, name),
         floor={"epsilon": torch.finfo(getattr(torch, errors.dtype)).eps, "tolerance": limit},
@@ -142,7 +145,7 @@ def certify(
         faults=faults,
         errors=errors,
         before=former,
-        worst_element=elements[place],
+        worst_element=elements[errors.worst_element],
         worst_optimised=worst,
         parts=parts,
         angle_profile=angle,
@@ -165,13 +168,13 @@ def attempt(part: Callable[[], Part]) -> Part | Skipped:
 
 
 def lie_of(model: Model, inputs: Any, signature: Signature, acting: Group, layers: bool) -> LieReport | Skipped:
-    """Forward mode where it works, and else finite differences: the report says which."""
+    """The Lie derivative in forward mode, or by finite differences where that fails; the report has the method."""
     if not len(generators(acting)):
         return Skipped(f"{acting} has no continuous part")
     wanted = layers and isinstance(model, nn.Module)
     try:
         return lie_derivative(model, inputs, signature, acting, layers=wanted)
-    except Exception:  # no rule for an operation, derivatives that get lost, or whatever the model says to dual numbers
+    except Exception:  # no rule for an operation, lost derivatives, or an error of the model's own on dual numbers
         return attempt(
             lambda: lie_derivative(model, inputs, signature, acting, layers=wanted, method="finite-difference")
         )

@@ -1,4 +1,4 @@
-"""Checks beside the symmetry: repeatability, round-off of the dtype, order of the nodes, parts of the group."""
+"""Checks beside the equivariance error: determinism, round-off, order of the nodes, kinds of group element."""
 
 import copy
 from dataclasses import dataclass, replace
@@ -19,14 +19,8 @@ from geoequiv.metrics.equivariance import equivariance_error
 from geoequiv.metrics.estimate import as_plain
 from geoequiv.metrics.invariance import as_scalar
 from geoequiv.metrics.items import can_select, select_items
-from geoequiv.metrics.measure import (
-    Model,
-    evaluating,
-    item_norm,
-    measure,
-    over,
-    replicas_per_call,
-)
+from geoequiv.metrics.measure import Model, evaluating, item_norm, measure, ratio
+from geoequiv.metrics.replicas import replicas_per_call
 from geoequiv.metrics.tolerances import tolerance_of
 
 MIRRORED = {"vector": "pseudovector", "pseudovector": "vector", "scalar": "pseudoscalar", "pseudoscalar": "scalar"}
@@ -49,7 +43,7 @@ class Determinism:
 
     Args:
         evaluation: largest relative difference of two calls in evaluation mode.
-        mode: the mode that the model was given in, ``"training"``, ``"evaluation"`` or ``"function"``.
+        mode: the mode in which the model was given, ``"training"``, ``"evaluation"`` or ``"function"``.
         training: the same in training mode, on a copy; ``None`` where the model was not in it.
         batch: largest relative difference between the outputs of items by themselves and in a batch with copies of
             them: above round-off where items see each other; ``None`` where the batch cannot be copied.
@@ -72,9 +66,9 @@ class Precision:
     """The error in both dtypes, on the same few items and elements.
 
     Args:
-        errors: by dtype: ``relative``, ``worst`` and the ``tolerance`` of the dtype; ``"skipped"`` says why one lacks.
+        errors: by dtype: ``relative``, ``worst`` and the ``tolerance`` of the dtype; or the reason as ``"skipped"``.
         lowest: the narrowest floating-point dtype that a call computed in.
-        settings: what the process is set to: ``float32_matmul_precision``, ``allow_tf32``, ``autocast``.
+        settings: of the process: ``float32_matmul_precision``, ``allow_tf32``, ``autocast``.
     """
 
     errors: dict[str, Any]
@@ -91,14 +85,15 @@ class Parts:
     """Mean relative errors under one kind of element at a time; ``None`` where the group has none.
 
     Args:
-        translations, proper, improper, relabellings: pure translations; elements that fix the origin and keep, or
-            change, handedness; relabellings alone. Where they are no elements by themselves, because the group ties
-            them to an exchange of nodes (see ``CoupledGroup``), they come with that exchange.
-        still: outputs under pure translations as if none were to move: near 0 if they stay where they are.
-        mirrored: the outputs under improper elements with vectors taken for pseudovectors, and so on: near 0 if they
-            are declared with the wrong parity.
+        translations, proper, improper, relabellings: pure translations; rotations; elements with determinant −1;
+            pure relabellings. Where the group couples them to a permutation of the nodes (see ``CoupledGroup``), they
+            are measured together with it.
+        still: error under pure translations if all outputs are taken to be invariant: near 0 for outputs that do not
+            translate.
+        mirrored: error under improper elements if vectors are taken for pseudovectors, and so on: near 0 for outputs
+            that are declared with the wrong parity.
         worst: largest relative error by the same names.
-        exchanging: names of those that come with an exchange of nodes.
+        exchanging: names of those that are coupled to a permutation of the nodes.
     """
 
     translations: float | None
@@ -116,10 +111,10 @@ class Parts:
 
 
 def check_determinism(model: Model, inputs: Any, signature: Signature, dim: int) -> Determinism:
-    """Call a model twice with the same inputs, in evaluation mode and in the mode that it is in.
+    """Call a model twice with the same inputs, in evaluation mode and in its own mode.
 
-    The training mode is tried on a copy, so that running statistics stay as they are; torch's global random state is
-    put back.
+    Training mode is tried on a copy, which leaves running statistics as they are; torch's global random state is
+    restored.
     """
     layout = layout_of(inputs, signature.inputs, dim)
 
@@ -127,7 +122,7 @@ def check_determinism(model: Model, inputs: Any, signature: Signature, dim: int)
         with torch.no_grad():
             a, b = call_model(called, signature, inputs), call_model(called, signature, inputs)
         gap = item_norm({name: a[name] - b[name] for name in a}, layout, signature.outputs)
-        return float(over(gap, item_norm(a, layout, signature.outputs)).max())
+        return float(ratio(gap, item_norm(a, layout, signature.outputs)).max())
 
     with torch.random.fork_rng(devices=[]):
         with evaluating(model):
@@ -148,7 +143,7 @@ def check_determinism(model: Model, inputs: Any, signature: Signature, dim: int)
 
 
 class NarrowestDtype(TorchDispatchMode):
-    """Notes the narrowest floating-point dtype of all results."""
+    """Records the narrowest floating-point dtype of all results."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -179,7 +174,7 @@ def check_precision(model: Model, inputs: Any, signature: Signature, elements: E
             values = found.relative
             limit = tolerance_of(found.dtype if dtype == here else name)
             errors[name] = {"relative": float(values.mean()), "worst": float(values.max()), "tolerance": limit}
-        except Exception as error:  # the model's own, whatever it is
+        except Exception as error:  # raised by the model
             if dtype == here:
                 raise
             errors[name] = {"skipped": f"the model does not run in {name}: {first_line(error)}"}
@@ -234,12 +229,12 @@ def check_parts(model: Model, inputs: Any, signature: Signature, acting: Group, 
     """Measure the kinds of element that a group has one by one (see ``Parts``)."""
     g = acting.sample(4 * num_samples, generator=torch.Generator().manual_seed(1))
     eye = torch.eye(acting.dim, dtype=torch.float64)
-    turned = (g.linear - eye).abs().amax((-1, -2)) > 1e-9
+    rotates = (g.linear - eye).abs().amax((-1, -2)) > 1e-9
     kinds: dict[str, Element] = {}
     exchanging: tuple[str, ...] = ()
     if acting.translates and g.translation is not None:
         kinds["translations"] = Element(eye.expand_as(g.linear), g.translation)[:num_samples]
-    for name, which in (("proper", turned & (g.det > 0)), ("improper", g.det < 0)):
+    for name, which in (("proper", rotates & (g.det > 0)), ("improper", g.det < 0)):
         if not bool(which.any()):
             continue
         kinds[name] = Element(g.linear[which])[:num_samples]

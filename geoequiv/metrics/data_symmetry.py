@@ -1,4 +1,4 @@
-"""Whether data itself is symmetric: by labelling moved inputs anew, or by matched neighbours where that cannot be."""
+"""Whether data itself is symmetric: from new labels of transformed inputs, or else from matched neighbours."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from geoequiv.groups import Element, Group
 from geoequiv.groups import group as group_by_name
 from geoequiv.metrics.equivariance import elements_to_try, lists_all
 from geoequiv.metrics.estimate import Estimate, as_plain, estimate
-from geoequiv.metrics.measure import measure_labels
+from geoequiv.metrics.measure import measure_outputs
 
 Relabel = Callable[[Element, dict[str, Tensor]], Mapping[str, Tensor]]
 #: Standard errors above the noise floor at which a violation counts as seen.
 SEEN = 4.0
-#: Largest share of the spread of labels that the noise floor may take for the estimate to say anything.
+#: Largest share of the spread of labels that the noise floor may have for the estimate to be informative.
 RESOLVED = 0.5
 
 
@@ -29,14 +29,14 @@ class DataSymmetry:
     Args:
         group: its name.
         method: ``"relabelled"`` or ``"neighbours"``.
-        relative: relabelled: the relative error of ``equivariance_error`` with the labels in the place of a model;
+        relative: relabelled: the relative error of ``equivariance_error`` with labels in place of a model's outputs;
             neighbours: ``√(excess / spread)``, where ``excess`` is the mean square label gap beyond the noise floor
             and ``spread`` the mean square gap of random pairs.
         excess: neighbours only: mean of gap² − floor², in the unit of the labels squared.
-        floor: neighbours only: mean square gap of matched pairs that were not moved.
-        resolution: neighbours only: floor over spread; near 1, neighbours tell nothing about each other.
+        floor: neighbours only: mean square gap of matched pairs without a transformation.
+        resolution: neighbours only: floor over spread; near 1, neighbours are uninformative.
         verdict: ``"respected"`` (relabelled: within the threshold; neighbours: nothing seen above the noise floor),
-            ``"broken"``, or ``"undecided"`` (neighbours are too far apart to tell).
+            ``"broken"``, or ``"undecided"`` (neighbours are too far apart).
     """
 
     group: str
@@ -68,9 +68,9 @@ def data_symmetry_error(
 ) -> DataSymmetry:
     r"""How far the labels of a data set are from equivariant under a group.
 
-    With ``relabel`` (a simulator, a formula) moved inputs are labelled anew and compared with the moved labels. Without
-    one, each moved input g x_i is matched with its nearest neighbour x_j of the data (j ≠ i), and the gap of their
-    labels with that of x_i and the x_k whose distance from x_i is nearest to the same:
+    With ``relabel`` (a simulator, a formula), labels of transformed inputs are compared with transformed labels.
+    Without it, each transformed input g x_i is matched with its nearest neighbour x_j of the data (j ≠ i). The gap of
+    their labels is compared with that of x_i and the x_k whose distance from x_i is closest to ‖g x_i − x_j‖:
 
     .. math:: \text{excess} = \operatorname{mean}_{i, g} \big( \| \rho(g) y_i - y_j \|^2 - \| y_i - y_k \|^2 \big),
               \qquad \| x_i - x_k \| \approx \| g x_i - x_j \|
@@ -78,18 +78,18 @@ def data_symmetry_error(
     Args:
         inputs: dense fields ``[n, …]``.
         targets: labels ``[n, …]``, the outputs of the signature.
-        relabel: ``(g, moved inputs) → targets``; g is one element, for forces that need to know it.
+        relabel: ``(g, transformed inputs) → targets``; g is one element, which external forces may depend on.
         num_samples: elements; ``None``: all of a finite group, 16 draws of any other.
-        num_items: neighbours only: how many items are moved; neighbours are looked for among all.
+        num_items: neighbours only: how many items are transformed; neighbours are taken from all.
         threshold: with ``relabel``, the largest relative error that counts as respected.
 
     Raises:
         BatchError: for ragged batches, or fewer than 16 items without ``relabel``.
 
-    Exactness: with ``relabel`` a mean over the draws. Neighbours: an estimate with limits. It takes data whose moved
-    inputs have neighbours (data that were all taken in one orientation have none, and it says "undecided"), in few
-    enough dimensions; a violation smaller than the noise floor over √n is not seen; and it assumes that labels change
-    equally fast in all directions of the inputs. "respected" means that nothing was seen, not that nothing is there.
+    Exactness: with ``relabel`` a mean over the draws. Neighbours: an estimate with limits. It needs data in few
+    dimensions whose transformed inputs have neighbours (data in a single orientation have none: "undecided"). A
+    violation smaller than the noise floor over √n is not seen. Labels are assumed to change equally fast in all
+    directions of the inputs. "respected" means that no violation was seen, not that there is none.
     """
     signature, acting = Signature.parse(signature), group_by_name(group)
     signature.check_group(acting)
@@ -99,8 +99,8 @@ def data_symmetry_error(
     labels = {name: targets[name] for name in signature.outputs}
     every = lists_all(acting, num_samples)
     if relabel is not None:
-        found = measure_labels(
-            lambda g, moved: {name: relabel(g, moved)[name] for name in labels}, labels, inputs, signature, elements,
+        found = measure_outputs(
+            lambda g, given: {name: relabel(g, given)[name] for name in labels}, labels, inputs, signature, elements,
             layout, at_once=False,
         )  # fmt: skip
         relative = estimate(found.relative, all_elements=every)
@@ -131,13 +131,13 @@ def by_neighbours(
     own[torch.arange(count), torch.arange(count)] = float("inf")
     excess, floors = [], []
     for i in range(len(elements)):
-        moved = act(elements[i], inputs, signature.inputs, layout)
-        turned = act(elements[i], labels, signature.outputs, layout)
-        away = torch.cdist(flat(moved, signature.inputs, scales)[:count], points)
+        transformed = act(elements[i], inputs, signature.inputs, layout)
+        expected = act(elements[i], labels, signature.outputs, layout)
+        away = torch.cdist(flat(transformed, signature.inputs, scales)[:count], points)
         away[torch.arange(count), torch.arange(count)] = float("inf")
         distance, nearest = away.min(1)
         match = (own - distance[:, None]).abs().argmin(1)
-        gap = squares({name: turned[name][:count] - labels[name][nearest] for name in labels})
+        gap = squares({name: expected[name][:count] - labels[name][nearest] for name in labels})
         floor = squares({name: labels[name][:count] - labels[name][match] for name in labels})
         excess.append(gap - floor)
         floors.append(floor)

@@ -1,4 +1,4 @@
-"""From what was measured to a likely fault, where the evidence is clear."""
+"""Likely faults of a model, from the measurements, where the evidence is clear."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -20,7 +20,7 @@ class Fault:
         code: ``"not-deterministic"``, ``"batch-leak"``, ``"precision"``, ``"forgotten-centroid"``,
             ``"absolute-coordinates"``, ``"handedness"``, ``"unlike-sides"``, ``"preferred-direction"``,
             ``"permutation-leak"`` or ``"no-symmetry"``.
-        sentence: what was seen, and what it points to.
+        sentence: what was seen, and the likely cause.
     """
 
     code: str
@@ -60,29 +60,29 @@ def diagnose(
             Fault(
                 "permutation-leak",
                 f"Relabelling the nodes changes more than their order (relative error {relabelling.relative:.1e}, "
-                f"worst {relabelling.worst:.1e} under {relabelling.group}): a permutation leak. Something reads the "
-                "place of a node in the list, such as a flattened cloud, a positional encoding or a first node.",
+                f"worst {relabelling.worst:.1e} under {relabelling.group}): a permutation leak. Something depends "
+                "on the index of a node, such as a flattened cloud, a positional encoding or a first node.",
             )
         )
     return tuple(faults)
 
 
 def repeated(found: Determinism, tolerance: float) -> list[Fault]:
-    """Outputs that differ from call to call, or with the company that an item keeps."""
+    """Outputs that differ from call to call, or with the other items of the batch."""
     named = f" Random layers: {', '.join(found.random_layers)}." if found.random_layers else ""
     if found.evaluation > 0:
         return [
             Fault(
                 "not-deterministic",
-                f"The same inputs give different outputs twice in evaluation mode (relative difference "
-                f"{found.evaluation:.1e}): every error below holds that noise.{named}",
+                f"Two calls with the same inputs give different outputs in evaluation mode (relative difference "
+                f"{found.evaluation:.1e}): this noise is part of every error below.{named}",
             )
         ]
     if found.training:
         return [
             Fault(
                 "not-deterministic",
-                f"The model was given in training mode, where the same inputs give different outputs twice (relative "
+                f"The model was given in training mode, where two calls give different outputs (relative "
                 f"difference {found.training:.1e}). It was measured in evaluation mode; call model.eval().{named}",
             )
         ]
@@ -91,15 +91,15 @@ def repeated(found: Determinism, tolerance: float) -> list[Fault]:
             Fault(
                 "batch-leak",
                 f"The output of an item depends on what else is in the batch (relative difference {found.batch:.1e} "
-                "between a batch and the same batch beside a copy): items see each other or know their place in the "
-                "batch. Small batches are measured several copies at once, so that every error below holds it too.",
+                "between a batch and the same batch beside a copy): items depend on each other or on their index. "
+                "Small batches are measured as several replicas at once, so every error below includes it.",
             )
         ]
     return []
 
 
 def precision_fault(found: Precision) -> list[Fault]:
-    """Exact arithmetic is symmetric, the arithmetic used is not."""
+    """A loss of precision: the model is equivariant in exact arithmetic."""
     single, double = found.errors.get("float32", {}), found.errors.get("float64", {})
     on = [name for name in ("allow_tf32", "autocast") if found.settings[name]]
     if found.settings["float32_matmul_precision"] != "highest":
@@ -133,7 +133,7 @@ def precision_fault(found: Precision) -> list[Fault]:
 
 
 def geometry(tolerance: float, parts: Parts, lie: LieReport | Skipped, largest: tuple[str, ...]) -> list[Fault]:
-    """Which kind of element breaks it, and where."""
+    """Which kind of group element is not respected, and where."""
 
     def fine(name: str) -> bool:
         return parts.worst.get(name, 0.0) <= tolerance
@@ -147,8 +147,8 @@ def geometry(tolerance: float, parts: Parts, lie: LieReport | Skipped, largest: 
             faults.append(
                 Fault(
                     "forgotten-centroid",
-                    f"{seen} An output declared a point stays where it is when the inputs are translated: a forgotten "
-                    f"centroid. Add the centre back that was taken off, or declare a vector.{rest}",
+                    f"{seen} An output declared as a point does not translate with the inputs: a forgotten "
+                    f"centroid. Add back the centroid that was subtracted, or declare a vector.{rest}",
                 )
             )
         elif where:
@@ -157,7 +157,8 @@ def geometry(tolerance: float, parts: Parts, lie: LieReport | Skipped, largest: 
             faults.append(
                 Fault(
                     "absolute-coordinates",
-                    f"{seen} Something reads absolute coordinates: take differences, or the centroid off.{rest}",
+                    f"{seen} Something depends on absolute coordinates: take differences or subtract the "
+                    f"centroid.{rest}",
                 )
             )
     if fine("proper") and not fine("improper"):
@@ -184,25 +185,25 @@ def geometry(tolerance: float, parts: Parts, lie: LieReport | Skipped, largest: 
 
 
 def reflections(tolerance: float, parts: Parts) -> Fault:
-    """What it points to that reflections are broken and rotations, where the group has some, are not."""
-    exchanged = " that exchange nodes" if "improper" in parts.exchanging else ""
-    turned = "proper" in parts.worst
-    seen = f"Rotations are respected, but reflections{exchanged} are not" if turned else f"Reflections{exchanged} fail"
+    """The likely fault where reflections are broken and rotations, if the group has any, are not."""
+    exchanged = " that permute nodes" if "improper" in parts.exchanging else ""
+    rotates = "proper" in parts.worst
+    seen = f"Rotations are respected, but reflections{exchanged} are not" if rotates else f"Reflections{exchanged} fail"
     seen += f" (relative error {parts.improper:.1e})"
     if parts.mirrored is not None and parts.mirrored <= tolerance:
         return Fault(
             "handedness",
-            f"{seen}: a handedness bug. With the outputs declared of the other parity (vector ↔ pseudovector, scalar ↔ "
-            "pseudoscalar) it would hold: the declaration, or a cross product too many.",
+            f"{seen}: a handedness bug. Equivariance holds if the outputs have the other parity (vector ↔ "
+            "pseudovector, scalar ↔ pseudoscalar): the declaration is wrong, or there is a cross product too many.",
         )
     search = "Look for a cross product, a determinant, a triple product, or a frame of fixed handedness."
     if exchanged:
         return Fault(
             "unlike-sides",
-            f"{seen}: what happens to a node does not happen, mirrored, to the one that it changes places with. Look "
-            "for weights or a place in the list of their own, a pair that is not one, or a preferred direction.",
+            f"{seen}: a node and the node that it is permuted with are not treated alike. Look "
+            "for weights that depend on the index of a node, a wrong pair of nodes, or a preferred direction.",
         )
-    if turned:
+    if rotates:
         return Fault("handedness", f"{seen}: a handedness bug. {search}")
     return Fault("handedness", f"{seen}: a handedness bug or a preferred direction. {search}")
 
@@ -215,23 +216,23 @@ def culprit(lie: LieReport) -> str | None:
     inner = [layer for layer in broken if not any(holds(layer, other) for other in broken)]
     mixed = next((layer for layer in layers if not layer.fits), None)
     entry = (
-        f" The first layer to get features that move like no type is '{mixed.name}' ({mixed.kind})."
+        f" The first layer to get features that transform like no type is '{mixed.name}' ({mixed.kind})."
         if mixed is not None
         else ""
     )
     if inner:
         first = max(inner, key=lambda layer: layer.largest_own) if len(inner) > 3 else inner[0]
         return (
-            f"The layer '{first.name}' ({first.kind}) breaks it: it gets {', '.join(first.types_in) or 'nothing'} that "
-            f"move as they should, and its own Lie derivative is {first.largest_own:.1e}.{entry}"
+            f"The layer '{first.name}' ({first.kind}) breaks it: its inputs ({', '.join(first.types_in) or 'none'}) "
+            f"transform as they should, and its own Lie derivative is {first.largest_own:.1e}.{entry}"
         )
-    return f"It breaks in the model's own forward, outside of its layers.{entry}" if entry else None
+    return f"It breaks in the model's own forward, outside its layers.{entry}" if entry else None
 
 
 def outside_healthy(lie: LieReport) -> list[LayerDerivative]:
-    """The layers that lie in no layer that is known to be equivariant by itself.
+    """The layers that are not inside a layer which is equivariant by itself.
 
-    What goes on inside such a one may move like no type that is known here, and is nobody's fault.
+    Features inside an equivariant layer may transform like no type that is known here, without any fault.
     """
     healthy = [
         layer for layer in lie.layers if layer.fits and layer.own is not None and layer.largest_own <= BREAK[lie.method]

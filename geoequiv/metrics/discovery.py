@@ -19,7 +19,7 @@ from geoequiv.metrics.measure import measure
 from geoequiv.metrics.profiles import Profile, angle_profile
 from geoequiv.metrics.tolerances import tolerance_of
 
-#: Candidates by dimension, larger groups first: what lies in a group that is respected need not be measured.
+#: Candidates by dimension, larger groups first: subgroups of a respected group are not measured.
 CANDIDATES = {
     3: (
         "E(3)", "SE(3)", "O(3)", "SO(3)", "T(3)", "O(2)@x", "O(2)@y", "O(2)@z", "SO(2)@x", "SO(2)@y", "SO(2)@z",
@@ -36,7 +36,7 @@ class Candidate:
 
     Args:
         group: its name.
-        respected: ``True``, ``False``, or ``None`` where data could not tell.
+        respected: ``True``, ``False``, or ``None`` where data do not decide.
         error: mean relative error; ``None`` where it was not measured.
         worst: the largest relative error, likewise (models only).
         within: the larger group that is respected and holds this one, where that settled it.
@@ -122,12 +122,12 @@ def discover_symmetry(
 
     Args:
         model_or_targets: a model, or the labels of the data by name.
-        candidates: groups or names, larger ones first; ``None`` takes ``CANDIDATES`` of the dimension, as far as the
-            signature allows and a field moves under them.
+        candidates: groups or names, larger ones first; ``None`` takes ``CANDIDATES`` of the dimension, as far as they
+            can act on the fields and change one of them.
         num_samples: draws of a group with more than 8 elements; data: at least 16.
         threshold: ``None``: the tolerance of the outputs' dtype (models), 1e-4 (data with ``relabel``). Data without
             ``relabel`` is judged by its own noise floor (see ``data_symmetry_error``).
-        relabel: data only: labels moved inputs.
+        relabel: data only: labels transformed inputs.
         method: how the Lie derivative is taken.
 
     Raises:
@@ -194,17 +194,17 @@ def best_axis(model: Any, inputs: Any, signature: Signature, threshold: float, m
 
 
 def default_candidates(signature: Signature, dim: int) -> list[Group]:
-    """The groups of ``CANDIDATES`` that can act on every field, and of which some field is moved."""
+    """The groups of ``CANDIDATES`` that can act on every field, and that change some field."""
     kinds = [*signature.inputs.values(), *signature.outputs.values()]
     points = any(kind.translates for kind in kinds)
-    groups = [group_by_name(name) for name in CANDIDATES[dim]] if turns(signature) else []
+    groups = [group_by_name(name) for name in CANDIDATES[dim]] if is_geometric(signature) else []
     return [each for each in groups if can_act(signature, each) and (points or not each.translates)]
 
 
-def turns(signature: Signature) -> bool:
+def is_geometric(signature: Signature) -> bool:
     """Whether isometries change any field."""
-    still = ("scalar", "label", "node", "adjacency")
-    return any(kind.kind not in still for side in (signature.inputs, signature.outputs) for kind in side.values())
+    invariant = ("scalar", "label", "node", "adjacency")
+    return any(kind.kind not in invariant for side in (signature.inputs, signature.outputs) for kind in side.values())
 
 
 def can_act(signature: Signature, acting: Group) -> bool:

@@ -1,4 +1,4 @@
-"""Group elements and errors in words: for messages and certificates."""
+"""Group elements and errors as text, for messages and certificates."""
 
 import math
 
@@ -9,13 +9,13 @@ from geoequiv.groups import Element
 
 
 def first_line(error: BaseException) -> str:
-    r"""What an error is called and the first line of what it says, which may be nothing.
+    r"""The type of an error and the first line of its message, if there is one.
 
     >>> first_line(ValueError("no\nor yes")), first_line(RuntimeError())
     ('ValueError: no', 'RuntimeError')
     """
-    said = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {said[0]}" if said else type(error).__name__
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
 def describe_element(g: Element) -> str:
@@ -26,28 +26,28 @@ def describe_element(g: Element) -> str:
     'rotation by 90.0° about (0, 0, 1)'
     """
     linear = g.linear.detach().double().cpu()
-    said = [(plane if g.dim == 2 else space)(linear)]
+    parts = [(plane if g.dim == 2 else space)(linear)]
     if g.translation is not None and float(g.translation.norm()) > 0:
         t = g.translation.detach().double().cpu()
-        said.append(f"translation by {vector(t)} (length {float(t.norm()):.3g})")
+        parts.append(f"translation by {vector(t)} (length {float(t.norm()):.3g})")
     if g.permutation is not None:
-        said.append(cycles(g.permutation.tolist()))
-    told = [part for part in said if part]
-    return ", then ".join(told) if told else "identity"
+        parts.append(cycles(g.permutation.tolist()))
+    parts = [part for part in parts if part]
+    return ", then ".join(parts) if parts else "identity"
 
 
 def space(linear: Tensor) -> str:
     """An orthogonal matrix of 3-space; empty for the identity."""
     improper = bool(torch.linalg.det(linear) < 0)
     axis, angle = axis_angle(-linear if improper else linear)
-    turn = "" if angle < 1e-9 else f"rotation by {math.degrees(angle):.1f}° about {vector(axis)}"
+    rotation = "" if angle < 1e-9 else f"rotation by {math.degrees(angle):.1f}° about {vector(axis)}"
     if not improper:
-        return turn
-    if not turn:
+        return rotation
+    if not rotation:
         return "inversion x ↦ −x"
     if math.pi - angle < 1e-6:
         return f"reflection in the plane across {vector(axis)}"
-    return f"{turn} and inversion"
+    return f"{rotation} and inversion"
 
 
 def plane(linear: Tensor) -> str:
@@ -68,9 +68,9 @@ def axis_angle(rotation: Tensor) -> tuple[Tensor, float]:
         return torch.tensor([0.0, 0.0, 1.0], dtype=rotation.dtype), 0.0
     if math.pi - angle > 1e-4:
         return skew / skew.norm(), angle
-    symmetric = (rotation + rotation.mT) / 2  # close to a half turn: 2 n nᵀ − 1
+    symmetric = (rotation + rotation.mT) / 2  # close to 180°: 2 n nᵀ − 1
     axis = torch.linalg.eigh(symmetric).eigenvectors[:, -1]
-    side = skew @ axis if math.pi - angle > 1e-9 else axis[axis.abs().argmax()]  # of a half turn both ends serve
+    side = skew @ axis if math.pi - angle > 1e-9 else axis[axis.abs().argmax()]  # at 180° both directions serve
     return (axis if float(side) >= 0 else -axis), angle
 
 
@@ -80,16 +80,16 @@ def vector(values: Tensor) -> str:
 
 
 def cycles(permutation: list[int]) -> str:
-    """``relabelling 0→2→1→0``; empty where no node moves."""
-    left = {i for i, place in enumerate(permutation) if place != i}
-    said = []
+    """``relabelling 0→2→1→0``; empty for the identity."""
+    left = {i for i, image in enumerate(permutation) if image != i}
+    found = []
     while left:
         chain = [min(left)]
         while (after := permutation[chain[-1]]) != chain[0]:
             chain.append(after)
         left -= set(chain)
-        said.append("→".join(map(str, [*chain, chain[0]])))
-    return f"relabelling of nodes {' '.join(said)}" if said else ""
+        found.append("→".join(map(str, [*chain, chain[0]])))
+    return f"relabelling of nodes {' '.join(found)}" if found else ""
 
 
 def element_dict(g: Element) -> dict[str, object]:

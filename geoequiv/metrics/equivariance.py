@@ -17,7 +17,7 @@ from geoequiv.metrics.measure import Model, SampledErrors, measure
 class EquivarianceReport:
     """Equivariance errors of a model on a set of inputs; norms are in the unit of the outputs.
 
-    What each number is blind to is told in ``equivariance_error``.
+    ``equivariance_error`` has the formulas and what each number is blind to.
 
     Args:
         E: norm of the difference of the means of gf(x) and of f(gx), as published with REMUL.
@@ -58,7 +58,7 @@ class EquivarianceReport:
             "relative": estimate(found.relative, all_elements=all_elements),
             "to_average": jackknife(found.to_average, found.to_average_without, all_elements=all_elements),
         }
-        element, item = found.worst_place()
+        element, item = found.worst_index()
         return cls(
             **{name: error.value for name, error in errors.items()},
             worst=float(found.relative.max()),
@@ -106,7 +106,7 @@ def equivariance_error(
     maps; it is 0 on whole orbits only if f is equivariant there, but errors may cancel at a single x. E′ is 0 only if
     f is equivariant on these inputs and elements. E, E′ and ``to_average`` have the unit and size of the outputs: a
     small output looks symmetric. ``relative`` has neither, but a large invariant part of an output
-    (an offset) hides an error in the rest. ``worst`` tells how bad it can be, not how often.
+    (an offset) hides an error in the rest. ``worst`` is the worst case seen, not how frequent it is.
 
     Args:
         model: a module (put in evaluation mode while it is measured) or function.

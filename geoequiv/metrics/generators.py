@@ -1,4 +1,4 @@
-"""Generators of the continuous part of a group: its Lie algebra, and the way back by the exponential."""
+"""Generators of the continuous part of a group: a basis of its Lie algebra, and the exponential map."""
 
 from dataclasses import dataclass
 
@@ -75,21 +75,23 @@ def generators(group: Group) -> Generators:
 def basis(group: Group) -> list[tuple[str, Tensor, Tensor]]:
     """Name, A and b of each generator."""
     d = group.dim
-    still = torch.zeros(d, dtype=torch.float64)
+    none = torch.zeros(d, dtype=torch.float64)
     if isinstance(group, ProductGroup):
         return basis(group.first) + basis(group.second)
     if isinstance(group, EuclideanGroup):
-        moves = torch.eye(d, dtype=torch.float64)
-        at_rest = torch.zeros(d, d, dtype=torch.float64)
-        return basis(group.linear_part) + [(f"translation along {AXES[i]}", at_rest, moves[i]) for i in range(d)]
+        directions = torch.eye(d, dtype=torch.float64)
+        no_rotation = torch.zeros(d, d, dtype=torch.float64)
+        return basis(group.linear_part) + [
+            (f"translation along {AXES[i]}", no_rotation, directions[i]) for i in range(d)
+        ]
     if isinstance(group, OrthogonalGroup) and d == 2:
-        return [("rotation", torch.tensor([[0.0, -1.0], [1.0, 0.0]], dtype=torch.float64), still)]
+        return [("rotation", torch.tensor([[0.0, -1.0], [1.0, 0.0]], dtype=torch.float64), none)]
     if isinstance(group, OrthogonalGroup):
-        return [(f"rotation about {AXES[i]}", cross_matrix(axis), still)
+        return [(f"rotation about {AXES[i]}", cross_matrix(axis), none)
                 for i, axis in enumerate(torch.eye(3, dtype=torch.float64))]  # fmt: skip
     if isinstance(group, AxialGroup):
         written = group.name.partition("@")[2]
-        return [(f"rotation about {written}", cross_matrix(torch.tensor(group.axis, dtype=torch.float64)), still)]
+        return [(f"rotation about {written}", cross_matrix(torch.tensor(group.axis, dtype=torch.float64)), none)]
     return []
 
 

@@ -23,7 +23,7 @@ def invariance_error(
     batch_size: int | None = None,
     outputs: Literal["all", "scalars"] = "all",
 ) -> EquivarianceReport:
-    r"""Relative invariance error: how far the outputs move when the inputs do.
+    r"""Relative invariance error: how much the outputs change when the inputs are transformed.
 
     .. math:: \text{relative} = \frac{1}{nM} \sum_{x, i} \frac{\| f(x) - f(\tau_i x) \|}
                                 {\tfrac12 \| f(x) \| + \tfrac12 \| f(\tau_i x) \|}

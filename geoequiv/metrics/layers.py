@@ -20,36 +20,35 @@ from geoequiv.metrics.generators import Generators
 
 @dataclass(frozen=True)
 class LayerDerivative:
-    r"""What one call of a layer does to the symmetry.
+    r"""The equivariance error of one call of a layer.
 
-    Hidden features have no declared type. Each float tensor that goes into or comes out of the layer is given the type
-    that fits best what it does when the model's inputs move: of ``scalar`` and, if its last axis has the length of
-    space, ``vector`` and ``point`` (for an e3nn layer also its ``irreps_in``, ``irreps_out``) the one with the
-    smallest :math:`\sum_\xi \| \dot h_\xi - \rho'(\xi) h \|`, where :math:`\dot h_\xi` is d/dt of the tensor h when
-    the inputs move along ξ. With these types, by generator:
+    Hidden features have no declared type. Each float input and output of the layer is given the type that fits best:
+    of ``scalar`` and, if its last axis has the dimension of space, ``vector`` and ``point`` (for an e3nn layer also its
+    ``irreps_in``, ``irreps_out``) the one with the smallest :math:`\sum_\xi \| \dot h_\xi - \rho'(\xi) h \|`, where
+    :math:`\dot h_\xi` is the derivative of the tensor h as the model's inputs are transformed by
+    :math:`e^{t\xi}`. With these types, by generator:
 
     .. math::
         \text{accumulated} &= \| \dot h^\text{out}_\xi - \rho'(\xi) h^\text{out} \| / \| h^\text{out} \| \\
         \text{own} &= \| D\ell(h^\text{in})[\rho'(\xi) h^\text{in}] - \rho'(\xi) h^\text{out} \| / \| h^\text{out} \|
 
-    ``accumulated`` is the error of all that happened up to and in this layer; ``own`` is the Lie derivative of the
-    layer ℓ by itself, at the features that it gets: 0 for an equivariant layer, even behind a broken one. Norms are
-    over the whole batch, so that there is no standard error.
+    ``accumulated`` is the error of all layers up to and including this one. ``own`` is the Lie derivative of the layer
+    ℓ by itself at its input features: 0 for an equivariant layer, even after a broken one. Norms are over the whole
+    batch, so there is no standard error.
 
     Args:
         name: of the submodule; ``name#2`` is its second call.
         kind: its class.
         types_in, types_out: the types found, in the order of its tensors.
-        fits: whether every tensor that goes in keeps to its type, to ``FIT``.
-        own: by generator; ``None`` where the layer cannot be called on its own in this way (``note`` says why).
+        fits: whether every input transforms like its type, up to ``FIT``.
+        own: by generator; ``None`` where the layer cannot be called by itself (``note`` has the reason).
         accumulated: by generator.
 
-    Exactness: types are a guess that can be wrong where a feature moves like none of them; then ``own`` is relative
-    to the nearest. A network that is not equivariant at all mixes coordinates into channels that move like no type:
-    those count as scalars, and ``accumulated`` tells more than ``own``.
+    Exactness: the types are a guess. Where a feature transforms like none of them, ``own`` is relative to the nearest.
+    A network without any equivariance mixes coordinates into channels that transform like no type: those count as
+    scalars, and ``accumulated`` is more informative than ``own``.
 
-    Reference: the layer-wise terms of Gruver et al. (ICLR 2023) before they are pushed forward through the layers
-    behind.
+    Reference: the layer-wise terms of Gruver et al. (ICLR 2023) before they are pushed forward through later layers.
     """
 
     name: str
@@ -71,13 +70,13 @@ class LayerDerivative:
         return {name: as_plain(getattr(self, name)) for name in self.__dataclass_fields__}
 
 
-#: Largest relative misfit of features that still count as moving like a type, in units of √(round-off).
+#: Largest relative misfit of features that still count as transforming like a type, in units of √(round-off).
 FIT = 10.0
 
 
 @dataclass(frozen=True, eq=False)
 class LayerCall:
-    """One call of a layer, as a hook saw it."""
+    """One call of a layer, recorded by a hook."""
 
     name: str
     module: nn.Module
@@ -90,7 +89,7 @@ class LayerCall:
 
 
 class Recorder:
-    """Collects what the layers of a model get and give, call by call."""
+    """Collects inputs and outputs of layers, call by call."""
 
     def __init__(self) -> None:
         self.calls: list[LayerCall] = []
@@ -101,7 +100,7 @@ class Recorder:
         return calls
 
     def values(self) -> list[Tensor]:
-        """All tensors of the calls since then, one behind the other."""
+        """All tensors of those calls, concatenated."""
         return [tensor for call in self.take() for tensor in call.tensors_in + call.tensors_out]
 
 
@@ -110,14 +109,14 @@ def recording(model: Callable[..., Any], layers: bool | Collection[str]) -> Iter
     """Hooks on the named submodules (or all) while the context lasts.
 
     Raises:
-        GeoequivError: for a name that the model does not have, or layers asked of a function.
+        GeoequivError: for a name that the model does not have, or layers of a function.
     """
     recorder = Recorder()
     if not layers:
         yield recorder
         return
     if not isinstance(model, nn.Module):
-        raise GeoequivError("Layers can be looked at in modules only; this model is a function.")
+        raise GeoequivError("Only an nn.Module has layers to measure; this model is a function.")
     named = {name: module for name, module in model.named_modules() if name}
     chosen = list(named) if layers is True else list(layers)
     for name in chosen:
@@ -162,7 +161,7 @@ def is_feature(leaf: Any) -> bool:
 
 
 def hides_features(leaf: Any) -> bool:
-    """Whether it is an object of some class that holds float tensors: they cannot be moved from outside."""
+    """Whether it is an object of some class that holds float tensors, which cannot be transformed from outside."""
     if isinstance(leaf, (Tensor, nn.Module)) or not hasattr(leaf, "__dict__"):
         return False
     return any(is_feature(value) for value in vars(leaf).values())
@@ -176,32 +175,32 @@ def layer_derivatives(
     step: float,
 ) -> tuple[LayerDerivative, ...]:
     """Types, accumulated and own errors of recorded calls; ``velocities``: by generator, of all their tensors."""
-    found, place = [], 0
+    found, start = [], 0
     for call in calls:
         tensors = call.tensors_in + call.tensors_out
-        moving = [seen[place : place + len(tensors)] for seen in velocities]
-        place += len(tensors)
+        tangents = [each[start : start + len(tensors)] for each in velocities]
+        start += len(tensors)
         entering = len(call.tensors_in)
         types, misfits = [], []
         for i, tensor in enumerate(tensors):
             stated = getattr(call.module, "irreps_in" if i < entering else "irreps_out", None)
-            kind, misfit = best_type(tensor, [each[i] for each in moving], algebra, stated)
+            kind, misfit = best_type(tensor, [each[i] for each in tangents], algebra, stated)
             types.append(kind)
             misfits.append(misfit)
         kinds_in, kinds_out = types[:entering], types[entering:]
         accumulated, own, note = {}, {}, ""
         for k, name in enumerate(algebra.names):
             targets = [along_type(kind, h, algebra, k) for kind, h in zip(kinds_out, call.tensors_out, strict=True)]
-            accumulated[name] = relative_norm(moving[k][entering:], targets, call.tensors_out)
+            accumulated[name] = relative_norm(tangents[k][entering:], targets, call.tensors_out)
             if call.opaque or note:
                 continue
             directions = [along_type(kind, h, algebra, k) for kind, h in zip(kinds_in, call.tensors_in, strict=True)]
             try:
                 own[name] = relative_norm(alone(call, directions, method, step), targets, call.tensors_out)
-            except Exception as error:  # the layer's own, whatever it is
+            except Exception as error:  # raised by the layer
                 note = f"cannot be differentiated by itself: {first_line(error)}"
         if call.opaque:
-            note = "takes an object that holds float tensors, which cannot be moved from outside"
+            note = "takes an object that holds float tensors, which cannot be transformed from outside"
         fits = all(
             misfit <= FIT * torch.finfo(tensor.dtype).eps ** 0.5
             for misfit, tensor in zip(misfits[:entering], call.tensors_in, strict=True)
@@ -215,8 +214,8 @@ def layer_derivatives(
     return tuple(found)
 
 
-def best_type(values: Tensor, moving: list[Tensor], algebra: Generators, stated: Any) -> tuple[FieldType, float]:
-    """The type that features move like, and how far from it they are, relative to their norm."""
+def best_type(values: Tensor, tangents: list[Tensor], algebra: Generators, stated: Any) -> tuple[FieldType, float]:
+    """The type that features transform like, and the misfit relative to their norm."""
     d = algebra.linear.shape[-1]
     kinds = [FieldType("scalar")]
     if values.ndim and values.shape[-1] == d:
@@ -225,14 +224,14 @@ def best_type(values: Tensor, moving: list[Tensor], algebra: Generators, stated:
         kinds.append(FieldType("irreps", 1, str(stated)))
     fits = []
     for kind in kinds:
-        parts = [relative_norm([v], [along_type(kind, values, algebra, k)], [values]) for k, v in enumerate(moving)]
+        parts = [relative_norm([v], [along_type(kind, values, algebra, k)], [values]) for k, v in enumerate(tangents)]
         fits.append(sum(parts))
     best = min(range(len(kinds)), key=lambda i: (fits[i] > min(fits) * (1 + 1e-9), i))
     return kinds[best], fits[best]
 
 
 def along_type(kind: FieldType, values: Tensor, algebra: Generators, index: int) -> Tensor:
-    """``ρ'(ξ) h``: how features of a type move along a generator."""
+    """``ρ'(ξ) h``: the derivative of features of a type along a generator."""
     if kind.kind in ("scalar", "label"):
         return torch.zeros_like(values)
     if kind.kind in ("vector", "point"):  # (R, t) ↦ R h + t is affine: at (A, b) it is the derivative
@@ -245,7 +244,7 @@ def along_type(kind: FieldType, values: Tensor, algebra: Generators, index: int)
 
 
 def alone(call: LayerCall, directions: list[Tensor], method: str, step: float) -> list[Tensor]:
-    """The derivative of a layer by itself when the tensors it gets move along ``directions``."""
+    """The derivative of a layer by itself along ``directions`` of its inputs."""
 
     def run(*tensors: Tensor) -> list[Tensor]:
         left = list(tensors)
@@ -263,8 +262,8 @@ def alone(call: LayerCall, directions: list[Tensor], method: str, step: float) -
         return torch.func.jvp(run, tuple(call.tensors_in), tuple(directions))[1]
 
 
-def relative_norm(moving: list[Tensor], targets: list[Tensor], values: list[Tensor]) -> float:
-    """‖moving − targets‖ / ‖values‖ of all tensors together, in float64; 0 where all are 0."""
-    off = sum(float((a.double() - b.double()).square().sum()) for a, b in zip(moving, targets, strict=True))
+def relative_norm(tangents: list[Tensor], targets: list[Tensor], values: list[Tensor]) -> float:
+    """‖tangents − targets‖ / ‖values‖ of all tensors together, in float64; 0 where all are 0."""
+    off = sum(float((a.double() - b.double()).square().sum()) for a, b in zip(tangents, targets, strict=True))
     size = sum(float(h.double().square().sum()) for h in values)
     return (off / size) ** 0.5 if size > 0 else (0.0 if off == 0 else float("inf"))

@@ -1,4 +1,4 @@
-"""The local equivariance error: how f changes along a group's generators, beyond the way its outputs turn."""
+"""The local equivariance error: the Lie derivative of a model along the generators of a group."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from geoequiv.groups import group as group_by_name
 from geoequiv.metrics.estimate import Estimate, as_plain, spread
 from geoequiv.metrics.generators import Generators, generators
 from geoequiv.metrics.layers import LayerDerivative, layer_derivatives, recording
-from geoequiv.metrics.measure import Model, evaluating, item_norm, over
+from geoequiv.metrics.measure import Model, evaluating, item_norm, ratio
 
 Method = Literal["forward-mode", "finite-difference"]
 
@@ -32,7 +32,7 @@ class LieReport:
         norm: by generator, the mean over the items of ‖L f(x)‖, in the unit of the outputs per radian (rotations) or
             per unit of length (translations).
         relative: by generator, the mean of ‖L f(x)‖ / ‖f(x)‖, per radian or per unit of length.
-        layers: per layer, in the order of the calls, where that was asked for (see ``LayerDerivative``).
+        layers: per layer, in the order of the calls, where requested (see ``LayerDerivative``).
         method: how the derivatives were taken.
         group: name of the group.
         num_items: how many items.
@@ -69,15 +69,15 @@ def lie_derivative(
 
     .. math:: L_\xi f(x) = \frac{d}{dt}\Big|_{t=0} \rho_\text{out}(e^{t\xi})^{-1} f(\rho_\text{in}(e^{t\xi}) x)
 
-    It vanishes for all ξ and x if and only if a differentiable f is equivariant to the connected part of the group;
-    reflections and finite groups it cannot see.
+    For a differentiable f it vanishes for all ξ and x if and only if f is equivariant to the connected part of the
+    group. It is blind to reflections and finite groups.
 
     Args:
         model: a module (evaluated in evaluation mode) or function.
         inputs: a dict of tensors (dense or ragged) or a PyG object.
         signature: types of its inputs and outputs, or the string.
         group: a group with a continuous part, or its name.
-        layers: also what each layer does: ``True`` for every submodule, or the names of some (``"layers.2"``); see
+        layers: which layers to measure as well: ``True`` for every submodule, or names (``"layers.2"``); see
             ``LayerDerivative`` for what is computed.
         method: ``"forward-mode"`` (``torch.func.jvp``; attention takes its mathematical kernel, as the fused ones have
             no forward mode), or ``"finite-difference"`` (central, two calls for each generator).
@@ -85,11 +85,11 @@ def lie_derivative(
             of the inputs' dtype.
 
     Raises:
-        DerivativeError: in forward mode, if an operation has no forward-mode rule, or derivatives get lost inside
-            (``detach``, ``torch.no_grad``): there is no silent fallback.
+        DerivativeError: in forward mode, if an operation has no forward-mode rule, or derivatives are lost inside
+            (``detach``, ``torch.no_grad``). There is no silent fallback.
         GroupError: if the group has no continuous part. Else as ``equivariance_error``.
 
-    Exactness: forward mode: round-off; that no derivatives get lost is checked to 20 % against one finite difference
+    Exactness: forward mode: round-off; lost derivatives are detected, to 20 %, against one finite difference
     along all generators at once. Finite differences: an error of the order of the step squared, and of round-off over
     the step: about 1e-10 in float64 and 1e-4 in float32.
 
@@ -106,21 +106,21 @@ def lie_derivative(
     with evaluating(model), torch.no_grad(), recording(model, layers) as recorder:
         here = call_model(model, signature, inputs)
         calls = recorder.take()
-        moved: list[dict[str, Tensor]] = []
+        changes: list[dict[str, Tensor]] = []
         velocities: list[list[Tensor]] = []
         if method == "forward-mode":
             check_kept(model, inputs, signature, algebra, layout)
             recorder.take()
         for index in range(len(algebra)):
             change, seen = along(model, inputs, signature, algebra, index, layout, method, step, recorder.values)
-            moved.append(change)
+            changes.append(change)
             velocities.append(seen)
         found = layer_derivatives(calls, velocities, algebra, method, step) if calls else ()
     scale = item_norm(here, layout, signature.outputs)
-    norms = [item_norm(change, layout, signature.outputs) for change in moved]
+    norms = [item_norm(change, layout, signature.outputs) for change in changes]
     return LieReport(
         norm={name: over_items(norm) for name, norm in zip(algebra.names, norms, strict=True)},
-        relative={name: over_items(over(norm, scale)) for name, norm in zip(algebra.names, norms, strict=True)},
+        relative={name: over_items(ratio(norm, scale)) for name, norm in zip(algebra.names, norms, strict=True)},
         layers=found,
         method=method,
         group=acting.name,
@@ -144,7 +144,7 @@ def along(
     step: float,
     values: Callable[[], list[Tensor]],
 ) -> tuple[dict[str, Tensor], list[Tensor]]:
-    """``L_ξ f`` for one generator, and d/dt of everything that the layers saw (``values()`` after a call).
+    """``L_ξ f`` for one generator, and d/dt of all inputs and outputs of layers (``values()`` after a call).
 
     Raises:
         DerivativeError: without a forward-mode rule.
@@ -225,12 +225,12 @@ def rotation_tensor(
         here = call_model(model, signature, inputs)
         if method == "forward-mode":
             check_kept(model, inputs, signature, algebra, layout)
-        moved = [
+        changes = [
             along(model, inputs, signature, algebra, i, layout, method, step, list)[0] for i in range(len(algebra))
         ]
-    q = torch.zeros(len(moved), len(moved), dtype=torch.float64)
-    for i, a in enumerate(moved):
-        for j, b in enumerate(moved[: i + 1]):
+    q = torch.zeros(len(changes), len(changes), dtype=torch.float64)
+    for i, a in enumerate(changes):
+        for j, b in enumerate(changes[: i + 1]):
             plus = item_norm({name: a[name] + b[name] for name in a}, layout, signature.outputs).square().mean()
             minus = item_norm({name: a[name] - b[name] for name in a}, layout, signature.outputs).square().mean()
             q[i, j] = q[j, i] = (plus - minus) / 4

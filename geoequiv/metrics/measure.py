@@ -1,4 +1,4 @@
-"""The one loop that moves a batch, calls a model and compares: every metric is a reading of it."""
+"""The one loop that transforms a batch, calls a model and compares outputs; every metric is computed from it."""
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from geoequiv.errors import BatchError, ModelOutputError
+from geoequiv.errors import BatchError
 from geoequiv.fields import (
     Layout,
     Side,
@@ -18,18 +18,13 @@ from geoequiv.fields import (
     check_finite,
     item_squares,
     layout_of,
-    merge_replicas,
     named_fields,
-    replicate,
-    split_replicas,
 )
-from geoequiv.fields.graphs import is_graph
 from geoequiv.groups import Element, inverse
 from geoequiv.metrics.partial_sums import PartialSums
+from geoequiv.metrics.replicas import output_replicas, replicas_per_call, transform_replicas
 
 Model = Callable[..., Any]
-#: Small batches are called with several copies at once, up to this many numbers in the input fields.
-NUMBERS_PER_CALL = 8192
 
 
 @dataclass(frozen=True)
@@ -55,13 +50,13 @@ class SampledErrors:
     dtype: str
 
     @classmethod
-    def joined(cls, parts: "list[SampledErrors]") -> "SampledErrors":
-        """The same elements on several batches, as on one."""
+    def concatenate(cls, parts: "list[SampledErrors]") -> "SampledErrors":
+        """The errors of the same elements on a batch that was cut into parts."""
         names = [name for name in cls.__dataclass_fields__ if name != "dtype"]
         columns = {name: torch.cat([getattr(part, name) for part in parts], dim=-1) for name in names}
         return cls(**columns, dtype=parts[0].dtype)
 
-    def worst_place(self) -> tuple[int, int]:
+    def worst_index(self) -> tuple[int, int]:
         """Element and item of the largest relative error."""
         element, item = divmod(int(self.relative.argmax()), self.relative.shape[1])
         return element, item
@@ -89,7 +84,7 @@ def measure(
     batch_size: int | None = None,
     outputs: Collection[str] | None = None,
 ) -> SampledErrors:
-    """Move the inputs by each of the elements, and compare what the model makes of them with its moved outputs.
+    """Compare f(gx) with g f(x) for each group element g and each item x.
 
     Args:
         model: called without gradients; a module is put in evaluation mode meanwhile.
@@ -107,12 +102,14 @@ def measure(
             layout = layout_of(part, signature.inputs, elements.dim)
             check_finite(named_fields(part), signature.inputs, layout)
             here = call_model(model, signature, part)
-            parts.append(measure_labels(lambda _, moved: call_model(model, signature, moved), here, part, signature,
-                                        elements, layout, outputs))  # fmt: skip
-    return SampledErrors.joined(parts)
+            found = measure_outputs(
+                lambda _, given: call_model(model, signature, given), here, part, signature, elements, layout, outputs
+            )
+            parts.append(found)
+    return SampledErrors.concatenate(parts)
 
 
-def measure_labels(
+def measure_outputs(
     label: Callable[[Element, Any], dict[str, Tensor]],
     here: dict[str, Tensor],
     inputs: Any,
@@ -122,10 +119,14 @@ def measure_labels(
     outputs: Collection[str] | None = None,
     at_once: bool = True,
 ) -> SampledErrors:
-    """``measure`` for anything that gives outputs: ``label(g, moved inputs)``; ``here`` are those of the inputs.
+    """``measure`` for anything that gives outputs, such as a simulator.
 
-    Small batches are moved by several elements at once, as one larger batch; g then holds one element per item. With
-    ``at_once=False`` they are not, and g is one element.
+    Args:
+        label: ``(g, transformed inputs) → outputs``.
+        here: outputs for the inputs as they are.
+        inputs: a dict of tensors or a PyG object.
+        at_once: small batches are transformed by several elements at once, as one larger batch, and g holds one element
+            per item. With False, g is one element.
     """
     count = len(elements)
     differences, pulled_back = PartialSums(count), PartialSums(count)
@@ -133,11 +134,11 @@ def measure_labels(
     size = replicas_per_call(inputs, signature, layout, count) if at_once else 1
     for start in range(0, count, size):
         some = elements[start : start + size]
-        moved, now, each, kept = transform_replicas(some, inputs, here, signature, layout)
-        there = label(some[0] if len(some) == 1 else each, moved)
+        transformed, now, each, kept = transform_replicas(some, inputs, here, signature, layout)
+        there = label(some[0] if len(some) == 1 else each, transformed)
         difference, distance, scale = compare(each, kept, there, signature, now, now.mask, outputs)
         distances.append(distance.reshape(len(some), -1))
-        relatives.append(over(distance, scale).reshape(len(some), -1))
+        relatives.append(ratio(distance, scale).reshape(len(some), -1))
         back = act(inverse(each), there, signature.outputs, now)
         for sums, values in ((differences, difference), (pulled_back, back)):
             for name in here:
@@ -165,54 +166,6 @@ def measure_labels(
     )
 
 
-def replicas_per_call(inputs: Any, signature: Signature, layout: Layout, count: int) -> int:
-    """How many elements share a call of the model, as copies of the batch: as many as make up ``NUMBERS_PER_CALL``.
-
-    One for a single cloud (its model may know no batch axis) and for ragged batches without a batch vector (theirs may
-    know one graph only).
-    """
-    given = inputs.batch if is_graph(inputs) else inputs.get("batch")
-    if not layout.shape or (layout.is_ragged and given is None):
-        return 1
-    fields = named_fields(inputs)
-    numbers = sum(fields[name].numel() for name in signature.inputs)
-    return max(1, min(count, NUMBERS_PER_CALL // max(1, numbers)))
-
-
-def transform_replicas(
-    some: Element, inputs: Any, here: dict[str, Tensor], signature: Signature, layout: Layout
-) -> tuple[Any, Layout, Element, dict[str, Tensor]]:
-    """Inputs moved by each of a few elements, as one batch: it, its layout, an element per item, and the outputs
-    before the move, copy by copy.
-    """
-    if len(some) == 1:
-        moved = act(some[0], inputs, signature.inputs, layout)
-        return moved, replace(layout, mask=mask_of(moved, layout)), some[0], here
-    copies, ones = len(some), (1,) * len(layout.shape)
-    moved = replicate(some.reshape(copies, *ones), inputs, signature.inputs, layout)
-    now = layout_of(moved, signature.inputs, some.dim)
-    each = some.reshape(copies, *ones).expand(copies, *layout.shape).reshape(*now.shape)
-    kept = {name: merge_replicas(value.expand(copies, *value.shape), layout) for name, value in here.items()}
-    return moved, now, each, kept
-
-
-def output_replicas(name: str, values: Tensor, like: Tensor, copies: int, layout: Layout) -> list[Tensor]:
-    """One output of several copies, copy by copy.
-
-    Raises:
-        ModelOutputError: if the model does not keep the axis of the items first.
-    """
-    if copies == 1:
-        return [values]
-    stacked = split_replicas(values, copies, layout)
-    if stacked is None or stacked.shape[1:] != like.shape:
-        raise ModelOutputError(
-            f"Output '{name}' has shape {list(values.shape)} for {copies} copies of a batch that gives "
-            f"{list(like.shape)}: the axis of the items, nodes or edges has to come first."
-        )
-    return list(stacked)
-
-
 def compare(
     g: Element,
     here: dict[str, Tensor],
@@ -228,11 +181,11 @@ def compare(
         g: one element, or one per item.
         mask: of the transformed batch.
     """
-    moved = act(g, here, signature.outputs, layout)
+    transformed = act(g, here, signature.outputs, layout)
     now = layout if layout.mask is None else replace(layout, mask=mask)
     side = signature.outputs
-    difference = {name: without_hidden(there[name] - moved[name], now, side[name].per_graph) for name in here}
-    scale = 0.5 * (item_norm(there, now, side, outputs) + item_norm(moved, now, side, outputs))
+    difference = {name: without_hidden(there[name] - transformed[name], now, side[name].per_graph) for name in here}
+    scale = 0.5 * (item_norm(there, now, side, outputs) + item_norm(transformed, now, side, outputs))
     return difference, item_norm(difference, now, side, outputs), scale
 
 
@@ -244,14 +197,9 @@ def without_hidden(values: Tensor, layout: Layout, per_graph: bool) -> Tensor:
     return torch.where(mask[(..., *(None,) * (values.ndim - mask.ndim))], values, 0)
 
 
-def over(distance: Tensor, scale: Tensor) -> Tensor:
+def ratio(distance: Tensor, scale: Tensor) -> Tensor:
     """Relative error; 0 where both are 0."""
     return distance / scale.clamp_min(torch.finfo(scale.dtype).tiny)
-
-
-def mask_of(moved: Any, layout: Layout) -> Tensor | None:
-    """The mask of a moved batch (relabelling moves it along)."""
-    return None if layout.mask is None else moved["mask"]
 
 
 def batches(inputs: Any, signature: Signature, dim: int, batch_size: int | None) -> Iterator[Any]:

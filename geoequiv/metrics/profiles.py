@@ -1,4 +1,4 @@
-"""Where in a group the error lies: against the angle, against the axis, against the length of a translation."""
+"""The error against the angle and the axis of a rotation, and against the length of a translation."""
 
 import math
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ class Profile:
     Args:
         coordinate: ``"angle"`` (radians), ``"axis"`` (unit vectors) or ``"length"`` (of a translation, in the unit of
             the coordinates).
-        at: the places.
+        at: the coordinates.
         errors: the mean relative error at each of them, over items and over what was averaged over.
         over: what each value averages over besides the items, in words.
     """
@@ -67,14 +67,14 @@ def angle_profile(
     Exactness: exact for the stated axes; standard errors for the items, and for the axes as if they were drawn.
     """
     signature = Signature.parse(signature)
-    turns = torch.tensor(list(angles), dtype=torch.float64)
+    radians = torch.tensor(list(angles), dtype=torch.float64)
     if dim == 2:
-        elements, averaged = Element(plane_rotation(turns)[:, None]), "nothing"
+        elements, averaged = Element(plane_rotation(radians)[:, None]), "nothing"
     else:
         axes = spread_axes(num_axes) if axis is None else unit(axis)
-        elements = Element(rotation_about(axes[None], turns[:, None].expand(-1, len(axes))))
+        elements = Element(rotation_about(axes[None], radians[:, None].expand(-1, len(axes))))
         averaged = f"{len(axes)} axes" if axis is None else f"the axis {tuple(axis)}"
-    return read(model, inputs, signature, elements, "angle", tuple(turns.tolist()), averaged)
+    return read(model, inputs, signature, elements, "angle", tuple(radians.tolist()), averaged)
 
 
 def axis_profile(
@@ -96,8 +96,8 @@ def axis_profile(
         around = axes.double() / axes.double().norm(dim=-1, keepdim=True)
     else:
         around = torch.cat([torch.eye(3, dtype=torch.float64), spread_axes(axes)])
-    turns = torch.tensor(list(angles), dtype=torch.float64)
-    elements = Element(rotation_about(around[:, None].expand(-1, len(turns), 3), turns.expand(len(around), -1)))
+    radians = torch.tensor(list(angles), dtype=torch.float64)
+    elements = Element(rotation_about(around[:, None].expand(-1, len(radians), 3), radians.expand(len(around), -1)))
     degrees = ", ".join(f"{math.degrees(angle):.0f}°" for angle in angles)
     return read(model, inputs, signature, elements, "axis", tuple(map(tuple, around.tolist())), f"angles {degrees}")
 
@@ -118,8 +118,8 @@ def translation_profile(
     if dim == 3:
         directions = spread_axes(num_directions)
     else:
-        turns = torch.arange(num_directions, dtype=torch.float64) * math.pi / num_directions + 0.3
-        directions = torch.stack([turns.cos(), turns.sin()], -1)
+        radians = torch.arange(num_directions, dtype=torch.float64) * math.pi / num_directions + 0.3
+        directions = torch.stack([radians.cos(), radians.sin()], -1)
     sizes = torch.tensor(list(lengths), dtype=torch.float64)
     translation = sizes[:, None, None] * directions
     eye = torch.eye(dim, dtype=torch.float64).expand(*translation.shape[:-1], dim, dim)
@@ -130,10 +130,10 @@ def translation_profile(
 def read(
     model: Model, inputs: Any, signature: Signature, elements: Element, coordinate: str, at: tuple, averaged: str
 ) -> Profile:
-    """Measure with elements ``[places, k]`` and average over k."""
-    places, each = elements.shape
-    relative = measure(model, inputs, signature, elements.reshape(places * each)).relative
-    rows = relative.reshape(places, each, -1)
+    """Measure with elements ``[coordinates, k]`` and average over k."""
+    count, each = elements.shape
+    relative = measure(model, inputs, signature, elements.reshape(count * each)).relative
+    rows = relative.reshape(count, each, -1)
     return Profile(coordinate, at, tuple(estimate(row, all_elements=each == 1) for row in rows), averaged)
 
 
@@ -143,9 +143,9 @@ def spread_axes(count: int) -> Tensor:
         raise GroupError(f"A profile needs at least one axis, got {count}.")
     k = torch.arange(count, dtype=torch.float64) + 0.5
     z = 1 - k / count
-    turn = math.pi * (3 - math.sqrt(5)) * k
+    longitude = math.pi * (3 - math.sqrt(5)) * k
     flat = (1 - z * z).sqrt()
-    return torch.stack([flat * turn.cos(), flat * turn.sin(), z], -1)
+    return torch.stack([flat * longitude.cos(), flat * longitude.sin(), z], -1)
 
 
 def unit(axis: Sequence[float]) -> Tensor:

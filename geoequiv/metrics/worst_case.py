@@ -13,9 +13,10 @@ from geoequiv.metrics.element_text import element_dict, first_line
 from geoequiv.metrics.equivariance import elements_to_try
 from geoequiv.metrics.generators import Generators, generators
 from geoequiv.metrics.items import can_select, select_items
-from geoequiv.metrics.measure import Model, compare, evaluating, mask_of, measure, over
+from geoequiv.metrics.measure import Model, compare, evaluating, measure, ratio
+from geoequiv.metrics.replicas import mask_of
 
-#: Elements of a finite group that are tried one by one; above it the draws stand alone.
+#: Elements of a finite group that are tried one by one; above it only the draws are used.
 LARGEST_ENUMERATED = 5040
 
 
@@ -101,7 +102,7 @@ def search(
 ) -> WorstCase:
     """``worst_case`` from the relative errors ``[M, n]`` of draws that are known already."""
     layout = layout_of(inputs, signature.inputs, acting.dim)
-    best, places = relative.max(0)  # [n]
+    best, numbers = relative.max(0)  # [n]
     kept = torch.arange(len(best))
     if num_items is not None and num_items < len(best) and can_select(inputs, layout):
         kept = best.topk(num_items).indices.sort().values
@@ -110,7 +111,7 @@ def search(
         layout = layout_of(inputs, signature.inputs, acting.dim)
     worst = int(best[kept].argmax())
     start = float(best[kept][worst])
-    found = (elements[int(places[kept][worst])], int(kept[worst]), start)
+    found = (elements[int(numbers[kept][worst])], int(kept[worst]), start)
     steps_taken, note = 0, ""
     method: Literal["enumeration", "gradient", "draws"] = "draws"
     algebra = generators(acting)
@@ -121,17 +122,17 @@ def search(
                 errors = measure(model, inputs, signature, listed).relative
                 i, j = divmod(int(errors.argmax()), errors.shape[1])
                 found = keep_larger(found, (listed[i], int(kept[j]), float(errors[i, j])))
-            except Exception as error:  # the model's own: it has taken all items, but may refuse a few
+            except Exception as error:  # raised by the model, which took all items but may refuse a few
                 method, note = "draws", f"the elements could not be tried on {len(kept)} items: {first_line(error)}"
     elif len(algebra):
-        begin = elements[places[kept]]
+        begin = elements[numbers[kept]]
         radius = float(elements.translation.norm(dim=-1).max()) if elements.translation is not None else 0.0
         try:
             values, ends, steps_taken = climb(model, inputs, signature, layout, algebra, begin, radius, steps)
             method = "gradient"
             j = int(values.argmax())
             found = keep_larger(found, (ends[j], int(kept[j]), float(values[j])))
-        except Exception as error:  # the model's own, whatever it is
+        except Exception as error:  # raised by the model
             note = f"no gradient with respect to the group on {len(kept)} items: {first_line(error)}"
     element, item, value = found
     return WorstCase(value, element, item, start, method, len(kept), steps_taken, note)
@@ -173,10 +174,10 @@ def climb(
             with torch.enable_grad():
                 g = compose(algebra.exp(c), at)
                 g = g if layout.shape else g[0]
-                moved = act(g, inputs, signature.inputs, layout)
-                there = call_model(model, signature, moved)
-                _, distance, scale = compare(g, here, there, signature, layout, mask_of(moved, layout))
-                value = over(distance, scale)
+                transformed = act(g, inputs, signature.inputs, layout)
+                there = call_model(model, signature, transformed)
+                _, distance, scale = compare(g, here, there, signature, layout, mask_of(transformed, layout))
+                value = ratio(distance, scale)
                 slope = torch.autograd.grad(value.sum(), c)[0]
             return value.detach().cpu(), slope.nan_to_num(0.0, 0.0, 0.0)  # ‖·‖ has no slope where it is 0
 

@@ -71,7 +71,7 @@ def test_it_can_be_repeated():
 @pytest.mark.parametrize(
     ("model", "verdict", "code", "words"),
     [
-        (models.ForgottenCentroid(), "broken", "forgotten-centroid", "stays where it is"),
+        (models.ForgottenCentroid(), "broken", "forgotten-centroid", "does not translate with the inputs"),
         (models.Handed(), "approximate", "handedness", "Rotations are respected, but reflections are not"),
         (models.ReadsCoordinates(1), "approximate", "absolute-coordinates", "The layer 'layers.1.look' (Linear)"),
         (models.ReadsCoordinates(0), "approximate", "absolute-coordinates", "The layer 'layers.0.look' (Linear)"),
@@ -79,7 +79,7 @@ def test_it_can_be_repeated():
         (models.Halved(), "approximate", "precision", "computes in float16 inside"),
         (models.Leaks(), "exact", "permutation-leak", "Relabelling the nodes"),
         (models.Drops(), "exact", "not-deterministic", "noise (Dropout, p = 0.3)"),
-        (models.Noisy(), None, "not-deterministic", "twice in evaluation mode"),
+        (models.Noisy(), None, "not-deterministic", "different outputs in evaluation mode"),
         (models.Falls(), "broken", "preferred-direction", "down to O(2)@z"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, nn.Module) else None,
@@ -116,13 +116,13 @@ def test_a_model_without_symmetry_is_told_from_one_with_a_fault():
     assert found.discovered.largest == ()
 
 
-def test_wrong_parity_is_told_as_such():
+def test_a_wrong_parity_is_named():
     found = ge.certify(
         lambda pos, vel: torch.linalg.cross(pos, vel), {"pos": clouds()["pos"], "vel": clouds()["vel"]},
         "pos: vector, vel: vector -> l: vector", "O(3)", num_samples=8,
     )  # fmt: skip
     assert [fault.code for fault in found.faults] == ["handedness"]
-    assert "declared of the other parity" in found.diagnosis
+    assert "if the outputs have the other parity" in found.diagnosis
     fixed = ge.certify(
         lambda pos, vel: torch.linalg.cross(pos, vel), {"pos": clouds()["pos"], "vel": clouds()["vel"]},
         "pos: vector, vel: vector -> l: pseudovector", "O(3)", num_samples=8,
@@ -289,7 +289,7 @@ def parts_of(model, group, nodes=3):
     return ge.certify(model, x, "x: vector -> y: vector", group, steps=2, num_few=4, relabelling=False)
 
 
-def test_a_mirror_that_comes_with_an_exchange_is_not_taken_apart():
+def test_a_reflection_coupled_to_a_permutation_is_measured_with_it():
     """{1, (mirror at x = 0, left ↔ right)}: neither the mirror nor the exchange is an element by itself."""
     exact = parts_of(lambda x: SIDES.expand_as(x), "Cs@x&(0 1)/3")
     assert exact.passed
@@ -300,11 +300,11 @@ def test_a_mirror_that_comes_with_an_exchange_is_not_taken_apart():
     broken = parts_of(lambda x: SIDES + 0.05 * first * x, "Cs@x&(0 1)/3")
     assert 1e-3 < broken.parts.improper < 0.1
     assert [fault.code for fault in broken.faults] == ["unlike-sides"]
-    assert broken.diagnosis.startswith("Reflections that exchange nodes fail")
+    assert broken.diagnosis.startswith("Reflections that permute nodes fail")
     about_x = torch.tensor([1.0, 0.0, 0.0])
     turning = parts_of(lambda x: x * about_x + 0.05 * first * about_x, "SO(2)@x*Cs@x&(0 1)/3")
     assert turning.parts.proper < 1e-6
-    assert "Rotations are respected, but reflections that exchange nodes are not" in turning.diagnosis
+    assert "Rotations are respected, but reflections that permute nodes are not" in turning.diagnosis
 
 
 def test_parts_of_other_groups_are_what_they_were():
