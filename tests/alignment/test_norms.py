@@ -91,7 +91,9 @@ def test_norms_that_cannot_be_folded_are_named():
     assert folded.norms == ()
     assert folded.left == {"1": "something other than a linear map reads it"}
     bent = nn.Sequential(nn.Linear(3, 4), nn.GELU(), nn.LayerNorm(4), nn.Linear(4, 2)).double()
-    assert fold_norms(bent, torch.randn(5, 3).double()).left == {"2": "something other than norms and sums reads its input"}
+    assert fold_norms(bent, torch.randn(5, 3).double()).left == {
+        "2": "something other than norms and sums reads its input"
+    }
 
 
 def planted(name, seed=3):

@@ -7,8 +7,8 @@ import numpy as np
 
 from geoequiv.report.families import colour
 from geoequiv.report.figures.camera import Camera
-from geoequiv.report.figures.elements import radius, shade, symbol
 from geoequiv.report.figures.scene import Array, Scene
+from geoequiv.tasks.data.elements import colour_of, radius, symbol
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -89,7 +89,7 @@ def _bodies(axes: "Axes", scene: Scene, camera: Camera, window: Window, places: 
     radii = body_radii(scene, window)
     for rank, body in enumerate(at[:, 2].argsort()):
         charge = scene.elements[body] if scene.elements else 0
-        face = shade(charge) if charge else TRUE
+        face = colour_of(charge) if charge else TRUE
         zorder = 50 + rank / len(at)
         edge = colour("muted") if charge else TRUE
         axes.add_patch(Circle(at[body, :2], radii[body], facecolor=face, edgecolor=edge, linewidth=0.6, zorder=zorder))

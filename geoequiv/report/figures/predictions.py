@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from geoequiv.errors import DataError, unknown
 from geoequiv.fields import Signature, act
 from geoequiv.groups import Element, inverse
-from geoequiv.report.figures.elements import near_pairs
 from geoequiv.report.figures.scene import Array, Scene
 from geoequiv.tasks import Split, Task
+from geoequiv.tasks.data.elements import bonded_pairs
 from geoequiv.training import predict
 
 NAMED = ("best", "median", "worst")
@@ -184,7 +184,7 @@ def edges_of(
         bonded = (relation[..., 0] if relation.ndim == 3 else relation)[np.ix_(real, real)] > 0
         found: NDArray[np.int64] = np.argwhere(np.triu(bonded | bonded.T, k=1))
         return found
-    return near_pairs(start, elements) if elements else np.zeros((0, 2), dtype=np.int64)
+    return bonded_pairs(start, elements) if elements else np.zeros((0, 2), dtype=np.int64)
 
 
 def sizes_of(inputs: Mapping[str, Tensor], name: str | None, real: NDArray[np.bool_]) -> Array | None:

@@ -9,10 +9,10 @@ import numpy as np
 from geoequiv.errors import DataError
 from geoequiv.report.families import colour
 from geoequiv.report.figures.camera import Camera, flat_view, plane_view, upright_view
-from geoequiv.report.figures.elements import radius, shade
 from geoequiv.report.figures.panel import ATOM, BOND, DASHED, INPUT, PREDICTED, TRUE, TURNED, Window, draw_scene
 from geoequiv.report.figures.scene import Scene
 from geoequiv.report.figures.style import drawn
+from geoequiv.tasks.data.elements import colour_of, radius
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -153,7 +153,7 @@ def _legend(scene: Scene) -> list[Any]:
         )  # fmt: skip
 
     atoms = scene.kind == "molecule" and scene.quantity == "positions"
-    true = handle("true", BOND, 2.6, shade(6)) if atoms else handle("true", TRUE, 2.6, TRUE)
+    true = handle("true", BOND, 2.6, colour_of(6)) if atoms else handle("true", TRUE, 2.6, TRUE)
     handles = [true, handle("predicted", PREDICTED, 1.7, "none")]
     if scene.quantity == "positions":
         handles.insert(0, handle("input", INPUT, 1.5, colour("card")))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from geoequiv.errors import DataError
 from geoequiv.tasks.data.cache import UNREADABLE
+from geoequiv.tasks.data.elements import symbol
 
 #: what is read → how the original and the revised files call it
 NAMES = {
@@ -20,9 +21,6 @@ NAMES = {
     "numbers": ("old_indices",),
 }
 BLOCK = 2000  # frames of 0.5 fs: 1 ps, longer than bond vibrations (10 … 100 fs) remember one another
-SYMBOLS = {
-    1: "H", 5: "B", 6: "C", 7: "N", 8: "O", 9: "F", 14: "Si", 15: "P", 16: "S", 17: "Cl", 35: "Br", 53: "I",
-}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +117,7 @@ def block_name(blocks: Iterable[NDArray[np.int64] | None], length: int = BLOCK) 
 def species(charges: NDArray[np.int64]) -> tuple[NDArray[np.float64], tuple[str, ...]]:
     """Which element each atom is, one-hot ``[N, kinds]`` in the order of nuclear charge, and the elements' symbols."""
     kinds = np.unique(charges)
-    names = tuple(SYMBOLS.get(int(kind), f"Z{kind}") for kind in kinds)
+    names = tuple(symbol(int(kind)) for kind in kinds)
     return (charges[:, None] == kinds).astype(np.float64), names
 
 

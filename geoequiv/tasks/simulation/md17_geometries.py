@@ -9,7 +9,7 @@ Malonaldehyde is the keto form, as in MD17. The simulation relaxes them before i
 import numpy as np
 from numpy.typing import NDArray
 
-from geoequiv.tasks.data.trajectory import SYMBOLS
+from geoequiv.tasks.data.elements import CHARGES
 from geoequiv.tasks.options import checked_choice
 
 _HYDROGENS = {
@@ -46,7 +46,6 @@ Z_MATRICES = {
         H9 N2 1.01 C1 121 C0 180; H10 N4 1.01 C3 116 N2 180; H11 C0 1.08 C1 122 N2 180""",
 }
 MOLECULES = tuple(Z_MATRICES)
-CHARGES = {symbol: charge for charge, symbol in SYMBOLS.items()}
 
 
 def starting_geometry(molecule: str) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoequiv.errors import DataError
-from geoequiv.tasks.data.trajectory import SYMBOLS, bonds_within
+from geoequiv.tasks.data.elements import symbol
+from geoequiv.tasks.data.trajectory import bonds_within
 
 Array = NDArray[np.float64]
 LONGEST = {False: 1.75, True: 1.25}  # Å, bonds of the first frame: without and with hydrogen
@@ -91,7 +92,7 @@ def bond_lengths(positions: Array, charges: NDArray[Any]) -> dict[str, dict[str,
     """Lengths over all frames, by the elements at both ends: mean, std, range, quantiles and a histogram (Å)."""
     kinds: dict[str, list[tuple[int, int]]] = {}
     for i, j in bonds(positions[0], charges):
-        pair = "–".join(SYMBOLS[int(z)] for z in sorted((charges[i], charges[j]), reverse=True))
+        pair = "–".join(symbol(int(z)) for z in sorted((charges[i], charges[j]), reverse=True))
         kinds.setdefault(pair, []).append((i, j))
     found = {}
     for kind, pairs in sorted(kinds.items()):

@@ -10,10 +10,10 @@ from geoequiv.errors import DataError
 from geoequiv.fields import Signature
 from geoequiv.groups import Element
 from geoequiv.report.figures.camera import Camera, flat_view, plane_view, rotation, upright_view
-from geoequiv.report.figures.elements import near_pairs
 from geoequiv.report.figures.predictions import drawable, extremes, predictions
 from geoequiv.report.figures.scene import Scene
 from geoequiv.tasks import Metric, Split, Task
+from geoequiv.tasks.data.elements import bonded_pairs
 from geoequiv.tasks.drawing import Drawing, recorded_paths
 
 NODES = 4
@@ -101,7 +101,7 @@ def test_bonds_are_the_tasks_own_or_near_atoms():
     (scene,) = predictions(task(drawing=Drawing("skeleton", "bond"), bond=bond), Drift(), items=[0])
     assert scene.edges.tolist() == [[0, 1]]
     water = np.array([[0.0, 0, 0], [0.96, 0, 0], [-0.24, 0.93, 0]])
-    assert near_pairs(water, (8, 1, 1)).tolist() == [[0, 1], [0, 2]]
+    assert bonded_pairs(water, (8, 1, 1)).tolist() == [[0, 1], [0, 2]]
 
 
 def test_vectors_are_arrows_at_the_input():

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from geoequiv.tasks.data.trajectory import SYMBOLS, read_trajectory
+from geoequiv.tasks.data.elements import symbol
+from geoequiv.tasks.data.trajectory import read_trajectory
 from geoequiv.tasks.simulation.md17_geometries import MOLECULES, starting_geometry
 from geoequiv.tasks.simulation.xtb_report import bonds
 
@@ -26,7 +27,7 @@ RINGS = {"aspirin": 1, "benzene": 1, "naphthalene": 2, "salicylic": 1, "toluene"
 @pytest.mark.parametrize("molecule", MOLECULES)
 def test_starting_geometries_are_the_molecules(molecule):
     charges, positions = starting_geometry(molecule)
-    symbols = [SYMBOLS[int(z)] for z in charges]
+    symbols = [symbol(int(z)) for z in charges]
     assert {symbol: symbols.count(symbol) for symbol in symbols} == FORMULAS[molecule]
     assert sorted(charges == 1) == list(charges == 1)  # hydrogens last, as in MD17
     pairs = bonds(positions, charges)
