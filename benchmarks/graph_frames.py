@@ -88,7 +88,7 @@ def row(name: str, adjacency: Tensor) -> str:
     frame = SortingFrame(ge.group(group))
     found, layout = frame.diagnose(x, side), Layout.of(x, side)
     errors = []
-    for degenerate, dtype in (("enlarge", torch.float64), ("enlarge", torch.float32), ("ignore", torch.float64)):
+    for degenerate, dtype in (("orbit", torch.float64), ("orbit", torch.float32), ("ignore", torch.float64)):
         model = ge.FrameAveraging(Perceptron(n).to(dtype), SIGNATURE, group, "sorting", degenerate=degenerate)
         inputs = {"adj": x["adj"].to(dtype)}
         errors.append(ge.equivariance_error(model, inputs, SIGNATURE, group, num_samples=8).worst)

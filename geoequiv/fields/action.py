@@ -50,28 +50,28 @@ def act(element: Element | Tensor, fields: Any, side: str | Side, layout: Layout
     side = Side.parse(side)
     if is_graph(fields):
         found = graph_fields(fields)
-        moved = act(element, found, side, layout)
-        changed = [name for name in moved if name in side or moved[name] is not found.get(name)]
-        return with_fields(fields, {name: moved[name] for name in changed})
+        transformed = act(element, found, side, layout)
+        changed = [name for name in transformed if name in side or transformed[name] is not found.get(name)]
+        return with_fields(fields, {name: transformed[name] for name in changed})
     if layout is None and (element.shape or element.nodes is not None):
         layout = Layout.of(fields, side, element.dim)
     if layout is not None:
         check_batch(element, layout)
         check_nodes(element, layout)
-    moved = dict(fields)
+    transformed = dict(fields)
     if element.permutation is not None and layout is not None and layout.is_ragged:
-        moved |= relabelled_indices(element.permutation, fields, side, layout, 0)
+        transformed |= relabelled_indices(element.permutation, fields, side, layout, 0)
     elif element.permutation is not None and isinstance(fields.get("mask"), Tensor):
-        moved["mask"] = relabel(fields["mask"], element.permutation, -1)
+        transformed["mask"] = relabel(fields["mask"], element.permutation, -1)
     for name, kind in side.items():
         if name not in fields:
             raise BatchError(f"The signature names '{name}', but the batch holds only {sorted(map(str, fields))}.")
         values = fields[name]
         check_float(values, name)
-        moved[name] = (
+        transformed[name] = (
             kind.act(element, values, name) if layout is None else act_on_field(kind, element, values, name, layout)
         )
-    return moved
+    return transformed
 
 
 def act_on_field(kind: FieldType, element: Element, values: Tensor, name: str, layout: Layout, lead: int = 0) -> Tensor:
@@ -133,15 +133,15 @@ def replicate(elements: Element, fields: Any, side: Side, layout: Layout, origin
     copies = elements.shape[0] + original
     graph = fields if is_graph(fields) else None
     found = graph_fields(graph) if graph is not None else fields
-    moved: dict[str, Any] = {}
+    transformed: dict[str, Any] = {}
     check_nodes(elements, layout)
     if elements.permutation is not None and layout.is_ragged:
         for name, numbers in relabelled_indices(elements.permutation, found, side, layout, 1).items():
             parts = [found[name], *numbers] if original else numbers
-            moved[name] = torch.cat([part + i * layout.nodes for i, part in enumerate(parts)], dim=-1)
+            transformed[name] = torch.cat([part + i * layout.nodes for i, part in enumerate(parts)], dim=-1)
     if elements.permutation is not None and layout.mask is not None:
         mask = relabel(layout.mask.expand(copies - original, *layout.mask.shape), elements.permutation, -1)
-        moved["mask"] = merge_replicas(torch.cat([layout.mask.unsqueeze(0), mask]) if original else mask, layout)
+        transformed["mask"] = merge_replicas(torch.cat([layout.mask.unsqueeze(0), mask]) if original else mask, layout)
     for name, kind in side.items():
         values = found[name]
         check_float(values, name)
@@ -150,13 +150,13 @@ def replicate(elements: Element, fields: Any, side: Side, layout: Layout, origin
             whole = act_on_field(kind, elements, whole, name, layout, 1)
         if original:
             whole = torch.cat([values.unsqueeze(0), whole])
-        moved[name] = merge_replicas(whole, layout)
+        transformed[name] = merge_replicas(whole, layout)
     if graph is not None:
-        return repeat_graph(graph, moved, copies)
+        return repeat_graph(graph, transformed, copies)
     for name, values in found.items():
-        if name not in moved:
-            moved[name] = repeat(name, values, copies, layout)
-    return moved
+        if name not in transformed:
+            transformed[name] = repeat(name, values, copies, layout)
+    return transformed
 
 
 def merge_replicas(values: Tensor, layout: Layout) -> Tensor:

@@ -1,4 +1,4 @@
-"""Moving the pixels of images: the representation of flips and quarter turns."""
+"""Permuting the pixels of images: the representation of reflections and rotations by 90°."""
 
 import torch
 from torch import Tensor
@@ -7,17 +7,19 @@ from geoequiv.errors import BatchError, SignatureError
 from geoequiv.groups import Element
 
 #: Said wherever an image meets a group that does not map its grid to itself.
-GRID_GROUPS = "images are moved by groups that keep the pixel grid of the plane (x, y), such as flip, C4, D4, D4@plane"
+GRID_GROUPS = (
+    "images are transformed by groups that keep the pixel grid of the plane (x, y), such as flip, C4, D4, D4@plane"
+)
 
 
-def move_pixels(element: Element, images: Tensor, name: str) -> Tensor:
-    r"""Carry each pixel along with the plane.
+def permute_pixels(element: Element, images: Tensor, name: str) -> Tensor:
+    r"""Transform each pixel's position with the plane.
 
     .. math:: (\rho(g) f)(x) = f(g^{-1} x)
 
     The first coordinate of the plane points right (along W), the second up (against H), the origin is the middle of
-    the image; so the quarter turn of C4 is ``torch.rot90(images, 1, (-2, -1))``, counter-clockwise as seen. In 3-space
-    the image lies in the plane of x and y, and is seen through from behind where z changes sign.
+    the image; so the rotation of C4 by 90° is ``torch.rot90(images, 1, (-2, -1))``, counter-clockwise as seen. In
+    3-space the image lies in the plane of x and y, and is seen through from behind where z changes sign.
 
     Args:
         element: batch shape S, isometries that fix the origin and map the square grid to itself.
@@ -25,8 +27,8 @@ def move_pixels(element: Element, images: Tensor, name: str) -> Tensor:
         name: of the field, for messages.
 
     Raises:
-        SignatureError: an element that is no flip or quarter turn.
-        BatchError: a quarter turn of an image that is not square.
+        SignatureError: an element that is no reflection or rotation by 90° of the grid.
+        BatchError: a rotation by 90° of an image that is not square.
 
     Exactness: bit for bit (pixels are looked up, never interpolated); differentiable in the pixels.
     """
@@ -38,7 +40,7 @@ def move_pixels(element: Element, images: Tensor, name: str) -> Tensor:
     height, width = images.shape[-2:]
     if height != width and bool(grid[..., 0, 1].abs().max() > 0):
         raise BatchError(
-            f"Field '{name}': images of {height} × {width} pixels have no quarter turns; make them square."
+            f"Field '{name}': images of {height} × {width} pixels cannot be rotated by 90°; make them square."
         )
     row = torch.arange(height, dtype=torch.float64, device=images.device)[:, None].expand(height, width)
     column = torch.arange(width, dtype=torch.float64, device=images.device).expand(height, width)

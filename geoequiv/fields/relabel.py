@@ -1,4 +1,4 @@
-"""Moving things along a node axis: the representation of S(n)."""
+"""Permuting a node axis: the representation of S(n)."""
 
 from torch import Tensor, take_along_dim
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from geoequiv.errors import BatchError, SignatureError, unknown
-from geoequiv.fields.pixels import GRID_GROUPS, move_pixels
+from geoequiv.fields.pixels import GRID_GROUPS, permute_pixels
 from geoequiv.fields.relabel import relabel
 from geoequiv.groups import Element, Group
 from geoequiv.groups.representations import irreps_matrix
@@ -38,10 +38,10 @@ class FieldType:
     point          ``[d]``           :math:`R x + t`
     tensor         ``[d, d]``        :math:`R T R^\top`
     irreps         ``[dim]``         :math:`D(R)\, f` (e3nn's basis; d = 3)
-    label          ``[k]``           stays: it names a place, as "left hand"
+    label          ``[k]``           fixed: it names a position, as "left"
     node           ``[n, k]``        :math:`y_{p(i)} = x_i`
     adjacency      ``[n, n]``        :math:`Y_{p(i)p(j)} = X_{ij}`
-    image          ``[C, H, W]``     pixels move; flips and quarter turns only
+    image          ``[C, H, W]``     permuted pixels; rotations by 90°, reflections
     ============== ================= =========================================
 
     **Relabelling.** The types above ``label`` live on nodes or on items: a field with an axis between the batch axes
@@ -49,8 +49,8 @@ class FieldType:
     stays. A scalar has a free channel axis, so that ``[*batch, n]`` could be either: it is one number per node, unless
     n is the declared multiplicity (``scalar*5`` under S(5)). ``energy: scalar per graph`` says it: such a field has one
     value per cloud, whatever its shape, and models sum over nodes to give it. Isometries leave ``node`` and
-    ``adjacency`` alone, relabellings leave ``image`` and ``label`` alone: where left and right are exchanged, what was
-    the left hand comes to the place that is called the right hand. To a network, labels are scalars. In ragged batches
+    ``adjacency`` alone, relabellings leave ``image`` and ``label`` alone: where left and right are swapped, the node
+    that was on the left takes the position labelled "right". To a network, labels are scalars. In ragged batches
     the rows are relabelled within each graph.
 
     Args:
@@ -97,12 +97,12 @@ class FieldType:
 
     @property
     def rank(self) -> int:
-        """Number of axes of length d that carry the representation (0 for all types that space does not turn)."""
+        """Number of axes of length d that carry the representation (0 for all types without one)."""
         return RANKS[self.kind]
 
     @property
     def translates(self) -> bool:
-        """Whether translations move it."""
+        """Whether translations act on it."""
         return self.kind == "point"
 
     @property
@@ -188,7 +188,7 @@ class FieldType:
 
     def check_group(self, group: Group, name: str) -> None:
         """Raise SignatureError if the group cannot act on this type."""
-        if self.kind == "image" and not group.moves_pixels:
+        if self.kind == "image" and not group.permutes_pixels:
             raise SignatureError(
                 f"Field '{name}': {GRID_GROUPS}; {group} acts on {group.dim}-space and does not map pixels to pixels."
             )
@@ -222,7 +222,7 @@ class FieldType:
                 f"{list(element.shape)} before its {trailing} trailing axes."
             )
         if self.kind == "image":
-            return move_pixels(element, values, name)
+            return permute_pixels(element, values, name)
         if self.rank == 0 and not self.is_scalar:
             return values
         if self.irreps is not None:

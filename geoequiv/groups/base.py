@@ -42,7 +42,7 @@ class Group(ABC):
         return None
 
     @property
-    def moves_pixels(self) -> bool:
+    def permutes_pixels(self) -> bool:
         """Whether it acts on images: every element maps the square pixel grid of the plane (x, y) to itself."""
         return False
 

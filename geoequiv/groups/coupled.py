@@ -1,4 +1,4 @@
-"""Two elements: the identity, and one isometry of order two that exchanges nodes in pairs, such as left and right."""
+"""Two elements: the identity, and one isometry of order two that swaps nodes in pairs, such as left and right."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from geoequiv.groups.element import Element
 
 @dataclass(frozen=True)
 class CoupledGroup(Group):
-    r"""A group {1, (R, p)}: space is moved and nodes are exchanged at once, never one without the other.
+    r"""A group {1, (R, p)}: space is transformed and nodes are swapped at once, never one without the other.
 
     .. math:: (g x)_{p(i)} = R\, x_i, \qquad R^2 = 1, \quad p^2 = 1
 
@@ -19,7 +19,7 @@ class CoupledGroup(Group):
 
     Args:
         isometry: the group of two elements {1, R}, such as Cs@x (the mirror x ↦ −x).
-        pairs: nodes that change places.
+        pairs: nodes that are swapped.
         size: n, number of nodes.
     """
 

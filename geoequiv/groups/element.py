@@ -20,8 +20,8 @@ class Element:
     Args:
         linear: orthogonal matrices R, ``[..., d, d]``.
         translation: t, ``[..., d]``, in the unit of the coordinates; ``None`` stands for zero.
-        permutation: p, ``[..., n]`` int64: entry i is the place that node i moves *to* (so rows are gathered with the
-            inverse, ``y = x[p⁻¹]``); ``None`` relabels nothing.
+        permutation: p, ``[..., n]`` int64: entry i is the position that node i is permuted *to* (so rows are gathered
+            with the inverse, ``y = x[p⁻¹]``); ``None`` relabels nothing.
 
     Laws (property-tested): ``compose`` is associative, applies its second argument first, and
     ``compose(g, inverse(g))`` is the identity.
@@ -92,7 +92,7 @@ class Element:
         return self._each(lambda part, axes: part.expand(*shape, *part.shape[part.ndim - axes :]))
 
     def to(self, *args: Any, **kwargs: Any) -> "Element":
-        """Cast or move, as ``Tensor.to``; the permutation moves along but stays int64."""
+        """Cast, or copy to a device, as ``Tensor.to``; the permutation follows but stays int64."""
         linear = self.linear.to(*args, **kwargs)
         translation = None if self.translation is None else self.translation.to(*args, **kwargs)
         return Element(linear, translation, None if self.permutation is None else self.permutation.to(linear.device))

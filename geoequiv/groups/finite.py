@@ -15,7 +15,7 @@ from geoequiv.groups.plain_matrix import X, Z
 from geoequiv.groups.point_groups import LARGEST_FOLD, Inversion, Mirror, Rotation, generators, parts
 
 
-def turn(axis: tuple[float, float, float], angle: float) -> Tensor:
+def rotation_by(axis: tuple[float, float, float], angle: float) -> Tensor:
     """Rotation matrix about an axis of any length."""
     unit = torch.tensor(axis, dtype=torch.float64)
     return rotation_about(unit / unit.norm(), torch.tensor(angle, dtype=torch.float64))
@@ -36,7 +36,7 @@ def generator_tensors(symbol: str) -> list[Tensor]:
 def isometry(step: Rotation | Mirror | Inversion) -> Tensor:
     """The matrix of one rotation or reflection."""
     if isinstance(step, Rotation):
-        return turn(*step)
+        return rotation_by(*step)
     return mirror(step.normal) if isinstance(step, Mirror) else -torch.eye(3, dtype=torch.float64)
 
 
@@ -71,7 +71,7 @@ def closure(generators: list[Tensor]) -> Tensor:
 
 @cache
 def matrices(symbol: str, dim: int, axis: tuple[float, float, float]) -> Tensor:
-    """The elements of a point group by symbol ("Oh", "C4v"), its principal axis z turned to ``axis``."""
+    """The elements of a point group by symbol ("Oh", "C4v"), its principal axis z rotated to ``axis``."""
     base, n, _ = parts(symbol)
     listed = closure(plane_generators(base, n) if dim == 2 else generator_tensors(symbol))
     if dim == 3 and axis != Z:
@@ -84,7 +84,7 @@ def rotation_to(axis: tuple[float, float, float]) -> Tensor:
     """A rotation that takes z to the unit vector ``axis`` (by the shortest way; about x where they are opposite)."""
     x, y, z = axis
     across = (-y, x, 0.0) if math.hypot(x, y) > 1e-12 else X
-    return turn(across, math.atan2(math.hypot(x, y), z))
+    return rotation_by(across, math.atan2(math.hypot(x, y), z))
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class ListedGroup(Group):
         return bool((torch.linalg.det(self._matrices()) > 0).all())
 
     @property
-    def moves_pixels(self) -> bool:
+    def permutes_pixels(self) -> bool:
         listed = self._matrices()
         in_plane = bool((listed[:, 2:, :2].abs() < 1e-9).all())
         return in_plane and bool(((listed - listed.round()).abs() < 1e-9).all())

@@ -1,4 +1,4 @@
-"""Groups by name: the one place where a name becomes a group."""
+"""Groups by name: where a name becomes a group."""
 
 from collections.abc import Iterable
 

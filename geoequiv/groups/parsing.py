@@ -29,7 +29,7 @@ EXAMPLES = {
     "I": "rotations of the icosahedron (60); Ih with reflections (120)",
     "flip": "the reflection x ↦ −x of the plane; left–right flip of images",
     "S(5)": "permutations of 5 nodes",
-    "Cs@x&(0 1)(2 3)/5": "1 and one reflection (C2@y&…: half turn) that swaps nodes 0 and 1, 2 and 3 of 5",
+    "Cs@x&(0 1)(2 3)/5": "1 and one reflection (C2@y&…: rotation by 180°) that swaps nodes 0 and 1, 2 and 3 of 5",
     "SO(3)*S(5)": "products: both at once; C2*SO(2)@y: of isometries whose products are a group",
 }
 CONTINUOUS = re.compile(r"(SO|O|SE|E|T)\(([23])\)")
@@ -159,7 +159,7 @@ def continuous(name: str, family: str, d: int, dim: int | None, direction: Axis 
         raise GroupError(f"{symbol} acts on {d}-space, not on {dim}-space.")
     if direction:
         if family not in ("SO", "O") or d != 2:
-            raise GroupError(f"'{name}': only SO(2), O(2) and finite groups turn about an axis, not {symbol}.")
+            raise GroupError(f"'{name}': only SO(2), O(2) and finite groups rotate about an axis, not {symbol}.")
         return GroupName(f"{symbol}@{axis_label(direction)}", 3, "axial", proper=family == "SO", axis=direction)
     if family in ("SO", "O"):
         return GroupName(symbol, d, "orthogonal", proper=family == "SO")

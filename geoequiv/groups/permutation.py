@@ -47,7 +47,7 @@ class PermutationGroup(Group):
         return self.size
 
     @property
-    def moves_pixels(self) -> bool:
+    def permutes_pixels(self) -> bool:
         return True  # it leaves them alone
 
     @property

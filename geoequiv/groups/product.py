@@ -51,8 +51,8 @@ class ProductGroup(Group):
         return self.second.nodes
 
     @property
-    def moves_pixels(self) -> bool:
-        return self.first.moves_pixels and self.second.moves_pixels
+    def permutes_pixels(self) -> bool:
+        return self.first.permutes_pixels and self.second.permutes_pixels
 
     @property
     def linear_part(self) -> Group:

@@ -27,7 +27,7 @@ def quadrature(group: Group, degree: int) -> tuple[Element, Tensor]:
 
     A polynomial of degree k in the entries of the rotation matrix has degree k in this sense. In
     ``∫ ρ_out(g) f(ρ_in(g)⁻¹ x) dg`` add the degrees: one for a vector output, two for a rank-2 tensor, l for an irrep;
-    and the degree of f as a polynomial in what turns (3 for a cubic model of positions).
+    and the degree of f as a polynomial in what is rotated (3 for a cubic model of positions).
 
     ==================  ===================================================================  =========================
     group               rule                                                                 elements for degree L
@@ -73,11 +73,11 @@ def quadrature(group: Group, degree: int) -> tuple[Element, Tensor]:
             return Element(linear.clone()), weights.clone()
         return Element(torch.cat([linear, -linear])), torch.cat([weights, weights]) / 2
     if isinstance(group, (OrthogonalGroup, AxialGroup)):
-        turns = plane_rotation(equal_steps(degree + 1))
+        rotations = plane_rotation(equal_steps(degree + 1))
         if not group.is_proper:
             mirror = torch.diag(torch.tensor([1.0, -1.0], dtype=torch.float64))
-            turns = torch.cat([turns, turns @ mirror])
-        return uniform(about_axis(turns, group.axis) if isinstance(group, AxialGroup) else turns)
+            rotations = torch.cat([rotations, rotations @ mirror])
+        return uniform(about_axis(rotations, group.axis) if isinstance(group, AxialGroup) else rotations)
     raise GroupError(f"No quadrature is known over {group}; there is one for SO(3), O(3), SO(2), O(2), finite groups.")
 
 
@@ -91,10 +91,10 @@ def equal_steps(count: int) -> Tensor:
     return torch.arange(count, dtype=torch.float64) * (2 * math.pi / count)
 
 
-def about_axis(turns: Tensor, axis: tuple[float, float, float]) -> Tensor:
+def about_axis(rotations: Tensor, axis: tuple[float, float, float]) -> Tensor:
     """Isometries of the plane ``[Q, 2, 2]`` as isometries of 3-space that fix ``axis``, ``[Q, 3, 3]``."""
-    linear = torch.eye(3, dtype=torch.float64).repeat(len(turns), 1, 1)
-    linear[:, :2, :2] = turns
+    linear = torch.eye(3, dtype=torch.float64).repeat(len(rotations), 1, 1)
+    linear[:, :2, :2] = rotations
     if axis == Z:
         return linear
     tilt = rotation_to(axis)
@@ -103,7 +103,7 @@ def about_axis(turns: Tensor, axis: tuple[float, float, float]) -> Tensor:
 
 @cache
 def rotation_rule(degree: int) -> tuple[Tensor, Tensor]:
-    """Rotations ``[Q, 3, 3]`` and weights ``[Q]``: the cheapest rule at hand for a degree (see ``quadrature``)."""
+    """Rotations ``[Q, 3, 3]`` and weights ``[Q]``: the cheapest available rule for a degree (see ``quadrature``)."""
     enough = [symbol for exact, symbol in EXACT_TO_DEGREE.items() if exact >= degree]
     if enough:
         element, weights = uniform(matrices(enough[0], 3, Z))

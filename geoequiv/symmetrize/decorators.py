@@ -4,7 +4,7 @@ import copy
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -14,6 +14,7 @@ from geoequiv.groups import Group
 from geoequiv.groups import group as group_by_name
 from geoequiv.symmetrize.frames import Frame, GroupFrame
 from geoequiv.symmetrize.frames.by_name import FrameSpec, frame_by_name
+from geoequiv.symmetrize.frames.options import Degenerate
 from geoequiv.symmetrize.frames.parameters import with_parameters
 from geoequiv.symmetrize.symmetrizer import Symmetrizer, check, given, symmetrize
 
@@ -50,7 +51,7 @@ def frame_averaging(
     group: str | Group = "E(3)",
     frame: FrameSpec = "pca",
     chunk: int | None = None,
-    degenerate: Literal["enlarge", "error", "ignore"] | None = None,
+    degenerate: Degenerate | None = None,
     tolerance: float | None = None,
     frame_from: Sequence[str] | None = None,
 ) -> Callable[[Target], Target]:

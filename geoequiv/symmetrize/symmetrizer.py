@@ -1,9 +1,9 @@
-"""The one operator: a weighted average of a model over a set of group elements that moves with the input."""
+"""The one operator: a weighted average of a model over an equivariant set of group elements."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,9 +24,11 @@ from geoequiv.fields import (
 )
 from geoequiv.fields.graphs import graph_fields, with_fields
 from geoequiv.groups import Element, Group, group, inverse
+from geoequiv.ranges import ProperFraction
 from geoequiv.symmetrize.checkpoint import share_checkpoints
 from geoequiv.symmetrize.frames import Coset, Frame, GroupFrame
 from geoequiv.symmetrize.frames.by_name import FrameSpec, frame_by_name
+from geoequiv.symmetrize.frames.options import Degenerate
 from geoequiv.symmetrize.frames.parameters import with_parameters
 
 #: Points that one call of the model gets on a CPU, where ``chunk`` is not given. Measured on one thread with a DeepSets
@@ -101,12 +103,12 @@ def symmetrize(
 
         def weighted_sum(chosen: slice) -> tuple[Any, dict[str, Tensor], dict[str, torch.dtype]]:
             some = elements[chosen]
-            moved = replicate(inverse(some), batch, signature.inputs, layout)
+            transformed = replicate(inverse(some), batch, signature.inputs, layout)
             for name in signature.inputs:
-                if moved[name].dtype != found[name].dtype:
-                    moved[name] = moved[name].to(found[name].dtype)
+                if transformed[name].dtype != found[name].dtype:
+                    transformed[name] = transformed[name].to(found[name].dtype)
             with torch.autocast(device, dtype=mixed) if mixed else nullcontext():
-                raw = call(moved)
+                raw = call(transformed)
             named = name_outputs(signature, raw, function)
             part = None if weights is None else weights[chosen]
             sums = {n: pull_back_and_sum(n, widened(v), signature, some, part, layout) for n, v in named.items()}
@@ -314,9 +316,9 @@ class FrameAveraging(Symmetrizer):
             ``{"name": "stochastic", "of": "minimal"}`` draws from any other frame. A ``Frame`` is taken as it is.
         chunk: largest number of frames in one call of the model; ``None``: by the number of points.
         degenerate: option of the frame, where it has it: what to do about clouds whose covariance does not tell their
-            axes (symmetric molecules, collinear or coincident points): ``"enlarge"`` the frame to the orbit that
-            exactness takes, raise an ``"error"``, or ``"ignore"`` it. ``None`` leaves it to the frame, which takes
-            the orbit.
+            axes (symmetric molecules, collinear or coincident points): ``"orbit"`` completes the frame to
+            the orbit that exactness takes, ``"error"`` raises, ``"ignore"`` accepts it. ``None``: the frame's default,
+            ``"orbit"`` for all built-in ones.
         tolerance: option of the frame, where it has it: relative; what counts as equal there (see ``PCAFrame``).
             ``None``: √(round-off).
         frame_from: option of the frame, where it has it: names of the inputs that the frame is built from, such as
@@ -336,8 +338,8 @@ class FrameAveraging(Symmetrizer):
         group: str | Group = "E(3)",
         frame: FrameSpec = "pca",
         chunk: int | None = None,
-        degenerate: Literal["enlarge", "error", "ignore"] | None = None,
-        tolerance: float | None = None,
+        degenerate: Degenerate | None = None,
+        tolerance: ProperFraction | None = None,
         frame_from: Sequence[str] | None = None,
     ) -> None:
         options = given(degenerate=degenerate, tolerance=tolerance, frame_from=frame_from)

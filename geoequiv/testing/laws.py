@@ -96,7 +96,7 @@ def assert_frame_laws(
         frame: a ``Frame``, asked in evaluation mode.
         inputs: a dict of tensors (dense or ragged) or a PyG object; float64 is best.
         signature: whose inputs the frame reads.
-        num_samples: group elements that the inputs are moved by.
+        num_samples: group elements that the inputs are transformed by.
         generator: source of the draws; ``None`` draws with a fixed seed.
         tolerance: largest difference of an entry (a translation: relative to the largest coordinate) or of a weight
             that still counts as equal.
@@ -118,12 +118,12 @@ def assert_frame_laws(
     if off > tolerance:
         raise AssertionError(f"The weights of a frame add up to one, these are off by {off:.1e}.")
     for g in (frame.group.sample(generator=generator) for _ in range(num_samples)):
-        moved = act(g, inputs, side)
-        there, moved_weights = ask(frame, moved, side)
+        transformed = act(g, inputs, side)
+        there, other_weights = ask(frame, transformed, side)
         a = coordinates(compose(g.reshape(1, *(1,) * (len(here.shape) - 1)), here), frame.group.nodes)
         b = coordinates(there, frame.group.nodes)
         scale = b.abs().amax().clamp_min(1.0)
-        compare_sets(a.flatten(1, -2), b.flatten(1, -2), weights.flatten(1), moved_weights.flatten(1),
+        compare_sets(a.flatten(1, -2), b.flatten(1, -2), weights.flatten(1), other_weights.flatten(1),
                      float(tolerance * scale), tolerance, describe_element(g))  # fmt: skip
 
 
@@ -157,8 +157,8 @@ def compare_sets(a: Tensor, b: Tensor, u: Tensor, v: Tensor, near: float, tolera
 
 def coordinates(g: Element, nodes: int | None) -> Tensor:
     """Numbers that tell elements apart, ``[..., k]`` float64."""
-    moved = torch.zeros(*g.shape, g.dim, dtype=torch.float64) if g.translation is None else g.translation.double()
-    parts = [g.linear.double().flatten(-2), moved.expand(*g.shape, -1)]
+    translation = torch.zeros(*g.shape, g.dim, dtype=torch.float64) if g.translation is None else g.translation.double()
+    parts = [g.linear.double().flatten(-2), translation.expand(*g.shape, -1)]
     if nodes is not None:
         labels = torch.arange(nodes).expand(*g.shape, nodes) if g.permutation is None else g.permutation
         parts.append(labels.double())

@@ -48,16 +48,16 @@ def test_action_is_a_homomorphism(name, seed):
 def test_types_by_hand():
     mirror = group("Cs").elements()[1]  # z → -z
     fields = dense(2, 3)
-    moved = act(mirror, fields, SIDE)
+    transformed = act(mirror, fields, SIDE)
     flip = torch.tensor([1.0, 1.0, -1.0], dtype=torch.float64)
-    assert torch.allclose(moved["vel"], fields["vel"] * flip)
-    assert torch.allclose(moved["spin"], -fields["spin"] * flip)
-    assert torch.allclose(moved["chi"], -fields["chi"])
-    assert torch.equal(moved["charge"], fields["charge"])
-    assert torch.allclose(moved["stress"], fields["stress"] * flip * flip[:, None])
-    assert torch.allclose(moved["latent"][..., :2], fields["latent"][..., :2])
-    assert torch.allclose(moved["latent"][..., 2:5], fields["latent"][..., 2:5] * flip)
-    assert torch.allclose(moved["latent"][..., 10:], -fields["latent"][..., 10:] * flip)
+    assert torch.allclose(transformed["vel"], fields["vel"] * flip)
+    assert torch.allclose(transformed["spin"], -fields["spin"] * flip)
+    assert torch.allclose(transformed["chi"], -fields["chi"])
+    assert torch.equal(transformed["charge"], fields["charge"])
+    assert torch.allclose(transformed["stress"], fields["stress"] * flip * flip[:, None])
+    assert torch.allclose(transformed["latent"][..., :2], fields["latent"][..., :2])
+    assert torch.allclose(transformed["latent"][..., 2:5], fields["latent"][..., 2:5] * flip)
+    assert torch.allclose(transformed["latent"][..., 10:], -fields["latent"][..., 10:] * flip)
 
 
 def test_a_matrix_stands_for_its_element():
@@ -65,18 +65,18 @@ def test_a_matrix_stands_for_its_element():
     assert close(act(g.linear, dense(4, 5), SIDE), act(g, dense(4, 5), SIDE))
 
 
-def test_translations_move_points_only():
+def test_translations_act_on_points_only():
     shift = group("T(3)").sample(2)
     fields = dense(2, 5)
-    moved = act(shift, fields, SIDE)
-    assert torch.allclose(moved["pos"], fields["pos"] + shift.translation[:, None])
-    assert all(torch.allclose(moved[name], fields[name], atol=1e-12) for name in SIDE if name != "pos")
+    transformed = act(shift, fields, SIDE)
+    assert torch.allclose(transformed["pos"], fields["pos"] + shift.translation[:, None])
+    assert all(torch.allclose(transformed[name], fields[name], atol=1e-12) for name in SIDE if name != "pos")
 
 
 def test_layouts_agree():
     g = group("E(3)").sample(len(SIZES))
     flat = ragged()
-    moved = act(g, flat, SIDE)
+    transformed = act(g, flat, SIDE)
     graphs = [
         Data(**{name: flat[name][flat["batch"] == i] for name in SIDE}, num_nodes=SIZES[i]) for i in range(len(SIZES))
     ]
@@ -86,7 +86,7 @@ def test_layouts_agree():
         alone = act(g[i], {name: flat[name][rows] for name in SIDE}, SIDE)
         single = act(g[i], graphs[i], SIDE)
         for name in SIDE:
-            assert torch.allclose(alone[name], moved[name][rows], atol=1e-12)
+            assert torch.allclose(alone[name], transformed[name][rows], atol=1e-12)
             assert torch.allclose(alone[name], whole[name][rows], atol=1e-12)
             assert torch.allclose(alone[name], single[name], atol=1e-12)
 
@@ -94,10 +94,10 @@ def test_layouts_agree():
 def test_nothing_is_changed_in_place_and_the_unnamed_passes_through():
     fields = dense(2, 5) | {"note": "kept", "weight": torch.ones(2)}
     before = {name: fields[name].clone() for name in SIDE}
-    moved = act(group("E(3)").sample(2), fields, SIDE)
+    transformed = act(group("E(3)").sample(2), fields, SIDE)
     assert all(torch.equal(fields[name], before[name]) for name in SIDE)
-    assert moved["note"] == "kept"
-    assert moved["weight"] is fields["weight"]
+    assert transformed["note"] == "kept"
+    assert transformed["weight"] is fields["weight"]
     data = Data(pos=torch.randn(4, 3))
     old = data.pos.clone()
     act(group("E(3)").sample(), data, Signature.parse("pos: point -> pos: point").inputs)
@@ -111,11 +111,11 @@ def test_rows_of_nodes_edges_and_graphs_are_told_apart():
     fields = {"pos": torch.randn(6, 3), "arrow": torch.randn(7, 3), "dipole": torch.randn(2, 3)}
     fields |= {"batch": batch, "edge_index": edge_index}
     g = group("SO(3)").sample(2)
-    moved = act(g, fields, side)
+    transformed = act(g, fields, side)
     R = g.linear.float()
-    assert torch.allclose(moved["dipole"], torch.einsum("bij,bj->bi", R, fields["dipole"]), atol=1e-6)
+    assert torch.allclose(transformed["dipole"], torch.einsum("bij,bj->bi", R, fields["dipole"]), atol=1e-6)
     assert torch.allclose(
-        moved["arrow"], torch.einsum("bij,bj->bi", R[batch[edge_index[0]]], fields["arrow"]), atol=1e-6
+        transformed["arrow"], torch.einsum("bij,bj->bi", R[batch[edge_index[0]]], fields["arrow"]), atol=1e-6
     )
 
 

@@ -51,7 +51,7 @@ def test_every_way_of_writing_a_model(model):
         (Module(), (X["pos"],), {"vel": X["vel"]}),
     ],
 )
-def test_arguments_are_bound_to_fields_and_can_be_exchanged(model, args, kwargs):
+def test_arguments_are_bound_to_fields_and_can_be_swapped(model, args, kwargs):
     call = BoundCall.bind(model, TWO, args, kwargs)
     assert torch.equal(call.fields["vel"], X["vel"])
     doubled = call({name: 2 * value for name, value in call.fields.items()})

@@ -17,24 +17,24 @@ def batch(items=3):
     return {"pos": torch.randn(items, 5, 3, generator=generator), "place": eye, "kind": eye.clone()}
 
 
-def test_nodes_move_and_labels_stay():
+def test_nodes_are_permuted_and_labels_stay():
     inputs = batch()
-    moved = act(MIRROR.elements()[1], inputs, SIGNATURE.inputs)
+    transformed = act(MIRROR.elements()[1], inputs, SIGNATURE.inputs)
     swap = [1, 0, 3, 2, 4]
-    assert torch.equal(moved["place"], inputs["place"])
-    assert torch.equal(moved["kind"], inputs["kind"][:, swap])
+    assert torch.equal(transformed["place"], inputs["place"])
+    assert torch.equal(transformed["kind"], inputs["kind"][:, swap])
     expected = inputs["pos"][:, swap] * torch.tensor([-1.0, 1, 1])
-    assert torch.equal(moved["pos"], expected)
+    assert torch.equal(transformed["pos"], expected)
 
 
 def test_ragged_batches_do_the_same():
     inputs = batch()
     flat = {name: values.flatten(0, 1) for name, values in inputs.items()}
     flat["batch"] = torch.arange(3).repeat_interleave(5)
-    moved = act(MIRROR.elements()[1], flat, SIGNATURE.inputs)
+    transformed = act(MIRROR.elements()[1], flat, SIGNATURE.inputs)
     dense = act(MIRROR.elements()[1], inputs, SIGNATURE.inputs)
     for name, values in dense.items():
-        assert torch.equal(moved[name], values.flatten(0, 1))
+        assert torch.equal(transformed[name], values.flatten(0, 1))
 
 
 def test_a_type_of_its_own_that_prints_back():
@@ -52,19 +52,19 @@ def test_to_a_network_it_is_a_scalar():
         torch.testing.assert_close(first(**batch()), second(**batch()))
 
 
-def test_averaging_over_a_mirror_that_exchanges_is_exact():
-    """A network that knows nodes by label is made symmetric; as scalars, which move along, the same labels would be."""
+def test_averaging_over_a_mirror_that_swaps_is_exact():
+    """A network that knows nodes by label is made symmetric; as scalars, the same labels would be permuted."""
     torch.manual_seed(0)
     model = GNN(SIGNATURE, width=8, depth=1)
     averaged = ge.GroupAveraging(model, SIGNATURE, MIRROR)
     assert ge.equivariance_error(model, batch(), SIGNATURE, MIRROR).relative > 1e-3
     assert ge.equivariance_error(averaged, batch(), SIGNATURE, MIRROR).relative < 1e-6
-    unexchanged = ge.equivariance_error(averaged, batch(), SIGNATURE, "Cs@x").relative
-    assert unexchanged > 1e-3
+    unswapped = ge.equivariance_error(averaged, batch(), SIGNATURE, "Cs@x").relative
+    assert unswapped > 1e-3
 
 
 def test_sorting_nodes_leaves_labels_out():
-    """An order of nodes found by what stays would not move with the nodes: dense and ragged batches alike."""
+    """An order of nodes found by what stays would not be permuted with the nodes: dense and ragged batches alike."""
     signature = Signature.parse("place: label*5, pos: point -> pos: point")
     torch.manual_seed(0)
     averaged = ge.FrameAveraging(GNN(signature, width=4, depth=1), signature, "S(5)", frame="sorting")

@@ -75,13 +75,13 @@ def test_by_hand():
     p = torch.tensor([2, 0, 1, 4, 3])
     g = Element(torch.eye(3, dtype=torch.float64), None, p)
     fields = dense(4)
-    moved = act(g, fields, SIDE)
+    transformed = act(g, fields, SIDE)
     for i in range(5):
         for name in ("pos", "frame", "flat", "stress", "charge", "mass", "chi", "five", "h"):
-            assert torch.equal(moved[name][:, p[i]], fields[name][:, i]), name
+            assert torch.equal(transformed[name][:, p[i]], fields[name][:, i]), name
         for j in range(5):
-            assert torch.equal(moved["adj"][:, p[i], p[j]], fields["adj"][:, i, j])
-            assert torch.equal(moved["bonds"][:, p[i], p[j]], fields["bonds"][:, i, j])
+            assert torch.equal(transformed["adj"][:, p[i], p[j]], fields["adj"][:, i, j])
+            assert torch.equal(transformed["bonds"][:, p[i], p[j]], fields["bonds"][:, i, j])
 
 
 def test_mask_goes_along():
@@ -89,11 +89,11 @@ def test_mask_goes_along():
     side = Signature.parse("pos: point -> pos: point").inputs
     mask = torch.tensor([[True, True, False, False, False], [True, True, True, True, False]])
     fields = {"pos": torch.randn(2, 5, 3), "mask": mask}
-    moved = act(g, fields, side)
-    assert torch.equal(moved["mask"], relabel(mask, g.permutation, -1))
-    assert torch.equal(moved["pos"][moved["mask"]].sort(0).values, fields["pos"][mask].sort(0).values)
+    transformed = act(g, fields, side)
+    assert torch.equal(transformed["mask"], relabel(mask, g.permutation, -1))
+    assert torch.equal(transformed["pos"][transformed["mask"]].sort(0).values, fields["pos"][mask].sort(0).values)
     whole = replicate(g.reshape(1, 2), fields, side, Layout.of(fields, side))
-    assert torch.equal(whole["mask"], moved["mask"])
+    assert torch.equal(whole["mask"], transformed["mask"])
 
 
 def test_replicas_are_relabelled_copies():
@@ -234,19 +234,19 @@ def test_ragged_relabelling_by_hand(seed, shared):
     fields = ragged(seed)
     rows = fields["batch"].argsort(stable=True).reshape(3, 4)
     g = group("S(4)").sample(*(() if shared else (3,)), generator=torch.Generator().manual_seed(seed))
-    moved = act(g, fields, side)
+    transformed = act(g, fields, side)
     p = g.permutation.expand(3, 4)
     to = {int(rows[b, i]): int(rows[b, p[b, i]]) for b in range(3) for i in range(4)}
     for old, new in to.items():
         for name in ("pos", "h", "q"):
-            assert torch.equal(moved[name][new], fields[name][old])
+            assert torch.equal(transformed[name][new], fields[name][old])
     for name in ("edge_index", "face"):
-        assert moved[name].flatten().tolist() == [to[i] for i in fields[name].flatten().tolist()]
+        assert transformed[name].flatten().tolist() == [to[i] for i in fields[name].flatten().tolist()]
     for name in ("edge_attr", "weights", "total", "batch"):
-        assert torch.equal(moved[name], fields[name])
+        assert torch.equal(transformed[name], fields[name])
     for b in range(3):
-        assert torch.equal(moved["adj"][b][p[b]][:, p[b]], fields["adj"][b])
-    back = act(inverse(g), moved, side)
+        assert torch.equal(transformed["adj"][b][p[b]][:, p[b]], fields["adj"][b])
+    back = act(inverse(g), transformed, side)
     assert all(torch.equal(back[name], fields[name]) for name in fields)
 
 
@@ -277,12 +277,12 @@ def test_graph_objects_are_relabelled():
     side = Signature.parse("pos: point -> pos: point").inputs
     batch = Batch.from_data_list([one, other])
     g = group("S(4)").sample(2, generator=generator)
-    moved = act(g, batch, side)
-    assert isinstance(moved, Batch)
+    transformed = act(g, batch, side)
+    assert isinstance(transformed, Batch)
     for k, data in enumerate((one, other)):
         alone = act(g[k], data, side)
-        assert torch.equal(moved.get_example(k).pos, alone.pos)
-        assert torch.equal(moved.get_example(k).edge_index, alone.edge_index)
+        assert torch.equal(transformed.get_example(k).pos, alone.pos)
+        assert torch.equal(transformed.get_example(k).edge_index, alone.edge_index)
         assert torch.equal(alone.edge_index, g.permutation[k][data.edge_index])
         assert torch.equal(alone.edge_attr, data.edge_attr)
     assert torch.equal(batch.edge_index[:, :3], one.edge_index)  # what came in is left as it was

@@ -83,7 +83,7 @@ def test_errors(text, message):
 def test_images_want_a_group_of_the_grid(name):
     signature = Signature.parse("img: image -> label: scalar*10")
     with pytest.raises(
-        SignatureError, match=r"'img': images are moved by groups that keep .*, such as flip, .*; .* does not map"
+        SignatureError, match=r"'img': images are transformed by groups that keep .*, such as flip, .*; .* does not map"
     ):
         signature.check_group(group(name))
     for possible in ("flip", "C4", "C4@plane", "D2@plane", "S(3)"):
@@ -120,12 +120,12 @@ def test_per_graph_says_what_a_shape_cannot():
     batch = {"charges": torch.randn(2, 3), "dipole": torch.randn(2, 3), "batch": torch.tensor([0, 1, 1])}
     inputs = Signature.parse("pos: point -> pos: point").inputs
     layout = Layout.of({"pos": torch.randn(3, 3), **batch}, inputs)
-    turn = group("SO(3)").sample(2)
-    moved = act(turn, batch, side, layout)
-    expected = torch.einsum("bij,bj->bi", turn.linear, batch["dipole"].double())
-    torch.testing.assert_close(moved["dipole"].double(), expected, atol=1e-6, rtol=1e-6)
+    rotation = group("SO(3)").sample(2)
+    transformed = act(rotation, batch, side, layout)
+    expected = torch.einsum("bij,bj->bi", rotation.linear, batch["dipole"].double())
+    torch.testing.assert_close(transformed["dipole"].double(), expected, atol=1e-6, rtol=1e-6)
     with pytest.raises(BatchError, match="3 rows, expected one for each of 2 graphs"):
-        act(turn, {**batch, "dipole": torch.randn(3, 3)}, side, layout)
+        act(rotation, {**batch, "dipole": torch.randn(3, 3)}, side, layout)
     dense = Layout.of({"pos": torch.randn(2, 3, 3)}, inputs)
     relabel = group("S(3)").sample(2)
     assert torch.equal(act(relabel, batch | {"batch": None}, side, dense)["charges"], batch["charges"])

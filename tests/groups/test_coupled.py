@@ -1,4 +1,4 @@
-"""Groups of one isometry that exchanges nodes: axioms, names, products, and names that cannot be."""
+"""Groups of one isometry that swaps nodes: axioms, names, products, and names that cannot be."""
 
 import pytest
 import torch
@@ -30,7 +30,7 @@ def test_what_belongs_to_it():
     listed = found.elements()
     assert found.contains(listed).all()
     assert found.contains(found.sample(20)).all()
-    half = Element(listed.linear[[1]], None, listed.permutation[[0]])  # the mirror without the exchange
+    half = Element(listed.linear[[1]], None, listed.permutation[[0]])  # the mirror without the swap
     assert not found.contains(half).any()
     assert not found.contains(group("Cs@x").elements())[1]
     assert group("C1").is_subgroup_of(found)
@@ -46,13 +46,13 @@ def test_names_are_read_back(name):
 
 
 def test_products_with_rotations_about_an_axis_of_the_mirror():
-    """SO(2)@y and the mirror: every second element mirrors in an upright plane, and exchanges."""
+    """SO(2)@y and the mirror: every second element reflects in an upright plane, and swaps."""
     found = group("SO(2)@y*" + NAME)
     draws = found.sample(60, generator=torch.Generator().manual_seed(1))
     improper = draws.det < 0
     assert 15 < int(improper.sum()) < 45
-    exchanged = (draws.permutation != torch.arange(5)).any(-1)
-    assert torch.equal(improper, exchanged)
+    swapped = (draws.permutation != torch.arange(5)).any(-1)
+    assert torch.equal(improper, swapped)
     torch.testing.assert_close(draws.linear[:, 1, 1], torch.ones(60, dtype=torch.float64))
     assert found.contains(compose(draws[:30], draws[30:]), 1e-9).all()
     assert found.contains(inverse(draws), 1e-9).all()

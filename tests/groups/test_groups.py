@@ -152,7 +152,7 @@ def test_axial_group_fixes_its_axis():
 
 
 def test_compose_applies_its_second_argument_first():
-    g = Element(torch.tensor([[0.0, -1.0], [1.0, 0.0]], dtype=torch.float64))  # quarter turn: x → y
+    g = Element(torch.tensor([[0.0, -1.0], [1.0, 0.0]], dtype=torch.float64))  # rotation by 90°: x → y
     h = Element(torch.eye(2, dtype=torch.float64), torch.tensor([1.0, 0.0], dtype=torch.float64))
     both = compose(g, h)
     x = torch.zeros(2, dtype=torch.float64)
@@ -205,7 +205,7 @@ def test_name_gives_the_group_back(name):
         ("SO3", r"Unknown group 'SO3'\. Did you mean 'SO\(3\)'"),
         ("so(3)", r"Did you mean 'SO\(3\)'"),
         ("C4d", "Unknown group 'C4d'"),
-        ("SO(3)@y", r"only SO\(2\), O\(2\) and finite groups turn about an axis"),
+        ("SO(3)@y", r"only SO\(2\), O\(2\) and finite groups rotate about an axis"),
         ("SO(2)@w", "an axis is x, y, z or three numbers"),
         ("SO(2)@(0,0,0)", "not all zero"),
         ("SO(2)@up", "Where gravity points along −y, up is y: @y"),
@@ -295,7 +295,9 @@ def test_symmetric_groups():
         group("S(8)").elements()
 
 
-def test_groups_that_move_pixels():
-    assert all(group(name).moves_pixels for name in ("C1@plane", "C2@plane", "C4@plane", "D4@plane", "flip", "S(3)"))
-    assert all(group(name).moves_pixels for name in ("C4", "D4", "C4v", "Cs@x", "Ci"))  # they keep the plane of x and y
-    assert not any(group(name).moves_pixels for name in ("C3@plane", "D8@plane", "C3", "C4@x", "O", "SO(2)", "E(2)"))
+def test_groups_that_permute_pixels():
+    assert all(group(name).permutes_pixels for name in ("C1@plane", "C2@plane", "C4@plane", "D4@plane", "flip", "S(3)"))
+    assert all(
+        group(name).permutes_pixels for name in ("C4", "D4", "C4v", "Cs@x", "Ci")
+    )  # they keep the plane of x and y
+    assert not any(group(name).permutes_pixels for name in ("C3@plane", "D8@plane", "C3", "C4@x", "O", "SO(2)", "E(2)"))

@@ -22,9 +22,9 @@ PRODUCTS = {
 
 def same(g: Element, h: Element) -> bool:
     gap = compose(inverse(g), h)
-    moved = torch.zeros(1) if gap.translation is None else gap.translation.abs()
+    transformed = torch.zeros(1) if gap.translation is None else gap.translation.abs()
     eye = torch.eye(g.dim, dtype=torch.float64)
-    return bool((gap.linear - eye).abs().max() < 1e-12 and moved.max() < 1e-12 and fixes_nodes(gap).all())
+    return bool((gap.linear - eye).abs().max() < 1e-12 and transformed.max() < 1e-12 and fixes_nodes(gap).all())
 
 
 @pytest.mark.parametrize("name", PRODUCTS)
@@ -70,8 +70,8 @@ def test_parts():
     assert not group("Ci*SO(2)@y").is_proper
     assert group("SO(2)*S(5)").dim == group("C4*S(5)", dim=2).dim == 2
     assert group("C4*S(5)", dim=2).name == "C4@plane*S(5)"
-    assert group("C4@plane*S(3)").moves_pixels
-    assert not group("SO(2)*S(3)").moves_pixels
+    assert group("C4@plane*S(3)").permutes_pixels
+    assert not group("SO(2)*S(3)").permutes_pixels
     outside = group("O(3)").sample(20, generator=torch.Generator().manual_seed(0))
     assert not group("C2*SO(2)@y").contains(outside).any()
     assert not group("SO(3)*S(4)").contains(group("SO(3)*S(5)").sample(3)).any()
@@ -112,15 +112,15 @@ def test_both_factors_act():
     side = Signature.parse("pos: point, adj: adjacency, energy: scalar -> pos: point").inputs
     fields = {"pos": torch.randn(2, 4, 3), "adj": torch.randn(2, 4, 4), "energy": torch.randn(2, 1)}
     g = group("SE(3)*S(4)").sample(2, generator=torch.Generator().manual_seed(0), dtype=torch.float32)
-    moved = act(g, fields, side)
+    transformed = act(g, fields, side)
     for item in range(2):
         for i in range(4):
             place = g.permutation[item, i]
             there = g.linear[item] @ fields["pos"][item, i] + g.translation[item]
-            assert torch.allclose(moved["pos"][item, place], there, atol=1e-5)
-    assert torch.equal(moved["energy"], fields["energy"])
+            assert torch.allclose(transformed["pos"][item, place], there, atol=1e-5)
+    assert torch.equal(transformed["energy"], fields["energy"])
     isometry, labels = Element(g.linear, g.translation), Element(torch.eye(3).expand(2, 3, 3), None, g.permutation)
-    assert torch.allclose(act(isometry, act(labels, fields, side), side)["pos"], moved["pos"], atol=1e-6)
+    assert torch.allclose(act(isometry, act(labels, fields, side), side)["pos"], transformed["pos"], atol=1e-6)
 
 
 def test_average_over_a_product():

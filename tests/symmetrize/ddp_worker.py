@@ -39,8 +39,8 @@ def clouds():
 
 
 def loss(model, pos):
-    moved, energy = model(pos)
-    return moved.square().mean() + energy.square().mean()
+    transformed, energy = model(pos)
+    return transformed.square().mean() + energy.square().mean()
 
 
 def gradients(model):

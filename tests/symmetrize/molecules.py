@@ -6,8 +6,8 @@ import math
 import torch
 
 
-def ring(n, radius=1.0, z=0.0, turn=0.0):
-    angle = 2 * math.pi * torch.arange(n, dtype=torch.float64) / n + turn
+def ring(n, radius=1.0, z=0.0, angle0=0.0):
+    angle = 2 * math.pi * torch.arange(n, dtype=torch.float64) / n + angle0
     return torch.stack([radius * angle.cos(), radius * angle.sin(), torch.full_like(angle, z)], -1)
 
 
@@ -96,7 +96,7 @@ CLOUDS = {
 }
 
 
-def near_tie(gap, n=9):
+def near_degeneracy(gap, n=9):
     """A generic cloud but for two eigenvalues a relative gap apart."""
     points = random(n, 11)
     points = points - points.mean(0)
@@ -105,7 +105,7 @@ def near_tie(gap, n=9):
     return points @ axes * (wanted / values).sqrt() @ axes.mT
 
 
-#: clouds near a tie, which counts as none within the default tolerance or just about
+#: clouds with a nearly degenerate spectrum, around the default threshold
 NEAR = {
     "benzene off by 1e-3": benzene() + 1e-3 * random(12, 9),
     "methane off by 1e-3": methane() + 1e-3 * random(5, 8),
@@ -113,8 +113,8 @@ NEAR = {
     "line off by 1e-3": collinear() + 1e-3 * random(3, 4),
     "line off by 1e-5": collinear() + 1e-5 * random(3, 4),
     "long line off by 3e-3": 2 * torch.arange(8).double()[:, None] * torch.ones(3).double() + 3e-3 * random(8, 6),
-    "gap of 1e-2": near_tie(1e-2),
-    "gap of 1e-3": near_tie(1e-3),
-    "gap of 1e-5": near_tie(1e-5),
-    "gap of 1e-7": near_tie(1e-7),
+    "gap of 1e-2": near_degeneracy(1e-2),
+    "gap of 1e-3": near_degeneracy(1e-3),
+    "gap of 1e-5": near_degeneracy(1e-5),
+    "gap of 1e-7": near_degeneracy(1e-7),
 }

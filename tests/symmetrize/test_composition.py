@@ -64,8 +64,8 @@ def clouds(*shape, seed=0, dtype=torch.float64):
     return {"pos": draw(3) + 1, "vel": draw(3), "charge": draw(1)}
 
 
-def ring(n, height=0.0, radius=1.0, turn=0.0):
-    angle = 2 * math.pi * torch.arange(n, dtype=torch.float64) / n + turn
+def ring(n, height=0.0, radius=1.0, angle0=0.0):
+    angle = 2 * math.pi * torch.arange(n, dtype=torch.float64) / n + angle0
     return torch.stack([radius * angle.cos(), radius * angle.sin(), torch.full_like(angle, height)], -1)
 
 
@@ -77,7 +77,7 @@ SYMMETRIC = {
     "at the origin": torch.zeros(2, 3).double(),
     "ring": ring(5, 0.4),
     "prism": torch.cat([ring(4, 0.3), ring(4, -0.5)]),
-    "square of different heights": torch.cat([ring(2, 0.3), ring(2, 0.7, turn=math.pi / 2)]),
+    "square of different heights": torch.cat([ring(2, 0.3), ring(2, 0.7, angle0=math.pi / 2)]),
     "ring and the axis": torch.cat([ring(6), heights]),
     "coaxial rings": torch.cat([ring(3, 0.1), ring(3, 0.8, 0.5, 0.4), ring(3, -0.3, 1.7, 0.9)]),
     "beside the axis": heights + torch.tensor([1.0, 0.4, 0.0]).double(),
@@ -145,14 +145,14 @@ def test_sizes_about_an_axis():
 
 
 @pytest.mark.parametrize("group", ["SO(2)@(1,2,2)", "T(3)*O(2)@y"])
-def test_frame_elements_lie_in_the_group_and_move_with_the_cloud(group):
+def test_frame_elements_lie_in_the_group_and_are_equivariant(group):
     G, side, x = ge.group(group), SIGNATURE.inputs, clouds(7, 5)
     frame = ge.FrameAveraging(net(), SIGNATURE, group).frame
     a, _ = frame(x, side, Layout.of(x, side))
     assert G.contains(a).all()
     g = G.sample(7, generator=torch.Generator().manual_seed(0))
-    moved = act(g, x, side)
-    a, b = ge.compose(g, a), frame(moved, side, Layout.of(moved, side))[0]
+    transformed = act(g, x, side)
+    a, b = ge.compose(g, a), frame(transformed, side, Layout.of(transformed, side))[0]
     gap = (a.linear.unsqueeze(1) - b.linear.unsqueeze(0)).abs().amax((-1, -2))
     assert (gap.amin(0) < 1e-9).all()
     if G.translates:
@@ -201,7 +201,7 @@ def test_pyg_objects():
 
 @pytest.mark.parametrize("group", ["T(3)*SO(2)@y", "O(2)@(1,2,2)"])
 def test_gradients_about_an_axis(group):
-    """Equal to finite differences on a generic cloud; finite and turning with the cloud on symmetric ones."""
+    """Equal to finite differences on a generic cloud; finite and equivariant on symmetric ones."""
     wrapped, x = ge.FrameAveraging(net(), SIGNATURE, group), clouds(4)
     energy = lambda pos: wrapped(pos, x["vel"], x["charge"])["energy"]  # noqa: E731
     assert torch.autograd.gradcheck(energy, x["pos"].requires_grad_(), atol=1e-6)
@@ -230,11 +230,11 @@ def test_errors_about_an_axis():
     ragged = lambda pos, t, batch: pos  # noqa: E731
     strained_ragged = ge.FrameAveraging(ragged, "pos: point, t: tensor -> y: vector", "SO(2)@z")
     line = SYMMETRIC["on the axis"]
-    with pytest.raises(BatchError, match=r"the cloud lie on a line along the axis of SO\(2\)@z, but its input 't'"):
+    with pytest.raises(BatchError, match=r"the cloud are collinear along the axis of SO\(2\)@z, but its input 't'"):
         strained(line, torch.randn(3, 3, 3).double())
-    with pytest.raises(BatchError, match="points of item 1 lie on a line"):
+    with pytest.raises(BatchError, match="points of item 1 are collinear"):
         strained(torch.stack([clouds(3)["pos"], line]), torch.randn(2, 3, 3, 3).double())
-    with pytest.raises(BatchError, match="points of item 1 lie on a line"):
+    with pytest.raises(BatchError, match="points of item 1 are collinear"):
         strained_ragged(torch.cat([clouds(3)["pos"], line]), torch.randn(6, 3, 3).double(), torch.arange(6) // 3)
     uniaxial = torch.diag(torch.tensor([1.0, 1.0, 2.0])).double().expand(3, 3, 3)
     assert torch.isfinite(strained(line, uniaxial)).all()
@@ -357,8 +357,8 @@ def test_errors_of_products():
         )
     with pytest.raises(GroupError, match="Unknown frame 'pac'"):
         ge.FrameAveraging(net(), SIGNATURE, "Ci*SO(3)", "pac")
-    with pytest.raises(GroupError, match="Did you mean 'enlarge'"):
-        ge.FrameAveraging(net(), SIGNATURE, "Ci*SO(3)", degenerate="enlarged")
+    with pytest.raises(GroupError, match="Did you mean 'orbit'"):
+        ge.FrameAveraging(net(), SIGNATURE, "Ci*SO(3)", degenerate="orbits")
     with pytest.raises(GroupError, match="PCA frames are made for"):
         ge.FrameAveraging(net(), SIGNATURE, "O*S(3)")
 

@@ -1,4 +1,4 @@
-"""Frames of symmetric, flat and coincident clouds are exact: rotated, moved and relabelled at once."""
+"""Frames of symmetric, flat and coincident clouds are exact: rotated, translated and permuted at once."""
 
 import pytest
 import torch
@@ -49,10 +49,10 @@ def net():
     return Net().double()
 
 
-def batch_of(name, moving=False, seed=0):
+def batch_of(name, with_velocity=False, seed=0):
     pos = CLOUDS[name][0]
     generator = torch.Generator().manual_seed(seed)
-    vel = torch.randn(len(pos), 3, generator=generator, dtype=torch.float64) if moving else torch.zeros_like(pos)
+    vel = torch.randn(len(pos), 3, generator=generator, dtype=torch.float64) if with_velocity else torch.zeros_like(pos)
     return {"pos": pos - 1.5, "vel": vel, "charge": torch.ones(len(pos), 1, dtype=torch.float64)}
 
 
@@ -89,8 +89,8 @@ def test_sizes(name):
 def test_minimal_frames_count_the_symmetries(name):
     cloud, full, proper = molecules.SIGNED[name]
     for group, size in (("E(3)", full), ("SE(3)", proper)):
-        turned = ge.transform(ge.group("E(3)").sample(), {"pos": cloud}, Side.parse("pos: point"))["pos"]
-        report = MinimalFrame(ge.group(group)).diagnose(turned)
+        rotated = ge.transform(ge.group("E(3)").sample(), {"pos": cloud}, Side.parse("pos: point"))["pos"]
+        report = MinimalFrame(ge.group(group)).diagnose(rotated)
         assert int(report.size) == size
         assert not report.degenerate
         x = {"pos": cloud, "vel": molecules.random(len(cloud)), "charge": torch.ones(len(cloud), 1).double()}
@@ -99,7 +99,7 @@ def test_minimal_frames_count_the_symmetries(name):
 
 @pytest.mark.parametrize("group", ["SE(3)", "E(3)"])
 def test_minimal_gradient_equals_finite_differences(group):
-    wrapped, x = ge.FrameAveraging(net(), SIGNATURE, group, "minimal"), batch_of("generic", moving=True)
+    wrapped, x = ge.FrameAveraging(net(), SIGNATURE, group, "minimal"), batch_of("generic", with_velocity=True)
     energy = lambda pos: wrapped(pos, x["vel"], x["charge"])["energy"]  # noqa: E731
     assert torch.autograd.gradcheck(energy, x["pos"].requires_grad_(), atol=1e-6)
     assert torch.autograd.gradgradcheck(energy, x["pos"], atol=1e-5)
@@ -118,7 +118,7 @@ def test_a_mixed_batch_in_every_layout(frame, group):
     """Degenerate and generic clouds side by side give what each gives alone."""
     wrapped = ge.FrameAveraging(net(), SIGNATURE, group, frame)
     names = ("generic", "methane", "collinear", "planar", "one point")
-    x = [batch_of(name, moving=name == "collinear") for name in names]
+    x = [batch_of(name, with_velocity=name == "collinear") for name in names]
     alone = [wrapped(**one) for one in x]
     sizes = [len(one["pos"]) for one in x]
     flat = {name: torch.cat([one[name] for one in x]) for name in x[0]}
@@ -152,9 +152,9 @@ def test_frame_law(name):
     for group in ("SE(3)", "E(3)"):
         frame, g = PCAFrame(ge.group(group)), ge.group(group).sample(generator=torch.Generator().manual_seed(0))
         side, x = SIGNATURE.inputs, batch_of(name)
-        moved = ge.transform(g, x, side)
+        transformed = ge.transform(g, x, side)
         a = frame(x, side, Layout.of(x, side))[0].linear
-        b = frame(moved, side, Layout.of(moved, side))[0].linear
+        b = frame(transformed, side, Layout.of(transformed, side))[0].linear
         gap = ((g.linear @ a).unsqueeze(1) - b).abs().amax((-1, -2))
         assert len(a) == len(b)
         assert gap.amin(0).max() < 1e-7
@@ -163,7 +163,7 @@ def test_frame_law(name):
 
 @EACH
 @FRAMES
-def test_gradients_are_finite_and_move_with_the_cloud(name, frame):
+def test_gradients_are_finite_and_are_equivariant(name, frame):
     wrapped, x = ge.FrameAveraging(net(), SIGNATURE, "E(3)", frame), batch_of(name)
 
     def force(pos):
@@ -194,8 +194,10 @@ def test_tolerance_and_errors():
     x = torch.stack([molecules.random(5), CLOUDS["methane"][0]])
     with pytest.raises(BatchError, match="item 1 has covariance eigenvalues"):
         ge.FrameAveraging(lambda pos: pos, "pos: point -> pos: point", degenerate="error")(x)
-    with pytest.raises(GroupError, match="Did you mean 'enlarge'"):
-        ge.FrameAveraging(net(), SIGNATURE, degenerate="enlarged")
+    with pytest.raises(GroupError, match="Did you mean 'orbit'"):
+        ge.FrameAveraging(net(), SIGNATURE, degenerate="orbits")
+    with pytest.raises(GroupError, match="degenerate='enlarge' is now called degenerate='orbit'"):
+        ge.FrameAveraging(net(), SIGNATURE, degenerate="enlarge")
     with pytest.raises(GroupError, match="tolerance is relative"):
         ge.FrameAveraging(net(), SIGNATURE, tolerance=-1.0)
     with pytest.raises(SignatureError, match="exact up to degree 5"):

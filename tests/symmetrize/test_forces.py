@@ -37,7 +37,7 @@ def error(found, expected):
 @pytest.mark.parametrize("name", molecules.CLOUDS)
 @pytest.mark.parametrize("frame", ["pca", "minimal", "weighted", "learned"])
 @pytest.mark.parametrize("group", ["SE(3)", "E(3)"])
-def test_forces_turn_with_the_cloud(name, frame, group):
+def test_forces_are_equivariant(name, frame, group):
     torch.manual_seed(0)
     wrapped = ge.FrameAveraging(Energy(), "pos: point -> energy: scalar", group, frame).double()
     R = ge.group(group).sample(generator=torch.Generator().manual_seed(1)).linear

@@ -62,8 +62,8 @@ BROKEN = {
     "one heavy atom": ({"mass": one(12, 0)}, 4, 2),
     "a heavy pair": ({"mass": one(12, 0, 1)}, 4, 2),
     "three alternate": ({"mass": one(12, 0, 2, 4)}, 12, 6),
-    "moving": ({"vel": draw(12, 3)}, 1, 1),
-    "moving in its plane": ({"vel": draw(12, 3) * torch.tensor([1.0, 1.0, 0.0])}, 2, 1),
+    "with velocities": ({"vel": draw(12, 3)}, 1, 1),
+    "with velocities in its plane": ({"vel": draw(12, 3) * torch.tensor([1.0, 1.0, 0.0])}, 2, 1),
     "a field across": ({"field": torch.tensor([0.0, 0.0, 1.0])}, 12, 6),
     "an axial vector across": ({"spin": torch.tensor([[0.0, 0.0, 1.0]]).expand(12, 3)}, 12, 6),
     "spinning": ({"spin": draw(12, 3)}, 2, 1),  # inversion leaves points and axial vectors, as sets
@@ -86,13 +86,13 @@ def test_what_is_named_shrinks_the_orbit_of_benzene(name, frame):
 def test_exact_with_named_inputs(name, frame):
     x = fields(benzene(), **BROKEN[name][0])
     for group in ("SO(3)", "E(3)"):
-        turned = act(ge.group("O(3)").sample(generator=torch.Generator().manual_seed(1)), x, SIDE)
-        turned = {key: value.unsqueeze(0) for key, value in turned.items()}
+        rotated = act(ge.group("O(3)").sample(generator=torch.Generator().manual_seed(1)), x, SIDE)
+        rotated = {key: value.unsqueeze(0) for key, value in rotated.items()}
         model = ge.FrameAveraging(Net().double(), SIGNATURE, group, frame, frame_from=NAMED)
-        assert_equivariant(model, turned, SIGNATURE, group, 1e-10, num_samples=6)
+        assert_equivariant(model, rotated, SIGNATURE, group, 1e-10, num_samples=6)
         order = torch.randperm(12, generator=torch.Generator().manual_seed(2))
-        shuffled = {key: value if key == "field" else value[:, order] for key, value in turned.items()}
-        assert torch.allclose(model(**shuffled)["force"], model(**turned)["force"][:, order], atol=1e-11)
+        shuffled = {key: value if key == "field" else value[:, order] for key, value in rotated.items()}
+        assert torch.allclose(model(**shuffled)["force"], model(**rotated)["force"][:, order], atol=1e-11)
 
 
 def test_units_do_not_matter():

@@ -75,13 +75,13 @@ def averaged(model, group, frame, dim):
     return ge.FrameAveraging(model, SIGNATURES[dim], group, frame).eval()
 
 
-def item(pos, moving, seed):
+def item(pos, with_velocity, seed):
     """A cloud somewhere, at rest or not."""
-    vel = torch.randn(pos.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) * moving
+    vel = torch.randn(pos.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) * with_velocity
     return {"pos": pos - 0.7, "vel": vel, "charge": torch.ones(len(pos), 1, dtype=torch.float64)}
 
 
-def moved(element, x, order, dim):
+def transformed(element, x, order, dim):
     side = ge.Signature.parse(SIGNATURES[dim]).inputs
     return act(element, {name: value[order] for name, value in x.items()}, side)
 
@@ -117,16 +117,16 @@ def distance(a, b):
     return torch.stack([(a[name] - b[name]).detach().double().norm() for name in b]).norm()
 
 
-def relative_error(model, pos, group, layout, dtype, moving, seed, dim):
+def relative_error(model, pos, group, layout, dtype, with_velocity, seed, dim):
     """Of the model on a rotated, reflected, translated and relabelled copy, beside the cloud itself in one batch."""
     generator = torch.Generator().manual_seed(seed)
     G = ge.group(group, dim=dim)
     g, h = G.sample(generator=generator), ge.group("O(3)" if dim == 3 else "O(2)").sample(generator=generator)
     order = torch.randperm(len(pos), generator=generator)
-    x = moved(h, item(pos, moving, seed), torch.arange(len(pos)), dim)
+    x = transformed(h, item(pos, with_velocity, seed), torch.arange(len(pos)), dim)
     other = item(molecules.random(4, 3)[:, :dim], True, 1)
     cast = lambda fields: {name: value.to(dtype) for name, value in fields.items()}  # noqa: E731
-    here, _, there = outputs_in(layout, model, [cast(x), cast(other), cast(moved(g, x, order, dim))])
+    here, _, there = outputs_in(layout, model, [cast(x), cast(other), cast(transformed(g, x, order, dim))])
     wanted = act(g, here, ge.Signature.parse(SIGNATURES[dim]).outputs)
     wanted = {name: value if name in PER_GRAPH else value[order] for name, value in wanted.items()}
     return float(distance(there, wanted) / distance(wanted, {name: 0 * value for name, value in wanted.items()}))
@@ -137,15 +137,15 @@ def draws(dim):
         "cloud": st.sampled_from(sorted(CLOUDS[dim])),
         "layout": st.sampled_from(LAYOUTS),
         "dtype": st.sampled_from(list(LIMITS)),
-        "moving": st.booleans(),
+        "with_velocity": st.booleans(),
         "seed": st.integers(0, 2**31),
     }
 
 
-def check_exact(frame, group, dim, cloud, layout, dtype, moving, seed):
+def check_exact(frame, group, dim, cloud, layout, dtype, with_velocity, seed):
     net = (GraphNet if layout == "pyg" else Net)(dim).to(dtype)
     model = averaged(net, group, frame, dim)
-    error = relative_error(model, CLOUDS[dim][cloud], group, layout, dtype, moving, seed, dim)
+    error = relative_error(model, CLOUDS[dim][cloud], group, layout, dtype, with_velocity, seed, dim)
     assert error < LIMITS[dtype]
 
 

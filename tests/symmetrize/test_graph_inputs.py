@@ -17,7 +17,7 @@ from .small_graphs import HEXAGON, MLP, TRIANGLES, blocks, complete, random_weig
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 2**31), shape=st.sampled_from([(), (3,), (2, 2)]))
 def test_every_kind_of_input_tells_nodes_apart(seed, shape):
-    """Features that tie in part, vectors and positions; outputs of every kind."""
+    """Features that are equal in part, vectors and positions; outputs of every kind."""
     signature = (
         "h: node*2, charge: scalar, pos: point, adj: adjacency*2 -> f: vector, bonds: adjacency*2, dipole: vector"
     )

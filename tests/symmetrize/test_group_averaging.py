@@ -122,8 +122,8 @@ def test_each_draw_is_exactly_equivariant_to_the_subgroup():
     wrapped = ge.GroupAveraging(lambda pos: Rough()(pos) + pos, signature, "SE(3)", num_samples=1, subgroup="O")
     g = ge.group("O").elements()
     x = cloud(5)
-    moved = wrapped(x @ g.linear.mT)  # one call, and so one draw, for the 24 turned copies
-    assert torch.allclose(moved, moved[0] @ g.linear.mT, atol=1e-13)
+    transformed = wrapped(x @ g.linear.mT)  # one call, and so one draw, for the 24 rotated copies
+    assert torch.allclose(transformed, transformed[0] @ g.linear.mT, atol=1e-13)
     seen = []
     model = lambda pos: (seen.append(len(pos)), pos)[1]  # noqa: E731
     ge.GroupAveraging(model, signature, "E(3)", num_samples=2, subgroup="Th", chunk=10**6)(x[None])

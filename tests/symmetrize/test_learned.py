@@ -65,8 +65,8 @@ def test_one_element_and_one_call(group):
     assert calls == [6]
 
 
-def test_moves_along_with_many_clouds_in_float32():
-    """Where the side of the third vector was judged by a limit that moved with the cloud, one in 1400 jumped."""
+def test_is_equivariant_on_many_clouds_in_float32():
+    """With a limit for the side of the third vector that depends on the cloud's position, one in 1400 jumps."""
     torch.manual_seed(0)
     frame, generator = LearnedFrame(ge.group("E(3)")), torch.Generator().manual_seed(100)
     x = torch.randn(20_000, 5, 3, generator=generator)

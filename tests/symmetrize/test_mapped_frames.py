@@ -35,7 +35,7 @@ def draw(*shape, seed=0):
 
 
 def clouds():
-    """Generic, a square with its centre, all at one place, on a line."""
+    """Generic, a square with its centre, coincident, collinear."""
     square = torch.tensor([[1.0, 0, 0], [0, 1, 0], [-1, 0, 0], [0, -1, 0], [0, 0, 0]]).double()
     line = torch.arange(5.0).double()[:, None] * torch.ones(3).double()
     return torch.stack([draw(5, 3), square, torch.ones(5, 3).double(), line])

@@ -22,9 +22,9 @@ def test_frame_law(name):
     frame = PCAFrame(G)
     side = SIGNATURE.inputs
     x, g = clouds(7, 5), G.sample(7)
-    moved = act(g, x, side)
+    transformed = act(g, x, side)
     a = ge.compose(g, frame(x, side, Layout.of(x, side))[0])
-    b = frame(moved, side, Layout.of(moved, side))[0]
+    b = frame(transformed, side, Layout.of(transformed, side))[0]
     assert a.shape == ((4 if G.is_proper else 8), 7)
     gap = (a.linear.unsqueeze(1) - b.linear.unsqueeze(0)).abs().amax((-1, -2))  # [F, F, items]
     assert (gap.amin(0) < 1e-9).all()

@@ -47,7 +47,7 @@ def coset_by_hand(a, canonical):
 
 
 @pytest.mark.parametrize("name", ["path", "pentagon", "two triangles", "star", "symmetric weights", "directed cycle"])
-def test_naive_twin_and_frames_move_along(name):
+def test_naive_twin_and_frames_are_equivariant(name):
     """The average over the coset, found among all relabellings, by a plain loop; its gradient too."""
     adjacency = GRAPHS[name][0]
     n = len(adjacency)
@@ -58,16 +58,16 @@ def test_naive_twin_and_frames_move_along(name):
         order = wrapped.frame({"adj": a}, side, Layout.of({"adj": a}, side))[0].permutation[0]
         cosets.append(coset_by_hand(a, a[order][:, order]))
         assert len(cosets[-1]) == GRAPHS[name][1]
-    moved = {tuple(g.permutation[h].tolist()) for h in cosets[0]}
-    assert moved == {tuple(h.tolist()) for h in cosets[1]}  # frame(g x) = g frame(x)
+    transformed = {tuple(g.permutation[h].tolist()) for h in cosets[0]}
+    assert transformed == {tuple(h.tolist()) for h in cosets[1]}  # frame(g x) = g frame(x)
 
     a, b = (adjacency.clone().requires_grad_() for _ in range(2))
     total = {}
     for h in cosets[0]:
         q = h.argsort()
         out = wrapped.model(a[h][:, h])
-        turned = {"y": out["y"][q], "z": out["z"][q][:, q], "energy": out["energy"]}
-        total = {key: total.get(key, 0) + value / len(cosets[0]) for key, value in turned.items()}
+        rotated = {"y": out["y"][q], "z": out["z"][q][:, q], "energy": out["energy"]}
+        total = {key: total.get(key, 0) + value / len(cosets[0]) for key, value in rotated.items()}
     here = wrapped(b)
     assert all(torch.allclose(total[key], here[key], atol=1e-12) for key in total)
     slopes = [

@@ -68,8 +68,8 @@ def test_against_a_naive_loop(index):
         assert weights is None
         total = {}
         for i in range(len(elements)):
-            moved = act(inverse(elements[i]), alone, SIGNATURE.inputs)
-            back = act(elements[i], wrapped.model(**moved), SIGNATURE.outputs)
+            transformed = act(inverse(elements[i]), alone, SIGNATURE.inputs)
+            back = act(elements[i], wrapped.model(**transformed), SIGNATURE.outputs)
             total = {name: total.get(name, 0) + back[name] / len(elements) for name in back}
         for name in total:
             assert torch.allclose(whole[name][item], total[name], atol=1e-12), name

@@ -190,7 +190,7 @@ def test_inputs_are_still_checked_without_transforms():
 
 @AVERAGES
 def test_autocast_lowers_the_precision_of_the_model_only(which):
-    """The turned inputs are float32 and the average is too; bfloat16 rounds at 2⁻⁸."""
+    """The rotated inputs are float32 and the average is too; bfloat16 rounds at 2⁻⁸."""
     seen = []
 
     class Spy(Net):

@@ -28,7 +28,7 @@ def test_an_equivariant_model_passes_and_gives_the_report():
 
 
 def test_the_message_names_output_element_and_size():
-    """y = x + e_z, s = ‖x‖: y is off, s is fine; C2 about x turns e_z around."""
+    """y = x + e_z, s = ‖x‖: y is off, s is fine; C2 about x reverses e_z."""
     up = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64)
     model = lambda x: (x + up, x.norm(dim=-1, keepdim=True))  # noqa: E731
     with pytest.raises(AssertionError) as caught:
@@ -69,7 +69,7 @@ def test_groups_keep_the_axioms(name):
 
 @dataclass(frozen=True)
 class NotClosed(ListedGroup):
-    """Two quarter turns and the identity: no group."""
+    """Two rotations by 90° and the identity: no group."""
 
     def _matrices(self):
         turns = ge.group("C4@plane").elements().linear

@@ -15,8 +15,8 @@ from geoequiv.groups.finite import rotation_to
 from geoequiv.groups.orthogonal import AxialGroup, rotation_about
 from geoequiv.symmetrize.frames.diagnosis import FrameReport, read_fields
 from geoequiv.symmetrize.frames.frame import Frame, centroid, cloud_name, cloud_of
+from geoequiv.symmetrize.frames.frame_inputs import FrameInputs
 from geoequiv.symmetrize.frames.pca import PCAFrame
-from geoequiv.symmetrize.frames.source import Source
 from geoequiv.symmetrize.frames.spectrum import item_max, real_nodes
 
 
@@ -78,7 +78,7 @@ class AxialFrame(Frame):
     def view(self, fields: Mapping[str, Any], side: Side, layout: Layout) -> "View":
         """What the batch shows across the axis."""
         named = self.planar.frame_from if isinstance(self.planar, PCAFrame) else None
-        cloud = Source.of(side, self.group, named).centre or cloud_name(side, self.group)
+        cloud = FrameInputs.of(side, self.group, named).centre or cloud_name(side, self.group)
         places = real_nodes(cloud_of(fields, cloud, layout), layout)
         centre = centroid(places, layout) if self.group.translates else None
         across, noise = self.basis(places)[:, :2], 32 * torch.finfo(places.dtype).eps
@@ -131,15 +131,15 @@ class AxialFrame(Frame):
             is_round = ~view.shows_directions(layout)
             if not bool(is_round.any()):
                 return
-            turn = rotation_about(torch.tensor([0.0, 0.0, 1.0]), torch.tensor(torch.pi / 3))[:2, :2]
-            turned = self.raised(turn.to(next(iter(view.off.values()))), None).linear
-            linear = torch.where(is_round[..., None, None], turned, torch.eye(3).to(turned))
-            moved = act(Element(linear), fields, broken, layout)
+            rotation = rotation_about(torch.tensor([0.0, 0.0, 1.0]), torch.tensor(torch.pi / 3))[:2, :2]
+            rotated = self.raised(rotation.to(next(iter(view.off.values()))), None).linear
+            linear = torch.where(is_round[..., None, None], rotated, torch.eye(3).to(rotated))
+            transformed = act(Element(linear), fields, broken, layout)
         for name in broken:
-            if bool(((moved[name] - fields[name]).abs() > 1e-4 * fields[name].abs().max()).any()):
+            if bool(((transformed[name] - fields[name]).abs() > 1e-4 * fields[name].abs().max()).any()):
                 item = item_text(is_round.nonzero().tolist()[0])
                 raise BatchError(
-                    f"All points of {item} lie on a line along the axis of {self.group}, but its input '{name}' "
+                    f"All points of {item} are collinear along the axis of {self.group}, but its input '{name}' "
                     f"({broken[name]}) is not symmetric about it: such a cloud cannot be framed by directions alone. "
                     "Give a vector input as well, or degenerate='ignore'."
                 )
@@ -173,15 +173,19 @@ class View:
         device = next(iter(self.off.values())).device
         found = torch.zeros(layout.shape, dtype=torch.bool, device=device)
         for name, off in self.off.items():
-            moves = (off != 0).any(-1).any(-1)
+            off_axis = (off != 0).any(-1).any(-1)
             if layout.batch is not None:
                 rows = layout.rows(off, 0, name, self.side[name].per_graph)
-                moves = moves if rows is None else found.new_zeros(layout.shape).index_put((rows[moves],), moves.any())
+                off_axis = (
+                    off_axis
+                    if rows is None
+                    else found.new_zeros(layout.shape).index_put((rows[off_axis],), off_axis.any())
+                )
             else:
-                if layout.mask is not None and moves.shape == layout.mask.shape:
-                    moves = moves & layout.mask
-                moves = moves.reshape(*layout.shape, -1).any(-1)
-            found = found | moves
+                if layout.mask is not None and off_axis.shape == layout.mask.shape:
+                    off_axis = off_axis & layout.mask
+                off_axis = off_axis.reshape(*layout.shape, -1).any(-1)
+            found = found | off_axis
         return found
 
 

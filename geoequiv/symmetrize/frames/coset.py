@@ -64,9 +64,9 @@ class Coset(Element):
             return values
         if len(axes) == 2:
             return self._pairs(values, axes[0], items)
-        moved = values.movedim(axes[0], items)
+        leading = values.movedim(axes[0], items)
         labels = self.nodes_alike.reshape(-1, n)
-        return orbit_means(moved.reshape(*labels.shape, -1), labels).reshape(moved.shape).movedim(items, axes[0])
+        return orbit_means(leading.reshape(*labels.shape, -1), labels).reshape(leading.shape).movedim(items, axes[0])
 
     def _edges(self, values: Tensor, layout: Layout) -> Tensor:
         """Means over the edges whose pairs of nodes are alike."""
@@ -82,10 +82,10 @@ class Coset(Element):
         """Means over orbits of pairs; the axes of nodes are ``axis`` and the next one."""
         assert self.pairs_alike is not None
         n = self.pairs_alike.shape[-1]
-        moved = values.movedim((axis, axis + 1), (items, items + 1))
+        leading = values.movedim((axis, axis + 1), (items, items + 1))
         labels = self.pairs_alike.reshape(-1, n * n)
-        means = orbit_means(moved.reshape(*labels.shape, -1), labels)
-        return means.reshape(moved.shape).movedim((items, items + 1), (axis, axis + 1))
+        means = orbit_means(leading.reshape(*labels.shape, -1), labels)
+        return means.reshape(leading.shape).movedim((items, items + 1), (axis, axis + 1))
 
 
 def orbit_means(values: Tensor, labels: Tensor) -> Tensor:

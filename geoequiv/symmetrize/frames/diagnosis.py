@@ -20,9 +20,9 @@ class FrameReport:
         gaps: relative gaps (λ_{k+1} − λ_k)/λ_d of the covariance eigenvalues, ``[*shape, d-1]``.
         size: number of frame elements, ``[*shape]``.
         degenerate: whether the frame cannot be read off the cloud in the ordinary way, ``[*shape]``: gaps below the
-            threshold; for ``learned`` dependent vectors, for ``weighted`` all points on a line.
+            threshold; for ``learned`` dependent vectors, for ``weighted`` collinear points.
         tolerance: relative tolerance, ``[*shape]``.
-        trust: smallest relative gap that tells axes apart, ``[*shape]``.
+        gap_threshold: smallest relative gap that tells axes apart, ``[*shape]``.
         distance: how far the cloud is from one where the frame jumps, ``[*shape]``, in the unit of the coordinates,
             as the root of the sum of all squared displacements; 0 where any displacement may make it jump. For
             eigenvalues that come as near as the threshold
@@ -37,25 +37,25 @@ class FrameReport:
     size: Tensor
     degenerate: Tensor
     tolerance: Tensor
-    trust: Tensor
+    gap_threshold: Tensor
     distance: Tensor
 
 
 def crossing_distance(spectrum: Spectrum) -> Tensor:
     """How far two eigenvalues are from coming as near as the threshold, ``[*shape]``; 0 where they have."""
     roots = spectrum.values.sqrt()
-    above = (spectrum.gaps - spectrum.trust.unsqueeze(-1)) * spectrum.values[..., -1:]
+    above = (spectrum.gaps - spectrum.gap_threshold.unsqueeze(-1)) * spectrum.values[..., -1:]
     steps = above / (2**0.5 * (roots[..., 1:] + roots[..., :-1])).clamp_min(torch.finfo(roots.dtype).tiny)
     return torch.where(spectrum.degenerate, 0, steps.amin(-1))
 
 
-def first_order(quantity: Tensor, margin: Tensor, moved: Tensor, layout: Layout) -> Tensor:
-    """How far points have to move until a quantity of their item has changed by ``margin``, to first order.
+def first_order(quantity: Tensor, margin: Tensor, points: Tensor, layout: Layout) -> Tensor:
+    """How far points have to be displaced until a quantity of their item has changed by ``margin``, to first order.
 
     Args:
-        quantity, margin: ``[*shape]``; the quantity depends on ``moved``, the points ``[*shape, N, d]`` or ``[n, d]``.
+        quantity, margin: ``[*shape]``; the quantity depends on ``points``, the points ``[*shape, N, d]`` or ``[n, d]``.
     """
-    slope = torch.autograd.grad(quantity.sum(), moved, retain_graph=True)[0].square().sum(-1)
+    slope = torch.autograd.grad(quantity.sum(), points, retain_graph=True)[0].square().sum(-1)
     if layout.batch is None:
         steep = slope.sum(-1)
     else:

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from geoequiv.fields import Layout, Side
 from geoequiv.symmetrize.frames.frame import per_node
+from geoequiv.symmetrize.frames.frame_inputs import FrameInputs
 from geoequiv.symmetrize.frames.labels import node_labels
-from geoequiv.symmetrize.frames.source import Source
 from geoequiv.symmetrize.frames.spectrum import Spectrum
 
 
@@ -22,7 +22,7 @@ class Directions:
         vectors: ``[D, K, 3]`` float64 (those of the plane have z = 0), each level scaled to a longest one of length 1.
         level: ``[D, K]``, 0 for the cloud itself, 1, 2, … for the other fields in order, -1 for padding.
         label: ``[D, K]``, what the labels of its node say, in [-1, 1]; 0 without.
-        turned: ``[D, K]``, which are pseudovectors: mirrored frames see them with the other sign.
+        pseudo: ``[D, K]``, which are pseudovectors: reflected frames see them with the other sign.
         back: ``[D, K]``, which are the other end of a pseudovector, whose sign is a matter of handedness: as a leg of
             a frame either end will do.
     """
@@ -30,12 +30,18 @@ class Directions:
     vectors: Tensor
     level: Tensor
     label: Tensor
-    turned: Tensor
+    pseudo: Tensor
     back: Tensor
 
     @classmethod
     def of(
-        cls, fields: Mapping[str, Any], side: Side, layout: Layout, source: Source, spectrum: Spectrum, chosen: Tensor
+        cls,
+        fields: Mapping[str, Any],
+        side: Side,
+        layout: Layout,
+        source: FrameInputs,
+        spectrum: Spectrum,
+        chosen: Tensor,
     ) -> "Directions":
         """Those of the chosen items ``[*shape]`` bool: the cloud, what else is named, the rest."""
         dim = spectrum.axes.shape[-1]
@@ -66,15 +72,15 @@ class Directions:
             label = (
                 rows.new_zeros(len(rows)) if of_node is None else torch.where(node < 0, 0, of_node[node.clamp_min(0)])
             )
-            turned = torch.full_like(item, kind.kind == "pseudovector", dtype=torch.bool)
-            back = torch.zeros_like(turned)
+            pseudo = torch.full_like(item, kind.kind == "pseudovector", dtype=torch.bool)
+            back = torch.zeros_like(pseudo)
             if kind.kind == "pseudovector":
-                rows, item, label, turned = (
+                rows, item, label, pseudo = (
                     torch.cat([rows, -rows]),
-                    *(part.repeat(2) for part in (item, label, turned)),
+                    *(part.repeat(2) for part in (item, label, pseudo)),
                 )
                 back = torch.cat([back, ~back])
-            found.append((rows, item, torch.full_like(item, level), label, turned, back))
+            found.append((rows, item, torch.full_like(item, level), label, pseudo, back))
         rows, item, *marks = (torch.cat(parts) for parts in zip(*found, strict=True))
         return cls(*padded(rows, item, marks, (-1, 0, False, False), size))
 

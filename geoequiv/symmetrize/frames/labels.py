@@ -9,13 +9,13 @@ from torch import Tensor
 from geoequiv.errors import BatchError
 from geoequiv.fields import Layout
 from geoequiv.symmetrize.frames.frame import per_node
-from geoequiv.symmetrize.frames.source import Source
+from geoequiv.symmetrize.frames.frame_inputs import FrameInputs
 
 #: shares of the channels of all labels follow this low-discrepancy sequence, so that no two cancel by chance
 GOLDEN = (5**0.5 - 1) / 2
 
 
-def node_labels(fields: Mapping[str, Any], source: Source, layout: Layout) -> Tensor | None:
+def node_labels(fields: Mapping[str, Any], source: FrameInputs, layout: Layout) -> Tensor | None:
     r"""One number for each node, from all scalars that a frame is built from.
 
     .. math:: \ell_n = \sum_c a_c\, s_{nc} / \max_m |s_{mc}|, \qquad \sum_c a_c = 1

@@ -10,16 +10,18 @@ from torch import Tensor, nn
 from geoequiv.errors import BatchError
 from geoequiv.fields import Layout, Side, item_text
 from geoequiv.groups import Element, Group
+from geoequiv.ranges import PositiveInt, ProperFraction
 from geoequiv.symmetrize.frames.diagnosis import FrameReport, first_order, read_fields
 from geoequiv.symmetrize.frames.frame import Frame, node_count, node_sum, per_node
 from geoequiv.symmetrize.frames.mapped import is_batched
 from geoequiv.symmetrize.frames.minimal import MinimalFrame
+from geoequiv.symmetrize.frames.options import Degenerate
 from geoequiv.symmetrize.frames.pca import framed
 from geoequiv.symmetrize.frames.spectrum import Spectrum
 
 #: the length of a channel below which it fades out instead of giving a direction
 SOFT = 0.3
-#: smallest length of a leg over its noise, in units of ``Spectrum.trust``
+#: smallest length of a leg over its noise, in units of ``Spectrum.gap_threshold``
 LEG = 1 / 3
 
 
@@ -32,21 +34,21 @@ class LearnedFrame(nn.Module):
               \tilde V = \frac{V}{|V| + 0.3}
 
     with x about the centroid where the group translates, in units of the cloud's root mean square radius. Two vectors
-    give a right-handed frame (v_1, v_2, v_1 × v_2); for O(3) and E(3) a third one tells the hand; in the plane one and
-    two. φ and ψ are perceptrons, trained with the backbone through the frame. They see the cloud alone, at a cost of
-    n · width · channels per cloud.
+    give a right-handed frame (v_1, v_2, v_1 × v_2); for O(3) and E(3) a third one gives the orientation; in the plane
+    one and two. φ and ψ are perceptrons, trained with the backbone through the frame. They see the cloud alone, at a
+    cost of n · width · channels per cloud.
 
     Where the vectors are dependent, as on every cloud with a symmetry, they tell no frame, and near that they tell
     one badly. How badly follows from the slopes of φ and ψ: what a vector adds to those before, over how far errors of
-    the points move it (to first order, for independent errors of size 1), must be above a third of ``Spectrum.trust``
-    (6e-3 in float32, 4e-5 in float64); for the third one, whose side alone counts, above ``Spectrum.tolerance`` (a
-    limit that depends on where the cloud lies would make the frame jump). The elements of ``MinimalFrame`` are taken
-    elsewhere: for the network as it starts that is 3 to 11 % of random clouds in float32 (under SO and O, which see the
-    origin, 1 to 3 %).
+    the points change it (to first order, for independent errors of size 1), must be above a third of
+    ``Spectrum.gap_threshold`` (6e-3 in float32, 4e-5 in float64); for the third one, whose side alone counts, above
+    ``Spectrum.tolerance`` (a limit that depends on where the cloud lies would make the frame jump). The elements of
+    ``MinimalFrame`` are taken elsewhere: for the network as it starts that is 3 to 11 % of random clouds in float32
+    (under SO and O, which see the origin, 1 to 3 %).
 
     Args:
         group: O(d), SO(d), E(d) or SE(d).
-        degenerate: ``"enlarge"`` as above, raise an ``"error"``, or ``"ignore"``.
+        degenerate: ``"orbit"`` as above, raise an ``"error"``, or ``"ignore"``.
         tolerance: see ``PCAFrame``.
         width: hidden units of both perceptrons.
         channels: C.
@@ -64,10 +66,10 @@ class LearnedFrame(nn.Module):
     def __init__(
         self,
         group: Group,
-        degenerate: str = "enlarge",
-        tolerance: float | None = None,
-        width: int = 16,
-        channels: int = 4,
+        degenerate: Degenerate = "orbit",
+        tolerance: ProperFraction | None = None,
+        width: PositiveInt = 16,
+        channels: PositiveInt = 4,
         frame_from: Sequence[str] | None = None,
     ) -> None:
         super().__init__()
@@ -100,7 +102,7 @@ class LearnedFrame(nn.Module):
         """Elements ``[F, *shape]`` and weights, as every ``Frame``."""
         fields, side, layout = read_fields(fields, side, self.group.dim, layout)
         spectrum = self.fallback.spectrum(fields, side, layout)
-        cloud = fields[self.fallback.source(side).cloud]
+        cloud = fields[self.fallback.frame_inputs(side).cloud]
         linear, margin = self.axes(spectrum, layout)
         dependent = (margin <= 0).any(-1)
         mapped = is_batched(dependent)  # over clouds or over parameters: no asking for its values
@@ -108,7 +110,7 @@ class LearnedFrame(nn.Module):
             return framed(linear.unsqueeze(0), spectrum.centre, cloud), None
         if self.fallback.degenerate == "error":
             if mapped:
-                raise BatchError("Under vmap degenerate='error' cannot look at learned vectors: 'enlarge', or no vmap.")
+                raise BatchError("Under vmap degenerate='error' cannot look at learned vectors: 'orbit', or no vmap.")
             item = item_text(dependent.nonzero()[0].tolist())
             raise BatchError(f"The learned vectors of {item} are dependent: they tell no frame.")
         if mapped:
@@ -148,40 +150,40 @@ class LearnedFrame(nn.Module):
             for k in range(1, sizes.shape[-1]):  # what the legs before it do to it
                 along = (vectors[..., k, None, :] * axes[..., :k].mT).sum(-1) * (noise / sizes.clamp_min(tiny))[..., :k]
                 noise[..., k] = (noise[..., k].square() + along.square().sum(-1)).sqrt()
-            limit = (LEG * spectrum.trust).unsqueeze(-1).expand_as(noise)
+            limit = (LEG * spectrum.gap_threshold).unsqueeze(-1).expand_as(noise)
             if not self.group.is_proper:  # of the last vector only the side counts
                 limit = torch.cat([limit[..., :-1], spectrum.tolerance.unsqueeze(-1)], -1)
         return axes, sizes / noise.clamp_min(tiny) - limit
 
     def noise(self, weight: Tensor, slope: Tensor, x: Tensor, channels: Tensor, blur: Tensor, layout: Layout) -> Tensor:
-        """To first order, how far independent errors of size 1 in the points move each vector, ``[*shape, k]``.
+        """To first order, how far independent errors of size 1 in the points change each vector, ``[*shape, k]``.
 
         Args:
             weight: ψ about its mean ``[..., k]``; slope: its derivatives ``[..., k, 1 + C]``.
-            channels: Ṽ ``[*shape, C, d]``; blur: how far the same errors move them ``[*shape, C]``.
+            channels: Ṽ ``[*shape, C, d]``; blur: how far the same errors change them ``[*shape, C]``.
         """
         lengths = torch.cat([torch.ones_like(channels[..., :1, :1]), safe_norm(channels)], -2).mT
         own = weighted_sum(x.square().sum(-1, keepdim=True), slope.square().flatten(-2), layout)
         own = own.unflatten(-1, slope.shape[-2:]).squeeze(-3) * lengths.square()
-        moved = node_sum(weight.square(), layout) + own.sum(-1)
+        variance = node_sum(weight.square(), layout) + own.sum(-1)
         steep, outer = slope[..., 1:].flatten(-2), (x.unsqueeze(-1) * x.unsqueeze(-2)).flatten(-2)
         common = weighted_sum(steep, outer, layout)
         common = common.square().sum(-1).unflatten(-1, (slope.shape[-2], channels.shape[-2]))
-        return (moved + (common * blur.unsqueeze(-2).square()).sum(-1)).sqrt()
+        return (variance + (common * blur.unsqueeze(-2).square()).sum(-1)).sqrt()
 
     def diagnose(self, fields: Any, side: str | Side = "pos: point", layout: Layout | None = None) -> FrameReport:
         """Spectral gaps, frame size and distance to the next jump, for each item (see ``PCAFrame.diagnose``)."""
         fields, side, layout = read_fields(fields, side, self.group.dim, layout)
-        cloud = self.fallback.source(side).cloud
+        cloud = self.fallback.frame_inputs(side).cloud
         with torch.no_grad():
             given = self.fallback.spectrum(fields, side, layout)
             elements, weights = self(fields, side, layout)
         size = torch.full(layout.shape, len(elements)) if weights is None else (weights > 0).sum(0)
         with torch.enable_grad():
-            moved = fields[cloud].detach().double().requires_grad_()
-            exact = self.fallback.spectrum({**fields, cloud: moved}, side, layout)
-            _, margin = self.axes(replace(exact, trust=given.trust), layout)
-            reach = [first_order(value, value, moved, layout) for value in margin.unbind(-1)]
+            points = fields[cloud].detach().double().requires_grad_()
+            exact = self.fallback.spectrum({**fields, cloud: points}, side, layout)
+            _, margin = self.axes(replace(exact, gap_threshold=given.gap_threshold), layout)
+            reach = [first_order(value, value, points, layout) for value in margin.unbind(-1)]
         dependent = (margin <= 0).any(-1).detach()
         report = self.fallback.diagnose(fields, side, layout)
         distance = torch.where(dependent, 0, torch.stack(reach).amin(0))

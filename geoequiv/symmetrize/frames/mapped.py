@@ -81,7 +81,7 @@ def widened_layout(layout: Layout, lead: Lead) -> Layout:
 
 @dataclass(frozen=True, eq=False)
 class Folded:
-    """A function of tensors that turns mapped axes into batch axes ``lead`` in front, and so do its derivatives.
+    """A function of tensors that makes mapped axes batch axes ``lead`` in front, and so do its derivatives.
 
     Args:
         make: lead → the function for inputs and outputs with these axes in front.

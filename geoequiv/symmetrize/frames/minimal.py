@@ -11,8 +11,8 @@ from torch import Tensor
 from geoequiv.fields import Layout, Side
 from geoequiv.symmetrize.frames.diagnosis import first_order
 from geoequiv.symmetrize.frames.directions import Directions
-from geoequiv.symmetrize.frames.enlarge import compact, one_orbit
 from geoequiv.symmetrize.frames.frame import node_count, node_sum
+from geoequiv.symmetrize.frames.orbit import compact, one_orbit
 from geoequiv.symmetrize.frames.pca import PCAFrame
 from geoequiv.symmetrize.frames.spectrum import Spectrum
 
@@ -41,7 +41,7 @@ class MinimalFrame(PCAFrame):
 
     What is left at the end are the symmetries of the cloud: 2 for a planar one under O(3), 4 for water, 1 for nearly
     all others; proper groups look at right-handed axes alone. Inputs besides the cloud that ``frame_from`` names then
-    break what ties they can. Where eigenvalues (nearly) coincide: as ``PCAFrame``.
+    choose between the frames that are left. Where eigenvalues (nearly) coincide: as ``PCAFrame``.
 
     Args: as for ``PCAFrame``; the tolerance decides which moments are zero, too.
 
@@ -59,12 +59,12 @@ class MinimalFrame(PCAFrame):
         vectors, dim = self.axes(spectrum), self.group.dim
         with torch.no_grad():
             alive = torch.ones(len(self.signs(vectors)), *layout.shape, dtype=torch.bool, device=vectors.device)
-            told = spectrum.degenerate & (self.degenerate != "ignore")  # others than signs tell these
+            degenerate = spectrum.degenerate & (self.degenerate != "ignore")  # their frames are not made of signs
             for alive, _, _ in self.chain(vectors, spectrum, layout):
-                if bool((told | (alive.sum(0) == 1)).all()):
+                if bool((degenerate | (alive.sum(0) == 1)).all()):
                     break
-            alive = torch.where(told, (alive.cumsum(0) == 1) & alive, alive)
-            alive = self.tie_breaks(alive, vectors, spectrum, fields, side, layout)
+            alive = torch.where(degenerate, (alive.cumsum(0) == 1) & alive, alive)
+            alive = self.resolved(alive, vectors, spectrum, fields, side, layout)
             kept, real = compact(alive.reshape(len(alive), -1).mT)
         linear = vectors.reshape(-1, 1, dim, dim) * self.signs(vectors)[kept].unsqueeze(-2)
         linear = linear.movedim(1, 0).reshape(-1, *vectors.shape)
@@ -81,15 +81,15 @@ class MinimalFrame(PCAFrame):
             alive = torch.where(ahead.any(0), ahead, alive)
             yield alive, moment, decided
 
-    def tie_breaks(
+    def resolved(
         self, alive: Tensor, vectors: Tensor, spectrum: Spectrum, fields: Mapping[str, Any], side: Side, layout: Layout
     ) -> Tensor:
         """What further inputs and labels leave of the signs ``[F, *shape]`` that the moments have left."""
-        source, several = self.source(side), alive.sum(0) > 1
-        if not source.breaks_ties or not bool(several.any()):
+        source, ambiguous = self.frame_inputs(side), alive.sum(0) > 1
+        if not source.has_further or not bool(ambiguous.any()):
             return alive
-        dim, chosen = self.group.dim, several.flatten()
-        directions = Directions.of(fields, side, layout, source, spectrum, several)
+        dim, chosen = self.group.dim, ambiguous.flatten()
+        directions = Directions.of(fields, side, layout, source, spectrum, ambiguous)
         directions = directions.only(directions.level <= len(source.further))
         signs = self.signs(vectors)
         frames = torch.eye(3, dtype=vectors.dtype, device=vectors.device).repeat(int(chosen.sum()), len(signs), 1, 1)
@@ -101,15 +101,15 @@ class MinimalFrame(PCAFrame):
         return flat.mT.reshape(alive.shape)
 
     def distance(self, spectrum: Spectrum, fields: Mapping[str, Any], side: Side, layout: Layout) -> Tensor:
-        cloud = self.source(side).cloud
+        cloud = self.frame_inputs(side).cloud
         with torch.enable_grad():
-            moved = fields[cloud].detach().double().requires_grad_()
-            exact = self.spectrum({**fields, cloud: moved}, side, layout)
-            near = torch.full(layout.shape, torch.inf, dtype=moved.dtype, device=moved.device)
-            left = torch.ones(layout.shape, device=moved.device)
+            points = fields[cloud].detach().double().requires_grad_()
+            exact = self.spectrum({**fields, cloud: points}, side, layout)
+            near = torch.full(layout.shape, torch.inf, dtype=points.dtype, device=points.device)
+            left = torch.ones(layout.shape, device=points.device)
             for alive, moment, decided in self.chain(self.axes(exact), exact, layout):
                 left = alive.sum(0)
-                reach = first_order(moment, moment.abs() - exact.tolerance, moved, layout)
+                reach = first_order(moment, moment.abs() - exact.tolerance, points, layout)
                 near = torch.where(decided, near.minimum(reach), near)
         return torch.where(left > 1, 0, super().distance(spectrum, fields, side, layout).minimum(near))
 

@@ -8,20 +8,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from geoequiv.errors import BatchError, GroupError, SignatureError, unknown
+from geoequiv.errors import BatchError, GroupError, SignatureError
 from geoequiv.fields import Layout, Side, item_text
 from geoequiv.groups import Element
 from geoequiv.groups.orthogonal import OrthogonalGroup
+from geoequiv.ranges import ProperFraction
 from geoequiv.symmetrize.frames.diagnosis import FrameReport, crossing_distance, read_fields
 from geoequiv.symmetrize.frames.directions import Directions
-from geoequiv.symmetrize.frames.enlarge import EXACT_DEGREE, orbit
 from geoequiv.symmetrize.frames.frame import Frame, centroid
+from geoequiv.symmetrize.frames.frame_inputs import FrameInputs
 from geoequiv.symmetrize.frames.mapped import is_mapped, mapped_frames
-from geoequiv.symmetrize.frames.source import Source
+from geoequiv.symmetrize.frames.options import Degenerate, check_degenerate, check_tolerance
+from geoequiv.symmetrize.frames.orbit import EXACT_DEGREE, orbit
 from geoequiv.symmetrize.frames.spectrum import Spectrum
 from geoequiv.symmetrize.frames.stabilizer import check_fixed
-
-DEGENERATE = ("enlarge", "error", "ignore")
 
 
 @dataclass(frozen=True)
@@ -34,35 +34,35 @@ class PCAFrame(Frame):
     2^d elements for O(d) and E(d); the 2^(d-1) proper ones for SO(d) and SE(d). Without translations in the group the
     cloud is not centred.
 
-    Where eigenvalues coincide, V is not determined, and the points themselves give the frames (see ``enlarge.orbit``):
+    Where eigenvalues coincide, V is not determined, and the points themselves give the frames (see ``orbit``):
     as many as the cloud has symmetries, 24 for methane under O(3), 12 for benzene under SO(3). Where they nearly do, V
-    is determined badly, and the points give the frames as well: where a gap is below ``Spectrum.trust`` of the largest
-    eigenvalue, 2e-2 in float32 and 1e-4 in float64. Where the symmetries are continuous (points on a line, all at one
-    place), further vector inputs are asked; if they leave them continuous, a finite group stands for them, 6 to 24
-    elements for a line, 60 or 120 for one place (in the plane 6 or 12).
+    is determined badly, and the points give the frames as well: where a gap is below ``Spectrum.gap_threshold`` of the
+    largest eigenvalue, 2e-2 in float32 and 1e-4 in float64. Where the symmetries are continuous (collinear or
+    coincident points), further vector inputs are used; if they leave the stabilizer continuous, a finite group replaces
+    it, 6 to 24 elements for collinear points, 60 or 120 for coincident ones (in the plane 6 or 12).
 
     Args:
-        degenerate: what to do about clouds whose eigenvalues (nearly) coincide: ``"enlarge"`` the frame as above, raise
-            an ``"error"``, or ``"ignore"`` it and take LAPACK's eigenvectors, which is not equivariant.
+        degenerate: what to do about clouds whose eigenvalues (nearly) coincide: ``"orbit"`` completes the frame to an
+            orbit as above, ``"error"`` raises, ``"ignore"`` takes LAPACK's eigenvectors, which is not equivariant.
         tolerance: what counts as equal: eigenvalues relative to the largest, lengths relative to the longest.
             ``None`` is the square root of the round-off: 1.5e-8 in float64, 3.5e-4 in float32. Measured structures
             are symmetric to fewer digits than that; give the digits they have.
         frame_from: names of the inputs that the frame is built from, in order of precedence. The first point or vector
-            gives the axes; further points, vectors and pseudovectors, and scalars as labels of nodes, are asked where
-            these leave a choice between several frames of a symmetric cloud. Only directions, lengths relative to the
+            gives the axes; further points, vectors and pseudovectors, and scalars as labels of nodes, choose between
+            the equivalent frames of a symmetric cloud. Only directions, lengths relative to the
             longest and scalars relative to the largest of a cloud count, so units do not matter; vectors count as a
             set, whichever node has which. ``None`` stands for the first point input alone.
 
     Exactness: equivariant up to round-off, for outputs of any degree if the cloud spans a plane, up to l = 5 if it
-    is a line or a single place. Frames are computed in float64. Gradients are those of the eigenvectors, or of the
-    pairs of points that stand for them; finite everywhere, exact away from ties. Discontinuous where eigenvalues come
-    as near as said above.
+    is collinear or coincident. Frames are computed in float64. Gradients are those of the eigenvectors, or of the
+    pairs of points that stand for them; finite everywhere, exact away from degenerate spectra. Discontinuous where
+    eigenvalues come as near as said above.
 
     Reference: Puny et al. (ICLR 2022), §3.1, Proposition 1.
     """
 
-    degenerate: str = "enlarge"
-    tolerance: float | None = None
+    degenerate: Degenerate = "orbit"
+    tolerance: ProperFraction | None = None
     frame_from: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
@@ -71,37 +71,35 @@ class PCAFrame(Frame):
                 f"PCA frames are made for O(d), SO(d), E(d) and SE(d), d = 2, 3; got {self.group}. Finite groups and "
                 "translations are for GroupAveraging, S(n) is for frame='sorting'."
             )
-        if self.degenerate not in DEGENERATE:
-            raise GroupError(unknown("value of degenerate", self.degenerate, DEGENERATE))
-        if self.tolerance is not None and not 0 <= self.tolerance < 1:
-            raise GroupError(f"tolerance is relative and lies in [0, 1); got {self.tolerance}.")
+        check_degenerate(self.degenerate)
+        check_tolerance(self.tolerance)
         if isinstance(self.frame_from, str):
             raise SignatureError(f"frame_from is a list of input names, such as ['{self.frame_from}'].")
         if self.frame_from is not None:
             object.__setattr__(self, "frame_from", tuple(self.frame_from))
 
     def check_inputs(self, side: Side) -> None:
-        self.source(side)
+        self.frame_inputs(side)
 
     def check_outputs(self, side: Side) -> None:
         for name, kind in side.items():
-            if kind.irreps is None or self.degenerate != "enlarge":
+            if kind.irreps is None or self.degenerate != "orbit":
                 continue
             from e3nn.o3 import Irreps
 
             if Irreps(kind.irreps).lmax > EXACT_DEGREE:
                 raise SignatureError(
-                    f"Output '{name}' is {kind}: frames of clouds on a line or at one place are exact up to degree "
+                    f"Output '{name}' is {kind}: frames of collinear or coincident clouds are exact up to degree "
                     f"{EXACT_DEGREE}. Give degenerate='error' to refuse such clouds, or 'ignore'."
                 )
 
-    def source(self, side: Side) -> Source:
+    def frame_inputs(self, side: Side) -> FrameInputs:
         """Which inputs the frame is built from."""
-        return Source.of(side, self.group, self.frame_from)
+        return FrameInputs.of(side, self.group, self.frame_from)
 
     def spectrum(self, fields: Mapping[str, Any], side: Side, layout: Layout) -> Spectrum:
         """Covariance eigenvalues and axes of a batch."""
-        return Spectrum.of(fields, side, self.source(side), layout, self.tolerance)
+        return Spectrum.of(fields, side, self.frame_inputs(side), layout, self.tolerance)
 
     def signs(self, like: Tensor) -> Tensor:
         """All sign choices ``[F, d]``; for proper groups those whose product is +1."""
@@ -114,13 +112,13 @@ class PCAFrame(Frame):
         """Principal axes as columns, ``[*shape, d, d]``, right-handed for proper groups."""
         if not self.group.is_proper:
             return spectrum.axes
-        hand = torch.linalg.det(spectrum.axes.detach()).sign()
-        return torch.cat([spectrum.axes[..., :-1], spectrum.axes[..., -1:] * hand[..., None, None]], dim=-1)
+        sign = torch.linalg.det(spectrum.axes.detach()).sign()
+        return torch.cat([spectrum.axes[..., :-1], spectrum.axes[..., -1:] * sign[..., None, None]], dim=-1)
 
     def generic(
         self, spectrum: Spectrum, fields: Mapping[str, Any], side: Side, layout: Layout
     ) -> tuple[Tensor, Tensor | None]:
-        """Frames ``[F, *shape, d, d]`` of clouds without ties, and which are real ``[F, *shape]``; ``None``: all."""
+        """Frames ``[F, *shape, d, d]`` of simple spectra, and which are real ``[F, *shape]``; ``None``: all."""
         vectors = self.axes(spectrum)
         signs = self.signs(vectors)
         return vectors * signs.reshape(len(signs), *(1,) * len(layout.shape), 1, self.group.dim), None
@@ -138,7 +136,7 @@ class PCAFrame(Frame):
             return elements.linear, weights
 
         linear, weights = mapped_frames(frames, named, tuple(side), layout)
-        centre = self.source(side).centre
+        centre = self.frame_inputs(side).centre
         return framed(linear, None if centre is None else centroid(fields[centre], layout), linear), weights
 
     @torch._disable_dynamo  # sizes depend on values: torch.compile breaks its graph here and loses nothing
@@ -150,29 +148,29 @@ class PCAFrame(Frame):
             spectrum = self.spectrum(fields, side, layout)
         linear, real = self.generic(spectrum, fields, side, layout)
         if self.degenerate != "ignore":
-            tied = spectrum.degenerate
-            if bool(tied.any()):
+            degenerate = spectrum.degenerate
+            if bool(degenerate.any()):
                 if self.degenerate == "error":
-                    raise BatchError(tie_message(tied, spectrum))
-                linear, real = self.enlarged(linear, real, tied, spectrum, fields, side, layout)
-        cloud = fields[self.source(side).cloud]
+                    raise BatchError(degenerate_message(degenerate, spectrum))
+                linear, real = self.completed(linear, real, degenerate, spectrum, fields, side, layout)
+        cloud = fields[self.frame_inputs(side).cloud]
         weights = None if real is None else real.to(cloud) / real.sum(0, keepdim=True)
         return framed(linear, spectrum.centre, cloud), weights
 
-    def enlarged(
+    def completed(
         self,
         linear: Tensor,
         real: Tensor | None,
-        tied: Tensor,
+        degenerate: Tensor,
         spectrum: Spectrum,
         fields: Mapping[str, Any],
         side: Side,
         layout: Layout,
     ) -> tuple[Tensor, Tensor]:
-        """The same frames with orbits in the place of those of the ``tied`` items ``[*shape]``."""
+        """The same frames, those of the ``degenerate`` items ``[*shape]`` replaced by orbits."""
         dim = self.group.dim
-        chosen = tied.flatten()
-        orbits, orbit_real = self.orbits(tied, spectrum, fields, side, layout)
+        chosen = degenerate.flatten()
+        orbits, orbit_real = self.orbits(degenerate, spectrum, fields, side, layout)
         items = linear.reshape(len(linear), -1, dim, dim).movedim(0, 1)
         items_real = items.new_ones(items.shape[:2]).bool() if real is None else real.reshape(len(linear), -1).mT
         size = max(orbits.shape[1], 0 if bool(chosen.all()) else items.shape[1])
@@ -184,13 +182,15 @@ class PCAFrame(Frame):
         return items.movedim(0, 1).reshape(size, *layout.shape, dim, dim), items_real.mT.reshape(size, *layout.shape)
 
     def orbits(
-        self, tied: Tensor, spectrum: Spectrum, fields: Mapping[str, Any], side: Side, layout: Layout
+        self, degenerate: Tensor, spectrum: Spectrum, fields: Mapping[str, Any], side: Side, layout: Layout
     ) -> tuple[Tensor, Tensor]:
-        """Frames ``[D, M, d, d]`` of the ``tied`` items ``[*shape]`` alone, and which are real ``[D, M]``."""
-        dim, source = self.group.dim, self.source(side)
-        chosen = tied.flatten()
-        directions = Directions.of(fields, side, layout, source, spectrum, tied)
-        tolerance, trust, noise = (v.flatten()[chosen] for v in (spectrum.tolerance, spectrum.trust, spectrum.noise))
+        """Frames ``[D, M, d, d]`` of the ``degenerate`` items ``[*shape]`` alone, and which are real ``[D, M]``."""
+        dim, source = self.group.dim, self.frame_inputs(side)
+        chosen = degenerate.flatten()
+        directions = Directions.of(fields, side, layout, source, spectrum, degenerate)
+        tolerance, gap_threshold, noise = (
+            v.flatten()[chosen] for v in (spectrum.tolerance, spectrum.gap_threshold, spectrum.noise)
+        )
         coincident = spectrum.coincident.flatten()[chosen]
         axes = spectrum.axes.reshape(-1, dim, dim)[chosen]
         if dim == 2:
@@ -198,16 +198,16 @@ class PCAFrame(Frame):
             has_axis = torch.ones_like(coincident)
             is_round = coincident
         else:
-            ties = spectrum.ties.reshape(-1, 2)[chosen]
-            axis = torch.where(ties[:, :1], axes[..., 2], axes[..., 0])
-            has_axis = ~ties.all(1) & ~coincident
+            equal = spectrum.degenerate_gaps.reshape(-1, 2)[chosen]
+            axis = torch.where(equal[:, :1], axes[..., 2], axes[..., 0])
+            has_axis = ~equal.all(1) & ~coincident
             off = directions.vectors.detach().cross(axis.detach().unsqueeze(1).expand_as(directions.vectors), dim=-1)
-            flat = (off.norm(dim=-1) <= trust.unsqueeze(1)) | (directions.level != 0)
+            flat = (off.norm(dim=-1) <= gap_threshold.unsqueeze(1)) | (directions.level != 0)
             is_round = coincident | (has_axis & flat.all(1))
         legs = (directions.level == 0) | is_round.unsqueeze(1)
         directions = directions.only((directions.level <= len(source.further)) | is_round.unsqueeze(1))
         frames, real, continuous = orbit(
-            directions, legs, axis, has_axis, tolerance, trust, noise, self.group.is_proper, plane=dim == 2
+            directions, legs, axis, has_axis, tolerance, gap_threshold, noise, self.group.is_proper, plane=dim == 2
         )
         if bool(continuous.any()):
             where = chosen.nonzero().squeeze(1)[continuous]
@@ -233,7 +233,7 @@ class PCAFrame(Frame):
         size = torch.full(layout.shape, len(elements)) if weights is None else (weights > 0).sum(0)
         distance = self.distance(spectrum, fields, side, layout)
         return FrameReport(
-            spectrum.gaps, size, spectrum.degenerate, spectrum.tolerance, spectrum.trust, distance.detach()
+            spectrum.gaps, size, spectrum.degenerate, spectrum.tolerance, spectrum.gap_threshold, distance.detach()
         )
 
 
@@ -251,12 +251,12 @@ def longer(values: Tensor, size: int, fill: Tensor) -> Tensor:
     return torch.cat([values, fill.expand(len(values), missing, *fill.shape)], 1)
 
 
-def tie_message(tied: Tensor, spectrum: Spectrum) -> str:
+def degenerate_message(degenerate: Tensor, spectrum: Spectrum) -> str:
     """Which item has which eigenvalues."""
-    item = tied.nonzero()[0].tolist()
+    item = degenerate.nonzero()[0].tolist()
     cloud = f"The cloud of {item_text(item)}" if item else "The cloud"
     values = ", ".join(f"{value:.6g}" for value in spectrum.values[tuple(item)].tolist())
     return (
         f"{cloud} has covariance eigenvalues {values}, which (nearly) coincide: its principal axes are not determined. "
-        "degenerate='enlarge' averages it exactly."
+        "degenerate='orbit' averages it exactly."
     )

@@ -1,4 +1,4 @@
-"""Ties that colour refinement leaves: individualize a node, refine, keep what looks least, level by level."""
+"""Cells that colour refinement leaves undecided: individualize a node, refine, keep the least, level by level."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ class Found:
     """What the search of a batch of graphs found.
 
     Args:
-        order: the node at each place, ``[B, n]``: one of the orders that the graph's symmetries turn into each other.
+        order: the node at each place, ``[B, n]``: one of the orders that the graph's automorphisms map to each other.
         nodes: number of the orbit of each node under these symmetries, ``[B, n]``.
         pairs: number of the orbit of each ordered pair, ``[B, n, n]``.
         automorphisms: their number ``[B]``, float64; NaN where the order was drawn.
@@ -34,10 +34,10 @@ def search(colours: Tensor, pairs: Tensor, budget: int, generator: torch.Generat
     All graphs go through the levels of the search together. Each open choice (a partition into cells) branches on the
     nodes of its first cell with more than one, of twins (nodes that can change places while all others stay) on the
     first alone. Each branch is refined; of the branches of one graph those with the least trace stay, and of those
-    that an automorphism turns into each other, one (found by following each down to some leaf and comparing these).
+    that an automorphism maps to each other, one (found by following each down to some leaf and comparing these).
     Of the leaves, which are orders, that one stays from which the pair colours are lexicographically least.
 
-    The automorphisms that were met and the exchanges of twins generate all of them.
+    The automorphisms that were met and the transpositions of twins generate all of them.
 
     Args:
         colours: refined, ``[B, n]`` int64.
@@ -135,7 +135,7 @@ def descended(
 
 
 def merged(colours: Tensor, pairs: Tensor, owner: Tensor, weight: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Find partitions of the same graph that automorphisms turn into each other.
+    """Find partitions of the same graph that automorphisms map to each other.
 
     Returns:
         Which rows to keep ``[L]``, how many rows each of them now stands for ``[L]``, and the automorphisms
@@ -222,7 +222,7 @@ def joined(labels: Tensor, which: Tensor, base: Tensor, image: Tensor) -> Tensor
 
 
 def twin_pairs(alike: Tensor) -> Tensor:
-    """Least member of the orbit of each ordered pair under exchanges of twins alone, ``[B, n, n]``, below n²."""
+    """Least member of the orbit of each ordered pair under transpositions of twins alone, ``[B, n, n]``, below n²."""
     n = alike.shape[-1]
     places = torch.arange(n, device=alike.device)
     later = torch.where(alike == places, n, places)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -13,15 +13,16 @@ from geoequiv.fields import Layout, Side, item_text
 from geoequiv.fields.layout import check_nodes
 from geoequiv.groups import Element
 from geoequiv.groups.permutation import PermutationGroup
+from geoequiv.ranges import PositiveInt, ProperFraction
 from geoequiv.symmetrize.frames.coset import Coset
 from geoequiv.symmetrize.frames.diagnosis import read_fields
 from geoequiv.symmetrize.frames.frame import Frame
 from geoequiv.symmetrize.frames.mapped import is_mapped
+from geoequiv.symmetrize.frames.options import Degenerate, check_degenerate, check_tolerance
 from geoequiv.symmetrize.frames.refinement import is_discrete, refine
 from geoequiv.symmetrize.frames.search import Found, search
 from geoequiv.symmetrize.frames.structure import Structure
 
-DEGENERATE = ("enlarge", "error", "ignore")
 ON_BUDGET = ("error", "sample")
 
 
@@ -51,27 +52,28 @@ class SortingFrame(Frame):
               \Phi(x) = P_{\mathrm{Aut}(x)}\, \rho(g_0)\, f(c(x))
 
     Nodes are sorted by everything that the inputs say about them: their own values in the order of the signature,
-    entries on the diagonal, degrees, and then colour refinement (1-WL with edge weights). Where that leaves ties, they
-    are decided by individualization and refinement: the order from which the adjacency is lexicographically least.
-    All such orders show the model the same input, so that it is called once whatever the symmetry is, and its outputs
-    are averaged over the graph's automorphisms in closed form, over orbits of nodes and of pairs of nodes.
+    entries on the diagonal, degrees, and then colour refinement (1-WL with edge weights). Where that leaves cells of
+    several nodes, they are split by individualization and refinement: the order from which the adjacency is
+    lexicographically least. All such orders show the model the same input, so that it is called once whatever the
+    symmetry is, and its outputs are averaged over the graph's automorphisms in closed form, over orbits of nodes and of
+    pairs of nodes.
 
     Inputs that take part: ``node`` and ``adjacency`` fields, and those of any other type with a value per node
     (numbers, positions, vectors: S(n) leaves their components alone, so that these tell nodes apart as well); in ragged
     batches ``edge_index`` and all that is given per edge. The mask takes part, what is masked out does not.
 
-    Cost: n² log n per graph and round of refinement; graphs with ties are searched together, level by level. Nodes
-    that can change places while all others stay (hydrogens of a methyl group, isolated nodes, all of K_n) cost
-    nothing; other symmetries as many rows as there are automorphisms modulo these. A graph may exceed any budget:
-    strongly regular ones with n > 64, say.
+    Cost: n² log n per graph and round of refinement; graphs that refinement does not decide are searched together,
+    level by level. Nodes that can change places while all others stay (hydrogens of a methyl group, isolated nodes, all
+    of K_n) cost nothing; other symmetries as many rows as there are automorphisms modulo these. A graph may exceed any
+    budget: strongly regular ones with n > 64, say.
 
     Args:
         group: S(n).
-        degenerate: what to do about graphs with automorphisms: ``"enlarge"`` averages over them as above, ``"error"``
-            raises, ``"ignore"`` breaks all ties by the order of the nodes, which is not equivariant.
+        degenerate: what to do about graphs with automorphisms: ``"orbit"`` averages over them as above, ``"error"``
+            raises, ``"ignore"`` orders equivalent nodes as they are given, which is not equivariant.
         tolerance: relative to the largest absolute value of a field: values that so small steps join count as equal.
-            ``None`` is 0: relabelling moves numbers and changes none, so that the frame is exact without. Where
-            equal values have come out of different sums, as coordinates that a frame around this one has turned, give
+            ``None`` is 0: relabelling permutes numbers and changes none, so that the frame is exact without. Where
+            equal values have come out of different sums, as coordinates that a frame around this one has rotated, give
             their round-off; equivariance then holds as far as the model does not tell such values apart.
         budget: largest number of open choices in the search of one graph.
         on_budget: ``"error"`` raises BatchError beyond it; ``"sample"`` draws: one branch at random from there on,
@@ -89,10 +91,10 @@ class SortingFrame(Frame):
     for frames of graphs.
     """
 
-    degenerate: str = "enlarge"
-    tolerance: float | None = None
-    budget: int = 5040
-    on_budget: str = "error"
+    degenerate: Degenerate = "orbit"
+    tolerance: ProperFraction | None = None
+    budget: PositiveInt = 5040
+    on_budget: Literal["error", "sample"] = "error"
     generator: torch.Generator | None = None
 
     def __post_init__(self) -> None:
@@ -101,12 +103,10 @@ class SortingFrame(Frame):
                 f"Sorting frames are made for S(n); got {self.group}. For a product wrap twice: S(n) around the model "
                 "first (with a tolerance), the isometries around that."
             )
-        if self.degenerate not in DEGENERATE:
-            raise GroupError(unknown("value of degenerate", self.degenerate, DEGENERATE))
+        check_degenerate(self.degenerate)
         if self.on_budget not in ON_BUDGET:
             raise GroupError(unknown("value of on_budget", self.on_budget, ON_BUDGET))
-        if self.tolerance is not None and not 0 <= self.tolerance < 1:
-            raise GroupError(f"tolerance is relative and lies in [0, 1); got {self.tolerance}.")
+        check_tolerance(self.tolerance)
         if self.budget < 1:
             raise GroupError(f"budget must be a positive number of open choices, got {self.budget}.")
 
@@ -119,11 +119,11 @@ class SortingFrame(Frame):
         assert self.group.nodes is not None
         check_nodes(self.group.identity(), layout)
         found = Structure.of(fields, side, layout, self.group.nodes, self.group.dim, self.tolerance or 0.0)
-        tied = (~is_discrete(found.nodes)).nonzero().squeeze(1)
-        if len(tied) == 0:
+        undecided = (~is_discrete(found.nodes)).nonzero().squeeze(1)
+        if len(undecided) == 0:
             return found
-        finer, _ = refine(found.nodes[tied], found.pairs, tied)
-        return replace(found, nodes=found.nodes.index_put((tied,), finer))
+        finer, _ = refine(found.nodes[undecided], found.pairs, undecided)
+        return replace(found, nodes=found.nodes.index_put((undecided,), finer))
 
     def __call__(
         self, fields: Any, side: str | Side = "pos: point", layout: Layout | None = None, *, training: bool = False
@@ -148,7 +148,7 @@ class SortingFrame(Frame):
         return Coset(linear, None, order, found.nodes.reshape(*layout.shape, n), pairs), None
 
     def searched(self, structure: Structure) -> Found:
-        """Orders and orbits of all graphs of a batch, those with ties by search."""
+        """Orders and orbits of all graphs of a batch, by search those that refinement leaves undecided."""
         count, n = structure.nodes.shape
         device = structure.nodes.device
         places = torch.arange(n, device=device)
@@ -159,27 +159,27 @@ class SortingFrame(Frame):
             torch.ones(count, dtype=torch.float64, device=device),
             torch.zeros(count, dtype=torch.bool, device=device),
         )
-        tied = (~is_discrete(structure.nodes)).nonzero().squeeze(1)
-        if len(tied) == 0:
+        undecided = (~is_discrete(structure.nodes)).nonzero().squeeze(1)
+        if len(undecided) == 0:
             return whole
-        some = search(structure.nodes[tied], structure.pairs[tied], self.budget, self.generator)
+        some = search(structure.nodes[undecided], structure.pairs[undecided], self.budget, self.generator)
         if self.on_budget == "error" and bool(some.over.any()):
             raise BatchError(
-                f"Graph {int(tied[some.over][0])} of the batch has ties that leave more than {self.budget} open "
+                f"Graph {int(undecided[some.over][0])} of the batch leaves more than {self.budget} open "
                 "choices. Raise SortingFrame's budget, draw one of them with on_budget='sample', or give inputs that "
                 "tell its nodes apart."
             )
         parts = ("order", "nodes", "pairs", "automorphisms", "over")
-        return Found(*(getattr(whole, part).index_put((tied,), getattr(some, part)) for part in parts))
+        return Found(*(getattr(whole, part).index_put((undecided,), getattr(some, part)) for part in parts))
 
     def symmetric(self, automorphisms: Tensor, layout: Layout) -> str:
         """Which item has how many automorphisms."""
         first = int((automorphisms != 1).nonzero()[0])
         item = item_text((automorphisms != 1).reshape(layout.shape).nonzero()[0].tolist())
         count = float(automorphisms[first])
-        what = "ties beyond the budget of the search" if math.isnan(count) else f"{count:.15g} automorphisms"
+        what = "more open choices than the budget of the search" if math.isnan(count) else f"{count:.15g} automorphisms"
         return (
-            f"The graph of {item} has {what}: no order of its nodes is distinguished. degenerate='enlarge' averages "
+            f"The graph of {item} has {what}: no order of its nodes is distinguished. degenerate='orbit' averages "
             "over them."
         )
 

@@ -1,4 +1,4 @@
-"""The spectrum of a cloud: what principal-axes frames are computed from, and how near it is to a tie."""
+"""The spectrum of a cloud: what principal-axes frames are computed from, and how near it is to degeneracy."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from torch import Tensor
 from geoequiv.fields import Layout, Side
 from geoequiv.symmetrize.frames.eigen import principal_axes
 from geoequiv.symmetrize.frames.frame import centroid, cloud_of, node_count, node_sum, per_node
-from geoequiv.symmetrize.frames.source import Source
+from geoequiv.symmetrize.frames.frame_inputs import FrameInputs
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,11 +24,11 @@ class Spectrum:
         values: eigenvalues of the sum of outer products, ascending, ``[*shape, d]``, without gradient.
         axes: their eigenvectors as columns, ``[*shape, d, d]``.
         tolerance: what counts as equal, relative ``[*shape]``; never below 32 round-offs of the coordinates.
-        trust: smallest relative gap, and smallest relative length, whose directions are taken from it ``[*shape]``:
+        gap_threshold: smallest relative gap, and smallest relative length, that determines a direction ``[*shape]``:
             the fourth root of the round-off (1.9e-2 in float32, 1.2e-4 in float64), as round-off is magnified by one
             over it; at least ``tolerance``.
         noise: 32 round-offs of the coordinates, relative to the size of the cloud ``[*shape]``.
-        coincident: whether all points of a cloud are one, ``[*shape]``.
+        coincident: whether all points of a cloud coincide, ``[*shape]``.
     """
 
     points: Tensor
@@ -36,13 +36,13 @@ class Spectrum:
     values: Tensor
     axes: Tensor
     tolerance: Tensor
-    trust: Tensor
+    gap_threshold: Tensor
     noise: Tensor
     coincident: Tensor
 
     @classmethod
     def of(
-        cls, fields: Mapping[str, Any], side: Side, source: Source, layout: Layout, tolerance: float | None
+        cls, fields: Mapping[str, Any], side: Side, source: FrameInputs, layout: Layout, tolerance: float | None
     ) -> "Spectrum":
         """Read it off a batch.
 
@@ -82,14 +82,14 @@ class Spectrum:
         return torch.where(self.coincident.unsqueeze(-1), 0, relative)
 
     @property
-    def ties(self) -> Tensor:
-        """Which neighbouring eigenvalues are too near to tell their axes, ``[*shape, d-1]``."""
-        return self.gaps <= self.trust.unsqueeze(-1)
+    def degenerate_gaps(self) -> Tensor:
+        """Which gaps are too small to determine the axes on either side, ``[*shape, d-1]``."""
+        return self.gaps <= self.gap_threshold.unsqueeze(-1)
 
     @property
     def degenerate(self) -> Tensor:
-        """Whether any are, or all points are one, ``[*shape]``."""
-        return self.ties.any(-1) | self.coincident
+        """Whether the spectrum is degenerate: some gap is, or all points coincide, ``[*shape]``."""
+        return self.degenerate_gaps.any(-1) | self.coincident
 
 
 def real_nodes(values: Tensor, layout: Layout) -> Tensor:

@@ -25,17 +25,17 @@ def check_fixed(
     if not broken:
         return
     dim = frames.shape[-1]
-    turn = rotation_about(frames.new_tensor([0.0, 0.0, 1.0]), frames.new_tensor(torch.pi / 3))[:dim, :dim]
+    rotation = rotation_about(frames.new_tensor([0.0, 0.0, 1.0]), frames.new_tensor(torch.pi / 3))[:dim, :dim]
     for generator in group("I").elements().linear[1:3].to(frames):
-        local = torch.where(line[:, None, None] | (dim == 2), turn, generator[:dim, :dim])
+        local = torch.where(line[:, None, None] | (dim == 2), rotation, generator[:dim, :dim])
         linear = torch.eye(dim, dtype=frames.dtype, device=frames.device).repeat(math.prod(layout.shape), 1, 1)
         linear[where] = frames @ local @ frames.mT
-        moved = act(Element(linear.reshape(*layout.shape, dim, dim)), fields, broken, layout)
+        transformed = act(Element(linear.reshape(*layout.shape, dim, dim)), fields, broken, layout)
         for name in broken:
             scale = fields[name].abs().max()
-            if bool(((moved[name] - fields[name]).abs() > 1e-4 * scale).any()):
+            if bool(((transformed[name] - fields[name]).abs() > 1e-4 * scale).any()):
                 raise BatchError(
-                    f"All points of item {int(where[0])} lie on a line or at one place, but its input '{name}' "
+                    f"All points of item {int(where[0])} are collinear or coincident, but its input '{name}' "
                     f"({broken[name]}) is not symmetric about it: such a cloud cannot be framed by directions alone. "
                     "Give a vector input as well, or degenerate='ignore'."
                 )

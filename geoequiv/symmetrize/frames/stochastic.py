@@ -11,9 +11,11 @@ from geoequiv.errors import GroupError
 from geoequiv.fields import Layout, Side
 from geoequiv.groups import Element
 from geoequiv.groups.product import factors_of
+from geoequiv.ranges import ProperFraction
 from geoequiv.symmetrize.frames.coset import Coset
 from geoequiv.symmetrize.frames.diagnosis import read_fields
 from geoequiv.symmetrize.frames.frame import Frame
+from geoequiv.symmetrize.frames.options import Degenerate
 
 
 @dataclass(frozen=True)
@@ -34,8 +36,8 @@ class StochasticFrame(Frame):
     of: str | Mapping[str, Any] | Frame = "pca"
     full_at_evaluation: bool = True
     generator: torch.Generator | None = None
-    degenerate: str | None = None
-    tolerance: float | None = None
+    degenerate: Degenerate | None = None
+    tolerance: ProperFraction | None = None
     frame_from: Sequence[str] | None = None
 
     def __post_init__(self) -> None:

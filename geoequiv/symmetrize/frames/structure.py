@@ -73,7 +73,7 @@ def columns_of(
     for name, kind in side.items():
         values = fields[name].detach().double()
         items = len(layout.shape)
-        if kind.kind == "label":  # stays where nodes move: it tells places apart, and not nodes
+        if kind.kind == "label":  # belongs to a position, not to a node: relabelling leaves it
             continue
         if layout.is_ragged:
             if layout.on_nodes(values, 0, name, kind.per_graph):
@@ -110,10 +110,10 @@ def edge_values(fields: Mapping[str, Any], named: list[str], side: Side, layout:
     assert layout.edges is not None
     assert layout.batch is not None
     edges, batch = layout.edges, layout.batch
-    strange = [name for name, value in fields.items() if is_index(name) and name != "edge_index" and value is not None]
-    if strange:
+    unread = [name for name, value in fields.items() if is_index(name) and name != "edge_index" and value is not None]
+    if unread:
         raise BatchError(
-            f"'{strange[0]}' holds numbers of nodes, which would be relabelled; frames of graphs are computed from "
+            f"'{unread[0]}' holds numbers of nodes, which would be relabelled; frames of graphs are computed from "
             "edge_index alone and would take nodes for alike that it tells apart. Leave it out, or average over S(n)."
         )
     place, graphs = layout.places(n), layout.shape[0]

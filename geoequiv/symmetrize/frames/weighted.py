@@ -1,4 +1,4 @@
-"""A weighted frame that moves continuously with the cloud where frames of one orbit jump."""
+"""A weighted frame that is continuous in the cloud, where frames of one orbit jump."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -10,9 +10,10 @@ from torch import Tensor
 from geoequiv.errors import GroupError
 from geoequiv.fields import Layout, Side
 from geoequiv.groups import Element
+from geoequiv.ranges import ProperFraction
 from geoequiv.symmetrize.frames.diagnosis import FrameReport
 from geoequiv.symmetrize.frames.directions import Directions, places
-from geoequiv.symmetrize.frames.enlarge import frames_about, mirrored
+from geoequiv.symmetrize.frames.orbit import frames_about, mirrored
 from geoequiv.symmetrize.frames.pca import PCAFrame, framed
 from geoequiv.symmetrize.frames.spectrum import Spectrum
 
@@ -36,22 +37,22 @@ class WeightedFrame(PCAFrame):
     under O(3); hundreds for a symmetric cloud, up to all n(n-1). The batch is filled up to its largest frame. A c
     nearer to one makes them fewer and the change with x steeper; c = 0 takes all pairs. Time goes with n².
 
-    Where all points lie on one line, no pair spans anything: as ``PCAFrame`` there, and where they nearly do.
+    Where the points are (nearly) collinear, no pair spans anything: as ``PCAFrame`` there.
 
     Args:
         threshold: c, between 0 and 1.
-        degenerate, tolerance: as for ``PCAFrame``, for clouds on one line.
+        degenerate, tolerance: as for ``PCAFrame``, for collinear clouds.
         frame_from: as for ``PCAFrame``, but all that is named gives pairs on equal terms: directions, each field's
             longest as long as the others', times (3 + label)/4.
 
-    Exactness: round-off. Continuous in x, once differentiable but where the largest pairs change, except at clouds on
-    one line (nearer than ``Spectrum.trust``) and where all of a further field vanish.
+    Exactness: round-off. Continuous in x, once differentiable but where the largest pairs change, except at collinear
+    clouds (nearer than ``Spectrum.gap_threshold``) and where all of a further field vanish.
 
     Reference: weighted frames: Dym, Lawrence & Siegel, "Equivariant frames and the impossibility of continuous
     canonicalization" (ICML 2024), whose weights of pairs have c = 0.
     """
 
-    threshold: float = 0.8
+    threshold: ProperFraction = 0.8
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -64,7 +65,7 @@ class WeightedFrame(PCAFrame):
     ) -> tuple[Element, Tensor | None]:
         if spectrum is None:
             spectrum = self.spectrum(fields, side, layout)
-        cloud = fields[self.source(side).cloud]
+        cloud = fields[self.frame_inputs(side).cloud]
         linear, weights, flat = self.pairs(spectrum, fields, side, layout)
         dim = self.group.dim
         linear = linear[..., :dim, :dim].reshape(-1, *layout.shape, dim, dim)
@@ -85,17 +86,17 @@ class WeightedFrame(PCAFrame):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Frames ``[M, B, 3, 3]``, weights ``[M, B]`` (zero for padding), and which items span nothing ``[B]``."""
         every = torch.ones(layout.shape, dtype=torch.bool, device=spectrum.points.device)
-        source = self.source(side)
+        source = self.frame_inputs(side)
         directions = Directions.of(fields, side, layout, source, spectrum, every)
         taken = (directions.level >= 0) & (directions.level <= len(source.further))
         x = directions.vectors * (taken * (3 + directions.label) / 4).unsqueeze(-1)
         legs = x if self.group.dim == 3 else x.new_tensor([0.0, 0.0, 1.0]).expand(len(x), 1, 3)
-        trust, tolerance = spectrum.trust.flatten(), spectrum.tolerance.flatten()
-        item, i, j = self.candidates(legs, x, trust, tolerance)
+        gap_threshold, tolerance = spectrum.gap_threshold.flatten(), spectrum.tolerance.flatten()
+        item, i, j = self.candidates(legs, x, gap_threshold, tolerance)
         a, u = legs[item, i], x[item, j]
         spans = a.cross(u, dim=-1).square().sum(-1)
         most = largest(spans, item, tolerance)
-        flat = most <= trust**2
+        flat = most <= gap_threshold**2
         weights = (spans - self.threshold * most[item]).clamp_min(0).square()
         kept = (weights > 1e-16 * most[item].square()) & ~flat[item]  # less is round-off
         item, a, u, weights = item[kept], a[kept], u[kept], weights[kept]
@@ -111,18 +112,18 @@ class WeightedFrame(PCAFrame):
             frames, weights = torch.cat([frames, mirrored(frames)]), weights.repeat(2, 1) / 2
         return frames, weights, flat
 
-    def candidates(self, legs: Tensor, x: Tensor, trust: Tensor, tolerance: Tensor) -> tuple[Tensor, ...]:
+    def candidates(self, legs: Tensor, x: Tensor, gap_threshold: Tensor, tolerance: Tensor) -> tuple[Tensor, ...]:
         """All pairs of ``[B, A, 3]`` and ``[B, K, 3]`` that may have a weight: items, first and second ``[R]``.
 
         What pairs span is |a|²|x|² - (a·x)², quick for all of them and good to a few round-offs of |a|²|x|². None are
-        needed where all lie on one line.
+        needed where all are collinear.
         """
         size = max(1, PAIRS // max(1, legs.shape[1] * x.shape[1]))
         least = (1 - tolerance).clamp_max(self.threshold)
         found = []
         with torch.no_grad():
             for start in range(0, max(len(x), 1), size):
-                a, u, flat = (part[start : start + size] for part in (legs, x, trust**2 / 2))
+                a, u, flat = (part[start : start + size] for part in (legs, x, gap_threshold**2 / 2))
                 spans = a.square().sum(-1).unsqueeze(2) * u.square().sum(-1).unsqueeze(1) - (a @ u.mT).square()
                 most = spans.amax((1, 2))
                 bound = torch.where(most > flat, least[start : start + size] * most - SLACK, torch.inf)
@@ -131,7 +132,7 @@ class WeightedFrame(PCAFrame):
         return tuple(torch.cat(part) for part in zip(*found, strict=True))
 
     def distance(self, spectrum: Spectrum, fields: Mapping[str, Any], side: Side, layout: Layout) -> Tensor:
-        """How far each item is from one line (in the plane from a single place), ``[*shape]``; 0 where it is there."""
+        """How far each item is from being collinear (in the plane: coincident), ``[*shape]``; 0 where it is."""
         off = spectrum.values[..., :-1] if self.group.dim == 3 else spectrum.values
         with torch.no_grad():
             _, _, flat = self.pairs(spectrum, fields, side, layout)

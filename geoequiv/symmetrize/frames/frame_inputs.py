@@ -12,15 +12,15 @@ DIRECTIONS = ("point", "vector", "pseudovector")
 
 
 @dataclass(frozen=True)
-class Source:
+class FrameInputs:
     """The inputs of a frame by their part in it.
 
     Args:
         cloud: the field whose principal axes (or pairs) make the frame: a point or vector of each node.
         centre: the points whose centroid is subtracted; ``None`` where the group does not translate.
-        further: directions that decide, in this order, what the cloud leaves open.
+        further: directions that, in this order, choose between frames that the cloud leaves equivalent.
         labels: scalars of the nodes; nodes with different ones are not interchangeable.
-        rest: all other directions of the inputs, asked where a continuous symmetry is left.
+        rest: all other directions of the inputs, used where the stabilizer is continuous.
     """
 
     cloud: str
@@ -30,7 +30,7 @@ class Source:
     rest: tuple[str, ...]
 
     @classmethod
-    def of(cls, side: Side, group: Group, frame_from: Sequence[str] | None) -> "Source":
+    def of(cls, side: Side, group: Group, frame_from: Sequence[str] | None) -> "FrameInputs":
         """Read it off the types.
 
         Args:
@@ -50,7 +50,7 @@ class Source:
             if not found:
                 raise SignatureError(
                     f"frame_from={list(named)} names no point or vector input (one per node): scalars and "
-                    f"pseudovectors only decide what a cloud leaves open. The inputs are ({side})."
+                    f"pseudovectors only choose between frames that a cloud leaves equivalent. The inputs are ({side})."
                 )
             cloud = found[0]
         centre = None
@@ -62,8 +62,8 @@ class Source:
         return cls(cloud, centre, further, labels, tuple(n for n in side.of_kind(*DIRECTIONS) if n not in named))
 
     @property
-    def breaks_ties(self) -> bool:
-        """Whether anything besides the cloud was named."""
+    def has_further(self) -> bool:
+        """Whether directions or labels besides the cloud were named."""
         return bool(self.further or self.labels)
 
 

@@ -11,7 +11,7 @@ from geoequiv.symmetrize.frames.directions import Directions, places
 
 #: outputs of a higher degree (spherical-harmonic l) are not averaged exactly over a continuous stabilizer
 EXACT_DEGREE = 5
-#: what a pair of legs too short to be trusted loses against those that can be
+#: what the score of a pair of legs below the threshold loses against those above
 POOR = 1000.0
 
 
@@ -21,7 +21,7 @@ def orbit(
     axis: Tensor,
     has_axis: Tensor,
     tolerance: Tensor,
-    trust: Tensor,
+    gap_threshold: Tensor,
     noise: Tensor,
     proper: bool,
     plane: bool,
@@ -32,20 +32,21 @@ def orbit(
               w = u_j - (u_j \cdot \hat a_i)\, \hat a_i
 
     for every first leg a_i (plus and minus the simple principal axis where there is one; else the longest directions)
-    and every u_j farthest from its line, ties kept; of these frames those in which a fixed generic function of the
-    cloud is largest, ties kept. Every choice is by an invariant, symmetric in the points: the set moves with the
-    cloud and knows no order of points.
+    and every u_j farthest from its line, all maxima kept; of these frames those in which a fixed generic function of
+    the cloud is largest, all maxima kept. Every choice is by an invariant, symmetric in the points: the set is
+    equivariant and independent of the order of the points.
 
     Where no pair spans a plane, the cloud has a continuous stabilizer and looks the same from all frames that differ
-    by it; C_6 (C_6v) about the line, or I (I_h) about a single place, stand for it. Where the best w is shorter than
-    ``trust``, C_6 turns the frames as well: round-off of relative size ε turns them by ε/|w| about the first leg, the
-    average over C_6 leaves of that an effect of |w|, and the product is round-off again, however short w is.
+    by it; C_6 (C_6v) about the line, or I (I_h) about coincident points, replace it. Where the best w is shorter than
+    ``gap_threshold``, C_6 is applied to the frames as well: round-off of relative size ε rotates them by ε/|w| about
+    the first leg, the average over C_6 leaves of that an effect of |w|, and the product is round-off again, however
+    short w is.
 
     Args:
         directions: of D items.
         legs: which of them may span frames, ``[D, K]``.
         axis: ``[D, 3]`` the simple principal axis, where ``has_axis`` ``[D]``.
-        tolerance, trust, noise: relative, ``[D]`` (see ``Spectrum``).
+        tolerance, gap_threshold, noise: relative, ``[D]`` (see ``Spectrum``).
         proper: leave out the mirrored frames.
         plane: clouds of the plane, in the first two components; ``axis`` is then z.
 
@@ -62,7 +63,7 @@ def orbit(
         across = first.unsqueeze(2).cross(directions.vectors.unsqueeze(1).expand(-1, first.shape[1], -1, -1), dim=-1)
         size = across.norm(dim=-1)
         score = rank(size, level.unsqueeze(1), noise[:, None, None])
-        score = torch.where(size > trust[:, None, None], score, score - POOR)
+        score = torch.where(size > gap_threshold[:, None, None], score, score - POOR)
         score = torch.where(first_real.unsqueeze(-1), score, -math.inf).flatten(1)
         best, place = score.max(1)
         length = size.flatten(1).gather(1, place.unsqueeze(1)).squeeze(1)
@@ -73,7 +74,7 @@ def orbit(
     a, u = take(first, i), take(directions.vectors, j)
     w = u - (u * a).sum(-1, keepdim=True) * a
     frames = frames_about(a, torch.where(real.unsqueeze(-1), w, 1))
-    if bool(none.any()):  # any direction across stands for all; none is needed at a single place
+    if bool(none.any()):  # any perpendicular direction will do; coincident points need none
         arbitrary = torch.nn.functional.one_hot(first.detach().abs().argmin(-1), 3).to(first)
         arbitrary = arbitrary - (arbitrary * first).sum(-1, keepdim=True) * first
         frames = torch.cat([frames, frames_about(first, arbitrary)], 1)
@@ -84,7 +85,7 @@ def orbit(
         kept, real = one_orbit(frames, real, directions, tolerance)
     eye = torch.eye(3, dtype=frames.dtype, device=frames.device)
     frames = torch.where(real[..., None, None], take(frames.flatten(-2), kept).unflatten(-1, (3, 3)), eye)
-    frames, real = turned_about(frames, real, poor)
+    frames, real = rotated_about(frames, real, poor)
     frames, real = everywhere(frames, real, none & ~first_real.any(1), proper)
     return frames, real, none | (poor & (length <= tolerance))
 
@@ -123,19 +124,19 @@ def mirrored(frames: Tensor) -> Tensor:
     return frames * frames.new_tensor([1.0, -1.0, 1.0])
 
 
-def turned_about(frames: Tensor, real: Tensor, which: Tensor) -> tuple[Tensor, Tensor]:
-    """Six turns about the first leg in the place of every frame of the items ``which`` ``[D]``."""
+def rotated_about(frames: Tensor, real: Tensor, which: Tensor) -> tuple[Tensor, Tensor]:
+    """Every frame of the items ``which`` ``[D]`` replaced by its six rotations about the first leg."""
     if not bool(which.any()):
         return frames, real
     count = EXACT_DEGREE + 1
     angles = torch.arange(count, dtype=frames.dtype, device=frames.device) * 2 * math.pi / count
-    turns = rotation_about(frames.new_tensor([0.0, 0.0, 1.0]), angles)
+    rotations = rotation_about(frames.new_tensor([0.0, 0.0, 1.0]), angles)
     is_one = which.unsqueeze(1) | (torch.arange(count, device=frames.device) == 0)
-    return (frames.unsqueeze(2) @ turns).flatten(1, 2), (real.unsqueeze(2) & is_one.unsqueeze(1)).flatten(1, 2)
+    return (frames.unsqueeze(2) @ rotations).flatten(1, 2), (real.unsqueeze(2) & is_one.unsqueeze(1)).flatten(1, 2)
 
 
 def everywhere(frames: Tensor, real: Tensor, which: Tensor, proper: bool) -> tuple[Tensor, Tensor]:
-    """I or I_h as the frames of the items ``which`` ``[D]``, where all is at a single place."""
+    """I or I_h as the frames of the items ``which`` ``[D]``, whose points coincide."""
     if not bool(which.any()):
         return frames, real
     elements = group("I" if proper else "Ih").elements().linear.to(frames)
@@ -147,7 +148,7 @@ def everywhere(frames: Tensor, real: Tensor, which: Tensor, proper: bool) -> tup
 
 #: wave vectors and phases of the generic functions; any others would do
 WAVES = [((2.1, 3.7, 4.3), 0.4), ((-5.9, 2.3, 1.7), 0.9), ((1.8, -5.1, 3.9), 1.3), ((3.2, 1.6, -6.1), 0.2)]
-#: how much a label turns the phase
+#: how much a label shifts the phase
 LABEL = 2.3
 
 
@@ -159,15 +160,15 @@ def one_orbit(frames: Tensor, real: Tensor, directions: Directions, tolerance: T
     """
     seen = directions.seen
     share = torch.where(seen, 1.0 / (1 + directions.level), 0).to(frames) / seen.sum(1, keepdim=True).clamp_min(1)
-    hand = torch.linalg.det(frames) if bool(directions.turned.any()) else None
+    parity = torch.linalg.det(frames) if bool(directions.pseudo.any()) else None
     kept, real = compact(real)
     for wave, phase in WAVES:
         if kept.shape[1] == 1:
             break
         along = take(frames @ frames.new_tensor(wave), kept)
         waves = directions.vectors @ along.mT  # [D, K, P]
-        if hand is not None:
-            waves = torch.where(directions.turned.unsqueeze(-1), waves * hand.gather(1, kept).unsqueeze(1), waves)
+        if parity is not None:
+            waves = torch.where(directions.pseudo.unsqueeze(-1), waves * parity.gather(1, kept).unsqueeze(1), waves)
         waves = waves + (phase + LABEL * directions.label).unsqueeze(-1)
         score = (waves.sin_() * share.unsqueeze(-1)).sum(1)
         best = torch.where(real, score, -math.inf).amax(1, keepdim=True)
