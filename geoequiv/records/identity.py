@@ -34,7 +34,28 @@ def canonical(config: Mapping[str, Any]) -> str:
     return json.dumps(config, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
+def present_options(symmetry: Mapping[str, Any]) -> dict[str, Any]:
+    """A method's options under their present names: what was degenerate: enlarge, the default, is null or orbit."""
+    found = {**symmetry, "degenerate": None} if symmetry.get("degenerate") in ("enlarge", "orbit") else dict(symmetry)
+    frame = found.get("frame")
+    if isinstance(frame, Mapping) and frame.get("degenerate") == "enlarge":
+        found["frame"] = {**frame, "degenerate": "orbit"}
+    return found
+
+
+def _former_options(symmetry: Mapping[str, Any]) -> dict[str, Any]:
+    """A method's options under the names of schema 1, under which runs have their ids."""
+    found = present_options(symmetry)
+    frame = found.get("frame")
+    if isinstance(frame, Mapping) and frame.get("degenerate") == "orbit":
+        found["frame"] = {**frame, "degenerate": "enlarge"}
+    return {**found, "degenerate": "enlarge"} if found.get("degenerate", "") is None else found
+
+
 def _digest(config: Mapping[str, Any]) -> str:
+    symmetry = config.get("symmetry")
+    if isinstance(symmetry, Mapping):
+        config = {**config, "symmetry": _former_options(symmetry)}
     train = config.get("train")
     if isinstance(train, Mapping):
         config = {**config, "train": {key: value for key, value in train.items() if key not in IMMATERIAL}}

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from geoequiv.records.alignment import barrier_numbers
+from geoequiv.records.identity import present_options
 from geoequiv.records.schema import SCHEMA, further_keys
 from geoequiv.records.schema_1 import Equivariance1, Measured1, Metric1, Record1
 
@@ -61,10 +62,12 @@ def from_schema_1(content: Mapping[str, Any]) -> dict[str, Any]:
         settings["evaluate"] = former.config["evaluate"]
     alignment = content.get("alignment")
     method = former.config.get("symmetry")
-    kept = ("run_id", "suite", "status", "error", "task", "protocol", "model", "seed", "config")
+    config = {**former.config, "symmetry": present_options(method)} if isinstance(method, Mapping) else former.config
+    kept = ("run_id", "suite", "status", "error", "task", "protocol", "model", "seed")
     return {
         "schema": 2,
         **{key: getattr(former, key) for key in kept},
+        "config": config,
         "method": {
             "name": method.get("name", "") if isinstance(method, Mapping) else "",
             "family": family_of_label(former.symmetry),

@@ -68,3 +68,17 @@ def test_alignment_that_does_not_fit_is_refused(record):
 def test_below():
     assert further_keys([("a", "x"), ("b", "x"), ("a", "y")]) == (
         "metric/further/a", "metric/further/b", "metric/further/a [y]")  # fmt: skip
+
+
+def test_a_renamed_option_keeps_its_run():
+    """degenerate="enlarge" became the frame's own default, "orbit": the ids of committed runs stay."""
+
+    def config(degenerate, frame="pca"):
+        return {"symmetry": {"name": "frame_averaging", "degenerate": degenerate, "frame": frame}, "seed": 0}
+
+    assert identity(config("enlarge")) == identity(config(None)) == identity(config("orbit"))
+    assert former_identity(config("enlarge")) == former_identity(config(None))
+    assert identity(config("error")) != identity(config(None))
+    nested = [{"name": "weighted", "degenerate": each} for each in ("enlarge", "orbit", "ignore")]
+    ids = [identity(config(None, each)) for each in nested]
+    assert ids[0] == ids[1] != ids[2]

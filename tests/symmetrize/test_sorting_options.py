@@ -28,7 +28,7 @@ def test_tolerance():
 
 
 def test_beyond_the_budget():
-    with pytest.raises(BatchError, match="Graph 1 of the batch has ties that leave more than 3 open choices"):
+    with pytest.raises(BatchError, match="Graph 1 of the batch leaves more than 3 open choices"):
         framed(6, budget=3)(torch.stack([random_weights(6), HEXAGON]))
     generator = torch.Generator().manual_seed(0)
     drawn = framed(6, budget=3, on_budget="sample", generator=generator)
