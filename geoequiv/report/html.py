@@ -12,13 +12,13 @@ from geoequiv.measurements.numbers import deviation, fixed, small
 from geoequiv.report.columns import Column, columns_of, decimals_of, error_of
 from geoequiv.report.facts import facts, floor_sentence, metric_label, symmetry_of_labels
 from geoequiv.report.families import FAMILIES, colour_rules
-from geoequiv.report.figures.plots import (
+from geoequiv.report.figures.inline.scatter import (
     PLOT_STYLE,
+    accuracy_against_equivariance_error,
     accuracy_against_inference_time,
-    accuracy_against_symmetry_error,
 )
-from geoequiv.report.figures.strips import strip_of
-from geoequiv.report.figures.svg import FONT, marker
+from geoequiv.report.figures.inline.sparkline import sparkline
+from geoequiv.report.figures.inline.svg import FONT, marker
 from geoequiv.report.leaderboard import STATES, Leaderboard, Reference
 
 _TEMPLATE = "leaderboard.html.jinja"
@@ -82,10 +82,10 @@ def _view(board: Leaderboard, index: int) -> dict[str, Any]:
 
 _PLOTS = (
     (
-        "Accuracy against symmetry error",
+        "Accuracy against equivariance error",
         "Both axes are logarithmic. Rows in the shaded band are equivariant up to rounding; "
         "the dotted stairs join the rows that no other row beats on both axes.",
-        accuracy_against_symmetry_error,
+        accuracy_against_equivariance_error,
     ),
     (
         "Accuracy against inference time",
@@ -103,7 +103,7 @@ def _lines(board: Leaderboard, columns: Sequence[Column]) -> list[dict[str, Any]
     lines: list[dict[str, Any]] = []
     for entry in board.ranked():
         if isinstance(entry, Reference):
-            ring = _ours(strip_of(entry.value, None, values, "muted", hollow=True))
+            ring = _ours(sparkline(entry.value, None, values, "muted", hollow=True))
             cell = Cell("metric", repr(entry.value), fixed(entry.value, decimals), strip=ring)
             lines.append({"kind": "published", "entry": entry, "metric": cell, "rest": len(columns) - 1})
             continue
@@ -115,9 +115,9 @@ def _lines(board: Leaderboard, columns: Sequence[Column]) -> list[dict[str, Any]
             if column.key == "metric":
                 if entry.metric.std is not None:
                     aside = f"± {deviation(entry.metric.mean, entry.metric.std, decimals)}"
-                strip = _ours(strip_of(entry.metric.mean, entry.metric.std, values, entry.family.key))
+                strip = _ours(sparkline(entry.metric.mean, entry.metric.std, values, entry.family.key))
             elif column.key == "relative" and value:
-                strip = _ours(strip_of(value, None, [*relatives, 1e-8, 1.0], entry.family.key, wide=30))
+                strip = _ours(sparkline(value, None, [*relatives, 1e-8, 1.0], entry.family.key, wide=30))
             elif (
                 column.key in ("E", "E_prime")
                 and entry.equivariance

@@ -6,8 +6,8 @@ from geoequiv.errors import DataError
 from geoequiv.measurements.numbers import count, decimals_for, duration, fixed, plus_minus, small
 from geoequiv.report.facts import ROUND_OFF, facts, metric_label
 from geoequiv.report.families import FAMILIES, colour_rules
-from geoequiv.report.figures.plots import PLOT_STYLE, Scheme, accuracy_against_symmetry_error
-from geoequiv.report.figures.svg import FONT, clipped, marker, number, text, width
+from geoequiv.report.figures.inline.scatter import PLOT_STYLE, Scheme, accuracy_against_equivariance_error
+from geoequiv.report.figures.inline.svg import FONT, clipped, marker, number, text, width
 from geoequiv.report.leaderboard import Leaderboard, Reference
 from geoequiv.report.rows import Row
 
@@ -43,7 +43,7 @@ def picture(board: Leaderboard, rows: int = 18, scheme: Scheme = "auto") -> str:
         y += 20
     legend, y = _legend(board, y + 26)
     parts += legend
-    plot = accuracy_against_symmetry_error(board, _WIDE - 2 * _MARGIN, 380)
+    plot = accuracy_against_equivariance_error(board, _WIDE - 2 * _MARGIN, 380)
     if plot:
         parts.append(f'<g transform="translate({_MARGIN} {number(y + 18)})">{plot}</g>')
         y += 18 + 380

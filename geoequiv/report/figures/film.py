@@ -96,7 +96,7 @@ def _raster(figure: "Figure") -> Any:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
 
-    with matplotlib.rc_context(dict(RULES)):
+    with matplotlib.rc_context(RULES):
         figure.set_dpi(GIF_DPI)
         canvas = FigureCanvasAgg(figure)
         canvas.draw()

@@ -2,12 +2,13 @@
 
 import io
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geoequiv.errors import ConfigError, GeoequivError, unknown
 from geoequiv.report.families import colour
+from geoequiv.report.figures.ticks import tick
 from geoequiv.report.files import write_bytes
 
 if TYPE_CHECKING:
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 FORMATS = ("svg", "png")
 WIDE = 7.0  # inches
 LITTLE = 1.3  # values within this factor of each other are shown on a linear axis
-RULES: Mapping[str, Any] = {
+#: matplotlib's settings; Any: their names are a type of hundreds of literals in its newer stubs alone
+RULES: Any = {
     "figure.facecolor": colour("card"),
     "figure.dpi": 100,
     "savefig.dpi": 160,
@@ -90,7 +92,7 @@ def drawn(draw: "Callable[[Figure], None]", high: float = 3.6, wide: float = WID
         figure = Figure(figsize=(wide, high), layout="constrained")
         draw(figure)
         figure.draw_without_rendering()
-        figure.set_layout_engine("none")  # it would move a little each time the figure is drawn again
+        figure.set_layout_engine("none")  # it would shift a little each time the figure is drawn again
     return figure
 
 
@@ -108,7 +110,7 @@ def save(figure: "Figure", path: str | Path) -> Path:
     if form not in FORMATS:
         raise ConfigError(f"{unknown('format of a figure', form, FORMATS)} It is taken from the ending of '{path}'.")
     buffer = io.BytesIO()
-    with matplotlib.rc_context(dict(RULES)):
+    with matplotlib.rc_context(RULES):
         figure.savefig(buffer, format=form, metadata={"Date": None} if form == "svg" else {"Software": None})
     try:
         write_bytes(path, buffer.getvalue())
@@ -118,7 +120,7 @@ def save(figure: "Figure", path: str | Path) -> Path:
 
 
 def floor_line(axes: "Axes", floor: float | None, text: str, vertical: bool = False) -> None:
-    """A dashed line at the round-off floor, or at another bound, named in the margin of the plot."""
+    """A dashed line at the round-off floor, or at another bound, labelled in the margin of the plot."""
     if not floor:
         return
     line = axes.axvline if vertical else axes.axhline
@@ -138,12 +140,13 @@ def logarithmic(axis: "Axis", values: Iterable[float]) -> None:
         axis: ``axes.xaxis`` or ``axes.yaxis``.
         values: all that is drawn along it.
     """
+    from matplotlib.axis import XAxis
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
     known = list(values)
     if not known or min(known) <= 0 or max(known) < LITTLE * min(known):
         return
-    scale = axis.axes.set_xscale if axis.axis_name == "x" else axis.axes.set_yscale
+    scale = axis.axes.set_xscale if isinstance(axis, XAxis) else axis.axes.set_yscale
     scale("log")
     decades = math.log10(max(known) / min(known))
     steps = (1, 1.5, 2, 3, 4, 5, 7) if decades < 0.5 else (1, 2, 5) if decades < 2 else (1,)
@@ -151,16 +154,3 @@ def logarithmic(axis: "Axis", values: Iterable[float]) -> None:
     axis.set_major_formatter(FuncFormatter(lambda value, _: tick(value)))
     axis.set_minor_locator(NullLocator())
     axis.set_minor_formatter(NullFormatter())
-
-
-def tick(value: float) -> str:
-    """A tick of a logarithmic axis.
-
-    >>> tick(0.05), tick(100.0), tick(2e-5)
-    ('0.05', '100', '2×10⁻⁵')
-    """
-    if 1e-3 <= value < 1e4:
-        return f"{value:g}"
-    mantissa, _, exponent = f"{value:.0e}".partition("e")
-    power = "10" + str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-    return power if mantissa == "1" else f"{mantissa}×{power}"

@@ -6,16 +6,16 @@ from itertools import combinations
 import pytest
 
 from geoequiv.report import leaderboard, picture
-from geoequiv.report.figures.axes import axis_for
-from geoequiv.report.figures.labels import Box, place
-from geoequiv.report.figures.plots import (
+from geoequiv.report.figures.inline.axes import axis_for
+from geoequiv.report.figures.inline.labels import Box, place
+from geoequiv.report.figures.inline.scatter import (
+    accuracy_against_equivariance_error,
     accuracy_against_inference_time,
-    accuracy_against_symmetry_error,
     pareto,
     short_labels,
 )
 
-PLOTS = (accuracy_against_symmetry_error, accuracy_against_inference_time)
+PLOTS = (accuracy_against_equivariance_error, accuracy_against_inference_time)
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -37,7 +37,7 @@ def test_plots_are_well_formed_and_stable(results, suite, draw, size):
 
 def test_the_plot_marks_the_floor_and_the_published(results, suite):
     (board,) = leaderboard(results(suite))
-    root = ElementTree.fromstring(accuracy_against_symmetry_error(board))
+    root = ElementTree.fromstring(accuracy_against_equivariance_error(board))
     assert any("floor of exact models, .0019" in text for text in words(root))
     assert len([line for line in root.iter(f"{SVG}line") if line.get("class") == "published"]) == 8
 
@@ -47,7 +47,7 @@ def test_ticks_of_a_linear_axis_are_named_at_zero_and_below(results, record):
     for each in records:
         each["task_card"]["references"] = []
     (board,) = leaderboard(results(records))
-    shown = words(ElementTree.fromstring(accuracy_against_symmetry_error(board)))
+    shown = words(ElementTree.fromstring(accuracy_against_equivariance_error(board)))
     assert {"0", "-2000"} <= set(shown)
     assert "" not in shown
     assert None not in shown

@@ -1,8 +1,10 @@
-"""Axes of the plots: scales, logarithmic or linear, and their ticks."""
+"""Axes of the inline plots: scales, logarithmic or linear, and their ticks."""
 
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+
+from geoequiv.report.figures.ticks import tick
 
 
 @dataclass(frozen=True)
@@ -16,7 +18,7 @@ class Axis:
     logarithmic: bool
 
     def __call__(self, value: float) -> float:
-        """Pixel of a value; values beyond the ends are held at them."""
+        """Pixel of a value; values beyond the ends are clamped to them."""
         low, high, at = self.low, self.high, min(max(value, self.low), self.high)
         if self.logarithmic:
             low, high, at = math.log10(low), math.log10(high), math.log10(at)
@@ -70,12 +72,7 @@ def axis_for(values: Iterable[float], start: float, end: float, pad: float = 0.0
 def power_of_ten(value: float) -> str:
     """A decade as 10⁻⁷, other values with their factor.
 
-    >>> power_of_ten(1e-7), power_of_ten(2e-3), power_of_ten(1.0)
-    ('10⁻⁷', '2×10⁻³', '1')
+    >>> power_of_ten(1e-7), power_of_ten(2e-3), power_of_ten(0.1), power_of_ten(1.0)
+    ('10⁻⁷', '2×10⁻³', '.1', '1')
     """
-    exponent = math.floor(math.log10(value) + 1e-9)
-    factor = round(value / 10.0**exponent)
-    if -1 <= exponent <= 1:
-        return f"{value:.3g}".replace("0.", ".", 1)
-    raised = str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-    return f"10{raised}" if factor == 1 else f"{factor}×10{raised}"
+    return tick(value, 0.1, 100.0).replace("0.", ".", 1)

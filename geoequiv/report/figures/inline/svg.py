@@ -54,7 +54,7 @@ def marker(shape: str, x: float, y: float, colour: str, size: float = 5.0) -> st
         else:
             d = f"M{number(x - size)} {number(y)}h{arm:g}M{number(x)} {number(y - size)}v{arm:g}"
         return f'<path d="{d}" style="fill:none;stroke:{colour};stroke-width:2"/>'
-    corners, turn, scale = {
+    corners, start, scale = {
         "triangle": (3, -90.0, 1.3),
         "wedge": (3, 90.0, 1.3),
         "pentagon": (5, -90.0, 1.2),
@@ -62,7 +62,7 @@ def marker(shape: str, x: float, y: float, colour: str, size: float = 5.0) -> st
         "square": (4, -45.0, 1.25),
         "hexagon": (6, -90.0, 1.15),
     }[shape]
-    angles = (math.radians(turn + 360 * i / corners) for i in range(corners))
+    angles = (math.radians(start + 360 * i / corners) for i in range(corners))
     points = " ".join(
         f"{number(x + scale * size * math.cos(a))},{number(y + scale * size * math.sin(a))}" for a in angles
     )

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from geoequiv.report.figures.svg import width
+from geoequiv.report.figures.inline.svg import width
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,12 @@
-"""A value's place among its column, drawn as a dot on a short line."""
+"""Sparklines: where a value lies within its column, as a dot on a short line."""
 
 import math
 from collections.abc import Sequence
 
-from geoequiv.report.figures.svg import number
+from geoequiv.report.figures.inline.svg import number
 
 
-def strip_of(
+def sparkline(
     value: float, std: float | None, values: Sequence[float], colour: str, hollow: bool = False, wide: int = 52
 ) -> str:
     """Inline SVG of the value, its deviation as a whisker; logarithmic if all values are positive.
@@ -39,5 +39,5 @@ def strip_of(
     fill = "var(--card)" if hollow else f"var(--{colour})"
     dot = f"fill:{fill};stroke:var(--{colour});stroke-width:1.2"
     parts.append(f'<circle cx="{number(at(value))}" cy="6" r="3" style="{dot}"/>')
-    head = f'<svg class="strip" width="{wide}" height="12" viewBox="0 0 {wide} 12" aria-hidden="true">'
+    head = f'<svg class="sparkline" width="{wide}" height="12" viewBox="0 0 {wide} 12" aria-hidden="true">'
     return f"{head}{''.join(parts)}</svg>"

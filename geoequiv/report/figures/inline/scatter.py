@@ -1,4 +1,4 @@
-"""Scatter plots of a leaderboard as SVG: accuracy against symmetry error, and against inference time."""
+"""Scatter plots of a leaderboard: accuracy against equivariance error, and against inference time."""
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -8,9 +8,9 @@ from typing import Literal
 from geoequiv.measurements.numbers import duration, fixed, plus_minus, small
 from geoequiv.report.facts import metric_label
 from geoequiv.report.families import FAMILIES
-from geoequiv.report.figures.axes import Axis, axis_for, power_of_ten
-from geoequiv.report.figures.labels import Box, place
-from geoequiv.report.figures.svg import FONT, marker, number, text, width
+from geoequiv.report.figures.inline.axes import Axis, axis_for, power_of_ten
+from geoequiv.report.figures.inline.labels import Box, place
+from geoequiv.report.figures.inline.svg import FONT, marker, number, text, width
 from geoequiv.report.leaderboard import Leaderboard
 from geoequiv.report.rows import Row
 
@@ -42,17 +42,17 @@ class Point:
     tooltip: str
 
 
-def accuracy_against_symmetry_error(board: Leaderboard, wide: int = 640, high: int = 400) -> str:
+def accuracy_against_equivariance_error(board: Leaderboard, wide: int = 640, high: int = 400) -> str:
     """Test metric over the relative equivariance error, both logarithmic; "" if nothing was measured.
 
-    Rows that are exact in float32 gather in the shaded band on the left; an error of 0 is drawn at
-    its left end. The dotted stairs are the Pareto front.
+    Rows that are exact in float32 lie in the shaded band on the left; an error of 0 is drawn at its left end. The
+    dotted stairs are the Pareto front.
     """
     return _scatter(
         board,
         x_of=lambda row: row.equivariance.relative if row.equivariance else None,
-        title="Accuracy against symmetry error",
-        x_title="relative symmetry error",
+        title="Accuracy against equivariance error",
+        x_title="relative equivariance error",
         x_text=power_of_ten,
         value_text=small,
         exact=True,
@@ -90,7 +90,7 @@ def pareto(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
 
 
 def short_labels(rows: Sequence[Row]) -> list[str]:
-    """Names for the points: the model, and of its symmetry only what colour and marker do not say."""
+    """Labels of the points: the model, and of its method only what colour and marker do not show."""
     alike: dict[tuple[str, str], list[set[str]]] = defaultdict(list)
     for row in rows:
         alike[row.model, row.family.key].append(set(_wording(row)))
