@@ -22,7 +22,7 @@ class AugmentedLoss(NamedTuple):
 
 @check_ranges
 class Augmentation:
-    r"""``ℓ(f(gx), gy)`` with Haar draws for each item and call; the untouched batch is not seen.
+    r"""``ℓ(f(gx), gy)`` with Haar draws for each item and call; the untransformed batch is not used.
 
     .. math:: L = \frac1K \sum_k \ell(f(g_k x), g_k y), \qquad g_k \sim \text{Haar}(G)
 
@@ -31,9 +31,9 @@ class Augmentation:
         signature: types of its inputs and outputs.
         group: where g is drawn from.
         loss: point-wise ℓ(prediction, target) → scalar, applied to each output and added up.
-        generator: source of the draws (on the CPU); ``None`` is torch's global one.
-        num_samples: K, copies of the batch in one step.
-        fused: whether all copies go through the model as one batch.
+        generator: of the draws (on the CPU); ``None``: torch's global one.
+        num_samples: K, transformed replicas of the batch in one step.
+        fused: whether all replicas are evaluated as one batch.
     """
 
     def __init__(

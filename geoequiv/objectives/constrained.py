@@ -1,4 +1,4 @@
-"""The constrained form: ask for a symmetry error instead of a β."""
+"""The constrained form: an upper bound on the equivariance error instead of a weight β."""
 
 from math import log
 from typing import Any
@@ -10,9 +10,9 @@ from geoequiv.errors import ConfigError
 from geoequiv.objectives.step_progress import StepProgress
 from geoequiv.objectives.weighting import Weighted, Weighting
 
-#: The multiplier stays in [1e-8, 1e8]: nearer to 0 it would take too long to come back.
+#: The multiplier stays in [1e-8, 1e8]: closer to 0 it would take too long to grow again.
 LIMIT = log(1e8)
-#: κ. On a linear map at E′ ≤ 0.1 (Adam, lr 0.01): with 0 λ and E′ oscillate for ever, with 0.3 E′ settles within 5 %
+#: κ. On a linear map at E′ ≤ 0.1 (Adam, lr 0.01): with 0 λ and E′ oscillate forever, with 0.3 E′ settles within 5 %
 #: of its bound, with 1 and more the weight of the violation changes too fast for Adam's moments, and E′ jumps.
 DAMPING = 0.3
 
@@ -25,18 +25,18 @@ class Constrained(Weighting):
 
     E′ is the error of the batch (see ``REMUL``), not a loss; :math:`\bar v` is held constant where L is differentiated,
     and :math:`\beta = \lambda e^{\kappa \bar v}` is the weight of v. This is the exponential method of multipliers with
-    one step of each kind in turn. It is multiplicative because λ has the unit of ℓ, whose size changes by orders of
-    magnitude in a training; the factor :math:`e^{\kappa \bar v}` damps the oscillation of λ that plain ascent has.
+    alternating steps. It is multiplicative because λ has the unit of ℓ, whose size changes by orders of magnitude
+    during training. The factor :math:`e^{\kappa \bar v}` damps the oscillation of λ that plain ascent has.
     A step of λ takes effect at the next call.
 
     Args:
         alpha: weight of the task, constant.
-        beta: λ at the start, in the unit of the task's loss; rather too small than too large, as a bound that outweighs
-            the task from the first step on can hold the model where it begins.
+        beta: λ at the start, in the unit of the task's loss. Prefer a small value: a bound that outweighs the task from
+            the first step can keep the model at its initialisation.
         epsilon: ε, in the unit of the error that is bounded.
         lr: η.
 
-    Exactness: E′ of the batches hovers around ε where the bound is active; what holds on other data is to be measured.
+    Exactness: E′ of the batches fluctuates around ε where the bound is active. Measure the error on other data.
 
     Reference: Tseng & Bertsekas, "On the convergence of the exponential multiplier method for convex programming"
     (1993), equations 1.3 and 1.4; the clipping is ours.

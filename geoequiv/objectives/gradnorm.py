@@ -10,7 +10,7 @@ from geoequiv.errors import ConfigError, unknown
 from geoequiv.objectives.step_progress import StepProgress
 from geoequiv.objectives.weighting import Weighted, Weighting
 
-#: A weight never falls below this part of the sum: at 0 it could not come back.
+#: A weight never falls below this fraction of the sum: from 0 it could not grow again.
 FLOOR = 1e-3
 TINY = 1e-30
 
@@ -24,16 +24,15 @@ class GradNorm(Weighting):
         w_i &\leftarrow w_i - \eta\, \frac{\partial}{\partial w_i} \sum_j \big| G_j - \bar G r_j^a \big|
              = w_i - \eta\, \mathrm{sign}(G_i - \bar G r_i^a)\, \|\nabla_W L_i\|,
 
-    with :math:`\bar G r_j^a` held constant, and then scaled so that α + β stays what it was at the start. No weight
+    with :math:`\bar G r_j^a` held constant, and then rescaled so that α + β keeps its initial value. No weight
     falls below 10⁻³ of that sum. A step of the weights takes effect at the next call.
 
     Args:
         alpha: α at the start.
         beta: β at the start.
-        model: whose parameters W are shared; a function where ``shared`` gives the tensors.
+        model: module whose parameters W are shared; may be a function if ``shared`` gives the tensors.
         shared: W: the parameters themselves, or a prefix of their names in the model. ``None`` takes those of the last
-            layer: of the module, in the order in which the model registers its parameters, that is last and that the
-            loss depends on.
+            layer that the loss depends on, in the order in which the model registers its parameters.
         lr: η, of plain gradient descent.
         asymmetry: a: 0 makes the gradients equal, larger values pull back the term that trains faster.
 
@@ -97,7 +96,7 @@ class GradNorm(Weighting):
 def shared_candidates(
     model: Callable[..., Any], shared: str | Sequence[nn.Parameter] | None
 ) -> list[list[nn.Parameter]]:
-    """Sets of parameters that may serve as W, the best first.
+    """Candidate sets of parameters for W, the best first.
 
     Raises:
         ConfigError: there are none, or no name has the prefix (the nearest name is given).

@@ -1,4 +1,4 @@
-"""The invariance loss: ‖f(gx) − g f(x)‖ added to the task, from the start or late."""
+"""The invariance loss: ‖f(gx) − g f(x)‖ added to the task's loss, from the start or later."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -21,13 +21,13 @@ from geoequiv.ranges import NonNegativeFloat, PositiveInt, ProperFraction, check
 
 @check_ranges
 class InvarianceLoss:
-    r"""The distance between what a model says of g x and what it should say after x.
+    r"""The distance between f(gx) and g f(x), added to the loss of the task.
 
     .. math:: L = \ell(f(x), y) + \beta\, \frac1n \sum_x \big\| f(\rho_\text{in}(g) x) - \rho_\text{out}(g) f(x) \big\|,
               \qquad g \sim \text{Haar}(G)
 
-    ‖·‖ is the Euclidean norm of all outputs of one item, in their unit, not squared. With invariant outputs this is
-    ‖f(gx) − f(x)‖. Before ``start`` the second term is measured but not trained.
+    ‖·‖ is the Euclidean norm of all outputs of one item, in their unit, not squared. For invariant outputs it is
+    ‖f(gx) − f(x)‖. Before ``start`` the second term is measured but has no gradient.
 
     Args:
         model: called with named inputs.
@@ -35,12 +35,12 @@ class InvarianceLoss:
         group: where g is drawn from; one draw per item and call.
         loss: point-wise ℓ(prediction, target) → scalar, applied to each output and added up.
         weight: β.
-        start: part of the training before the second term counts, in [0, 1): 0.2 is the published "late" one.
-        fused: whether x and g x go through the model as one batch.
-        augment: whether x itself is a transformed item: both terms at h x instead of x, with h ~ Haar(G) for each item
-            and call, as in ``Augmentation``.
+        start: fraction of the training before the second term is trained, in [0, 1): 0.2 is the published "late" one.
+        fused: whether x and g x are evaluated as one batch.
+        augment: whether both terms are evaluated at h x instead of x, with h ~ Haar(G) for each item and call, as in
+            ``Augmentation``.
         generator: source of the draws (on the CPU); ``None`` is torch's global one.
-        total_steps: calls in the whole training, where ``start`` is not 0 and nobody calls ``at_step``.
+        total_steps: calls in the whole training; needed if ``start`` is not 0 and ``at_step`` is not called.
 
     Exactness: symmetry is learned; its degree is measured by ``equivariance_error``.
 
@@ -86,8 +86,8 @@ class InvarianceLoss:
             with measuring(self.model):
                 (there,) = predict_replicas(*call, drawn, layout, original=False, fused=False)
         objective = compare(here, named, self.signature, self.loss)
-        (moved,) = transform_outputs(drawn, here, self.signature, layout)
-        equivariance = item_distance(there, moved, self.signature.outputs, drawn[0], layout).mean()
+        (expected,) = transform_outputs(drawn, here, self.signature, layout)
+        equivariance = item_distance(there, expected, self.signature.outputs, drawn[0], layout).mean()
         beta = self.weight if started else 0.0
         total = objective + beta * equivariance if started else objective
         if torch.is_grad_enabled():
@@ -95,7 +95,7 @@ class InvarianceLoss:
         return RemulLoss(total, objective.detach(), equivariance.detach(), 1.0, beta)
 
     def at_step(self, step: int, total: int) -> None:
-        """Tell how far the training is: ``step`` steps are done of ``total`` (unless ``total_steps`` was given)."""
+        """Set the progress of the training: ``step`` of ``total`` steps are done (``total_steps`` takes precedence)."""
         known = self.progress.total
         self.progress = StepProgress(step, total if known is None else known)
 
@@ -104,5 +104,5 @@ class InvarianceLoss:
         return {"step": self.progress.step}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Put it back."""
+        """Restore it."""
         self.progress = replace(self.progress, step=state["step"])

@@ -1,4 +1,4 @@
-"""Equivariance asked of hidden features instead of the output."""
+"""Latent equivariance: a loss on hidden features instead of outputs."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,13 +17,13 @@ from geoequiv.ranges import NonNegativeFloat, check_ranges
 
 @check_ranges
 class LatentEquivariance:
-    r"""Asks a hidden layer h of a model to transform like a field of a given type.
+    r"""Trains a hidden layer h of a model to transform like a field of a given type.
 
     .. math:: L = \ell(f(x), y) + \beta\, \overline{\big( h(\rho_\text{in}(g) x) - \rho_h(g)\, h(x) \big)^2},
               \qquad g \sim \text{Haar}(G)
 
-    The mean is over all features of all nodes and items. The features are read by a hook while x and g x go through
-    the model as one batch. Only the layers up to h are asked; what follows may break the symmetry again.
+    The mean is over all features of all nodes and items. The features are read by a hook while x and g x are evaluated
+    as one batch. Only the layers up to h are constrained; later layers may break the symmetry again.
 
     Args:
         model: an ``nn.Module``, called with named inputs.
@@ -89,8 +89,8 @@ class LatentEquivariance:
             raise ModelOutputError(f"The layer '{self.layer or 'before the last nn.Linear'}' {found}: name another.")
         here, there = self._halves("the hidden layer", seen[0], layout)
         kind = self.type or default_type(here.shape[-1], self.signature, self.group)
-        moved = replicate(drawn, {"hidden": here}, Side((("hidden", kind),)), layout)["hidden"]
-        return (there - moved.reshape(there.shape)).square().mean()
+        expected = replicate(drawn, {"hidden": here}, Side((("hidden", kind),)), layout)["hidden"]
+        return (there - expected.reshape(there.shape)).square().mean()
 
     @staticmethod
     def _halves(name: str, values: Tensor, layout: Layout) -> Tensor:

@@ -1,4 +1,4 @@
-"""Forward passes that only look: without gradients, and without a trace in the model."""
+"""Forward passes without gradients and without side effects on the model."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 @contextmanager
 def measuring(model: Callable[..., Any]) -> Iterator[None]:
-    """Without gradients, and on copies of the running statistics, which a pass in training mode would move.
+    """No gradients, and copies of the running statistics, which a forward pass in training mode would change.
 
     Modules with a buffer named ``running_…`` (batch normalisation of torch, PyG and e3nn) get copies of their buffers
-    for as long as the context lasts. The buffers themselves are put back, not written to: a graph that waits for its
-    backward pass may hold them. Other modules keep theirs; those inside of a plain function are not found.
+    while the context lasts. The original buffers are restored, never written to: a graph whose backward pass is pending
+    may refer to them. Other modules keep their buffers; modules inside a plain function are not found.
     """
     kept: list[tuple[nn.Module, str, Tensor]] = []
     copies: dict[int, Tensor] = {}  # a buffer that two modules share stays shared

@@ -81,7 +81,7 @@ class REMUL:
     Weightings:
 
     * ``constant``: α and β as given.
-    * ``linear``, ``cosine``: β goes from ``beta_start`` to ``beta`` over the part ``over`` of the training.
+    * ``linear``, ``cosine``: β goes from ``beta_start`` to ``beta`` over the fraction ``over`` of the training.
     * ``gradnorm``: α and β balance the gradients on the ``shared`` parameters (see ``GradNorm``).
     * ``uncertainty``: α and β are learned precisions, and the total gains − log α − log β (see ``Uncertainty``).
     * ``constrained``: E′ ≤ ``epsilon`` instead of a β (see ``Constrained``). ``equivariance`` is then E′ of the batch,
@@ -90,9 +90,9 @@ class REMUL:
       ‖f(gx) − g f(x)‖ / (½‖f(gx)‖ + ½‖g f(x)‖) without unit, or ``"E_prime"``, the mean of ‖f(gx) − g f(x)‖ in the unit
       of the outputs; both as ``equivariance_error`` reports them. Norms are over all outputs of an item.
 
-    Samplings: ``haar``; ``small-angle``, where rotation angles grow from at most ``sigma`` to all of the group over the
-    part ``over`` of the training (see ``shrink``); ``adversarial``, where of the K draws each item keeps the one with
-    the largest ‖f(gx) − gy‖ (by a forward pass of its own, without gradients or running statistics).
+    Samplings: ``haar``; ``small-angle``, where rotation angles grow from at most ``sigma`` to the whole group over the
+    fraction ``over`` of the training (see ``shrink``); ``adversarial``, where each item keeps the one of the K draws
+    with the largest ‖f(gx) − gy‖ (from a forward pass of its own, without gradients or running statistics).
 
     Learned weights and the count of steps advance with every call while gradients are enabled, and are in
     ``state_dict()``. Schedules and curricula need the length of the training: ``total_steps``, or ``at_step`` before
@@ -104,8 +104,8 @@ class REMUL:
         group: where g is drawn from, or its name.
         loss: point-wise ℓ(prediction, target) → scalar, applied to each output and added up.
         alpha: weight of the task, or where it starts.
-        beta: weight of the equivariance term, or where it starts (schedules: ends); a constant 0 leaves the task alone:
-            the term is measured, with no gradient and no trace in running statistics.
+        beta: weight of the equivariance term, or where it starts (schedules: ends); a constant 0 is the task loss: the
+            term is measured without gradients or changes of running statistics.
         weighting: one of the above.
         anchor: ``"label"``, as published, or ``"prediction"``. ``None``: label, except for ``constrained``.
         num_samples: K.
@@ -116,7 +116,7 @@ class REMUL:
         generator: source of the draws (on the CPU); ``None`` is torch's global one.
         total_steps: calls in the whole training.
         beta_start: β at the start of a schedule; ``None``: 0.
-        over: part of the training that a schedule or curriculum takes, in (0, 1]; ``None``: 1.
+        over: fraction of the training that a schedule or curriculum takes, in (0, 1]; ``None``: 1.
         shared: parameters for ``gradnorm``, or a prefix of their names; ``None``: the last layer's.
         lr: learning rate of learned weights; ``None``: 0.025 for ``gradnorm``, else 0.01.
         asymmetry: of ``gradnorm``; ``None``: 1.5.
@@ -176,7 +176,7 @@ class REMUL:
         if constrained and anchor == "label":
             raise ConfigError("The constrained form bounds ‖f(gx) − g f(x)‖, which is anchored at the prediction.")
         if constrained and epsilon is None:
-            raise ConfigError("weighting 'constrained' needs epsilon=…, the symmetry error wanted.")
+            raise ConfigError("weighting 'constrained' needs epsilon=…, the bound on the equivariance error.")
         if sampling == "adversarial" and num_samples == 1:
             raise ConfigError("sampling 'adversarial' keeps the worst of num_samples draws: give two or more.")
         self.model = model
@@ -196,7 +196,7 @@ class REMUL:
         own = {name: value for name, value in options.items() if name in names}
         more = {"model": model} if weigher is GradNorm else {}
         self.weighting = weigher(float(alpha), float(beta), **own, **more)
-        self.idle = weighting == "constant" and beta == 0  # nothing is to be learned from g x
+        self.idle = weighting == "constant" and beta == 0  # g x contributes no gradient
 
     def __call__(self, inputs: Any, targets: Tensor | Mapping[str, Tensor]) -> RemulLoss:
         """Loss of a batch.
@@ -224,7 +224,7 @@ class REMUL:
         return RemulLoss(total, objective.detach(), equivariance.detach(), *weights)
 
     def at_step(self, step: int, total: int) -> None:
-        """Tell how far the training is: ``step`` steps are done of ``total`` (unless ``total_steps`` was given)."""
+        """Set the progress of the training: ``step`` of ``total`` steps are done (``total_steps`` takes precedence)."""
         known = self.progress.total
         self.progress = StepProgress(step, total if known is None else known)
 
@@ -233,7 +233,7 @@ class REMUL:
         return {"step": self.progress.step, "weighting": self.weighting.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Put a state back.
+        """Restore a state.
 
         Raises:
             ValueError: it is the state of another weighting.
@@ -257,13 +257,13 @@ class REMUL:
             terms = [self._error(there, anchor, elements[k], layout) for k, (there, anchor) in enumerate(pairs)]
         return torch.stack(terms).mean() if len(terms) > 1 else terms[0]
 
-    def _error(self, there: Outputs, moved: Outputs, element: Element, layout: Layout) -> Tensor:
+    def _error(self, there: Outputs, expected: Outputs, element: Element, layout: Layout) -> Tensor:
         """E′ of one copy, mean over the items."""
         side = self.signature.outputs
-        distance = item_distance(there, moved, side, element, layout)
+        distance = item_distance(there, expected, side, element, layout)
         if self.bound == "relative":
             mask = transformed_mask(element, layout)
-            scale = 0.5 * (item_norm(there, side, layout, mask) + item_norm(moved, side, layout, mask))
+            scale = 0.5 * (item_norm(there, side, layout, mask) + item_norm(expected, side, layout, mask))
             distance = distance / scale
         return distance.mean()
 
@@ -290,7 +290,7 @@ class REMUL:
 
 
 def check_options(weighting: str, sampling: str, given: Mapping[str, Any]) -> None:
-    """Raise ConfigError for an option that nothing chosen makes use of."""
+    """Raise ConfigError for an option that has no effect with this weighting and sampling."""
     used = set(WEIGHTINGS[weighting][1])
     used |= {"bound"} if weighting == "constrained" else set()
     used |= {"sigma", "over"} if sampling == "small-angle" else set()

@@ -1,4 +1,4 @@
-"""Outputs of a model for a batch and its transformed copies, and targets that are transformed along."""
+"""Outputs of a model for transformed replicas of a batch, and transformed targets."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -26,17 +26,17 @@ def predict_replicas(
 
     Args:
         inputs: a dict of tensors or a PyG object.
-        elements: ``[K, *shape]``, one element per copy and item.
+        elements: ``[K, *shape]``, one element per replica and item.
         layout: of the inputs.
-        fused: whether all copies go through the model as one batch, or one copy after the other.
+        fused: whether all replicas are evaluated as one batch, or one by one.
 
     Raises:
         ModelOutputError: an output of the fused call does not keep the axis of the items first.
     """
     if not fused:
         here = [call_model(model, signature, inputs)] if original else []
-        turned = (act(elements[k], inputs, signature.inputs, layout) for k in range(len(elements)))
-        return here + [call_model(model, signature, each) for each in turned]
+        transformed = (act(elements[k], inputs, signature.inputs, layout) for k in range(len(elements)))
+        return here + [call_model(model, signature, each) for each in transformed]
     count = len(elements) + original
     outputs = call_model(model, signature, replicate(elements, inputs, signature.inputs, layout, original))
     copies: list[Outputs] = [{} for _ in range(count)]
@@ -55,5 +55,5 @@ def predict_replicas(
 def transform_outputs(
     elements: Element, outputs: Mapping[str, Tensor], signature: Signature, layout: Layout
 ) -> list[Outputs]:
-    """``[g_1 y, …, g_K y]`` of targets or predictions y, by name; what the signature does not name stays."""
+    """``[g_1 y, …, g_K y]`` of targets or predictions y, by name; unnamed ones are unchanged."""
     return [dict(act(elements[k], dict(outputs), signature.outputs, layout)) for k in range(len(elements))]

@@ -1,4 +1,4 @@
-"""Where the group elements of an objective come from: Haar, or small angles that grow to Haar."""
+"""Group elements of an objective: Haar draws, or small angles that grow to Haar."""
 
 from math import pi
 
@@ -14,16 +14,16 @@ from geoequiv.groups.orthogonal import AxialGroup, OrthogonalGroup, plane_rotati
 def check_connected(group: Group) -> None:
     """Raise ConfigError unless every element of the group can be shrunk to the identity."""
     part = group.linear_part
-    turns = isinstance(part, OrthogonalGroup | AxialGroup) and part.is_proper
-    if group.nodes is not None or not (turns or part.order == 1):
+    rotations = isinstance(part, OrthogonalGroup | AxialGroup) and part.is_proper
+    if group.nodes is not None or not (rotations or part.order == 1):
         raise ConfigError(
             f"sampling 'small-angle' shrinks elements to the identity, which {group} does not allow: it has elements "
-            "that no path joins to the identity. Use SO(d), SE(d), T(d) or SO(2) about an axis, or sampling 'haar'."
+            "that are not connected to the identity. Use SO(d), SE(d), T(d) or SO(2) about an axis, or sampling 'haar'."
         )
 
 
 def shrink(element: Element, scale: float) -> Element:
-    r"""Elements a part of the way from the identity.
+    r"""Elements scaled towards the identity.
 
     .. math:: R = \exp(\omega) \mapsto \exp(s\,\omega), \qquad t \mapsto s\,t
 
@@ -43,8 +43,8 @@ def _part_of(linear: Tensor, scale: float) -> Tensor:
     if linear.shape[-1] == 2:
         return plane_rotation(scale * torch.atan2(linear[..., 1, 0], linear[..., 0, 0]))
     flat = linear.reshape(-1, 3, 3).double().cpu().numpy()
-    turned = Rotation.from_rotvec(scale * Rotation.from_matrix(flat).as_rotvec()).as_matrix()
-    return torch.from_numpy(turned).reshape(linear.shape).to(linear)
+    scaled = Rotation.from_rotvec(scale * Rotation.from_matrix(flat).as_rotvec()).as_matrix()
+    return torch.from_numpy(scaled).reshape(linear.shape).to(linear)
 
 
 def largest_angle(sigma: float, passed: float) -> float:
@@ -52,6 +52,6 @@ def largest_angle(sigma: float, passed: float) -> float:
 
     Args:
         sigma: largest angle at the start, in (0, π].
-        passed: how much of the curriculum is done, in [0, 1].
+        passed: fraction of the curriculum that is done, in [0, 1].
     """
     return sigma + (pi - sigma) * passed

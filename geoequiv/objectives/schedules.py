@@ -1,4 +1,4 @@
-"""Schedules of β: closed formulas of the step, so that there is no state to save."""
+"""Schedules of β: closed formulas of the step, without state."""
 
 from math import cos, pi
 
@@ -9,7 +9,7 @@ from geoequiv.objectives.weighting import Weighted, Weighting
 
 
 class Linear(Weighting):
-    r"""β moves in a straight line, then stays.
+    r"""β changes linearly, then is constant.
 
     .. math:: \beta(t) = \beta_0 + (\beta_1 - \beta_0)\, u, \qquad u = \min(1, t / (p\,T))
 
@@ -17,7 +17,7 @@ class Linear(Weighting):
         alpha: weight of the task, constant.
         beta: β₁, where it ends.
         beta_start: β₀, where it starts.
-        over: p, the part of the training over which β moves.
+        over: p, the fraction of the training over which β changes.
     """
 
     def __init__(self, alpha: float, beta: float, beta_start: float = 0.0, over: float = 1.0) -> None:
@@ -30,12 +30,12 @@ class Linear(Weighting):
         return Weighted(self.alpha * objective + beta * equivariance, self.alpha, beta)
 
     def shape(self, passed: float) -> float:
-        """How far β has gone from β₀ (0) to β₁ (1)."""
+        """Position of β between β₀ (0) and β₁ (1)."""
         return passed
 
 
 class Cosine(Linear):
-    r"""β moves along half a cosine: as ``Linear``, with :math:`\tfrac12 (1 - \cos \pi u)` instead of u."""
+    r"""β follows half a cosine: as ``Linear``, with :math:`\tfrac12 (1 - \cos \pi u)` instead of u."""
 
     def shape(self, passed: float) -> float:
         return 0.5 * (1.0 - cos(pi * passed))

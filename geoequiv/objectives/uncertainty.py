@@ -12,14 +12,14 @@ from geoequiv.objectives.weighting import Weighted, Weighting
 
 
 class Uncertainty(Weighting):
-    r"""Each term is weighed by its own learned variance.
+    r"""Each term is weighted by its own learned variance.
 
     .. math:: L = e^{-s_1} L_1 + s_1 + e^{-s_2} L_2 + s_2, \qquad
               s_i \leftarrow s_i - \eta\, \mathrm{clip}(1 - e^{-s_i} L_i,\, -1,\, 1)
 
     s_i is the logarithm of a variance, so that α = e^{-s_1} and β = e^{-s_2}; it settles where α·objective = 1 and
     β·equivariance = 1. The step of s_i is gradient descent on L with the gradient clipped; it is taken here, from its
-    closed form, and takes effect at the next call, so that no optimizer has to know about it. L may be negative.
+    closed form, and takes effect at the next call; no optimizer is involved. L may be negative.
 
     Args:
         alpha: α at the start.

@@ -1,4 +1,4 @@
-"""How the two terms of an objective are weighed: constant weights, and what every weighting can do."""
+"""Weights of the two terms of an objective: the interface, and constant weights."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from geoequiv.objectives.step_progress import StepProgress
 
 
 class Weighted(NamedTuple):
-    """Two terms made one: the sum to differentiate, and the weights that it was made with."""
+    """The weighted sum of the two terms, to be differentiated, and the weights."""
 
     total: Tensor
     alpha: float | Tensor
@@ -19,7 +19,7 @@ class Weighted(NamedTuple):
 
 
 class Weighting(ABC):
-    """Adds the task's loss and the equivariance term up, and may learn the weights while it does so.
+    """Adds the task's loss and the equivariance term; may learn the weights.
 
     Args:
         alpha: weight of the task, or where it starts.
@@ -34,11 +34,11 @@ class Weighting(ABC):
         """The weighted sum at one step; with ``learn``, learned weights take one step as well, for the next call."""
 
     def state_dict(self) -> dict[str, Any]:
-        """What is learned, as tensors by name."""
+        """Learned state: tensors by name."""
         return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Put it back.
+        """Restore it.
 
         Raises:
             ValueError: it is the state of another weighting.

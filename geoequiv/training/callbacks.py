@@ -21,7 +21,7 @@ class EpochEnd(pl.Callback):
 
     Args:
         validator: measures the model.
-        path: where log.csv goes.
+        path: of log.csv.
     """
 
     def __init__(self, validator: Validator, path: Path) -> None:
@@ -60,12 +60,12 @@ class EpochEnd(pl.Callback):
 
 
 class Checkpoints(pl.Callback):
-    """Saves the run every few seconds and at its end, and stops it where it can go on after an interruption.
+    """Saves the run every few seconds and at its end, and stops it after a signal where it can be resumed.
 
     Args:
         save: writes the checkpoint.
         seconds: time between two checkpoints.
-        interrupts: says whether a signal has come.
+        interrupts: has the signal that was received, if any.
     """
 
     def __init__(self, save: Callable[[], None], seconds: float, interrupts: Interrupts) -> None:
@@ -98,7 +98,7 @@ class ProgressBar(pl.Callback):
 
     Args:
         title: left of the bar.
-        validator: knows the name of the metric.
+        validator: has the name of the metric.
     """
 
     def __init__(self, title: str, validator: Validator) -> None:
@@ -107,20 +107,20 @@ class ProgressBar(pl.Callback):
         self.shown: dict[str, str] = {}
 
     def on_train_start(self, trainer: pl.Trainer, module: TrainingModule) -> None:  # type: ignore[override]
-        """Open the bar where the run stands."""
+        """Open the bar at the current step."""
         self.bar = tqdm(
             total=module.config.epochs * module.data.batches.count,
             initial=module.progress.steps,
             desc=self.title,
             unit="step",
             dynamic_ncols=True,
-            mininterval=0.1 if sys.stderr.isatty() else 10.0,  # a log file wants fewer lines
+            mininterval=0.1 if sys.stderr.isatty() else 10.0,  # fewer lines in a log file
         )
         if module.progress.rows:
             self._show(module.progress.rows)
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: TrainingModule, *_: Any) -> None:  # type: ignore[override]
-        """Move on."""
+        """Advance the bar."""
         self.bar.update(module.progress.steps - self.bar.n)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: TrainingModule) -> None:  # type: ignore[override]

@@ -1,4 +1,4 @@
-"""checkpoint.ckpt: all that a training needs to go on bit for bit, free of pickled code."""
+"""checkpoint.ckpt: all that a training needs to resume bit for bit, without pickled code."""
 
 import io
 from collections.abc import Mapping
@@ -33,13 +33,13 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
 
     Args:
         path: the file.
-        device: where its tensors go.
+        device: for its tensors.
 
     Returns:
         What was saved.
 
     Raises:
-        DataError: the file is truncated, damaged or not one of ours; names it and says what to do.
+        DataError: the file is truncated, damaged or not a checkpoint; names it and what to do.
     """
     advice = "Delete it to train this run from the beginning."
     try:
@@ -52,20 +52,20 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
     return content
 
 
-def check_identity(path: Path, saved: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
-    """Refuse to go on with a run under other conditions than it began with.
+def check_identity(path: Path, saved: Mapping[str, Any], requested: Mapping[str, Any]) -> None:
+    """Raise unless a run is resumed under the conditions it was started with.
 
     Args:
         path: the checkpoint, for the message.
         saved: conditions in the checkpoint: name → plain value.
-        asked: conditions asked for now.
+        requested: current conditions.
 
     Raises:
         RunError: names what differs.
     """
-    names = [name for name in {**saved, **asked} if saved.get(name) != asked.get(name)]
+    names = [name for name in {**saved, **requested} if saved.get(name) != requested.get(name)]
     if names:
-        listed = "; ".join(f"{name} was {saved.get(name)!r}, now {asked.get(name)!r}" for name in names)
+        listed = "; ".join(f"{name} was {saved.get(name)!r}, now {requested.get(name)!r}" for name in names)
         raise RunError(
             f"{path} belongs to another run: {listed}. Train in another directory, or delete the checkpoint."
         )

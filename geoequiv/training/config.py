@@ -60,7 +60,7 @@ class TrainConfig(Section):
     @field_validator("*", mode="before")
     @classmethod
     def _number(cls, value: Any, info: Any) -> Any:
-        """Turn text such as `1e3` into a number; refuse true/false where a number is meant."""
+        """Read text such as `1e3` as a number; refuse true/false in place of a number."""
         if info.field_name in ("optimizer", "schedule", "deterministic"):
             return value
         if isinstance(value, bool):
@@ -69,7 +69,7 @@ class TrainConfig(Section):
             try:
                 return float(value)
             except ValueError:
-                return value  # pydantic says what was expected
+                return value  # pydantic names what was expected
         return value
 
     @model_validator(mode="after")

@@ -19,8 +19,8 @@ class TaskData(pl.LightningDataModule):
         split: training split with mappings `inputs` and `targets` of tensors [n, ...].
         batch_size: items a step.
         seed: seed of the run; the order of epoch e is a pure function of (seed, e).
-        progress: position of the run; iteration starts at its epoch and batch.
-        device: where the tensors go.
+        progress: position of the run; iteration starts there.
+        device: for the tensors.
     """
 
     def __init__(self, split: Any, batch_size: int, seed: int, progress: Progress, device: torch.device) -> None:
@@ -31,7 +31,7 @@ class TaskData(pl.LightningDataModule):
         self.batches = Batches(self.size, batch_size, seed, progress, device)
 
     def train_dataloader(self) -> "Batches":
-        """The index vectors of the epoch under way."""
+        """The index vectors of the current epoch."""
         return self.batches
 
     def select(self, index: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -43,13 +43,12 @@ class TaskData(pl.LightningDataModule):
 
 
 class Batches:
-    """Index vectors of the epoch under way, from the batch where the run stands, several batches at a time.
+    """Index vectors of the current epoch, from the current batch on, several batches at a time.
 
     Lightning spends 0.2 to 0.3 ms on every item that its loader yields, so an item is as many batches as take about
-    `PACE` seconds: one for a large model, dozens for a small one. How they are bundled changes no number.
+    `PACE` seconds: one for a large model, dozens for a small one. The bundling does not change results.
 
-    There is no `__len__` on purpose: an epoch that was half done before a restart is shorter than the others, and
-    Lightning asks only once.
+    There is no `__len__`: an epoch that is resumed is shorter than the others, and Lightning reads the length once.
     """
 
     PACE = 0.05
@@ -69,7 +68,7 @@ class Batches:
             start = stop
 
     def took(self, batches: int, seconds: float) -> None:
-        """Choose the size of the next bundle by the time that the last one took."""
+        """Choose the size of the next bundle from the time of the last one."""
         self.bundle = max(1, min(256, int(self.PACE * batches / max(seconds, 1e-6))))
 
 

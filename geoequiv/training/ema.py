@@ -8,15 +8,15 @@ from torch import Tensor, nn
 
 
 class EMA:
-    """Copies of a model's weights that follow it slowly.
+    """An exponential moving average of a model's weights.
 
         ā ← decay · ā + (1 − decay) · a         after every step, ā = a at the start
 
     Floating-point parameters and buffers are averaged, other buffers are copied.
 
     Args:
-        model: the model to follow.
-        decay: weight of the past, in [0, 1).
+        model: whose weights are averaged.
+        decay: weight of the former average, in [0, 1).
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
@@ -30,14 +30,14 @@ class EMA:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Move the average one step towards the weights."""
+        """Update the average with the current weights."""
         torch._foreach_lerp_(self._averages, self._followed, 1.0 - self.decay)
         for name in self._copied:
             self.shadow[name].copy_(self._live[name])
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """Let the model compute with the averaged weights; its own come back at the end, bit for bit."""
+        """Put the averaged weights into the model; its own are restored at the end, bit for bit."""
         own = {name: tensor.clone() for name, tensor in self._live.items()}
         self._write(self.shadow)
         try:

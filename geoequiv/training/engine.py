@@ -39,7 +39,7 @@ def train(
     bar: bool,
     interrupts: Interrupts,
 ) -> FitResult:
-    """Do what `fit` promises, once its arguments are checked and the signals are handled."""
+    """`fit`, once its arguments are checked and the signal handlers are installed."""
     progress = Progress()
     data = TaskData(task.splits["train"], config.batch_size, seed, progress, device)
     module = TrainingModule(model, objective, data, config, seed, progress, device)
@@ -83,12 +83,12 @@ def train(
 
 
 def _trainer(epochs: int, device: torch.device, precision: str, callbacks: list[pl.Callback]) -> pl.Trainer:
-    """A trainer that only loops: everything that Lightning could add to a step is off or done by our callbacks."""
+    """A trainer that only loops: all other features of Lightning are off, or done by our callbacks."""
     return pl.Trainer(
         accelerator="gpu" if device.type == "cuda" else device.type,
         devices=[device.index or 0] if device.type == "cuda" else 1,
         precision=precision,  # type: ignore[arg-type]  # one of PRECISIONS: `fit` checks
-        plugins=[LightningEnvironment()],  # never take over a SLURM job, its signals and its requeueing
+        plugins=[LightningEnvironment()],  # leave SLURM's signals and requeueing alone
         max_epochs=epochs,
         callbacks=callbacks,
         logger=False,
@@ -102,7 +102,7 @@ def _trainer(epochs: int, device: torch.device, precision: str, callbacks: list[
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep back Lightning's notices (hardware, tips, "max_epochs reached") and what torch says to Lightning alone."""
+    """Silence Lightning's notices (hardware, tips, "max_epochs reached") and warnings that concern Lightning alone."""
     logger = logging.getLogger("lightning.pytorch")
     level = logger.level
     logger.setLevel(logging.WARNING)
@@ -117,7 +117,7 @@ def _quiet() -> Iterator[None]:
 
 @contextmanager
 def _deterministic(wanted: bool) -> Iterator[None]:
-    """Let a GPU use deterministic kernels only."""
+    """Allow deterministic kernels only, on a GPU."""
     if not wanted:
         yield
         return

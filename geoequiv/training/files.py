@@ -1,4 +1,4 @@
-"""Files and folders of a run, and the error where they cannot be written."""
+"""Files of a run directory, and the error if they cannot be written."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from geoequiv.errors import RunError
 
 
 def replace_file(path: Path, content: bytes | memoryview) -> None:
-    """Write a file in one step (see `geoequiv.files`); one process trains a run, so that it is alone with its files.
+    """Write a file in one step (see `geoequiv.files`); one process trains a run, so no other one writes its files.
 
     Raises:
         RunError: the file cannot be written; names the path and the reason.

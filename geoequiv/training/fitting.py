@@ -1,4 +1,4 @@
-"""Train a model on a task in a directory, from the beginning or from where a former call was stopped."""
+"""Train a model on a task in a run directory, from the start or from its checkpoint."""
 
 import os
 import signal
@@ -35,8 +35,8 @@ def fit(
 ) -> FitResult:
     """Train a model; on return it holds the weights of its best validation and is in evaluation mode.
 
-    Writes `log.csv` (a row per epoch) and `checkpoint.ckpt` into `directory`; if the checkpoint is there already, the
-    training goes on from it, and ends with the same numbers as without the interruption.
+    Writes `log.csv` (a row per epoch) and `checkpoint.ckpt` into `directory`; if there is a checkpoint, the
+    training resumes from it and ends with the same numbers as without the interruption.
 
     Args:
         model: called with the named input fields; trained in place and moved to `device`.
@@ -48,11 +48,11 @@ def fit(
         task: has name, signature, symmetry, metric and splits "train" and "val".
         config: the options.
         seed: decides the order of the items and every random draw during training (not the initial weights).
-        directory: folder of this run; created.
+        directory: the run directory; created.
         device: "cpu", "cuda", "cuda:1", …
         precision: of training steps, as Lightning names it: "32", or "bf16-mixed", which autocasts; validation and the
             weights are in float32.
-        compile: whether the model goes through ``torch.compile`` first.
+        compile: whether to apply ``torch.compile`` to the model.
         progress: show a progress bar on stderr.
 
     Returns:
@@ -93,8 +93,8 @@ def fit(
 
 
 def _leave(stop: Interrupted, directory: Path) -> NoReturn:
-    """End as the signal asks, with the former handlers in place again."""
-    state = "its state was saved" if stop.saved else "its last checkpoint stands"
+    """Exit as the signal demands, after the former handlers were restored."""
+    state = "its state was saved" if stop.saved else "its last checkpoint is kept"
     message = f"Training in {directory} was interrupted; {state}: run it again to go on from there."
     if stop.signum == signal.SIGTERM:
         if callable(signal.getsignal(signal.SIGTERM)):

@@ -1,4 +1,4 @@
-"""log.csv: one row per epoch, the same after a kill and a resume as without (so it holds no timings)."""
+"""log.csv: one row per epoch, the same with and without an interruption (hence without timings)."""
 
 import csv
 import io
@@ -16,7 +16,7 @@ class History:
     Args:
         path: the file.
         columns: names of all columns, in order; a row that lacks one leaves it empty.
-        rows: what a checkpoint remembers: the file is replaced by exactly these rows, whatever it held.
+        rows: of the checkpoint: they replace the content of the file.
 
     Raises:
         RunError: the file cannot be written.
@@ -29,7 +29,7 @@ class History:
         self._file = path.open("a", encoding="utf-8", newline="")
 
     def append(self, row: Row) -> None:
-        """Add one row; it has left this process when the call returns."""
+        """Add one row; it is flushed when the call returns."""
         try:
             self._file.write(self._line(row))
             self._file.flush()

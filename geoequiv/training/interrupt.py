@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a wish that is granted at the next safe place."""
+"""Handlers of SIGINT and SIGTERM that stop a training at the next safe point."""
 
 import signal
 import threading
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class Interrupted(BaseException):
-    """Carries an interruption through Lightning, which would turn `KeyboardInterrupt` into `sys.exit(1)`."""
+    """Carries an interruption through Lightning, which handles `KeyboardInterrupt` with `sys.exit(1)`."""
 
     def __init__(self, signum: int, saved: bool) -> None:
         super().__init__(signum, saved)
@@ -15,9 +15,9 @@ class Interrupted(BaseException):
 
 
 class Interrupts:
-    """While entered, the first SIGINT or SIGTERM is only noted; a second one stops the run where it is.
+    """While entered, the first SIGINT or SIGTERM is only recorded; a second one stops the run at once.
 
-    Outside of the main thread, and for a signal that the process ignores, nothing is changed.
+    Outside the main thread, and for a signal that the process ignores, nothing is changed.
     """
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class Interrupts:
         if threading.current_thread() is threading.main_thread():
             for signum in (signal.SIGINT, signal.SIGTERM):
                 former = signal.getsignal(signum)
-                if former not in (signal.SIG_IGN, None):  # None: a handler that Python cannot put back
+                if former not in (signal.SIG_IGN, None):  # None: a handler that Python cannot restore
                     self._former[signum] = former
                     signal.signal(signum, self._note)
         return self

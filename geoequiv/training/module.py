@@ -21,7 +21,7 @@ from geoequiv.training.seeding import RandomStreams, derive
 class TrainingModule(pl.LightningModule):
     """Takes one optimizer step per batch.
 
-    Optimization is manual in Lightning's sense, which saves its closures and hooks around every step. Each step seeds
+    Optimization is manual in Lightning's sense: no closures and hooks around every step. Each step seeds
     the random streams from (seed, epoch, batch), so dropout masks and group elements do not depend on how often the
     run was interrupted.
 
@@ -31,8 +31,8 @@ class TrainingModule(pl.LightningModule):
         data: batches by index.
         config: the options.
         seed: seed of the run.
-        progress: position of the run, advanced by the callbacks; its losses are appended here.
-        device: where everything lives.
+        progress: of the run, advanced by the callbacks; losses are appended here.
+        device: of the model and the data.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class TrainingModule(pl.LightningModule):
         self.streams = RandomStreams(device, objective)
         self.average = EMA(model, config.ema) if config.ema is not None else None
         self.optimizer = make_optimizer(model, objective, config)
-        self.at_step = getattr(objective, "at_step", None)  # of an objective that changes in the course of a training
+        self.at_step = getattr(objective, "at_step", None)  # of an objective with a schedule
         self.trained = [weight for group in self.optimizer.param_groups for weight in group["params"]]
 
     def configure_optimizers(self) -> torch.optim.Optimizer:

@@ -1,4 +1,4 @@
-"""How far a training has come: everything that is to be known beside the weights and the optimizer."""
+"""Progress of a training: all of its state but the weights and the optimizer."""
 
 import time
 from collections.abc import Sequence
@@ -36,16 +36,16 @@ class Progress:
 
     Attributes:
         epoch: complete epochs.
-        batch: steps done in the epoch under way.
+        batch: steps done in the current epoch.
         steps: optimizer steps done in all.
-        losses: what the objective returned at each step of the epoch under way: sequences of scalars.
+        losses: scalars that the objective returned, at each step of the current epoch.
         loss_names: their names, `total` first.
         seconds: wall-clock time spent in training steps, over all restarts.
         best_epoch: epoch of the best validation, None before the first.
         best_value: validation metric of that epoch.
         best_weights: the model's state of that epoch (of the averaged weights, if there are).
-        rows: the rows of log.csv, one per epoch unless `log_every` says otherwise.
-        finished: nothing is left to do.
+        rows: the rows of log.csv, one per epoch unless `log_every` is larger.
+        finished: whether the training is done.
     """
 
     epoch: int = 0
@@ -62,23 +62,23 @@ class Progress:
     _since: float | None = None
 
     def start_clock(self) -> None:
-        """Count the time from here on as training."""
+        """Start counting time as training."""
         self._since = time.perf_counter()
 
     def stop_clock(self) -> None:
-        """Count the time from here on as something else (validation, writing)."""
+        """Stop counting time as training (validation, writing)."""
         if self._since is not None:
             self.seconds += time.perf_counter() - self._since
             self._since = None
 
     def step_done(self, losses: Sequence[Any]) -> None:
-        """Note one optimizer step."""
+        """Record one optimizer step."""
         self.losses.append([value.detach() if isinstance(value, Tensor) else value for value in losses])
         self.batch += 1
         self.steps += 1
 
     def epoch_done(self, row: Row | None) -> None:
-        """Note the end of an epoch and its row of the log, if it has one."""
+        """Record the end of an epoch and its row of the log, if it has one."""
         if row is not None:
             self.rows.append(row)
         self.epoch += 1
@@ -86,7 +86,7 @@ class Progress:
         self.losses = []
 
     def loss_table(self) -> Tensor:
-        """Scalars of the epoch under way, float64 [steps, names] on the CPU.
+        """Scalars of the current epoch, float64 [steps, names] on the CPU.
 
         Raises:
             RunError: one of them is not finite; names epoch and batch.

@@ -16,7 +16,7 @@ def derive(seed: int, *position: object) -> int:
         position: what the stream is for, such as ("step", epoch, batch).
 
     Returns:
-        An integer in [0, 2³²): all that torch's CPU generator takes in.
+        An integer in [0, 2³²): the range that torch's CPU generator uses.
     """
     text = "/".join(map(str, (seed, *position)))
     return int.from_bytes(blake2b(text.encode(), digest_size=4).digest(), "little")
@@ -31,10 +31,10 @@ def permutation(seed: int, epoch: int, size: int) -> torch.Tensor:
 class RandomStreams:
     """The generators that a training step draws from: torch's global ones and those of the objective.
 
-    Seeding generators directly costs about 1 µs; `torch.manual_seed` costs 180 µs, as it visits every device type.
+    Seeding generators directly costs about 1 µs; `torch.manual_seed` costs 180 µs, because it visits every device type.
 
     Args:
-        device: where the model lives; its global generator is seeded beside the CPU's.
+        device: of the model; its global generator is seeded as well as the CPU's.
         objective: its attribute `generator`, if it is a `torch.Generator`, is seeded as well.
     """
 
@@ -56,7 +56,7 @@ class RandomStreams:
 
     @contextmanager
     def borrowed(self) -> Iterator[None]:
-        """Give every generator its former state back at the end."""
+        """Restore the state of every generator at the end."""
         states = [generator.get_state() for generator in self.generators]
         try:
             yield

@@ -17,7 +17,7 @@ def capture(module: TrainingModule) -> dict[str, Any]:
     The random streams and the schedule have none: both are functions of the position.
 
     Raises:
-        RunError: a loss of the epoch under way is not finite (such a state is not worth saving).
+        RunError: a loss of the current epoch is not finite (such a state is not saved).
     """
     progress = module.progress
     objective = getattr(module.objective, "state_dict", None)
@@ -32,12 +32,12 @@ def capture(module: TrainingModule) -> dict[str, Any]:
 
 
 def restore(module: TrainingModule, state: Mapping[str, Any], path: Path) -> None:
-    """Put a captured state back.
+    """Restore a captured state.
 
     Args:
         module: built like the one that was captured.
         state: what `capture` returned.
-        path: where it comes from, for the message.
+        path: of the checkpoint, for the message.
 
     Raises:
         DataError: the state is of another model, objective or optimizer.
@@ -59,7 +59,7 @@ def restore(module: TrainingModule, state: Mapping[str, Any], path: Path) -> Non
 
 
 def restore_progress(progress: Progress, state: Mapping[str, Any]) -> None:
-    """Put a captured position and its results back."""
+    """Restore a captured position and its results."""
     for name in PLAIN:
         setattr(progress, name, state["progress"][name])
     progress.losses = list(state["progress"]["losses"])

@@ -15,7 +15,7 @@ from geoequiv.training.seeding import RandomStreams, derive
 
 
 class Validator:
-    """Measures a model between the epochs.
+    """Evaluates a model between epochs.
 
     Every validation draws the same random numbers (where a model draws any in evaluation, such as stochastic frames),
     so epochs are compared on equal terms.
@@ -25,10 +25,10 @@ class Validator:
         task: gives the validation split, signature, metric and symmetry.
         config: the options.
         seed: seed of the run.
-        progress: where the best epoch and weights are kept.
+        progress: keeps the best epoch and weights.
         average: averaged weights to validate instead of the model's own.
         streams: random streams to seed.
-        device: where the model lives.
+        device: of the model.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class Validator:
         return row
 
     def exhausted(self, epoch: int) -> bool:
-        """Whether this epoch was validated and the best one lies `patience` epochs back."""
+        """Whether this epoch was validated and the best one is at least `patience` epochs ago."""
         patience, best = self.config.patience, self.progress.best_epoch
         return self.due(epoch) and patience is not None and best is not None and epoch - best >= patience
 
@@ -100,7 +100,7 @@ class Validator:
     def _equivariance_due(self, epoch: int) -> bool:
         if self.config.equivariance_items == 0:
             return False
-        validation = -(-epoch // self.config.validate_every)  # the how-manieth, from 1
+        validation = -(-epoch // self.config.validate_every)  # number of the validation, from 1
         return validation % self.config.equivariance_every == 1 % self.config.equivariance_every or (
             epoch == self.config.epochs
         )

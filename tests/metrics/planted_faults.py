@@ -39,8 +39,8 @@ class Handed(Exact):
     """Adds a cross product, a pseudovector, to a point."""
 
     def forward(self, pos, vel, charge):
-        moved = super().forward(pos, vel, charge)
-        return moved + 0.1 * torch.linalg.cross(vel, moved - pos)
+        transformed = super().forward(pos, vel, charge)
+        return transformed + 0.1 * torch.linalg.cross(vel, transformed - pos)
 
 
 class Layer(nn.Module):
@@ -101,7 +101,7 @@ class Halved(nn.Module):
 
 
 class Leaks(Exact):
-    """Tells nodes apart by their place in the list."""
+    """Depends on the index of a node."""
 
     def forward(self, pos, vel, charge):
         return super().forward(pos, vel, charge + 0.1 * torch.arange(pos.shape[-2]).to(charge).unsqueeze(-1))

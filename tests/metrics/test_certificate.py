@@ -261,7 +261,7 @@ def test_items_that_see_each_other_are_told():
 
 
 def test_the_inside_of_a_healthy_layer_is_not_blamed():
-    """e3nn's products move like no type inside; the layer at fault stands beside them."""
+    """e3nn's products transform like no type inside; the layer at fault is beside them."""
     from e3nn.o3 import Linear
 
     class Net(nn.Module):

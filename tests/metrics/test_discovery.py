@@ -99,9 +99,9 @@ def test_data_that_cannot_tell_says_so():
 
 
 def test_data_labelled_anew_by_hand():
-    """y = e_z under half turns about x: 0 for the identity and ‖2 e_z‖ / 1 for the turn; mean 1."""
+    """y = e_z under rotations by 180° about x: 0 for the identity, ‖2 e_z‖ / 1 for the rotation; mean 1."""
     up = torch.tensor([0.0, 0.0, 1.0]).double()
-    relabel = lambda g, moved: {"y": up.expand_as(moved["x"])}  # noqa: E731
+    relabel = lambda g, transformed: {"y": up.expand_as(transformed["x"])}  # noqa: E731
     labels = {"y": up.expand_as(X)}
     found = ge.data_symmetry_error({"x": X}, labels, VECTOR, "C2@x", relabel)
     assert found.method == "relabelled"
@@ -115,9 +115,9 @@ def test_data_labelled_anew_by_hand():
 def test_a_simulator_is_given_one_element():
     shapes = set()
 
-    def relabel(g, moved):
+    def relabel(g, transformed):
         shapes.add(tuple(g.shape))
-        return {"y": moved["x"]}
+        return {"y": transformed["x"]}
 
     assert ge.data_symmetry_error({"x": X[:4]}, {"y": X[:4]}, VECTOR, "O", relabel).verdict == "respected"
     assert shapes == {()}

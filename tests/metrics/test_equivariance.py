@@ -63,14 +63,14 @@ def test_the_formulas_by_a_loop(group, samples, signature):
     shift = signature != SIGNATURE
     E = E_prime = to_average = 0.0
     for item in x:
-        moved, there, back = [], [], []
+        transformed, there, back = [], [], []
         for g in (elements[i] for i in range(len(elements))):
             t = g.translation if shift else torch.zeros(3)
-            moved.append(model(item) @ g.linear.mT + t)
+            transformed.append(model(item) @ g.linear.mT + t)
             there.append(model(item @ g.linear.mT + t))
             back.append((there[-1] - t) @ g.linear)
-        E += float((sum(moved) - sum(there)).norm()) / len(elements) / len(x)
-        E_prime += sum(float((a - b).norm()) for a, b in zip(moved, there, strict=True)) / len(elements) / len(x)
+        E += float((sum(transformed) - sum(there)).norm()) / len(elements) / len(x)
+        E_prime += sum(float((a - b).norm()) for a, b in zip(transformed, there, strict=True)) / len(elements) / len(x)
         to_average += float((model(item) - sum(back) / len(back)).norm()) / len(x)
     assert report.E == pytest.approx(E)
     assert report.E_prime == pytest.approx(E_prime)

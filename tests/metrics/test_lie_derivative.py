@@ -34,7 +34,7 @@ def test_by_hand(method):
 
 
 def test_translations_by_hand():
-    """f(x) = x declared a vector moves with the points: L f = b at each of the 4 nodes, of norm 2."""
+    """f(x) = x declared as a vector translates with the points: L f = b at each of the 4 nodes, of norm 2."""
     cloud = {"x": torch.randn(5, 4, 3, dtype=torch.float64)}
     found = ge.lie_derivative(lambda x: x, cloud, "x: point -> y: vector", "T(3)")
     assert values(found) == pytest.approx([2, 2, 2])
@@ -83,8 +83,8 @@ def test_is_the_slope_of_the_equivariance_error():
     from geoequiv.metrics.measure import measure
     from geoequiv.metrics.profiles import rotation_about
 
-    turn = rotation_about(torch.tensor([0.0, 0.0, 1.0]).double(), torch.tensor([small]).double())
-    error = measure(Tanh(), x, ge.Signature.parse(SIGNATURE), ge.Element(turn)).distance.mean() / small
+    rotation = rotation_about(torch.tensor([0.0, 0.0, 1.0]).double(), torch.tensor([small]).double())
+    error = measure(Tanh(), x, ge.Signature.parse(SIGNATURE), ge.Element(rotation)).distance.mean() / small
     found = ge.lie_derivative(Tanh(), x, SIGNATURE, "SO(2)@z")
     assert values(found) == pytest.approx([float(error)], rel=1e-4)
 
@@ -111,7 +111,7 @@ class Scale(nn.Module):
 
 
 def test_layers_by_hand():
-    """Three layers of which the second breaks rotations; diag(2, 2, 3) commutes with turns about z only."""
+    """Three layers of which the second breaks rotations; diag(2, 2, 3) commutes with rotations about z only."""
     model = nn.Sequential(Scale(2, 2, 2), Scale(2, 2, 3), Scale(2, 2, 2))
     x = torch.tensor([[[0.0, 0.0, 1.0]]], dtype=torch.float64)
     found = ge.lie_derivative(model, {"input": x}, "input: vector -> y: vector", "SO(3)", layers=True)

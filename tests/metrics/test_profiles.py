@@ -55,7 +55,7 @@ def test_angle_profile_by_hand():
 
 
 def test_axis_profile_by_hand():
-    """f(x) = e_x under half turns about a: twice the sine of the angle between a and x."""
+    """f(x) = e_x under rotations by 180° about a: twice the sine of the angle between a and x."""
     found = axis_profile(constant, ONE, VECTOR, angles=[math.pi])
     assert found.at[:3] == ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
     assert found.values == pytest.approx([2 * math.sqrt(1 - axis[0] ** 2) for axis in found.at], abs=1e-7)
@@ -85,7 +85,7 @@ def test_profiles_of_bad_axes():
 
 
 def test_the_worst_case_of_a_constant_is_the_half_turn():
-    """‖e_x − R e_x‖ is largest, 2, where R turns e_x around: no draw hits it, the ascent comes close."""
+    """‖e_x − R e_x‖ is largest, 2, where R reverses e_x: no draw hits it, the ascent comes close."""
     found = worst_case(constant, ONE, VECTOR, "SO(3)", num_samples=4, steps=30)
     assert found.method == "gradient"
     assert found.start < 1.99
@@ -129,7 +129,7 @@ def test_the_worst_case_is_never_below_the_draws(group, model):
 def test_a_model_without_gradients_says_so():
     found = worst_case(lambda x: x.detach().round(), ONE, VECTOR, "SO(3)", num_samples=4)
     assert found.value >= found.start
-    assert found.method in ("gradient", "draws")  # moved outputs have a slope all the same
+    assert found.method in ("gradient", "draws")  # transformed outputs have a slope nevertheless
 
 
 @pytest.mark.parametrize("name", ["SO(2)", "O(3)", "SE(2)", "E(3)", "SO(2)@(1,2,0)", "T(3)", "D2*T(3)", "SO(3)*S(4)"])

@@ -45,8 +45,8 @@ def test_the_invariance_loss_is_the_mean_distance(fused):
     x, y = batch()
     value = ge.InvarianceLoss(bent, SIGNATURE, "SE(3)", mse_loss, weight=0.3, fused=fused, generator=seeded())(x, y)
     g = ge.group("SE(3)").sample(6, generator=seeded())
-    moved = act(g, {"pos": bent(**x)}, SIGNATURE.outputs)["pos"]
-    distance = (bent(**act(g, x, SIGNATURE.inputs)) - moved).flatten(1).norm(dim=1).mean()
+    expected = act(g, {"pos": bent(**x)}, SIGNATURE.outputs)["pos"]
+    distance = (bent(**act(g, x, SIGNATURE.inputs)) - expected).flatten(1).norm(dim=1).mean()
     assert float(value.equivariance) == pytest.approx(float(distance))
     assert float(value.total) == pytest.approx(float(mse_loss(bent(**x), y["pos"])) + 0.3 * float(distance))
 
@@ -60,8 +60,8 @@ def test_the_invariance_loss_at_augmented_items(start):
     generator = seeded()
     h, g = (ge.group("SE(3)").sample(6, generator=generator) for _ in range(2))
     there, label = act(h, x, SIGNATURE.inputs), act(h, y, SIGNATURE.outputs)
-    moved = act(g, {"pos": bent(**there)}, SIGNATURE.outputs)["pos"]
-    distance = (bent(**act(g, there, SIGNATURE.inputs)) - moved).flatten(1).norm(dim=1).mean()
+    expected = act(g, {"pos": bent(**there)}, SIGNATURE.outputs)["pos"]
+    distance = (bent(**act(g, there, SIGNATURE.inputs)) - expected).flatten(1).norm(dim=1).mean()
     assert float(value.objective) == pytest.approx(float(mse_loss(bent(**there), label["pos"])))
     assert float(value.equivariance) == pytest.approx(float(distance))
     assert float(value.total) == pytest.approx(float(value.objective + (0.3 if start == 0 else 0.0) * distance))
@@ -74,8 +74,10 @@ def test_the_invariance_loss_of_an_invariant_output():
     y = {"energy": torch.zeros(5, 4, 1)}
     model = lambda pos: pos[..., :1]  # noqa: E731
     value = ge.InvarianceLoss(model, signature, "O", mse_loss, generator=seeded())(x, y)
-    turned = act(ge.group("O").sample(5, generator=seeded()), x, signature.inputs)["pos"]
-    assert float(value.equivariance) == pytest.approx(float((model(**x) - model(turned)).flatten(1).norm(dim=1).mean()))
+    rotated = act(ge.group("O").sample(5, generator=seeded()), x, signature.inputs)["pos"]
+    assert float(value.equivariance) == pytest.approx(
+        float((model(**x) - model(rotated)).flatten(1).norm(dim=1).mean())
+    )
     symmetric = lambda pos: pos.norm(dim=-1, keepdim=True)  # noqa: E731
     assert float(ge.InvarianceLoss(symmetric, signature, "O(3)", mse_loss)(x, y).equivariance) < 1e-5
 
@@ -107,7 +109,7 @@ def test_a_late_start():
     assert objective(x, y).beta == 0.0
     objective.at_step(5, 1000)  # the given length stays
     assert objective(x, y).beta == 1.0
-    with pytest.raises(ConfigError, match="needs to know how long"):
+    with pytest.raises(ConfigError, match="needs the length of the training"):
         ge.InvarianceLoss(bent, SIGNATURE, "SO(3)", mse_loss, start=0.2)(x, y)
     with pytest.raises(ConfigError, match="start must be less than 1"):
         ge.InvarianceLoss(bent, SIGNATURE, "SO(3)", mse_loss, start=1.0)
@@ -152,8 +154,8 @@ def test_hidden_equivariance_by_hand_and_its_gradient_stays_below_the_layer():
     prediction = model(**x)
     model(**act(g, x, SIGNATURE.inputs))
     handle.remove()
-    moved = FieldType.parse("2x0e+2x1o").act(g, seen[0])
-    penalty = (seen[1] - moved).square().mean()
+    transformed = FieldType.parse("2x0e+2x1o").act(g, seen[0])
+    penalty = (seen[1] - transformed).square().mean()
     torch.testing.assert_close(value.equivariance, penalty.detach(), rtol=1e-5, atol=1e-7)
     expected = mse_loss(prediction, y["pos"]) + 2.0 * penalty
     torch.testing.assert_close(value.total, expected, rtol=1e-5, atol=1e-6)

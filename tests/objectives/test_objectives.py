@@ -31,9 +31,9 @@ def test_remul_is_its_formula(group, loss):
     seeded = torch.Generator().manual_seed(3)
     value = ge.REMUL(model, SIGNATURE, group, loss, alpha=0.5, beta=2.0, generator=seeded)(x, y)
     g = ge.group(group).sample(8, generator=torch.Generator().manual_seed(3))  # one element per item
-    moved, target = act(g, x, SIGNATURE.inputs), act(g, y, SIGNATURE.outputs)
+    transformed, target = act(g, x, SIGNATURE.inputs), act(g, y, SIGNATURE.outputs)
     assert value.objective == pytest.approx(float(loss(model(**x), y["pos"])))
-    assert value.equivariance == pytest.approx(float(loss(model(**moved), target["pos"])))
+    assert value.equivariance == pytest.approx(float(loss(model(**transformed), target["pos"])))
     assert value.total == pytest.approx(0.5 * float(value.objective) + 2.0 * float(value.equivariance))
     assert (value.alpha, value.beta) == (0.5, 2.0)
 
@@ -129,8 +129,8 @@ def test_the_norm_of_values_per_graph_is_that_of_the_metric():
     with torch.no_grad():
         here = model(**inputs)
         for i, g in enumerate(draws):
-            moved = ge.transform(g, inputs, signature.inputs)
-            expected.append((model(**moved)[i] - g.linear.float() @ here[i]).norm())
+            transformed = ge.transform(g, inputs, signature.inputs)
+            expected.append((model(**transformed)[i] - g.linear.float() @ here[i]).norm())
     found = ge.InvarianceLoss(
         model, signature, group, mse_loss, fused=False, generator=torch.Generator().manual_seed(5)
     )(inputs, targets)

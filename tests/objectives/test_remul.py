@@ -93,7 +93,7 @@ def test_an_equivariant_model_is_seen_to_be_one(anchor):
 
 
 def test_the_prediction_anchor_pulls_at_both_sides():
-    """Finite differences of the loss, with f(x) free to move as well."""
+    """Finite differences of the loss, with f(x) varied as well."""
     x, y = clouds()
     scale = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64, requires_grad=True)
 
@@ -208,11 +208,11 @@ def test_adversarial_takes_each_items_worst_draw(anchor, loss):
     for item in range(6):
         one = {name: value[item : item + 1] for name, value in x.items()}
         aim = {"pos": goal["pos"][item : item + 1]}
-        moved = [
+        transformed = [
             (bent(**act(g[k : k + 1, item], one, CLOUDS.inputs)), act(g[k : k + 1, item], aim, CLOUDS.outputs)["pos"])
             for k in range(5)
         ]
-        there, label = max(moved, key=lambda pair: float((pair[0] - pair[1]).norm()))
+        there, label = max(transformed, key=lambda pair: float((pair[0] - pair[1]).norm()))
         parts.append(float(loss(there, label)))
     assert float(worst.equivariance) == pytest.approx(sum(parts) / 6)
 

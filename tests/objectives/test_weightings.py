@@ -69,7 +69,7 @@ def test_a_schedule_counts_its_own_calls_and_skips_evaluations():
 
 
 def test_a_schedule_wants_to_know_the_length():
-    with pytest.raises(ConfigError, match=r"linear schedule of β needs to know how long .* give total_steps="):
+    with pytest.raises(ConfigError, match=r"linear schedule of β needs the length .* give total_steps="):
         remul(network(), weighting="linear")(*batch())
 
 
@@ -95,8 +95,8 @@ def test_gradnorm_of_a_network_against_autograd_on_the_weights():
         value = objective(x, y)
         assert [float(value.alpha), float(value.beta)] == pytest.approx(weights.tolist()), step
         g = ge.group("SO(3)").sample(6, generator=generator)
-        moved, target = (act(g, each, SIGNATURE.inputs) for each in (x, y))
-        losses = [mse_loss(model(x["pos"]), y["pos"]), mse_loss(model(moved["pos"]), target["pos"])]
+        transformed, target = (act(g, each, SIGNATURE.inputs) for each in (x, y))
+        losses = [mse_loss(model(x["pos"]), y["pos"]), mse_loss(model(transformed["pos"]), target["pos"])]
         first = first if first is not None else [each.item() for each in losses]
         total = weights[0] * losses[0] + weights[1] * losses[1]
         torch.testing.assert_close(value.total, total)
@@ -111,7 +111,7 @@ def test_gradnorm_of_a_network_against_autograd_on_the_weights():
         (slope,) = torch.autograd.grad((balanced - target).abs().sum(), w)
         weights = weights - lr * slope
         weights = 2.0 * weights / weights.sum()
-        with torch.no_grad():  # the model moves on between the steps
+        with torch.no_grad():  # the model changes between the steps
             for each in model.parameters():
                 each.mul_(1.1)
 
@@ -196,11 +196,11 @@ def test_constrained_by_hand(bound):
     value = objective(x, y)
     g = ge.group("SO(3)").sample(6, generator=torch.Generator().manual_seed(1))
     here, there = model(x["pos"]), model(act(g, x, SIGNATURE.inputs)["pos"])
-    moved = act(g, {"pos": here}, SIGNATURE.outputs)["pos"]
+    expected = act(g, {"pos": here}, SIGNATURE.outputs)["pos"]
     norm = lambda each: each.flatten(1).norm(dim=1)  # noqa: E731
-    error = norm(there - moved)
+    error = norm(there - expected)
     if bound == "relative":
-        error = error / (0.5 * norm(there) + 0.5 * norm(moved))
+        error = error / (0.5 * norm(there) + 0.5 * norm(expected))
     error = error.mean().item()
     assert float(value.equivariance) == pytest.approx(error)
     assert value.total.item() == pytest.approx(2.0 * float(value.objective) + float(value.beta) * (error / 0.5 - 1))
@@ -208,9 +208,9 @@ def test_constrained_by_hand(bound):
     assert float(value.beta) == pytest.approx(0.3 * exp(DAMPING * clipped))
     assert float(objective.weighting.log_multiplier) == pytest.approx(log(0.3) + 0.1 * clipped)
     expected = torch.autograd.grad(2.0 * mse_loss(here, y["pos"]), list(model.parameters()), retain_graph=True)
-    violation = norm(there - moved)
+    violation = norm(there - expected)
     if bound == "relative":
-        violation = violation / (0.5 * norm(there) + 0.5 * norm(moved))
+        violation = violation / (0.5 * norm(there) + 0.5 * norm(expected))
     bounded = torch.autograd.grad(violation.mean() / 0.5, list(model.parameters()))
     got = torch.autograd.grad(value.total, list(model.parameters()))
     for a, b, c in zip(expected, bounded, got, strict=True):
@@ -283,7 +283,7 @@ def test_learned_state_continues_bit_for_bit(options):
 
     whole, objective = run()
     assert whole == run(stop=3)[0]
-    assert len({row[4] for row in whole}) == 8, "β moves at every step"
+    assert len({row[4] for row in whole}) == 8, "β changes at every step"
     assert objective.state_dict()["step"] == 8
     with pytest.raises(ValueError, match="the weighting's state is"):
         remul(network()).load_state_dict(objective.state_dict())

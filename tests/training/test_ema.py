@@ -24,7 +24,7 @@ def test_the_models_own_weights_come_back_bit_for_bit_even_after_an_error() -> N
     average = EMA(model, decay=0.9)
     with torch.no_grad():
         model[0].weight.mul_(3.0)
-    model(torch.randn(5, 3))  # moves the running statistics and the counter, an integer
+    model(torch.randn(5, 3))  # changes the running statistics and the counter, an integer
     average.update()
     own = {name: tensor.clone() for name, tensor in model.state_dict().items()}
 

@@ -118,7 +118,7 @@ def test_logged_rates_follow_the_schedule_and_the_mean_loss_weighs_items(tmp_pat
 
 def test_moving_average_is_validated_and_returned(tmp_path: Path) -> None:
     class Constant(nn.Module):
-        """One weight; its loss below has gradient 1, so plain Adam moves it by −lr a step."""
+        """One weight; its loss below has gradient 1, so plain Adam changes it by −lr a step."""
 
         def __init__(self) -> None:
             super().__init__()

@@ -61,8 +61,8 @@ def test_a_crash_and_resume_changes_no_bit(tmp_path: Path, options: dict[str, An
     assert len(log) == 6
     for row in log:
         assert all(row[f"train_{name}"] for name in ("total", "objective", "equivariance", "alpha", "beta"))
-    moves = len({row["train_beta"] for row in log}) == 6
-    assert moves == ("weighting" in options), "β is logged as it moves"
+    changes = len({row["train_beta"] for row in log}) == 6
+    assert changes == ("weighting" in options), "β is logged as it changes"
 
 
 def test_a_schedule_ends_with_the_training(tmp_path: Path) -> None:

@@ -138,7 +138,7 @@ def test_a_second_ctrl_c_stops_at_once(tmp_path: Path) -> None:
             signal.raise_signal(signal.SIGINT)
             raise AssertionError("went on")
 
-    with pytest.raises(KeyboardInterrupt, match="last checkpoint stands"):
+    with pytest.raises(KeyboardInterrupt, match="last checkpoint is kept"):
         run(tmp_path, Impatient)
     assert not (tmp_path / "checkpoint.ckpt").exists()
 
