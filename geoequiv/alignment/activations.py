@@ -9,19 +9,17 @@ import torch
 from torch import Tensor, nn
 
 from geoequiv.alignment.assignment import assign, assign_blocks, block_streams, plain_streams, procrustes
+from geoequiv.alignment.choices import TAPS
 from geoequiv.alignment.gauge import Gauge, between, least
 from geoequiv.alignment.labels import tensors_in
 from geoequiv.alignment.matching import Matching
-from geoequiv.alignment.permutation_spec import PermutationSpec, Stream
+from geoequiv.alignment.spec import PermutationSpec, Stream
 from geoequiv.alignment.traced import Inputs, Sight, Tap, call
 from geoequiv.alignment.weights import match_loose, match_rest, match_weights
 from geoequiv.errors import AlignmentError, unknown
 
 #: a unit whose variance is below this fraction of the largest of its layer is dead
 DEAD = 1e-12
-#: where activations of a stream are compared: at its last tap with most rows, or, if it is written more than once, at
-#: all (measured on 10 gravity transformers: two thirds of the barrier of permutations, .95 of that of rotations)
-TAPS = ("last", "all")
 
 
 @dataclass

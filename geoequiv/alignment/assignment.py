@@ -7,7 +7,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from geoequiv.alignment.permutation_spec import PermutationSpec, Stream
+from geoequiv.alignment.spec import PermutationSpec, Stream
 
 
 def assign(score: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from geoequiv.alignment.labels import (
     Ledger,
     tensors_in,
 )
-from geoequiv.alignment.permutation_spec import PermutationSpec, Place, Stream, apply
+from geoequiv.alignment.spec import PermutationSpec, Place, Stream, apply
 from geoequiv.alignment.traced import Inputs, Sight, Trace, call
 from geoequiv.alignment.tracer import trace
 from geoequiv.errors import AlignmentError

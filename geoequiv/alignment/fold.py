@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from geoequiv.alignment.derive import Units, difference, in_double, with_state
-from geoequiv.alignment.permutation_spec import PermutationSpec, Place, StateDict, Stream, mix
+from geoequiv.alignment.spec import PermutationSpec, Place, StateDict, Stream, mix
 from geoequiv.alignment.traced import Trace
 from geoequiv.alignment.tracer import trace
 from geoequiv.errors import AlignmentError, GroupError

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from geoequiv.alignment.permutation_spec import PermutationSpec, StateDict, Stream, mix, scale
+from geoequiv.alignment.spec import PermutationSpec, StateDict, Stream, mix, scale
 
 #: a stream whose weights reach some direction of its units by less than this part of the largest has no minimum
 SPAN = 1e-10

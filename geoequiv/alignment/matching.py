@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from geoequiv.alignment.permutation_spec import Permutation, PermutationSpec, StateDict, apply, mix, scale
+from geoequiv.alignment.spec import Permutation, PermutationSpec, StateDict, apply, mix, scale
 
 
 @dataclass(frozen=True, eq=False)

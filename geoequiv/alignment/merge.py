@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from geoequiv.alignment.permutation_spec import StateDict
+from geoequiv.alignment.spec import StateDict
 from geoequiv.errors import AlignmentError, unknown
 from geoequiv.fields import Signature, call_model
 

@@ -11,7 +11,7 @@ from torch.func import functional_call
 
 from geoequiv.alignment.assignment import assign, plain_streams
 from geoequiv.alignment.matching import Matching
-from geoequiv.alignment.permutation_spec import PermutationSpec, StateDict
+from geoequiv.alignment.spec import PermutationSpec, StateDict
 from geoequiv.alignment.weights import agreement, match_weights
 from geoequiv.errors import AlignmentError
 

@@ -12,7 +12,7 @@ from geoequiv.alignment.activations import match_activations
 from geoequiv.alignment.assignment import assign, block_streams, plain_streams
 from geoequiv.alignment.derive import permutation_spec
 from geoequiv.alignment.fold import transformed_copy
-from geoequiv.alignment.permutation_spec import PermutationSpec
+from geoequiv.alignment.spec import PermutationSpec
 from geoequiv.errors import AlignmentError, GroupError
 from geoequiv.fields import Signature
 from geoequiv.groups import Element, Group, compose

@@ -11,7 +11,7 @@ from torch import Tensor
 from geoequiv.alignment.assignment import assign, assign_blocks, block_streams, plain_streams, procrustes
 from geoequiv.alignment.gauge import Gauge, between, finite, least
 from geoequiv.alignment.matching import Matching
-from geoequiv.alignment.permutation_spec import (
+from geoequiv.alignment.spec import (
     Permutation,
     PermutationSpec,
     Place,

@@ -20,7 +20,7 @@ from geoequiv.alignment import (
     symmetry_barrier,
 )
 from geoequiv.alignment.derive import with_state
-from geoequiv.alignment.repair import repairable, spreads
+from geoequiv.alignment.repairing import repairable, spreads
 from geoequiv.errors import AlignmentError
 from geoequiv.fields import Signature, act, call_model
 from geoequiv.groups import Element

@@ -14,7 +14,7 @@ from geoequiv.alignment import (
     transformed_copy,
 )
 from geoequiv.alignment.derive import with_state
-from geoequiv.alignment.repair import reset_batch_norms
+from geoequiv.alignment.repairing import reset_batch_norms
 from geoequiv.errors import AlignmentError
 from geoequiv.fields import Signature
 from geoequiv.models import GCNN, PGCNN, VGG11, ResNet

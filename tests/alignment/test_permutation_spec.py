@@ -6,7 +6,7 @@ from torch import nn
 
 from geoequiv.alignment import apply, permutation_spec, scale
 from geoequiv.alignment.derive import difference, nullspace, outputs_of, reduced, with_state
-from geoequiv.alignment.permutation_spec import compose, inverse, mix
+from geoequiv.alignment.spec import compose, inverse, mix
 from geoequiv.errors import AlignmentError
 
 from .networks import NETWORKS, clouds, make, rows

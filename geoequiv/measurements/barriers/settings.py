@@ -4,8 +4,7 @@ from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
-from geoequiv.alignment.activations import TAPS
-from geoequiv.alignment.barrier import METHODS
+from geoequiv.alignment.choices import METHODS, TAPS
 from geoequiv.config import Section
 from geoequiv.errors import unknown
 
@@ -23,7 +22,7 @@ class AlignConfig(Section):
             random axes, how many axes.
         angles: degrees; given, the copies are rotated by them instead. The rotations must belong to the group.
         axis: of these rotations: "x", "y", "z" or "random"; None means the group's own, or else z.
-        method: one or more ways to match units, see `alignment.barrier.METHODS`; "none" leaves them as they stand.
+        method: one or more ways to match units, see `alignment.choices.METHODS`; "none" leaves them as they stand.
         taps: where activations are read, at the "last" or at "all" places that show all units.
         repair: whether the merged networks are also measured after REPAIR.
         items: of the training data, to match and repair with, and of the test data, to measure on.

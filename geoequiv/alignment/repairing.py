@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from geoequiv.alignment.labels import tensors_in
-from geoequiv.alignment.permutation_spec import PermutationSpec
+from geoequiv.alignment.spec import PermutationSpec
 from geoequiv.errors import AlignmentError
 from geoequiv.fields import Signature, call_model
 

@@ -7,22 +7,20 @@ from typing import Any
 from torch import nn
 
 from geoequiv.alignment.activations import match_activations
+from geoequiv.alignment.choices import METHODS
 from geoequiv.alignment.derive import permutation_spec
 from geoequiv.alignment.fold import transformed_copy
 from geoequiv.alignment.matching import Matching
 from geoequiv.alignment.merge import Loader, Metric, barrier_of, evaluate, interpolate, loaded, metric_of
 from geoequiv.alignment.norms import fold_norms
-from geoequiv.alignment.permutation_spec import PermutationSpec
-from geoequiv.alignment.repair import repair as repaired
-from geoequiv.alignment.repair import reset_batch_norms
+from geoequiv.alignment.repairing import repair as repaired
+from geoequiv.alignment.repairing import reset_batch_norms
+from geoequiv.alignment.spec import PermutationSpec
 from geoequiv.alignment.weights import match_weights
 from geoequiv.errors import AlignmentError, unknown
 from geoequiv.fields import Signature
 from geoequiv.groups import Element
 
-#: how units are matched; "rotations" matches activations by orthogonal matrices where streams allow them, "invertible"
-#: by any matrices, and "weight_rotations" matches weights by orthogonal ones, all after the norms have been folded
-METHODS = ("activations", "rotations", "invertible", "weights", "weight_rotations", "none", "best")
 FOLDING = ("rotations", "invertible", "weight_rotations")
 #: what "best" tries
 TRIED = ("none", "weights", "activations", "rotations", "invertible")
