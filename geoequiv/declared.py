@@ -13,8 +13,6 @@ from functools import cache
 from inspect import Parameter
 from typing import Any
 
-from geoequiv.errors import GeoequivError
-from geoequiv.importing import import_object
 from geoequiv.source import Unknown, evaluate, find
 
 
@@ -36,23 +34,6 @@ class Declaration:
     def summary(self) -> str:
         """First paragraph of the docstring, on one line."""
         return self.documentation.strip().split("\n\n")[0].replace("\n", " ").replace("``", "")
-
-
-def declaration_of(kind: str, target: str | Callable[..., Any]) -> Declaration:
-    """The declaration of an object, or of ``module:object``, which is imported unless it is one of ours.
-
-    Args:
-        kind: what the object is meant to be, such as "model", for messages.
-
-    Raises:
-        GeoequivError: it cannot be imported, or is neither a class nor a function.
-    """
-    if isinstance(target, str) and target.startswith("geoequiv."):
-        return read(target)
-    found = import_object(kind, target) if isinstance(target, str) else target
-    if not callable(found):
-        raise GeoequivError(f"The {kind} '{target}' must be a class or a function, got {type(found).__name__}.")
-    return inspected(found)
 
 
 def inspected(target: Callable[..., Any]) -> Declaration:

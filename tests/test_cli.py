@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from geoequiv.cli import main
+from geoequiv.cli.listing import LISTS
 
 SUITE = """\
 name: small
@@ -123,9 +124,14 @@ def test_a_suite_with_a_mistake_names_the_line(capsys):
     [
         ("models", ["egnn", "transformer", "width=64"]),
         ("tasks", ["nbody/charged", "nbody/gravity", "train=3000"]),
-        ("symmetries", ["remul", "group_averaging", "beta=1.0"]),
+        ("methods", ["remul", "group_averaging", "beta=1.0", "anchor=null"]),
+        ("measurements", ["metric", "ranks", "E_prime", "flops/forward", "in FLOP", "lower is better"]),
+        ("train", ["epochs", "100", "(whole number ≥ 1)", "Passes over the training items."]),
+        ("evaluate", ["num_samples", "16"]),
+        ("align", ["angles", "[]", "(list of numbers)"]),
+        ("protocols", ["md17", "checksum"]),
         ("groups", ["SO(3)", "SE(3)", "rotations"]),
-        ("frames", ["pca", "stochastic"]),
+        ("frames", ["pca", "stochastic", "budget=5040"]),
     ],
 )
 def test_list(capsys, what, names):
@@ -133,6 +139,16 @@ def test_list(capsys, what, names):
     printed = capsys.readouterr().out
     for name in names:
         assert name in printed
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [("symmetries", "'symmetries' is now 'methods': geoequiv list methods"), ("modles", "invalid choice: 'modles'")],
+)
+def test_what_cannot_be_listed(capsys, what, message):
+    with pytest.raises(SystemExit):
+        main(["list", what])
+    assert message in capsys.readouterr().err
 
 
 def test_data_is_made_listed_verified_and_damage_is_found(capsys, monkeypatch, folder):
@@ -163,10 +179,17 @@ def test_help_is_worth_reading(capsys, arguments):
     assert "usage: geoequiv" in capsys.readouterr().out
 
 
-def test_help_does_not_wait_for_torch():
-    code = "import sys, geoequiv.cli as c\ntry: c.main(['--help'])\nfinally: print('torch' in sys.modules)"
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["run", "--help"], ["--version"], *(["list", what] for what in LISTS)]
+)
+def test_quick_commands_do_not_wait_for_torch(arguments):
+    code = (
+        "import sys, geoequiv.cli as c\n"
+        f"try: c.main({arguments!r})\n"
+        "finally: print({'torch', 'numpy', 'scipy', 'lightning'} & set(sys.modules))"
+    )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert done.stdout.splitlines()[-1] == "False"
+    assert done.stdout.splitlines()[-1] == "set()"
 
 
 @pytest.mark.parametrize("jobs", ["1", "2"])

@@ -47,6 +47,7 @@ class Measurement:
         shown: the formats that have a column of it.
         strip: the range that a small strip beside it covers at least; None for no strip.
         qualified: whether the key stands for all numbers "key/…".
+        example: of what follows the slash, where measurements are listed.
         former: where a board's JSON has it besides `numbers`, as "seconds.train".
 
     Raises:
@@ -69,6 +70,7 @@ class Measurement:
     shown: Shown = frozenset({"html", "md"})
     strip: tuple[float, ...] | None = None
     qualified: bool = False
+    example: str = "NAME"
     former: str = ""
 
     def __post_init__(self) -> None:

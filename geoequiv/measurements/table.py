@@ -139,6 +139,7 @@ MEASUREMENTS: tuple[Measurement, ...] = (
         "barrier", _barrier_title, _barrier_hint, name=lambda rest: f"barrier, {_barrier_title(rest)}",
         heading=BARRIER, better="lower", measured_by=_BARRIERS, when="suite", spread="std",
         shown=lambda rest: TABLES if rest.count("/") == 1 else NOWHERE, qualified=True,
+        example="activations/copies",
     ),
     Measurement(
         "params", "params", "Trainable parameters", heading=COST, format="count", over_seeds="first",
