@@ -196,11 +196,11 @@ def test_constrained_by_hand(bound):
     value = objective(x, y)
     g = ge.group("SO(3)").sample(6, generator=torch.Generator().manual_seed(1))
     here, there = model(x["pos"]), model(act(g, x, SIGNATURE.inputs)["pos"])
-    expected = act(g, {"pos": here}, SIGNATURE.outputs)["pos"]
+    rotated = act(g, {"pos": here}, SIGNATURE.outputs)["pos"]
     norm = lambda each: each.flatten(1).norm(dim=1)  # noqa: E731
-    error = norm(there - expected)
+    error = norm(there - rotated)
     if bound == "relative":
-        error = error / (0.5 * norm(there) + 0.5 * norm(expected))
+        error = error / (0.5 * norm(there) + 0.5 * norm(rotated))
     error = error.mean().item()
     assert float(value.equivariance) == pytest.approx(error)
     assert value.total.item() == pytest.approx(2.0 * float(value.objective) + float(value.beta) * (error / 0.5 - 1))
@@ -208,9 +208,9 @@ def test_constrained_by_hand(bound):
     assert float(value.beta) == pytest.approx(0.3 * exp(DAMPING * clipped))
     assert float(objective.weighting.log_multiplier) == pytest.approx(log(0.3) + 0.1 * clipped)
     expected = torch.autograd.grad(2.0 * mse_loss(here, y["pos"]), list(model.parameters()), retain_graph=True)
-    violation = norm(there - expected)
+    violation = norm(there - rotated)
     if bound == "relative":
-        violation = violation / (0.5 * norm(there) + 0.5 * norm(expected))
+        violation = violation / (0.5 * norm(there) + 0.5 * norm(rotated))
     bounded = torch.autograd.grad(violation.mean() / 0.5, list(model.parameters()))
     got = torch.autograd.grad(value.total, list(model.parameters()))
     for a, b, c in zip(expected, bounded, got, strict=True):
