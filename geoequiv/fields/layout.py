@@ -10,6 +10,7 @@ from torch import Tensor
 from geoequiv.errors import BatchError
 from geoequiv.fields.graphs import named_fields
 from geoequiv.fields.signature import Side
+from geoequiv.fields.uncompiled import uncompiled
 from geoequiv.groups import Element
 
 PerItem = TypeVar("PerItem", Tensor, Element)
@@ -239,7 +240,7 @@ def check_mask(mask: Tensor, lead: tuple[int, ...], name: str) -> None:
         raise BatchError(f"The mask of {item} leaves no point: it is empty.")
 
 
-@torch._disable_dynamo  # type: ignore[attr-defined]  # looks at values: torch.compile breaks its graph here, silently
+@uncompiled  # looks at values
 def check_finite(fields: Mapping[str, Tensor], side: Side, layout: Layout) -> None:
     """Raise BatchError naming the first item with a coordinate that is not finite (masked-out nodes do not count)."""
     for name in side:

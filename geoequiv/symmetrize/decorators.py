@@ -78,7 +78,7 @@ def decorator(signature: Signature, make: Callable[[], Frame], chunk: int | None
             if not issubclass(target, nn.Module):
                 raise TypeError(f"Only nn.Module classes can be decorated, {target.__name__} is none.")
             if learns:
-                target.__init__ = with_own_frame(target.__init__, make)
+                setattr(target, "__init__", with_own_frame(target.__init__, make))  # noqa: B010
             target.forward = averaged(target.forward, signature, None if learns else frame, chunk)
             return target
         if not callable(target):
@@ -98,7 +98,9 @@ def with_own_frame(init: Callable[..., None], make: Callable[[], Frame]) -> Call
         init(self, *args, **kwargs)
         if hasattr(self, "frame"):
             raise TypeError(f"{type(self).__name__} has an attribute 'frame': there its learned frame would be.")
-        self.frame = copy.deepcopy(with_parameters(make()))
+        own = copy.deepcopy(with_parameters(make()))
+        assert isinstance(own, nn.Module)
+        self.frame = own
 
     return wrapper
 

@@ -48,7 +48,7 @@ def test_degenerate():
     with pytest.raises(BatchError, match="The graph of item 1 has 12 automorphisms"):
         framed(6, degenerate="error")(batch)
     framed(6, degenerate="error")(batch[:1])
-    with pytest.raises(BatchError, match="The graph of item 1 has ties beyond the budget"):
+    with pytest.raises(BatchError, match="The graph of item 1 has more open choices than the budget"):
         framed(6, degenerate="error", budget=2, on_budget="sample")(batch)
     careless = framed(6, degenerate="ignore")
     assert careless.claims is None

@@ -78,7 +78,7 @@ def frame_class(name: Any) -> Callable[..., Any]:
         raise GroupError(str(error)) from error
     if isinstance(found, Frame) or not callable(found):
         raise GroupError(f"'{name}' must be a class (or a function) that makes a Frame of a group; got {found!r}.")
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def check_names(name: str, build: Callable[..., Any], options: Mapping[str, Any]) -> None:

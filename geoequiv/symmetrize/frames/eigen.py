@@ -1,5 +1,7 @@
 """Eigenvectors of symmetric matrices with gradients that stay finite where eigenvalues coincide."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -15,23 +17,21 @@ class _PrincipalAxes(torch.autograd.Function):
         return values, vectors
 
     @staticmethod
-    def setup_context(
-        ctx: torch.autograd.function.FunctionCtx, inputs: tuple[Tensor], output: tuple[Tensor, Tensor]
-    ) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: tuple[Tensor, Tensor]) -> None:
         values, vectors = output
         ctx.save_for_backward(inputs[0], vectors)
         ctx.save_for_forward(inputs[0], vectors)
         ctx.mark_non_differentiable(values)
 
     @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, _: Tensor, grad: Tensor) -> Tensor:
+    def backward(ctx: Any, _: Tensor, grad: Tensor) -> Tensor:
         matrix, vectors = ctx.saved_tensors
         inner = inverse_gaps(matrix, vectors) * (vectors.mT @ grad)
         gradient = vectors @ inner @ vectors.mT
         return 0.5 * (gradient + gradient.mT)
 
     @staticmethod
-    def jvp(ctx: torch.autograd.function.FunctionCtx, tangent: Tensor) -> tuple[None, Tensor]:
+    def jvp(ctx: Any, tangent: Tensor) -> tuple[None, Tensor]:
         matrix, vectors = ctx.saved_tensors
         symmetric = 0.5 * (tangent + tangent.mT)
         return None, vectors @ (inverse_gaps(matrix, vectors) * (vectors.mT @ symmetric @ vectors))

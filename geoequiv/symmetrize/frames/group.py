@@ -8,6 +8,7 @@ from torch import Tensor
 
 from geoequiv.errors import GroupError
 from geoequiv.fields import Layout, Side
+from geoequiv.fields.uncompiled import uncompiled
 from geoequiv.groups import Element, Group, compose
 from geoequiv.groups import group as group_by_name
 from geoequiv.groups.permutation import PermutationGroup
@@ -70,7 +71,7 @@ class GroupFrame(Frame):
 
     def elements(self) -> tuple[Element, Tensor | None]:
         """Linear elements ``[F]`` of one call and their weights ``[F]`` (``None`` where they are equal)."""
-        return uncompiled(self) if torch.compiler.is_compiling() else self._elements()
+        return elements_outside(self) if torch.compiler.is_compiling() else self._elements()
 
     def _elements(self) -> tuple[Element, Tensor | None]:
         part = self.group.linear_part
@@ -103,8 +104,8 @@ class GroupFrame(Frame):
         return elements, weights
 
 
-@torch._disable_dynamo
-def uncompiled(frame: GroupFrame) -> tuple[Element, Tensor | None]:
+@uncompiled
+def elements_outside(frame: GroupFrame) -> tuple[Element, Tensor | None]:
     """A frame's elements outside of the graph: ``torch.compile`` would trace past the cached lists of elements."""
     return frame._elements()
 

@@ -80,8 +80,9 @@ class LearnedFrame(nn.Module):
         self.second = nn.Sequential(nn.Linear(1 + channels, width), nn.Tanh(), nn.Linear(width, count))
         with torch.no_grad():  # steep from the start: flat weights sum up to the centroid, which is zero
             for layers in (self.first, self.second):
-                layers[0].weight.mul_(4)
-                layers[0].bias.mul_(4)
+                inner, _ = linear_layers(layers)
+                inner.weight.mul_(4)
+                inner.bias.mul_(4)
 
     @property
     def is_exact(self) -> bool:
@@ -146,7 +147,8 @@ class LearnedFrame(nn.Module):
         with torch.no_grad():
             scatter = node_sum(gain.square() + (gain_slope.squeeze(-1) * length).square(), layout)
             blur = scatter.sqrt() / count.squeeze(-1) / (safe_norm(means) + SOFT).squeeze(-1)
-            noise = self.noise(*(part.float() for part in (weight, slope, x, channels, blur)), layout).to(sizes)
+            noise = self.noise(weight.float(), slope.float(), x.float(), channels.float(), blur.float(), layout)
+            noise = noise.to(sizes)
             for k in range(1, sizes.shape[-1]):  # what the legs before it do to it
                 along = (vectors[..., k, None, :] * axes[..., :k].mT).sum(-1) * (noise / sizes.clamp_min(tiny))[..., :k]
                 noise[..., k] = (noise[..., k].square() + along.square().sum(-1)).sqrt()
@@ -196,13 +198,21 @@ def safe_norm(vectors: Tensor) -> Tensor:
     return torch.where(squares > 0, torch.where(squares > 0, squares, 1).sqrt(), 0)
 
 
+def linear_layers(layers: nn.Sequential) -> tuple[nn.Linear, nn.Linear]:
+    """The two linear layers of a perceptron (linear, tanh, linear)."""
+    first, _, last = layers
+    assert isinstance(first, nn.Linear)
+    assert isinstance(last, nn.Linear)
+    return first, last
+
+
 def response(layers: nn.Sequential, values: Tensor) -> tuple[Tensor, Tensor]:
     """What a perceptron (linear, tanh, linear) says ``[..., out]``, and its derivatives ``[..., out, in]``.
 
     It is applied in the dtype of the values: coordinates keep their digits whatever the parameters' dtype. The
     derivatives carry no gradient.
     """
-    first, _, last = layers
+    first, last = linear_layers(layers)
     inner, outer = first.weight.to(values), last.weight.to(values)
     hidden = nn.functional.linear(values, inner, first.bias.to(values)).tanh_()
     with torch.no_grad():  # tanh' = 1 - tanh²

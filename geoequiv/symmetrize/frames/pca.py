@@ -1,6 +1,6 @@
 """Principal axes: the classical frame, exact for symmetric and flat clouds too."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from geoequiv.errors import BatchError, GroupError, SignatureError
 from geoequiv.fields import Layout, Side, item_text
+from geoequiv.fields.uncompiled import uncompiled
 from geoequiv.groups import Element
 from geoequiv.groups.orthogonal import OrthogonalGroup
 from geoequiv.ranges import ProperFraction
@@ -63,7 +64,7 @@ class PCAFrame(Frame):
 
     degenerate: Degenerate = "orbit"
     tolerance: ProperFraction | None = None
-    frame_from: tuple[str, ...] | None = None
+    frame_from: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.group.linear_part, OrthogonalGroup):
@@ -139,7 +140,7 @@ class PCAFrame(Frame):
         centre = self.frame_inputs(side).centre
         return framed(linear, None if centre is None else centroid(fields[centre], layout), linear), weights
 
-    @torch._disable_dynamo  # sizes depend on values: torch.compile breaks its graph here and loses nothing
+    @uncompiled  # sizes depend on values: torch.compile breaks its graph here and loses nothing
     def elements(
         self, fields: Mapping[str, Any], side: Side, layout: Layout, spectrum: Spectrum | None = None
     ) -> tuple[Element, Tensor | None]:

@@ -1,6 +1,6 @@
 """One element of a frame at random while training."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,7 +33,7 @@ class StochasticFrame(Frame):
     Reference: Duval et al., "FAENet" (ICML 2023), §3.2, for principal axes.
     """
 
-    of: str | Mapping[str, Any] | Frame = "pca"
+    of: str | dict[str, Any] | Frame = "pca"
     full_at_evaluation: bool = True
     generator: torch.Generator | None = None
     degenerate: Degenerate | None = None

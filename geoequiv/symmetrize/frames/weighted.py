@@ -9,6 +9,7 @@ from torch import Tensor
 
 from geoequiv.errors import GroupError
 from geoequiv.fields import Layout, Side
+from geoequiv.fields.uncompiled import uncompiled
 from geoequiv.groups import Element
 from geoequiv.ranges import ProperFraction
 from geoequiv.symmetrize.frames.diagnosis import FrameReport
@@ -59,7 +60,7 @@ class WeightedFrame(PCAFrame):
         if not 0 <= self.threshold < 1:
             raise GroupError(f"threshold lies in [0, 1); got {self.threshold}.")
 
-    @torch._disable_dynamo  # sizes depend on values: torch.compile breaks its graph here and loses nothing
+    @uncompiled  # sizes depend on values: torch.compile breaks its graph here and loses nothing
     def elements(
         self, fields: Mapping[str, Any], side: Side, layout: Layout, spectrum: Spectrum | None = None
     ) -> tuple[Element, Tensor | None]:
