@@ -32,17 +32,34 @@ _Loader.add_implicit_resolver(
 
 @dataclass(frozen=True)
 class Document:
-    """A parsed YAML file: its data, and the line (from 1) of every key path in it."""
+    """A parsed YAML file.
+
+    Attributes:
+        data: what it says.
+        lines: key path → line, from 1.
+        path: the file.
+        sources: key path → text of the command line that gave the value there, in place of the file.
+    """
 
     data: Any
     lines: Mapping[KeyPath, int]
     path: Path
+    sources: Mapping[KeyPath, str] = field(default_factory=dict)
 
     def line(self, key_path: KeyPath) -> int:
         """Line of a key path, or of its nearest parent that stands in the file."""
         while key_path and key_path not in self.lines:
             key_path = key_path[:-1]
         return self.lines.get(key_path, 1)
+
+    def where(self, key_path: KeyPath) -> tuple[int, str]:
+        """The line of a key path (0 where the command line gave it), and words for it."""
+        key = f", key '{dotted(key_path)}'" if key_path else ""
+        for length in range(len(key_path), -1, -1):
+            if (text := self.sources.get(key_path[:length])) is not None:
+                return 0, f"override '{text}'{key}"
+        line = self.line(key_path)
+        return line, f"{self.path}, line {line}{key}"
 
 
 @dataclass
@@ -54,9 +71,8 @@ class Problems:
 
     def add(self, key_path: KeyPath, message: str) -> None:
         """Note one problem; the same one noted twice is listed once."""
-        where = f", key '{dotted(key_path)}'" if key_path else ""
-        line = self.document.line(key_path)
-        self.found[f"{self.document.path}, line {line}{where}: {message}"] = line
+        line, where = self.document.where(key_path)
+        self.found[f"{where}: {message}"] = line
 
     def check(
         self, section: type[SectionT], data: Any, locate: KeyPath | Callable[[KeyPath], KeyPath] = ()
@@ -129,6 +145,21 @@ def read_yaml(path: str | Path) -> Document:
         problem = getattr(error, "problem", None) or str(error)
         raise ConfigError(f"{path}{line}: not valid YAML: {problem}.") from error
     return Document(data, lines, path)
+
+
+def parse_value(text: str, what: str) -> Any:
+    """One value as YAML has it.
+
+    >>> parse_value("[0, 5e-4]", "override")
+    [0, 0.0005]
+
+    Raises:
+        ConfigError: it is not YAML; the message begins with `what`.
+    """
+    try:
+        return yaml.load(text, _Loader)  # noqa: S506  (a subclass of SafeLoader)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{what}: not valid YAML: {getattr(error, 'problem', None) or error}.") from error
 
 
 def load(section: type[SectionT], path: str | Path) -> SectionT:

@@ -1,6 +1,7 @@
 """Options of a named object, read from the signature of its constructor: defaults, types, and what is unknown."""
 
 import json
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -81,12 +82,12 @@ def expand(
             problems.add((*at, name), unknown(f"option of {what}", str(name), known.names))
             continue
         annotation = known.annotations.get(name, Any)
-        several = sweep and isinstance(value, list) and _why_not(annotation, value, alone=True) is not None
+        several = sweep and isinstance(value, list) and why_not(annotation, value, alone=True) is not None
         if several and not value:
             problems.add((*at, name), "an empty list asks for no run at all.")
         choices[name] = []
         for index, each in enumerate(value if several else [value]):
-            message = _why_not(annotation, each) or (None if _writable(each) else f"cannot use {each!r} here.")
+            message = why_not(annotation, each) or (None if _writable(each) else f"cannot use {each!r} here.")
             if message:
                 problems.add((*at, name, index) if several else (*at, name), message)
             choices[name].append(_coerced(annotation, each))
@@ -104,7 +105,7 @@ def as_typed(what: str, declaration: Declaration, given: Mapping[str, Any]) -> d
     """
     annotations = options_of(declaration, frozenset()).annotations
     for name, value in given.items():
-        if message := _why_not(annotations.get(name, Any), value):
+        if message := why_not(annotations.get(name, Any), value):
             raise ConfigError(f"{what}, option '{name}': {message}")
     return {name: _coerced(annotations.get(name, Any), value) for name, value in given.items()}
 
@@ -124,7 +125,16 @@ def _plain(annotation: Any) -> Any:
     return Any
 
 
-def _why_not(annotation: Any, value: Any, alone: bool = False) -> str | None:
+def why_not(annotation: Any, value: Any, alone: bool = False) -> str | None:
+    """Why a value does not fit the type of an option; None if it does, or where the type is not known.
+
+    Args:
+        annotation: the type; `Any` where it is not known.
+        value: as YAML has it.
+        alone: whether a list is meant as one value of an option, which one of unknown type is not.
+    """
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"expected a finite number; got {value}."
     if annotation is Any:
         return "a list is a sweep" if alone else None
     try:
@@ -143,7 +153,7 @@ def _coerced(annotation: Any, value: Any) -> Any:
         return value
     try:
         read = TypeAdapter(annotation).validate_python(value)
-    # noted already by `_why_not`, or without a schema to check against
+    # noted already by `why_not`, or without a schema to check against
     except (ValidationError, PydanticUserError, TypeError, NameError):
         return value
     return read if _writable(read) else value

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from geoequiv.methods import run_of_method
@@ -37,12 +38,12 @@ class RunSpec:
         loaded: dict[str, Any] = json.loads(self.canonical)
         return loaded
 
-    @property
+    @cached_property
     def run_id(self) -> str:
         """Twelve hexadecimal digits that follow from what decides the weights: see `records.identity`."""
         return identity(self.config)
 
-    @property
+    @cached_property
     def former_id(self) -> str:
         """The run id by the formula of schema 1, which `evaluate` was a part of."""
         return former_identity(self.config)

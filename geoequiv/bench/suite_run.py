@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.markup import escape
 
-from geoequiv.bench.at_hand import at_hand
+from geoequiv.bench.fallback import with_fallback
 from geoequiv.bench.runner import Outcome, load_task, run
 from geoequiv.bench.spec import RunSpec
 from geoequiv.bench.store import Store
@@ -70,7 +70,7 @@ def run_suite(
     assert console is not None
     store = Store(output)
     store.prepare()
-    suite = at_hand(suite, store, session)
+    suite = with_fallback(suite, store, session)
     states = {spec: store.state(spec) for spec in suite.runs}
     half = [spec for spec, state in states.items() if state == "half-finished"]
     if half and not resume:

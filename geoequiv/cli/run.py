@@ -14,7 +14,7 @@ A run is named by a hash of its settings, so no run is ever done twice: those th
 Runs that were interrupted continue from their last checkpoint with --resume, and those that failed are done anew.
 A run that fails is recorded with its traceback; the others go on, and the exit status is 1. So it is where a barrier
 that the suite asks for (align:) cannot be measured. What failed after its training is measured anew, not trained anew.
-Where the files of its task cannot be had, a suite goes on with the task that it names as `otherwise`, if it names one.
+Where the files of its task cannot be had, a suite runs on the task that it names as its `fallback`, if it names one.
 
 A suite can name your own Python objects (package.module:Class), which are imported from the current folder or the
 environment. That runs their code: run only suites you trust.

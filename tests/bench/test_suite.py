@@ -1,10 +1,14 @@
 """Suite files: lists expand, ids are stable, and every mistake is named with its line before anything runs."""
 
+import subprocess
+import sys
+
 import pytest
 
 from geoequiv.bench.spec import RunSpec
 from geoequiv.bench.suite import read_suite
 from geoequiv.errors import ConfigError
+from geoequiv.session import Session
 
 HEAD = "name: tiny\ntask: {name: nbody/charged, train: 32}\n"
 
@@ -134,12 +138,115 @@ def test_every_mistake_is_listed_with_its_line(suite_file):
         ("line 13, key 'entries[3].symmetry[0].frame_averaging.frame'", "Unknown frame 'pcaa'. Did you mean 'pca'"),
         ("line 13, key 'entries[3].symmetry[1].group_averaging'", "needs the option 'group'"),
         ("line 13, key 'entries[3].symmetry[2]'", "expected a name or"),
-        ("line 15, key 'entries[4].symmetry.frame_averaging.frame'", "'treshold'. Did you mean 'threshold'"),
+        ("line 15, key 'entries[4].symmetry.frame_averaging.frame.treshold'", "'treshold'. Did you mean 'threshold'"),
     ]
     assert len(lines) == len(expected), "\n".join(lines)
     for line, (place, message) in zip(lines, expected, strict=True):
         assert place in line
         assert message in line
+
+
+@pytest.mark.parametrize(
+    ("entry", "place", "message"),
+    [
+        ("{model: {name: gnn, width: 0}}", "model.width", "expected greater than or equal to 1; got 0"),
+        ("{model: {name: gnn, width: [8, -1]}}", "model.width[1]", "expected greater than or equal to 1; got -1"),
+        (
+            "{model: gnn, symmetry: {remul: {group: SO(3), beta: -1}}}",
+            "symmetry.remul.beta",
+            "greater than or equal to 0",
+        ),
+        (
+            "{model: gnn, symmetry: {remul: {group: SO(3), beta: .nan}}}",
+            "symmetry.remul.beta",
+            "finite number; got nan",
+        ),
+        (
+            "{model: gnn, symmetry: {remul: {group: SO(3), alpha: .inf}}}",
+            "symmetry.remul.alpha",
+            "finite number; got inf",
+        ),
+        ("{model: gnn, symmetry: {remul: {group: SO(3), alpha: 0, beta: 0}}}", "symmetry.remul.beta", "not both be 0"),
+        (
+            "{model: gnn, symmetry: {remul: {group: SO(3), weighting: constrained}}}",
+            "symmetry.remul.weighting",
+            "needs epsilon",
+        ),
+        (
+            "{model: gnn, symmetry: {remul: {group: SO(3), epsilon: 0.1}}}",
+            "symmetry.remul.epsilon",
+            "goes with weighting",
+        ),
+        (
+            "{model: gnn, symmetry: {remul: {group: SO(3), sampling: adversarial}}}",
+            "symmetry.remul.sampling",
+            "give two or more",
+        ),
+        (
+            "{model: gnn, symmetry: {group_averaging: {group: O, subgroup: Q}}}",
+            "symmetry.group_averaging.subgroup",
+            "Unknown group",
+        ),
+        ("{model: gnn, symmetry: {frame_averaging: {frame: 3}}}", "symmetry.frame_averaging.frame", "expected a valid"),
+        (
+            "{model: gnn, symmetry: {frame_averaging: {frame: {name: sorting, budget: many}}}}",
+            "symmetry.frame_averaging.frame.budget",
+            "valid integer",
+        ),
+        (
+            "{model: gnn, symmetry: {frame_averaging: {frame: {name: stochastic, of: minimall}}}}",
+            "symmetry.frame_averaging.frame.of",
+            "Did you mean 'minimal'",
+        ),
+    ],
+)
+def test_values_are_checked_before_anything_runs(suite_file, entry, place, message):
+    [line] = complaints(suite_file(f"- {entry}", HEAD))
+    assert f"suite.yaml, line 4, key 'entries[0].{place}': " in line
+    assert message in line
+
+
+def test_a_run_is_measured_in_one_way(suite_file):
+    [line] = complaints(suite_file("- model: egnn\n- {model: egnn, evaluate: {num_items: 3}}\n- model: egnn", HEAD))
+    assert "the same run as in entries[0], measured in another way" in line
+
+
+def test_a_former_key_is_named_with_what_it_is_called_now(suite_file):
+    [line] = complaints(suite_file("- model: egnn", HEAD + "otherwise: nbody/gravity\n"))
+    assert "line 3, key 'otherwise': 'otherwise' is called 'fallback' now: write that." in line
+
+
+def test_own_measurements_are_imported_when_the_suite_is_read(suite_file):
+    [run] = read_suite(suite_file("- model: egnn", HEAD + "measure: my_models:Shift\n")).runs
+    assert run.config["measure"] == ["my_models:Shift"]
+    assert run.run_id == read_suite(suite_file("- model: egnn", HEAD)).runs[0].run_id
+    [line] = complaints(suite_file("- model: egnn", HEAD + "measure: [my_models:Shift, my_models:Shfit]\n"))
+    assert "line 3, key 'measure[1]': " in line
+    assert "Did you mean 'Shift'" in line
+
+
+def test_precision_is_part_of_a_run_where_it_is_not_the_default(suite_file):
+    path = suite_file("- model: egnn", HEAD)
+    [plain] = read_suite(path).runs
+    [rough] = read_suite(path, session=Session(precision="bf16-mixed")).runs
+    assert "precision" not in plain.config
+    assert rough.config["precision"] == "bf16-mixed"
+    assert rough.run_id != plain.run_id
+
+
+def test_reading_a_suite_of_built_in_names_does_not_import_torch(suite_file):
+    path = suite_file(
+        """\
+        - model: [{name: gnn, width: [8, 16]}, nequip]
+          symmetry: [none, {remul: {group: SO(3), beta: [0.1, 10]}}, {frame_averaging: {group: SE(3), frame: minimal}}]
+        """,
+        HEAD + "evaluate: {group: O(3)}\n",
+    )
+    code = (
+        "import sys; from geoequiv.bench.suite import read_suite; read_suite(sys.argv[1]);"
+        "assert 'torch' not in sys.modules"
+    )
+    assert subprocess.run([sys.executable, "-c", code, str(path)]).returncode == 0
 
 
 @pytest.mark.parametrize(

@@ -125,10 +125,10 @@ def test_a_frame_of_ones_own_in_a_suite(mine, tmp_path, spec):
     x = {name: value[:4].double() for name, value in task.splits["test"].inputs.items()}
     assert_equivariant(averaged.double().eval(), x, task.signature, "SE(3)")
     path.write_text(SUITE.format(frame=f"{{name: '{mine}:FarthestFrame', powr: 3}}"))
-    with pytest.raises(ConfigError, match=r"suite.yaml, line 6, key '.*frame': .*Did you mean 'power'"):
+    with pytest.raises(ConfigError, match=r"suite.yaml, line 6, key '.*frame\.powr': .*Did you mean 'power'"):
         read_suite(path)
     path.write_text(SUITE.format(frame=f"{{name: '{mine}:FarthestFrame', power: -1}}"))
-    with pytest.raises(ConfigError, match=r"'power'.*greater than 0"):
+    with pytest.raises(ConfigError, match=r"\.power'.*greater than 0"):
         read_suite(path)
 
 

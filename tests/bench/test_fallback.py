@@ -1,4 +1,4 @@
-"""A suite goes on with another task where its files cannot be had, says so, and never where they are damaged."""
+"""A suite runs on its fallback task where its files cannot be had, says so, and never where they are damaged."""
 
 import io
 from pathlib import Path
@@ -16,21 +16,21 @@ from geoequiv.session import Session
 SUITE = """\
 name: small
 task: {{name: md17/dynamics, molecule: uracil, horizon: 3, margin: 0, train: 8, val: 4, test: 4}}
-{otherwise}
+{fallback}
 train: {{epochs: 1, batch_size: 8, equivariance_items: 0}}
 evaluate: {{num_items: 2, num_samples: 2, batch_size: 4, repeats: 1}}
 entries: [{{model: {{name: gnn, width: 4, depth: 1}}}}]
 """
-WALKERS = "otherwise: {name: mocap-gait/walk, train: 8, val: 4, test: 4}"
+WALKERS = "fallback: {name: mocap-gait/walk, train: 8, val: 4, test: 4}"
 
 
 @pytest.fixture
 def go(tmp_path, monkeypatch):
     monkeypatch.setattr("geoequiv.tasks.md17_dynamics.SOURCE", "http://127.0.0.1:9/")
 
-    def run(otherwise=WALKERS):
+    def run(fallback=WALKERS):
         path = tmp_path / "suite.yaml"
-        path.write_text(SUITE.format(otherwise=otherwise), encoding="utf-8")
+        path.write_text(SUITE.format(fallback=fallback), encoding="utf-8")
         console = Console(file=io.StringIO(), width=200)
         result = run_suite(
             read_suite(path), tmp_path / "out", session=Session(data_dir=tmp_path / "data", console=console)
@@ -47,11 +47,11 @@ def put_file(folder, name="md17_uracil.npz"):
     return path
 
 
-def test_it_goes_on_with_the_other_task_and_says_so(go, tmp_path):
+def test_it_uses_the_fallback_and_says_so(go, tmp_path):
     result, text = go()
     assert result.complete
     assert "put the file 'md17_uracil.npz' into" in text
-    assert "Going on with mocap-gait/walk instead, under ids of its own." in text
+    assert "Using the fallback task mocap-gait/walk, under protocol ids of its own." in text
     (board,) = report.leaderboard(tmp_path / "out")
     assert board.protocol == "mocap-gait/walk/Δ30/8-4-4/mse"
     assert {row.model for row in board.rows} == {"gnn"}
@@ -63,10 +63,10 @@ def test_where_the_files_are_they_are_used_and_nothing_is_mixed(go, tmp_path):
     put_file(tmp_path)
     result, text = go()
     assert result.complete
-    assert "instead" not in text
+    assert "fallback" not in text
     assert {board.task for board in report.leaderboard(tmp_path / "out")} == {"md17/dynamics", "mocap-gait/walk"}
     (tmp_path / "data" / "md17" / "md17_uracil.npz").unlink()
-    assert "instead" not in go()[1]  # all runs of its own task have finished
+    assert "fallback" not in go()[1]  # all runs of its own task have finished
 
 
 def test_a_damaged_file_is_an_error(go, tmp_path):
@@ -76,23 +76,23 @@ def test_a_damaged_file_is_an_error(go, tmp_path):
         go()
 
 
-def test_without_another_task_missing_files_are_an_error(go):
+def test_without_a_fallback_missing_files_are_an_error(go):
     with pytest.raises(NoFilesError, match="put the file 'md17_uracil"):
-        go(otherwise="")
+        go(fallback="")
 
 
 def test_a_mistake_in_it_is_named_with_its_line(go):
-    with pytest.raises(ConfigError, match=r"suite\.yaml, line 3, key 'otherwise': .*Did you mean 'mocap-gait/walk'"):
-        go(otherwise="otherwise: mocap-gait/wlak")
+    with pytest.raises(ConfigError, match=r"suite\.yaml, line 3, key 'fallback': .*Did you mean 'mocap-gait/walk'"):
+        go(fallback="fallback: mocap-gait/wlak")
 
 
 @pytest.mark.parametrize(
     ("config", "other"),
     [("mocap", "mocap-gait/walk"), ("md17_dynamics", "md17-xtb/dynamics"), ("md17_forces", "md17-xtb/forces")],
 )
-def test_suites_of_real_files_name_their_twins(config, other):
+def test_suites_of_real_files_name_surrogates(config, other):
     suite = read_suite(Path(__file__).parents[2] / "configs" / f"{config}.yaml")
-    assert {spec.part("task")[0] for spec in suite.otherwise} == {other}
-    assert len(suite.otherwise) == len(suite.runs)
+    assert {spec.part("task")[0] for spec in suite.fallback} == {other}
+    assert len(suite.fallback) == len(suite.runs)
     same = [{key: part for key, part in spec.config.items() if key != "task"} for spec in suite.runs]
-    assert [{key: part for key, part in spec.config.items() if key != "task"} for spec in suite.otherwise] == same
+    assert [{key: part for key, part in spec.config.items() if key != "task"} for spec in suite.fallback] == same
