@@ -117,12 +117,12 @@ def test_a_skeleton_walks_along_its_recording(runs, tmp_path, capsys):
     np.testing.assert_allclose(scene.path[0], scene.start, atol=1e-4)
     np.testing.assert_allclose(scene.path[-1], scene.true, atol=1e-4)
     assert Image.open(io.BytesIO(film_of([scene], frames=3))).n_frames == 3
-    arguments = ["show", str(runs["mocap"]), "--items", "3", "--turn", "--no-gif", "--format", "png", "svg", "png"]
+    arguments = ["show", str(runs["mocap"]), "--items", "3", "--transform", "--no-gif", "--format", "png", "svg", "png"]
     assert main([*arguments, "--output", str(tmp_path)]) == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["test.png", "test.svg"]
     said = capsys.readouterr().out
     assert "item 3: mse" in said
-    assert "cm, turned" in said
+    assert "cm, equivariance error" in said
 
 
 def test_forces_are_arrows_on_a_molecule(runs, tmp_path):
@@ -135,7 +135,7 @@ def test_forces_are_arrows_on_a_molecule(runs, tmp_path):
     assert main(["show", str(runs["forces"]), "--items", "0", "1", "--no-gif", "--output", str(tmp_path)]) == 0
 
 
-def test_an_element_that_turns():
+def test_an_element_that_rotates():
     for name, own in ((TASKS_OWN, "E(3)"), ("SO(2)@y", "E(3)"), ("C4", "E(3)")):
         drawn = element(name, own, 0)
         assert drawn.det == 1
@@ -151,7 +151,7 @@ def test_an_element_that_turns():
         (["show", "absent"], "is no folder of a run"),
         (["show", "RUN", "--items", "0", "12"], "no item 12 in split 'test': it has 12, 0 to 11"),
         (["show", "RUN", "--split", "tests"], "Did you mean 'test'"),
-        (["show", "RUN", "--turn", "Cs@x"], "Nothing in Cs@x turns the input"),
+        (["show", "RUN", "--transform", "Cs@x"], "Cs@x has no rotation"),
         (["show", "RUN", "--items", "0", "--no-gif", "--output", "RUN/record.json"], "Cannot write the figure"),
     ],
 )

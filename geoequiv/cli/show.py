@@ -1,4 +1,4 @@
-"""``geoequiv show``: what a trained run predicts, drawn beside what is true."""
+"""``geoequiv show``: draw a trained run's predictions beside the targets."""
 
 import argparse
 from pathlib import Path
@@ -11,17 +11,17 @@ if TYPE_CHECKING:
     from geoequiv.groups import Element
 
 SHOW = """\
-Draw a trained run's predictions against the truth, items of the test split side by side: skeletons, molecules, force
+Draw a trained run's predictions beside the targets, several items of the test split: skeletons, molecules, force
 arrows, the paths of n-body systems. Without --items: the best, the median and the worst by the task's metric.
 """
 EXAMPLES = """\
 examples:
   geoequiv show results/mocap/01ca75b89dbe                     RUN_DIR/pictures/test.svg and test.gif
   geoequiv show results/mocap/01ca75b89dbe --items 0 1 2 --format png --no-gif
-  geoequiv show results/mocap/01ca75b89dbe --turn              with the prediction for the turned input, turned back
-  geoequiv show results/mocap/01ca75b89dbe --turn "SO(3)"      turned by a rotation that the task's group does not hold
+  geoequiv show results/mocap/01ca75b89dbe --transform          with g⁻¹ · f(g · x), g of the task's group
+  geoequiv show results/mocap/01ca75b89dbe --transform "SO(3)"  with g of another group
 
-The GIF turns the camera once about the vertical; where the task knows the way from input to target (n-body, motion
+The GIF rotates the camera once about the vertical; where the task knows the path from input to target (n-body, motion
 capture), the true bodies move along it. Needs matplotlib: pip install 'geoequiv[plots]'. Equal runs give equal files.
 """
 TASKS_OWN = "the task's"
@@ -30,22 +30,24 @@ TASKS_OWN = "the task's"
 def add(commands: Commands) -> None:
     """Add the command."""
     show = commands.add_parser(
-        "show", parents=[common(), data_folder(), computing()], help="draw a run's predictions against the truth",
+        "show", parents=[common(), data_folder(), computing()], help="draw a run's predictions beside the targets",
         description=SHOW, epilog=EXAMPLES, formatter_class=RAW,
     )  # fmt: skip
-    show.add_argument("run", type=Path, metavar="RUN_DIR", help="folder of a finished run")
+    show.add_argument("run", type=Path, metavar="RUN_DIR", help="directory of a finished run")
     show.add_argument("--items", type=int, nargs="+", metavar="N", help="items to draw (best, median and worst)")
     show.add_argument("--split", default="test", metavar="NAME", help="of the task, such as test_rotated (test)")
     show.add_argument(
-        "--turn", nargs="?", const=TASKS_OWN, metavar="GROUP",
-        help="show what is predicted for the turned input, turned back; GROUP: turned by an element of it (the task's)",
+        "--transform", nargs="?", const=TASKS_OWN, metavar="GROUP",
+        help="also draw the prediction for the input transformed by an element of GROUP, transformed back (the task's)",
     )  # fmt: skip
     show.add_argument("--seed", type=int, default=0, help="of that element (0)")
     show.add_argument("--output", type=Path, metavar="DIR", help="where to (RUN_DIR/pictures)")
     show.add_argument(
         "--format", nargs="+", choices=("svg", "png"), default=["svg"], metavar="FORMAT", help="svg, png or both (svg)"
     )
-    show.add_argument("--gif", action=argparse.BooleanOptionalAction, default=True, help="a film as well (yes)")
+    show.add_argument(
+        "--gif", action=argparse.BooleanOptionalAction, default=True, help="also write an animation (yes)"
+    )
     show.set_defaults(command=_show)
 
 
@@ -60,10 +62,10 @@ def _show(options: argparse.Namespace) -> int:
 
     session = session_of(options)
     trained = load_trained(options.run, session)
-    turn = element(options.turn, trained.task.symmetry, options.seed) if options.turn else None
-    torch.manual_seed(trained.spec.config["seed"])  # as when the run was measured: some models draw as they predict
+    transform = element(options.transform, trained.task.symmetry, options.seed) if options.transform else None
+    torch.manual_seed(trained.spec.config["seed"])  # as when the run was measured: some models are stochastic
     with session.casting(trained.model):
-        scenes = predictions(trained.task, trained.model, options.split, options.items, turn)
+        scenes = predictions(trained.task, trained.model, options.split, options.items, transform)
     record = trained.record
     metric = record["metric"]
     measured = f"test {metric['name']} {metric['value']:.3g} {metric['unit']}".rstrip()
@@ -84,10 +86,10 @@ def _show(options: argparse.Namespace) -> int:
 
 
 def element(name: str, own: str, seed: int) -> "Element":
-    """An element that turns: of the task's group or of another, without translation; one that keeps handedness.
+    """A rotation other than the identity, of the task's group or of another; without translation.
 
     Raises:
-        GeoequivError: all that the group does is to move or to reflect.
+        GeoequivError: the group has no such element, only translations and reflections.
     """
     import torch
 
@@ -96,7 +98,7 @@ def element(name: str, own: str, seed: int) -> "Element":
     acting = group(own if name == TASKS_OWN else name).linear_part
     drawn = acting.sample(64, generator=torch.Generator().manual_seed(seed))
     away = (drawn.linear - torch.eye(acting.dim, dtype=drawn.linear.dtype)).abs().amax(dim=(-1, -2)) > 1e-6
-    turns = (away & (drawn.det > 0)).nonzero()
-    if not len(turns):
-        raise GeoequivError(f"Nothing in {acting.name} turns the input. Give another group, such as --turn 'SO(3)'.")
-    return drawn[int(turns[0])]
+    rotations = (away & (drawn.det > 0)).nonzero()
+    if not len(rotations):
+        raise GeoequivError(f"{acting.name} has no rotation. Give another group, such as --transform 'SO(3)'.")
+    return drawn[int(rotations[0])]

@@ -1,4 +1,4 @@
-"""Figures of barriers: along the line between two networks, by the angle of the copy, against the symmetry error."""
+"""Figures of barriers: along the interpolation, by the angle of the copy, against the equivariance error."""
 
 import math
 from collections.abc import Sequence
@@ -8,8 +8,9 @@ from geoequiv.errors import DataError
 from geoequiv.report.barriers import METHODS
 from geoequiv.report.facts import labelled
 from geoequiv.report.families import colour
-from geoequiv.report.figures.style import MARKERS, drawn, logarithmic, tick
+from geoequiv.report.figures.style import MARKERS, drawn, logarithmic
 from geoequiv.report.figures.subject import Subject
+from geoequiv.report.figures.ticks import tick
 from geoequiv.report.records import MergeOfRun
 from geoequiv.report.rows import Statistic
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-#: barriers below this are drawn on a linear scale, which goes through 0
+#: barriers below this are drawn on a linear scale, which passes through 0
 LINEAR = 0.1
 FAMILY_MARKS = {"none": "ring", "augmentation": "triangle", "remul": "diamond", "frame": "square", "group": "hexagon"}
 #: matching → colour and dashes along a path
@@ -28,10 +29,10 @@ LOOKS = {
 
 
 def merge_paths(subject: Subject, most: int = 4) -> "Figure":
-    """The metric along the line between a network and its copies, a panel for each angle, and another training.
+    """The metric along the interpolation from a network to its copies, a panel for each angle, and to another training.
 
-    Thin lines are single copies, thick ones their mean. Units as they stand are dashed. Where the metric was
-    not finite there is a gap.
+    Thin lines are single copies, thick ones their mean; without matching they are dashed. Where the metric was not
+    finite there is a gap.
 
     Args:
         subject: with paths.
@@ -43,19 +44,21 @@ def merge_paths(subject: Subject, most: int = 4) -> "Figure":
     """
     angles = sorted({a for method in subject.methods for a in subject.angles(method) if a > 0})
     shown = angles if len(angles) <= most else [angles[round(i * (len(angles) - 1) / (most - 1))] for i in range(most)]
-    panels = [(f"copy turned by {angle:g}°", [m for w in subject.methods for m in subject.merges("copies", w, angle)])
+    panels = [(f"copy rotated by {angle:g}°", [m for w in subject.methods for m in subject.merges("copies", w, angle)])
               for angle in shown]  # fmt: skip
     panels.append(("another training", [m for w in subject.methods for m in subject.merges("trainings", w)]))
     panels = [(title, [m for m in merges if m.path]) for title, merges in panels]
     panels = [(title, merges) for title, merges in panels if merges]
     if not panels:
-        raise DataError("No line between two networks was measured: ask for it by --path 21, or path: 21 in a suite.")
+        raise DataError(
+            "No interpolation between two networks was measured: ask for it by --path 21, or path: 21 in a suite."
+        )
 
     def draw(figure: "Figure") -> None:
         parts = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
         for axes, (title, merges) in zip(parts, panels, strict=True):
             _paths(axes, merges)
-            axes.set(title=title, xlim=(0, 1), xlabel="part of the way")
+            axes.set(title=title, xlim=(0, 1), xlabel="λ")
             axes.set_xticks([0, 0.5, 1], ["0", "½", "1"])
         values = [v for _, merges in panels for m in merges for key in ("metric", "as_they_stand")
                   for v in (m.path or {}).get(key, ()) if v is not None]  # fmt: skip
@@ -87,26 +90,26 @@ def _paths(axes: "Axes", merges: Sequence[MergeOfRun]) -> None:
 
 
 def mean(values: Sequence[float | None]) -> float:
-    """The mean of those that are known; NaN, a gap in a curve, where none is."""
+    """The mean of the known values; NaN (a gap in a curve) where there is none."""
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known else math.nan
 
 
 def barrier_by_angle(subjects: Sequence[Subject], title: str = "") -> "Figure":
-    """Relative barrier after REPAIR (if it was done) against the angle of the copy, a panel for each way of matching.
+    """Relative barrier after REPAIR (if it was done) against the angle of the copy, a panel for each matching.
 
-    Points are means over seeds (each the mean over its axes), whiskers their standard deviation. At the right edge
-    stands the yardstick: the same network merged with another training.
+    Points are means over seeds (each the mean over its axes), whiskers their standard deviation. At the right edge is
+    the seed-to-seed baseline: the same network merged with another training.
 
     Raises:
-        DataError: no copy was turned.
+        DataError: no copy was rotated.
         GeoequivError: matplotlib is not installed.
     """
     methods = list(dict.fromkeys(method for each in subjects for method in each.methods if each.angles(method)))
     if not methods:
         raise DataError("No barrier by angle was measured: ask for it by --angles 45,90,180, or angles: in a suite.")
     angles = sorted({angle for each in subjects for method in methods for angle in each.angles(method)})
-    yardstick = any(each.merges("trainings", method) for each in subjects for method in methods)
+    baseline = any(each.merges("trainings", method) for each in subjects for method in methods)
     beside = angles[-1] + max(0.16 * angles[-1], 10)
 
     def draw(figure: "Figure") -> None:
@@ -118,7 +121,7 @@ def barrier_by_angle(subjects: Sequence[Subject], title: str = "") -> "Figure":
             axes.set(title=METHODS.get(method, method), xlabel="rotation of the copy")
             marks = [angle for angle in angles if angle % 45 == 0] or angles
             ticks = dict(zip(marks, (f"{angle:g}°" for angle in marks), strict=True))
-            ticks |= {beside: "other\nseed"} if yardstick else {}
+            ticks |= {beside: "other\nseed"} if baseline else {}
             axes.set_xticks(list(ticks), list(ticks.values()))
         parts[0].set_ylabel("barrier")
         if len(subjects) > 1:
@@ -156,11 +159,11 @@ def _symmetric(axes: "Axes") -> None:
 
 
 def barrier_by_error(subjects: Sequence[Subject], title: str = "", least: float = 90.0) -> "Figure":
-    """Relative barrier against E′, a panel for each way of matching: does soft equivariance become layerwise?
+    """Relative barrier against E′, a panel for each matching: is approximate equivariance layerwise?
 
-    Filled points are means over copies turned by at least 90° (small turns tell nothing: the copy is near by), over
-    all copies where none is known to be; hollow ones the same network merged with another training. Whiskers are
-    standard deviations over seeds. A line joins the values of β.
+    Filled points are means over copies rotated by at least 90° (copies by small rotations are close anyway), over all
+    copies where there is none; hollow ones the same network merged with another training. Whiskers are standard
+    deviations over seeds. A line joins the values of β.
 
     Raises:
         DataError: no barrier, or no E′, was measured.
@@ -189,7 +192,7 @@ def barrier_by_error(subjects: Sequence[Subject], title: str = "", least: float 
             axes.set(title=METHODS.get(method, method), xlabel="E′ (unit of the outputs)")
             logarithmic(axes.xaxis, axes.dataLim.intervalx)
             axes.margins(x=0.08)
-        parts[0].set_ylabel(f"barrier, copies turned by {least:g}° or more")
+        parts[0].set_ylabel(f"barrier, copies rotated by {least:g}° or more")
         handles, labels = parts[-1].get_legend_handles_labels()
         hollow = parts[-1].errorbar(
             [], [], fmt="o", color=colour("muted"), markerfacecolor=colour("card"), markersize=4.5
@@ -203,7 +206,7 @@ def barrier_by_error(subjects: Sequence[Subject], title: str = "", least: float 
 
 
 def far_copies(subject: Subject, method: str, least: float) -> Statistic | None:
-    """The barrier over copies turned by at least so many degrees (over all, where there is no such), over seeds."""
+    """The barrier over copies rotated by at least this many degrees (over all if there is none), over seeds."""
     values = []
     for each in subject.alignments:
         merges = [merge for merge in each.copies if merge.method == method]

@@ -1,4 +1,4 @@
-"""Where a picture of a cloud is taken from: parallel projection, no perspective."""
+"""The camera of a picture: parallel projection, no perspective."""
 
 import math
 from dataclasses import dataclass
@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
-RAISED = math.radians(12)  # how far above the horizon a cloud with an up direction is seen from
-ASIDE = math.radians(25)  # and how far from straight across its motion
+RAISED = math.radians(12)  # elevation of the camera where there is an up direction
+ASIDE = math.radians(25)  # its azimuth from straight across the motion
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,8 +25,8 @@ class Camera:
         """Points or vectors ``[…, 3]`` as right, up and depth (larger is nearer): ``[…, 3]``."""
         return points @ self.axes.T
 
-    def turned(self, angle: float, about: Array | None = None) -> "Camera":
-        """The view after the cloud has been turned by an angle (radians).
+    def rotated(self, angle: float, about: Array | None = None) -> "Camera":
+        """The view after the cloud was rotated by an angle (radians).
 
         Args:
             angle: counter-clockwise, seen from the tip of the axis.
@@ -37,7 +37,7 @@ class Camera:
 
 
 def flat_view(points: Array) -> Camera:
-    """A view that spreads a cloud out: its widest extent goes right, its narrowest towards the viewer.
+    """A view along the narrowest extent of a cloud, with its widest extent to the right.
 
     Args:
         points: ``[n, 3]``.
@@ -49,10 +49,10 @@ def flat_view(points: Array) -> Camera:
 
 
 def upright_view(travel: Array, up: int) -> Camera:
-    """A view from the side of something that moves, a little from above and from the front; it goes to the right.
+    """A view of a moving body from the side, slightly from above and from the front; it moves to the right.
 
     Args:
-        travel: ``[3]``, where it goes; any direction will do for something that stays.
+        travel: ``[3]``, its displacement; any direction for a body at rest.
         up: axis against gravity.
     """
     vertical = np.eye(3)[up]
@@ -61,7 +61,7 @@ def upright_view(travel: Array, up: int) -> Camera:
         right = np.eye(3)[(up + 1) % 3]
     right = right / np.linalg.norm(right)
     level = Camera(np.stack([right, vertical, np.cross(right, vertical)]))
-    return level.turned(-ASIDE, vertical).turned(RAISED, level.turned(-ASIDE, vertical).axes[0])
+    return level.rotated(-ASIDE, vertical).rotated(RAISED, level.rotated(-ASIDE, vertical).axes[0])
 
 
 def plane_view() -> Camera:
@@ -77,5 +77,5 @@ def rotation(axis: Array, angle: float) -> Array:
 
 
 def _signed(vector: Array) -> Array:
-    """Eigenvectors have no sign: the largest component is made positive."""
+    """The sign of an eigenvector is arbitrary: make its largest component positive."""
     return vector if vector[int(np.abs(vector).argmax())] > 0 else -vector

@@ -1,4 +1,4 @@
-"""A certificate as figures: error by angle, by axis and by layer, as far as they were measured."""
+"""A certificate as figures: error by angle, by axis and by layer, where they were measured."""
 
 from typing import TYPE_CHECKING
 
@@ -30,10 +30,10 @@ def certificate_figures(certificate: Certificate) -> "dict[str, Figure]":
     if isinstance(angle, Profile):
         known = [error.se or 0.0 for error in angle.errors]
         figures["error-by-angle"] = error_by_angle(
-            angle.at, angle.values, known, floor, f"{model}: symmetry error by rotation angle, over {angle.over}"
+            angle.at, angle.values, known, floor, f"{model}: equivariance error by rotation angle, over {angle.over}"
         )
     if isinstance(axis, Profile):
-        title = f"{model}: symmetry error by rotation axis, over {axis.over}"
+        title = f"{model}: equivariance error by rotation axis, over {axis.over}"
         figures["error-by-axis"] = error_by_axis(axis.at, axis.values, floor, title)
     if isinstance(lie, LieReport):
         layers = [layer for layer in lie.layers if layer.own is not None]
@@ -45,6 +45,6 @@ def certificate_figures(certificate: Certificate) -> "dict[str, Figure]":
                 [layer.largest_own for layer in shown],
                 [max(layer.accumulated.values()) for layer in shown],
                 floor,
-                f"{model}: local symmetry error by layer, largest over the generators",
+                f"{model}: local equivariance error by layer, largest over the generators",
             )
     return figures

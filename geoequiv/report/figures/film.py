@@ -1,4 +1,4 @@
-"""Scenes that turn or move, as a GIF."""
+"""Animations of scenes as a GIF: bodies move along their paths, or the camera rotates."""
 
 import io
 import math
@@ -21,22 +21,22 @@ if TYPE_CHECKING:
 
 FRAMES = 36
 SECONDS = 0.09  # a frame
-SWING = math.radians(35)  # a film of moving bodies swings so far to either side
-HOLD = 0.3  # of such a film, at its end, the bodies have arrived
+SWING = math.radians(35)  # the camera swings so far to either side of moving bodies
+HOLD = 0.3  # last part of such a film, in which the bodies have arrived
 COLOURS = 96  # of a GIF
 GIF_DPI = 90
 
 
 @dataclass(frozen=True)
 class Shot:
-    """One frame of a film: how far the view has turned (radians), and how far bodies have come on their path."""
+    """One frame of a film: rotation of the view (radians), and progress of the bodies along their path (0 … 1)."""
 
     angle: float = 0.0
     moment: float = 1.0
 
 
 def film_of(scenes: Sequence[Scene], title: str = "", subtitle: str = "", frames: int = FRAMES) -> bytes:
-    """The same picture as a GIF: bodies with a known path move along it, all others turn once about the vertical.
+    """The same picture as a GIF: bodies with a known path move along it; else the view rotates once about the vertical.
 
     Args:
         scenes: one or more, of one kind.
@@ -56,7 +56,7 @@ def film_of(scenes: Sequence[Scene], title: str = "", subtitle: str = "", frames
     shots = shots_of(scenes[0], frames)
     views = [view_of(scene) for scene in scenes]
     courses = [
-        [turned_view(scene, view, shot.angle) for shot in shots] for scene, view in zip(scenes, views, strict=True)
+        [rotated_view(scene, view, shot.angle) for shot in shots] for scene, view in zip(scenes, views, strict=True)
     ]
     windows = windows_of(scenes, courses)
     figures = (
@@ -75,20 +75,20 @@ def save_film(film: bytes, path: Path) -> Path:
     return path
 
 
-def turned_view(scene: Scene, view: Camera, angle: float) -> Camera:
-    """A view later in a film; two-dimensional data is not turned."""
+def rotated_view(scene: Scene, view: Camera, angle: float) -> Camera:
+    """The view of a frame; that of two-dimensional data stays."""
     if scene.flat:
         return view
-    return view.turned(angle, None if scene.up is None else np.eye(3)[scene.up])
+    return view.rotated(angle, None if scene.up is None else np.eye(3)[scene.up])
 
 
 def shots_of(scene: Scene, frames: int) -> list[Shot]:
-    """Frames of a film: along the path with the view swinging, or a full turn; both go on from the end at the start."""
-    turns = [2 * math.pi * place / frames for place in range(frames)]
+    """Frames of a film: along the path with the view swinging, or one full rotation; both loop smoothly."""
+    angles = [2 * math.pi * place / frames for place in range(frames)]
     if scene.path is None:
-        return [Shot(angle) for angle in turns]
+        return [Shot(angle) for angle in angles]
     last = max(round((1 - HOLD) * (frames - 1)), 1)
-    return [Shot(SWING * math.sin(angle), min(place / last, 1.0)) for place, angle in enumerate(turns)]
+    return [Shot(SWING * math.sin(angle), min(place / last, 1.0)) for place, angle in enumerate(angles)]
 
 
 def _raster(figure: "Figure") -> Any:
@@ -104,7 +104,7 @@ def _raster(figure: "Figure") -> Any:
 
 
 def _gif(images: Sequence[Any]) -> bytes:
-    """All frames with the colours of the middle one, so that nothing flickers."""
+    """All frames with the palette of the middle one, which avoids flicker."""
     from PIL import Image
 
     palette = images[len(images) // 2].quantize(COLOURS)

@@ -1,4 +1,4 @@
-"""Pictures of image networks and their mirror images: filters beside their twins, barriers, orders of permutations."""
+"""Figures of image networks and their mirror images: matched filters, barriers, orders of permutations."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoequiv.errors import ConfigError
-from geoequiv.report.families import FAMILIES, colour
+from geoequiv.methods.families import FAMILIES
+from geoequiv.report.families import colour
 from geoequiv.report.figures.style import MARKERS, drawn
 
 if TYPE_CHECKING:
@@ -20,10 +21,10 @@ ACROSS = 8
 
 @dataclass(frozen=True)
 class Point:
-    """One network: how far its answers are from invariant, and what merging with its mirror image costs.
+    """One network: its invariance error, and the barrier with its mirror image.
 
     Args:
-        group: networks that are trained alike share one, and a colour.
+        group: networks trained alike share one, and its colour.
         error: relative invariance error.
         barrier: relative barrier.
     """
@@ -50,14 +51,14 @@ def as_pixels(filters: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 def matched_filters(
-    filters: NDArray[np.floating], twins: Sequence[int], correlations: Sequence[float], title: str = ""
+    filters: NDArray[np.floating], partners: Sequence[int], correlations: Sequence[float], title: str = ""
 ) -> "Figure":
-    """Filters of the first layer, and below each the mirror image of the one that it is matched with.
+    """Filters of the first layer, and below each the mirror image of the filter that it is matched with.
 
     Args:
         filters: ``[n, 3, h, w]``.
-        twins: the filter that each is matched with, in the flipped copy of the network.
-        correlations: of their activations; NaN for one that is dead.
+        partners: the filter that each is matched with, in the flipped copy of the network.
+        correlations: of their activations; NaN for a dead one.
         title: of the figure.
 
     Raises:
@@ -65,7 +66,7 @@ def matched_filters(
         GeoequivError: matplotlib is not installed.
     """
     own = as_pixels(filters)
-    mirrored = as_pixels(np.asarray(filters)[list(twins)][..., ::-1])
+    mirrored = as_pixels(np.asarray(filters)[list(partners)][..., ::-1])
     rows = -(-len(own) // ACROSS)
 
     def draw(figure: "Figure") -> None:
@@ -76,23 +77,23 @@ def matched_filters(
             axes.set_axis_off()
         for number, (one, two) in enumerate(zip(own, mirrored, strict=True)):
             row, column = 2 * (number // ACROSS), number % ACROSS
-            corr, twin = correlations[number], twins[number]
+            correlation, partner = correlations[number], partners[number]
             for place, pixels in ((row, one), (row + 1, two)):
                 grid[place, column].imshow(pixels, interpolation="nearest")
             grid[row, column].set_title(f"{number}", fontsize=8, pad=2, loc="center", color=colour("soft"))
-            said = "dead" if np.isnan(corr) else f"{corr:.2f}"
-            name = "itself" if twin == number else f"{twin}"
-            grid[row + 1, column].set_title(f"{name}: {said}", fontsize=8, pad=2, loc="center", color=colour("soft"))
+            value = "dead" if np.isnan(correlation) else f"{correlation:.2f}"
+            name = "itself" if partner == number else f"{partner}"
+            grid[row + 1, column].set_title(f"{name}: {value}", fontsize=8, pad=2, loc="center", color=colour("soft"))
 
     return drawn(draw, high=0.3 + 2.1 * rows, wide=0.85 * max(4, min(ACROSS, len(own))))
 
 
-def barriers_against_errors(points: Sequence[Point], yardsticks: Mapping[str, float] | None = None) -> "Figure":
-    """A point a network: relative barrier of the merge with its own mirror image over its invariance error.
+def barriers_against_errors(points: Sequence[Point], baselines: Mapping[str, float] | None = None) -> "Figure":
+    """Relative barrier with the own mirror image against the invariance error, a point for each network.
 
     Args:
         points: networks; groups get colours in the order in which they come.
-        yardsticks: name → barrier between two trainings, a line each.
+        baselines: name → barrier between two trainings (seed-to-seed baseline), a line each.
 
     Raises:
         GeoequivError: matplotlib is not installed.
@@ -109,7 +110,7 @@ def barriers_against_errors(points: Sequence[Point], yardsticks: Mapping[str, fl
                 color=family.light, label=group, linestyle="none",
                 markerfacecolor=colour("card") if family.marker == "ring" else family.light,
             )  # fmt: skip
-        for name, value in (yardsticks or {}).items():
+        for name, value in (baselines or {}).items():
             axes.axhline(value, color=colour("muted"), linewidth=1, linestyle=(0, (5, 4)), zorder=1)
             axes.annotate(
                 name, (1.0, value), xycoords=axes.get_yaxis_transform(), xytext=(-2, 3), textcoords="offset points",
@@ -125,10 +126,11 @@ def barriers_against_errors(points: Sequence[Point], yardsticks: Mapping[str, fl
 
 
 def orders(counts: Mapping[str, Mapping[int, int]]) -> "Figure":
-    """How many layers of how many networks are matched with their mirror image by a permutation of which order.
+    """Share of layers that are matched with their mirror image by a permutation of each order.
 
     Args:
-        counts: group → order → layers. A network whose channels bear the flip has orders 1 and 2 only.
+        counts: group → order → layers. A network whose channels carry a representation of the flip has orders 1 and 2
+            only.
 
     Raises:
         GeoequivError: matplotlib is not installed.
@@ -149,7 +151,7 @@ def orders(counts: Mapping[str, Mapping[int, int]]) -> "Figure":
             axes.bar(places, values, wide, label=group, color=FAMILIES[number % len(FAMILIES)].light)
         axes.set_xticks(range(len(labels)), labels)
         axes.set_xlabel("order of the permutation of a layer's channels")
-        axes.set_ylabel("part of all layers")
+        axes.set_ylabel("share of all layers")
         axes.grid(axis="x", visible=False)
         axes.legend()
 

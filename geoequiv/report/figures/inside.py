@@ -1,4 +1,4 @@
-"""What a network looks like inside, as figures: barriers along the path, by angle, against E′; matched units."""
+"""All figures of alignment: barriers along the interpolation, by angle, against E′; matched hidden units."""
 
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def run_figures(subject: Subject) -> "dict[str, Figure]":
-    """Name → figure of one run, as far as it was measured."""
+    """Name → figure of one run, for what was measured."""
     found: dict[str, Figure] = {}
     every = [*subject.alignments]
     if any(merge.path for each in every for merge in (*each.copies, *each.trainings)):
@@ -27,7 +27,7 @@ def run_figures(subject: Subject) -> "dict[str, Figure]":
 
 
 def board_figures(board: Leaderboard) -> "dict[str, Figure]":
-    """Name → figure of a results folder, as far as it was measured."""
+    """Name → figure of a results folder, for what was measured."""
     subjects = subjects_of(board)
     found: dict[str, Figure] = {}
     if any(len(each.angles(method)) > 1 for each in subjects for method in each.methods):

@@ -1,4 +1,4 @@
-"""Figures of matched units: correlations before and after, and the cycles of the permutations."""
+"""Figures of matched hidden units: correlations before and after, and the cycles of the permutations."""
 
 import math
 from collections import Counter
@@ -14,12 +14,12 @@ from geoequiv.report.records import MergeOfRun
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-#: cycles at least so long are drawn as one bar
+#: cycles of this length and longer are drawn as one bar
 LONGEST = 13
 
 
 def correlations(subject: Subject, most: int = 3) -> "Figure":
-    """Mean correlation of units with those in their place, before and after matching, a row for each layer.
+    """Mean correlation of units at the same index, before and after matching, a row for each layer.
 
     Hollow points are before, filled ones after; a panel for each angle, and one for another training.
 
@@ -33,7 +33,7 @@ def correlations(subject: Subject, most: int = 3) -> "Figure":
         raise DataError("No correlations to draw: match units by activations.")
     angles = [angle for angle in subject.angles(method) if angle > 0]
     shown = angles if len(angles) <= most else [angles[round(i * (len(angles) - 1) / (most - 1))] for i in range(most)]
-    panels = [(f"copy turned by {angle:g}°", subject.merges("copies", method, angle), "remul") for angle in shown]
+    panels = [(f"copy rotated by {angle:g}°", subject.merges("copies", method, angle), "remul") for angle in shown]
     panels.append(("another training", subject.merges("trainings", method), "frame"))
     known = [(title, [m for m in merges if m.layers], shade) for title, merges, shade in panels]
     known = [panel for panel in known if panel[1]]
@@ -60,14 +60,16 @@ def correlations(subject: Subject, most: int = 3) -> "Figure":
         parts[0].set_yticks(range(len(layers)), [short(name) for name in layers])
         parts[0].invert_yaxis()
         parts[0].set_xlim(right=1.02)
-        figure.supxlabel("mean correlation of units: ○ in their place, ● matched", fontsize=9.5, color=colour("soft"))
+        figure.supxlabel(
+            "mean correlation of hidden units: ○ before, ● after matching", fontsize=9.5, color=colour("soft")
+        )
         figure.suptitle(subject.name, x=0.01, ha="left", fontsize=10.5)
 
     return drawn(draw, high=1.7 + 0.25 * max(len(layers), 3), wide=1.8 + 2.1 * len(known))
 
 
 def short(name: str) -> str:
-    """A stream's name without the words that all have.
+    """A stream's name without the prefix that all share.
 
     >>> short("blocks.0.perceptron.0"), short("blocks.0.query_key_value[0]#2")
     ('0.perceptron.0', '0.query_key_value[0]#2')
@@ -76,21 +78,21 @@ def short(name: str) -> str:
 
 
 def order_of(angle: float) -> int | None:
-    """After how many turns by so many degrees one is back; None if never (within 1000 turns).
+    """The order of a rotation by this angle in degrees; None if it is over 1000.
 
     >>> order_of(90.0), order_of(120.0), order_of(180.0), order_of(135.0), order_of(93.1234)
     (4, 3, 2, 8, None)
     """
-    for turns in range(1, 1001):
-        if math.isclose(math.remainder(turns * angle, 360.0), 0.0, abs_tol=1e-3):
-            return turns
+    for order in range(1, 1001):
+        if math.isclose(math.remainder(order * angle, 360.0), 0.0, abs_tol=1e-3):
+            return order
     return None
 
 
 def cycles(subject: Subject, most: int = 4) -> "Figure":
     """Share of units in cycles of each length of the permutations that match a network with its copies.
 
-    A rotation of order n that acts on units by permutations has cycles of lengths that divide n: those are coloured. Of
+    A rotation of order n that acts on units by permutations has cycles of lengths that divide n: those are coloured. In
     a random permutation of N units every length has the share 1/N.
 
     Raises:
@@ -114,9 +116,9 @@ def cycles(subject: Subject, most: int = 4) -> "Figure":
                 color=[colour("remul") if fit else colour("line") for fit in (*fits, False)],
             )  # fmt: skip
             allowed = sum(share for share, fit in zip(shares, fits, strict=False) if fit)
-            told = f"{allowed:.0%} of units in cycles that divide {order}" if order else "of no finite order"
-            axes.set_title(f"copy turned by {angle:g}°", pad=22)
-            axes.annotate(told, (0, 1), xycoords="axes fraction", xytext=(0, 7), textcoords="offset points",
+            note = f"{allowed:.0%} of units in cycles that divide {order}" if order else "of no finite order"
+            axes.set_title(f"copy rotated by {angle:g}°", pad=22)
+            axes.annotate(note, (0, 1), xycoords="axes fraction", xytext=(0, 7), textcoords="offset points",
                           color=colour("remul"), fontsize=8.5)  # fmt: skip
             axes.set_xticks([1, 2, 4, 6, 8, 10, LONGEST], ["1", "2", "4", "6", "8", "10", f"{LONGEST}+"])
             axes.grid(axis="x", visible=False)

@@ -1,4 +1,4 @@
-"""One scene drawn into axes, seen by a camera: skeletons, molecules and particles, true against predicted."""
+"""Draw one scene into axes: skeletons, molecules and particles, target and prediction."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 INPUT, TRUE = "#b4b8bf", colour("ink")
 BOND = colour("muted")  # true atoms have the colours of their elements
-PREDICTED, TURNED = colour("accent"), colour("augmentation")  # blue and brown: apart for all kinds of eyes
+PREDICTED, TRANSFORMED = colour("accent"), colour("augmentation")  # blue and brown: distinct for colour-blind readers
 ATOM = 0.36  # drawn radius of an atom, of its covalent radius
 DISC = 0.038  # radius of an average particle, of the half-width of the picture
 DASHED = (0, (3.2, 2))
@@ -23,10 +23,10 @@ DASHED = (0, (3.2, 2))
 
 @dataclass(frozen=True)
 class Window:
-    """What part of the picture's plane is shown, and how long arrows are.
+    """Which part of the picture plane is shown, and the scale of arrows.
 
     Args:
-        centre: right and up of its middle.
+        centre: of the window, right and up.
         wide: half of its width.
         high: half of its height.
         arrow: length of a vector of size 1.
@@ -39,14 +39,14 @@ class Window:
 
 
 def draw_scene(axes: "Axes", scene: Scene, camera: Camera, window: Window, moment: float = 1.0) -> None:
-    """Draw a scene; nearer things cover farther ones.
+    """Draw a scene; nearer bodies cover farther ones.
 
     Args:
         axes: get equal aspect, no frame, and the window's limits.
-        scene: what there is to see.
-        camera: from where.
-        window: which part.
-        moment: how far the true bodies have come on their path, 0 … 1.
+        scene: what to draw.
+        camera: the view.
+        window: which part of it.
+        moment: progress of the true bodies along their path, 0 … 1.
     """
     axes.set_aspect("equal")
     axes.set_axis_off()
@@ -62,7 +62,7 @@ def draw_scene(axes: "Axes", scene: Scene, camera: Camera, window: Window, momen
         _trails(axes, scene, camera, moment)
     _input(axes, scene, camera, window)
     _bodies(axes, scene, camera, window, scene.at(moment))
-    guesses = [(scene.predicted, PREDICTED, "-"), (scene.turned, TURNED, DASHED)]
+    guesses = [(scene.predicted, PREDICTED, "-"), (scene.transformed, TRANSFORMED, DASHED)]
     for zorder, (guess, shade_of, dashes) in enumerate(guesses, 100):
         if guess is not None:
             _guess(axes, scene, camera, window, guess, shade_of, dashes, zorder)
@@ -77,7 +77,7 @@ def body_radii(scene: Scene, window: Window) -> Array:
 
 
 def _bodies(axes: "Axes", scene: Scene, camera: Camera, window: Window, places: Array) -> None:
-    """What is true: bones, atoms with their bonds, or discs with their signs."""
+    """The true bodies: bones, atoms with their bonds, or discs with their signs."""
     from matplotlib.patches import Circle
 
     at = camera.project(places)
@@ -92,7 +92,8 @@ def _bodies(axes: "Axes", scene: Scene, camera: Camera, window: Window, places: 
         face = colour_of(charge) if charge else TRUE
         zorder = 50 + rank / len(at)
         edge = colour("muted") if charge else TRUE
-        axes.add_patch(Circle(at[body, :2], radii[body], facecolor=face, edgecolor=edge, linewidth=0.6, zorder=zorder))
+        x, y = at[body, :2].tolist()
+        axes.add_patch(Circle((x, y), radii[body], facecolor=face, edgecolor=edge, linewidth=0.6, zorder=zorder))
         text = symbol(charge) if charge and charge not in (1, 6) else ""
         if scene.signs is not None:
             text = {1: "+", -1: "−"}.get(int(scene.signs[body]), "")
@@ -127,7 +128,11 @@ def _guess(
 
 def _arrows(axes: "Axes", scene: Scene, camera: Camera, window: Window) -> None:
     at = camera.project(scene.start)[:, :2]
-    looks = ((scene.true, TRUE, 3.6, 80), (scene.predicted, PREDICTED, 1.6, 90), (scene.turned, TURNED, 1.0, 91))
+    looks = (
+        (scene.true, TRUE, 3.6, 80),
+        (scene.predicted, PREDICTED, 1.6, 90),
+        (scene.transformed, TRANSFORMED, 1.0, 91),
+    )
     for vectors, shade_of, thick, zorder in looks:
         if vectors is None:
             continue
@@ -139,7 +144,7 @@ def _arrows(axes: "Axes", scene: Scene, camera: Camera, window: Window) -> None:
 
 
 def _shadow(axes: "Axes", scene: Scene, camera: Camera, places: Array) -> None:
-    """What stands on the ground, cast straight down on it."""
+    """The shadow of a skeleton, straight down on the ground."""
     floor = scene.everything[:, scene.up].min()
     flat = places.copy()
     flat[:, scene.up] = floor
@@ -148,10 +153,10 @@ def _shadow(axes: "Axes", scene: Scene, camera: Camera, places: Array) -> None:
 
 def _trails(axes: "Axes", scene: Scene, camera: Camera, moment: float) -> None:
     assert scene.path is not None
-    come = max(round(moment * (len(scene.path) - 1)), 0) + 1
-    course = camera.project(scene.path[:come])
-    for body in range(course.shape[1]):
-        axes.plot(course[:, body, 0], course[:, body, 1], color=INPUT, linewidth=1.3, zorder=10)
+    shown = max(round(moment * (len(scene.path) - 1)), 0) + 1
+    trail = camera.project(scene.path[:shown])
+    for body in range(trail.shape[1]):
+        axes.plot(trail[:, body, 0], trail[:, body, 1], color=INPUT, linewidth=1.3, zorder=10)
 
 
 def _lines(
@@ -181,7 +186,7 @@ def _rings(
     from matplotlib.collections import PatchCollection
     from matplotlib.patches import Circle
 
-    circles = [Circle(place, size) for place, size in zip(at[:, :2], radii, strict=True)]
+    circles = [Circle((x, y), size) for (x, y), size in zip(at[:, :2].tolist(), radii.tolist(), strict=True)]
     drawn = PatchCollection(
         circles, facecolors=face, edgecolors=shade_of, linewidths=thick, linestyles=dashes, zorder=zorder
     )
@@ -190,6 +195,6 @@ def _rings(
 
 def _letter(axes: "Axes", at: Array, text: str, size: float, window: Window, shade_of: str, zorder: float) -> None:
     """A symbol inside a disc, as large as the disc."""
-    width = axes.get_position().width * axes.figure.get_size_inches()[0] * 72  # points; a first guess is good enough
+    width = axes.get_position().width * axes.figure.bbox.width / axes.figure.dpi * 72  # points; a rough value is enough
     points = min(max(1.15 * size / window.wide * width / 2, 4.0), 10.0)
     axes.text(at[0], at[1], text, color=shade_of, fontsize=points, ha="center", va="center_baseline", zorder=zorder)

@@ -1,4 +1,4 @@
-"""Scenes out of a task and a model: which items, what is true, what is predicted, and how far apart they are."""
+"""Scenes from a task and a model: which items, their targets and predictions, and the errors."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -24,24 +24,24 @@ def predictions(
     model: nn.Module,
     split: str = "test",
     items: Sequence[int] | None = None,
-    turn: Element | None = None,
+    transform: Element | None = None,
     batch_size: int = 100,
 ) -> list[Scene]:
-    """Predict items of a split, and put what is known about them into scenes.
+    """Predict items of a split, and make a scene of each.
 
     Args:
-        task: gives the data; its signature must have points that go in, and per node points or vectors that come out.
+        task: its signature must have an input of points, and an output of points or vectors per node.
         model: on the signature of the task.
         split: name of a split.
         items: which ones; None takes the best, the median and the worst by the task's metric, of all.
-        turn: also predict the inputs turned by this element, and turn the predictions back.
+        transform: also predict the inputs transformed by this element, and transform the predictions back.
         batch_size: items of a forward pass.
 
     Returns:
         One scene an item, in the order asked for.
 
     Raises:
-        DataError: a split or item that is not there, or a task with nothing to draw in space.
+        DataError: a split or item that does not exist, or a task without anything to draw in space.
     """
     source, output = drawable(task.signature)
     if split not in task.splits:
@@ -58,7 +58,9 @@ def predictions(
         outputs = predict(model, task.signature, whole.rows(items).inputs, batch_size)
     part = whole.rows(items)
     errors = task.metric.per_item(outputs, part.targets).double()
-    back = None if turn is None else turned_back(model, task.signature, part.inputs, turn, batch_size)[output]
+    back = None
+    if transform is not None:
+        back = transformed_back(model, task.signature, part.inputs, transform, batch_size)[output]
     paths = task.drawing.paths(split, items) if task.drawing.paths else None
     scenes = []
     for place, item in enumerate(items):
@@ -71,7 +73,7 @@ def predictions(
 
 
 def drawable(signature: Signature) -> tuple[str, str]:
-    """The input that says where things are, and the output that is drawn.
+    """The input that gives positions, and the output that is drawn.
 
     Raises:
         DataError: there is none.
@@ -108,12 +110,12 @@ def check_items(items: Sequence[int], there: int, split: str) -> None:
             raise DataError(f"There is no item {item} in split '{split}': it has {there}, 0 to {there - 1}.")
 
 
-def turned_back(
-    model: nn.Module, signature: Signature, inputs: Mapping[str, Tensor], turn: Element, batch_size: int
+def transformed_back(
+    model: nn.Module, signature: Signature, inputs: Mapping[str, Tensor], element: Element, batch_size: int
 ) -> dict[str, Tensor]:
-    """g⁻¹ · f(g · x), in the dtype of the inputs: what an equivariant model makes equal to f(x)."""
-    outputs = predict(model, signature, act(turn, inputs, signature.inputs), batch_size)
-    back: dict[str, Tensor] = act(inverse(turn), outputs, signature.outputs)
+    """g⁻¹ · f(g · x), which equals f(x) for an equivariant model, in the dtype of the inputs."""
+    outputs = predict(model, signature, act(element, inputs, signature.inputs), batch_size)
+    back: dict[str, Tensor] = act(inverse(element), outputs, signature.outputs)
     return back
 
 
@@ -126,7 +128,7 @@ def scene_of(
     back: Tensor | None,
     path: NDArray[np.float64] | None,
 ) -> Scene:
-    """One item as arrays in the drawing's unit of length, centred on what is true; padding is left out."""
+    """One item as arrays in the drawing's unit of length, centred on the target, without padding."""
     source, output = fields
     drawing = task.drawing
     inputs = {name: tensor[place] for name, tensor in part.inputs.items()}
@@ -139,7 +141,7 @@ def scene_of(
         return np.concatenate([values, np.zeros((*values.shape[:-1], missing))], axis=-1) if missing else values
 
     start, true, predicted = (array(each) for each in (inputs[source], part.targets[output][place], outputs[place]))
-    turned = None if back is None else array(back[place])
+    transformed = None if back is None else array(back[place])
     course = None if path is None or arrows else array(path)
     centre = (start if arrows else true).mean(axis=0)
 
@@ -155,7 +157,7 @@ def scene_of(
         start=placed(start),
         true=true if arrows else placed(true),
         predicted=predicted if arrows else placed(predicted),
-        turned=turned if arrows or turned is None else placed(turned),
+        transformed=transformed if arrows or transformed is None else placed(transformed),
         edges=edges_of(inputs, drawing.bonds, real, start, elements),
         elements=elements,
         sizes=sizes_of(inputs, drawing.size, real),
@@ -197,13 +199,14 @@ def sizes_of(inputs: Mapping[str, Tensor], name: str | None, real: NDArray[np.bo
 
 
 def caption(scene: Scene, task: Task, error: float) -> str:
-    """The item's error in the task's metric; for places also how far off they are, and the turn's difference."""
+    """The item's error in the task's metric, the mean distance from the target, and the equivariance error."""
     unit = scene.unit if scene.quantity == "positions" else scene.arrow_unit
     parts = [f"{task.metric.name} {rounded(error)} {task.metric.unit}".rstrip()]
     if scene.quantity == "positions":
         parts.append(f"off by {rounded(mean_distance(scene.predicted, scene.true))} {unit}".rstrip())
-    if scene.turned is not None:
-        parts.append(f"turned {rounded(mean_distance(scene.turned, scene.predicted))} {unit}".rstrip())
+    if scene.transformed is not None:
+        apart = rounded(mean_distance(scene.transformed, scene.predicted))
+        parts.append(f"equivariance error {apart} {unit}".rstrip())
     return ", ".join(parts)
 
 

@@ -1,4 +1,4 @@
-"""Figures of where a model breaks a symmetry: error by rotation angle, by rotation axis, by layer."""
+"""Figures of where a model is not equivariant: error by rotation angle, by rotation axis, by layer."""
 
 import math
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 AXES = {"+x": (0.0, 0.0), "+y": (90.0, 0.0), "−y": (-90.0, 0.0), "+z": (0.0, 90.0), "−z": (0.0, -90.0)}
-CELLS = (361, 721)  # latitudes and longitudes at which the nearest measured axis is looked up
+CELLS = (361, 721)  # latitudes and longitudes of the grid; each cell shows the nearest measured axis
 
 
 def error_by_angle(
@@ -19,7 +19,7 @@ def error_by_angle(
     errors: Sequence[float],
     standard_errors: Sequence[float] | None = None,
     floor: float | None = None,
-    title: str = "Symmetry error by rotation angle",
+    title: str = "Equivariance error by rotation angle",
 ) -> "Figure":
     """Relative error against the angle of the rotation, with its standard error as a band.
 
@@ -54,16 +54,16 @@ def error_by_axis(
     directions: Sequence[Sequence[float]],
     errors: Sequence[float],
     floor: float | None = None,
-    title: str = "Symmetry error by rotation axis",
+    title: str = "Equivariance error by rotation axis",
 ) -> "Figure":
     """Relative error over the sphere of rotation axes (Mollweide: equal areas), each axis with the cell nearest to it.
 
-    An axis and its opposite share their value: turning about one is turning about the other, the other way round.
+    An axis and its opposite share their value: a rotation about one is the inverse rotation about the other.
 
     Args:
-        directions: unit vectors [K, 3]; those of a half sphere will do.
+        directions: unit vectors [K, 3]; those of a half sphere are enough.
         errors: mean relative error of rotations about each axis, length K.
-        floor: the round-off floor: the scale of colours reaches it at least, so that an exact model is pale all over.
+        floor: the round-off floor: the colour scale extends to it at least, so that an exact model is pale everywhere.
         title: of the figure.
 
     Raises:
@@ -88,15 +88,16 @@ def error_by_axis(
         )
         mesh = axes.pcolormesh(around, up, nearest, norm=norm, cmap=shades, shading="nearest", rasterized=True)
         ends = np.concatenate([known, -known])
-        dots = {"s": 3, "color": colour("card"), "alpha": 0.7, "linewidths": 0}
-        axes.scatter(np.arctan2(ends[:, 1], ends[:, 0]), np.arcsin(np.clip(ends[:, 2], -1, 1)), **dots)
+        east, north = np.arctan2(ends[:, 1], ends[:, 0]), np.arcsin(np.clip(ends[:, 2], -1, 1))
+        axes.scatter(east, north, s=3, color=colour("card"), alpha=0.7, linewidths=0)
         axes.grid(color=colour("muted"), alpha=0.35, linewidth=0.6)
         axes.set_xticks(np.radians([-90, 0, 90]), ["", "", ""])
         axes.set_yticks(np.radians([-45, 0, 45]), ["", "", ""])
-        for name, (east, north) in AXES.items():
-            polar = abs(north) == 90
+        for name, (longitude_of, latitude_of) in AXES.items():
+            polar = abs(latitude_of) == 90
             axes.annotate(
-                name, (math.radians(east), math.radians(north)), xytext=(0, math.copysign(9, north) if polar else 0),
+                name, (math.radians(longitude_of), math.radians(latitude_of)),
+                xytext=(0, math.copysign(9, latitude_of) if polar else 0),
                 textcoords="offset points", ha="center", va="center", fontsize=9, annotation_clip=False,
                 bbox=None if polar else {"boxstyle": "round,pad=.18", "fc": colour("card"), "ec": "none", "alpha": 0.8},
             )  # fmt: skip
@@ -113,7 +114,7 @@ def error_by_layer(
     errors: Sequence[float],
     accumulated: Sequence[float] | None = None,
     floor: float | None = None,
-    title: str = "Local symmetry error by layer (Lie derivative)",
+    title: str = "Local equivariance error by layer (Lie derivative)",
 ) -> "Figure":
     """A bar for each layer in the order of the network, top to bottom.
 
@@ -132,7 +133,9 @@ def error_by_layer(
         axes = figure.add_subplot()
         rows = range(len(layers))
         if accumulated is not None:
-            axes.barh(rows, accumulated, height=0.7, color=colour("group"), alpha=0.25, label="with all before it")
+            axes.barh(
+                rows, accumulated, height=0.7, color=colour("group"), alpha=0.25, label="with all layers before it"
+            )
         axes.barh(rows, errors, height=0.36, color=colour("group"), label="by itself", zorder=2)
         axes.set_ymargin(0.02)
         if accumulated is not None:
@@ -143,7 +146,7 @@ def error_by_layer(
         axes.tick_params(axis="y", length=0)
         values = [*errors, *(accumulated or ()), *([floor] if floor else ())]
         smallest = min((value for value in values if value > 0), default=0.0)
-        logarithmic(axes.xaxis, [max(value, smallest) for value in values])  # a bar of 0 is no bar
+        logarithmic(axes.xaxis, [max(value, smallest) for value in values])  # a bar of length 0 cannot be drawn
         floor_line(axes, floor, "round-off", vertical=True)
         axes.set(xlabel="relative local error (per radian; translations per unit length)", title=title)
 

@@ -9,7 +9,7 @@ import numpy as np
 from geoequiv.errors import DataError
 from geoequiv.report.families import colour
 from geoequiv.report.figures.camera import Camera, flat_view, plane_view, upright_view
-from geoequiv.report.figures.panel import ATOM, BOND, DASHED, INPUT, PREDICTED, TRUE, TURNED, Window, draw_scene
+from geoequiv.report.figures.panel import ATOM, BOND, DASHED, INPUT, PREDICTED, TRANSFORMED, TRUE, Window, draw_scene
 from geoequiv.report.figures.scene import Scene
 from geoequiv.report.figures.style import drawn
 from geoequiv.tasks.data.elements import colour_of, radius
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 PANEL = 2.9  # inches, width of a panel
 COLUMNS = 3
-SHAPES = (0.55, 1.5)  # a panel is so many times as high as wide
+SHAPES = (0.55, 1.5)  # smallest and largest height of a panel over its width
 LONGEST_ARROW = 0.6  # of the half-width of the picture
 
 
 def picture_of(scenes: Sequence[Scene], title: str = "", subtitle: str = "") -> "Figure":
-    """True against predicted, one panel a scene, all at the same scale.
+    """Target and prediction, one panel per scene, all at the same scale.
 
     Args:
         scenes: one or more, of one kind.
@@ -44,7 +44,7 @@ def picture_of(scenes: Sequence[Scene], title: str = "", subtitle: str = "") -> 
 
 
 def view_of(scene: Scene) -> Camera:
-    """The view that shows most: upright things from the side, flat data as it is, all else at its widest."""
+    """The most informative view: upright bodies from the side, flat data as it is, others at their widest."""
     if scene.flat:
         return plane_view()
     if scene.up is not None:
@@ -54,7 +54,7 @@ def view_of(scene: Scene) -> Camera:
 
 
 def windows_of(scenes: Sequence[Scene], courses: Sequence[Sequence[Camera]]) -> list[Window]:
-    """A window for each scene, all of one size, that holds all of it from all of its cameras."""
+    """A window for each scene, all of one size, that contains it from all of its cameras."""
     boxes = []
     for scene, cameras in zip(scenes, courses, strict=True):
         seen = np.concatenate([camera.project(scene.everything)[:, :2] for camera in cameras])
@@ -69,7 +69,8 @@ def windows_of(scenes: Sequence[Scene], courses: Sequence[Sequence[Camera]]) -> 
     arrow = LONGEST_ARROW * wide / longest if scenes[0].quantity == "arrows" and longest > 0 else 1.0
     if scenes[0].quantity == "arrows":
         margin += 0.2 * wide
-    return [Window(((lower + upper) / 2)[:2].tolist(), wide + margin, high + margin, arrow) for lower, upper in boxes]
+    middles = [((lower + upper) / 2).tolist() for lower, upper in boxes]
+    return [Window((x, y), wide + margin, high + margin, arrow) for x, y in middles]
 
 
 def panels(
@@ -80,7 +81,7 @@ def panels(
     title: str,
     subtitle: str,
 ) -> "Figure":
-    """The scenes of one moment, each from its camera and through its window."""
+    """The scenes at one moment, each from its camera and within its window."""
     columns = min(len(scenes), COLUMNS)
     lines = math.ceil(len(scenes) / columns)
     wide = PANEL * columns + 0.3
@@ -99,7 +100,10 @@ def panels(
             )  # fmt: skip
         _scale(grid[0], scenes[0], windows[0])
         left, top = 0.1 / wide, high
-        for text, look in ((title, {"fontsize": 11.5, "fontweight": "bold"}), (subtitle, {"color": colour("soft")})):
+        looks: list[tuple[str, dict[str, Any]]] = [
+            (title, {"fontsize": 11.5, "fontweight": "bold"}), (subtitle, {"color": colour("soft")})
+        ]  # fmt: skip
+        for text, look in looks:
             if text:
                 top -= 0.27
                 figure.text(left, top / high, text, **look)
@@ -146,10 +150,10 @@ def _legend(scene: Scene) -> list[Any]:
     def handle(label: str, shade: str, thick: float, face: str) -> Any:
         if scene.kind == "skeleton" or scene.quantity == "arrows":
             return Line2D([], [], color=shade, linewidth=thick, label=label)
-        joined = "" if not len(scene.edges) else "-"
+        joined = len(scene.edges) > 0
         return Line2D(
             [], [], color=shade, linewidth=thick if joined else 0, marker="o", markersize=7, markerfacecolor=face,
-            markeredgecolor=shade, markeredgewidth=1.5, label=label, linestyle=joined,
+            markeredgecolor=shade, markeredgewidth=1.5, label=label, linestyle="-" if joined else "",
         )  # fmt: skip
 
     atoms = scene.kind == "molecule" and scene.quantity == "positions"
@@ -159,11 +163,11 @@ def _legend(scene: Scene) -> list[Any]:
         handles.insert(0, handle("input", INPUT, 1.5, colour("card")))
         if scene.path is not None and scene.kind != "skeleton":
             handles.insert(1, Line2D([], [], color=INPUT, linewidth=1.3, label="true path"))
-    if scene.turned is not None:
+    if scene.transformed is not None:
         crosses = scene.quantity == "positions" and scene.kind == "particles"
-        look = {"marker": "x", "markersize": 6, "markeredgewidth": 1.5} if crosses else {}
-        label = "predicted for the turned input, turned back"
+        look: dict[str, Any] = {"marker": "x", "markersize": 6, "markeredgewidth": 1.5} if crosses else {}
+        label = "predicted for the transformed input, transformed back"
         handles.append(
-            Line2D([], [], color=TURNED, linewidth=0 if crosses else 1.7, linestyle=DASHED, label=label, **look)
+            Line2D([], [], color=TRANSFORMED, linewidth=0 if crosses else 1.7, linestyle=DASHED, label=label, **look)
         )
     return handles

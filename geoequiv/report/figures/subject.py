@@ -1,4 +1,4 @@
-"""What a figure of the inside of networks is about: the seeds of a row of a leaderboard, or one run."""
+"""The networks that a figure of alignment shows: the seeds of a row of a leaderboard, or one run."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from geoequiv.report.rows import Row, Statistic
 
 @dataclass(frozen=True)
 class Subject:
-    """Networks that are drawn as one: the seeds of a row of a leaderboard, or one run.
+    """Networks that are drawn together: the seeds of a row of a leaderboard, or one run.
 
     Args:
         name: for legends; ``shade``: its colour.
-        alignments: what was measured inside, one a seed.
+        alignments: their measurements, one per seed.
         error: E′ over the seeds.
         beta: of REMUL with a constant weight.
-        family: key of the way it gets its symmetry.
+        family: key of its method's family.
     """
 
     name: str
@@ -37,16 +37,16 @@ class Subject:
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """The ways that units were matched."""
+        """The methods by which units were matched."""
         return tuple(dict.fromkeys(method for each in self.alignments for method in each.methods))
 
     def merges(self, kind: str, method: str, angle: float | None = None) -> list[MergeOfRun]:
-        """Of all seeds: with "copies" (by an angle) or with other "trainings"."""
+        """Merges of all seeds: with "copies" (by an angle) or with other "trainings"."""
         every = (merge for each in self.alignments for merge in getattr(each, kind) if merge.method == method)
         return [merge for merge in every if angle is None or merge.angle == angle]
 
     def angles(self, method: str) -> list[float]:
-        """Degrees by which the copies were turned, rising."""
+        """Degrees by which the copies were rotated, ascending."""
         return sorted({each.angle for each in self.merges("copies", method) if each.angle is not None})
 
     def over_seeds(self, kind: str, method: str, angle: float | None = None, name: str = "barrier") -> Statistic | None:
@@ -60,7 +60,7 @@ class Subject:
 
 
 def subjects_of(board: Leaderboard) -> list[Subject]:
-    """The rows of a board that were looked into: without a symmetry first, then augmentation, REMUL by β, the rest."""
+    """The rows of a board with barriers: without symmetry first, then augmentation, REMUL by β, the rest."""
     rows = [row for row in board.rows if any(each.copies or each.trainings for each in row.alignments)]
     order = {"none": 0, "augmentation": 1, "remul": 2}
     rows.sort(key=lambda row: (row.model, order.get(row.family.key, 3), beta_of(row) or 1e9, row.symmetry, row.variant))
@@ -69,13 +69,13 @@ def subjects_of(board: Leaderboard) -> list[Subject]:
     return [subject_of(row, betas, len(models) > 1) for row in rows]
 
 
-def subject_of(row: Row, betas: Sequence[float], several: bool) -> Subject:
-    """A row; those of a sweep over β go from pale to the full colour of their family."""
+def subject_of(row: Row, betas: Sequence[float], many_models: bool) -> Subject:
+    """A row; those of a sweep over β are shaded from pale to the full colour of their family."""
     beta = beta_of(row)
     shade = colour(row.family.key)
     if beta is not None and len(betas) > 1:
         shade = between(colour("card"), shade, 0.35 + 0.65 * betas.index(beta) / (len(betas) - 1))
-    name = f"{row.model}, {row.symmetry}" if several else row.symmetry
+    name = f"{row.model}, {row.symmetry}" if many_models else row.symmetry
     error = row.equivariance.seeds.get("E_prime") if row.equivariance else None
     return Subject(name, shade, row.alignments, error, beta, row.family.key)
 

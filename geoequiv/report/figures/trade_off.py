@@ -1,9 +1,9 @@
-"""What symmetry costs and buys: E′ and the test metric against the weight β of learned symmetry."""
+"""The trade-off of learned symmetry: E′ and the test metric against the weight β."""
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from geoequiv.errors import DataError
 from geoequiv.measurements.numbers import words
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-FAR = 30  # a row with an E′ so much smaller than those of the sweep is drawn as a line, not as a point
-FIXED = ("constant", None)  # weightings under which β is what the suite says
+FAR = 30  # a row whose E′ is smaller than those of the sweep by this factor is drawn as a line, not as a point
+FIXED = ("constant", None)  # weightings under which β is the value of the suite
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """The rows of one model that differ in β alone, by rising β, and what tells this sweep from others."""
+    """The rows of one model that differ in β alone, by ascending β, and a name that identifies them."""
 
     name: str
     model: str
@@ -32,7 +32,7 @@ class Sweep:
 
 
 def sweeps_of(board: Leaderboard) -> list[Sweep]:
-    """Rows of learned symmetry with a constant β and a known E′ that are equal otherwise; two values of β or more."""
+    """Rows of REMUL with constant β and measured E′ that are equal otherwise, for two or more values of β."""
     found: dict[str, list[tuple[float, Row]]] = {}
     for row in board.rows:
         beta = beta_of(row)
@@ -96,7 +96,7 @@ def trade_off(board: Leaderboard) -> "Figure":
             logarithmic(axes.xaxis, [beta for sweep in sweeps for beta in sweep.betas])
             logarithmic(axes.yaxis, axes.dataLim.intervaly)
             axes.set(xlabel="β", ylabel=label)
-        error.set_title("Symmetry error over β")
+        error.set_title("Equivariance error over β")
         metric.set_title("Test error over β" if board.metric.better == "lower" else "Test metric over β")
         if len(metric.get_legend_handles_labels()[0]) > 1:
             metric.legend(loc="best", handlelength=1.4)
@@ -122,17 +122,19 @@ def baselines(board: Leaderboard, sweeps: Sequence[Sweep]) -> list[Row]:
 def curve(
     axes: "Axes", betas: Sequence[float], values: Sequence[Statistic | None], shade: str, line: object, label: str
 ) -> None:
-    """Means over β with whiskers; values that are missing leave a gap."""
+    """Means over β with whiskers; missing values leave a gap."""
     points = [(beta, value) for beta, value in zip(betas, values, strict=True) if value is not None]
     if not points:
         return
     means, stds = [value.mean for _, value in points], [value.std or 0.0 for _, value in points]
-    look = {"color": colour(shade), "linestyle": line, "marker": "D" if shade == "remul" else "o", "markersize": 4}
+    look: dict[str, Any] = {
+        "color": colour(shade), "linestyle": line, "marker": "D" if shade == "remul" else "o", "markersize": 4
+    }  # fmt: skip
     axes.errorbar([beta for beta, _ in points], means, yerr=stds, **look, capsize=2.5, elinewidth=1, label=label)
 
 
 def level(axes: "Axes", value: float, row: Row) -> None:
-    """A dotted line at the value of a row that has no place on the x axis."""
+    """A dotted line at the value of a row that has no x coordinate."""
     axes.axhline(value, color=colour(row.family.key), linestyle=(0, (1, 2)), linewidth=1.2)
     axes.annotate(
         row.symmetry, (1, value), xycoords=axes.get_yaxis_transform(), xytext=(-2, 2), textcoords="offset points",

@@ -1,4 +1,4 @@
-"""The course of one run: task loss, symmetry error and the two weights, from its log.csv."""
+"""The training curves of one run: losses, equivariance error and the two weights, from its log.csv."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
 
 Log = Mapping[str, Sequence[float | None]]
 ERRORS = {"E_prime": "E′", "relative": "relative error"}
-WEIGHTS = {"train_beta": ("β (symmetry)", "remul"), "train_alpha": ("α (task)", "frame")}
-LOSSES = {"train_objective": ("training, task", "frame"), "train_equivariance": ("training, symmetry", "remul")}
+WEIGHTS = {"train_beta": ("β (equivariance)", "remul"), "train_alpha": ("α (task)", "frame")}
+LOSSES = {"train_objective": ("training, task", "frame"), "train_equivariance": ("training, equivariance", "remul")}
 
 
 @dataclass(frozen=True)
 class Bound:
-    """What the constrained form of a run bounds, "relative" or "E_prime", and by how much."""
+    """Which error the constrained form of a run bounds, "relative" or "E_prime", and the bound."""
 
     name: str
     epsilon: float
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> "Bound | None":
-        """Read it off the configuration of a run; None where nothing is bounded."""
+        """From the configuration of a run; None where nothing is bounded."""
         symmetry = config.get("symmetry")
         if not isinstance(symmetry, Mapping) or symmetry.get("weighting") != "constrained":
             return None
@@ -38,10 +38,10 @@ class Bound:
 
 
 def read_log(run: str | Path) -> Log:
-    """The columns of a run's log.csv; what was not measured in an epoch is None.
+    """The columns of a run's log.csv; None where nothing was measured in an epoch.
 
     Args:
-        run: the run's folder, or its log.csv.
+        run: the run directory, or its log.csv.
 
     Raises:
         DataError: there is no such file, or it is not a log.
@@ -66,7 +66,7 @@ def training_curves(log: Log, title: str = "", bound: Bound | None = None) -> "F
     Args:
         log: columns of a log.csv, see ``read_log``.
         title: of the figure.
-        bound: of a constrained run, whose symmetry term is this error of its batches and no loss.
+        bound: of a constrained run, whose equivariance term is this error of its batches and no loss.
 
     Raises:
         GeoequivError: matplotlib is not installed.
@@ -75,7 +75,7 @@ def training_curves(log: Log, title: str = "", bound: Bound | None = None) -> "F
     losses = {name: look for name, look in LOSSES.items() if name in log}
     if bound:
         losses.pop("train_equivariance", None)
-    if "train_objective" not in losses and "train_total" in log:  # nothing but the task: its loss is the total
+    if "train_objective" not in losses and "train_total" in log:  # the task alone: its loss is the total
         losses = {"train_total": ("training loss", "frame")}
     errors: dict[str, dict[str, tuple[str, str]]] = {"E_prime": {}, "relative": {}}
     if any(value is not None for value in log.get("val_E_prime", ())):
@@ -109,8 +109,8 @@ def training_curves(log: Log, title: str = "", bound: Bound | None = None) -> "F
 
 def _curve(axes: "Axes", log: Log, name: str, label: str, shade: str) -> None:
     known = [(epoch, value) for epoch, value in zip(log["epoch"], log[name], strict=True) if value is not None]
-    few = len(known) < 40
+    marked = len(known) < 40
     axes.plot(
         *zip(*known, strict=True) if known else ((), ()), label=label, color=colour(shade),
-        marker="o" if few else None, markersize=3, linestyle=(0, (4, 2)) if name == "train_alpha" else "-",
+        marker="o" if marked else None, markersize=3, linestyle=(0, (4, 2)) if name == "train_alpha" else "-",
     )  # fmt: skip

@@ -20,11 +20,11 @@ def test_pixels_of_filters():
         as_pixels(np.zeros((2, 8, 3, 3)))
 
 
-def test_filters_stand_above_their_mirrored_twins(tmp_path):
+def test_filters_are_above_the_mirrored_ones_they_are_matched_with(tmp_path):
     filters = np.random.default_rng(0).normal(size=(4, 3, 3, 3))
     filters[1] = filters[0][..., ::-1]
-    twins, correlations = [1, 0, 2, 3], [0.9, 0.9, 1.0, float("nan")]
-    figure = matched_filters(filters, twins, correlations, "A title")
+    partners, correlations = [1, 0, 2, 3], [0.9, 0.9, 1.0, float("nan")]
+    figure = matched_filters(filters, partners, correlations, "A title")
     shown = [axes.images[0].get_array() for axes in figure.axes if axes.images]
     assert len(shown) == 8
     words = [axes.get_title("center") for axes in figure.axes]
@@ -34,7 +34,9 @@ def test_filters_stand_above_their_mirrored_twins(tmp_path):
     pixels = as_pixels(filters)
     np.testing.assert_array_equal(figure.axes[0].images[0].get_array(), pixels[0])
     np.testing.assert_array_equal(figure.axes[4].images[0].get_array(), pixels[0])  # mirrored filter 1 is filter 0
-    one, two = (save(matched_filters(filters, twins, correlations), tmp_path / f"{k}.svg").read_bytes() for k in "ab")
+    one, two = (
+        save(matched_filters(filters, partners, correlations), tmp_path / f"{k}.svg").read_bytes() for k in "ab"
+    )
     assert one == two
 
 

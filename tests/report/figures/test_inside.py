@@ -76,7 +76,7 @@ def test_figures_of_a_run(store, tmp_path):
     figures = run_figures(Subject.of_run(record, (record.alignment,)))
     assert set(figures) == {"barrier-path", "barrier-angle", "correlation", "cycles"}
     titles = [axes.get_title(loc="left") for axes in figures["barrier-path"].axes]
-    assert titles == ["copy turned by 45°", "copy turned by 180°", "another training"]
+    assert titles == ["copy rotated by 45°", "copy rotated by 180°", "another training"]
     heights = [bar.get_height() for bar in figures["cycles"].axes[-1].patches]
     assert heights[:2] == [0.125, 0.25]
     assert heights[-1] == 0.625

@@ -14,7 +14,7 @@ from PIL import Image
 
 from geoequiv.errors import DataError, GeoequivError
 from geoequiv.report.figures.film import SWING, film_of, save_film, shots_of
-from geoequiv.report.figures.panel import INPUT, PREDICTED, TRUE, TURNED
+from geoequiv.report.figures.panel import INPUT, PREDICTED, TRANSFORMED, TRUE
 from geoequiv.report.figures.scene import Scene
 from geoequiv.report.figures.scene_figure import picture_of, view_of, windows_of
 from geoequiv.report.figures.style import save
@@ -23,9 +23,16 @@ NODES = 5
 
 
 def scene(kind="skeleton", quantity="positions", seed=0, **more):
-    start, true, predicted, turned = np.random.default_rng(seed).normal(size=(4, NODES, 3))
+    start, true, predicted, transformed = np.random.default_rng(seed).normal(size=(4, NODES, 3))
     edges = np.array([[0, 1], [1, 2], [1, 3]])
-    known = {"title": "best", "caption": "mse 1", "edges": edges, "turned": turned, "unit": "Å", "arrow_unit": "eV/Å"}
+    known = {
+        "title": "best",
+        "caption": "mse 1",
+        "edges": edges,
+        "transformed": transformed,
+        "unit": "Å",
+        "arrow_unit": "eV/Å",
+    }
     return Scene(kind=kind, quantity=quantity, start=start, true=true, predicted=predicted, **{**known, **more})
 
 
@@ -49,7 +56,7 @@ def test_bones_of_all_three_skeletons():
         (INPUT, shown.start),
         (TRUE, shown.true),
         (PREDICTED, shown.predicted),
-        (TURNED, shown.turned),
+        (TRANSFORMED, shown.transformed),
     ):
         (drawn,) = segments(axes, shade)
         np.testing.assert_allclose(drawn, expected(camera, points, shown.edges), atol=1e-12)
@@ -86,7 +93,7 @@ def test_particles_their_signs_their_paths_and_their_error():
 
 
 def test_arrows_true_and_predicted_at_one_scale():
-    shown = scene("molecule", "arrows", elements=(6, 6, 8, 1, 1), turned=None)
+    shown = scene("molecule", "arrows", elements=(6, 6, 8, 1, 1), transformed=None)
     axes = picture_of([shown]).axes[0]
     camera, (window,) = view_of(shown), windows_of([shown], [[view_of(shown)]])
     arrows = [each for each in axes.collections if isinstance(each, Quiver)]
@@ -113,7 +120,7 @@ def test_panels_share_one_scale_and_hold_everything():
         assert axes.get_ylim()[0] < seen[:, 1].min() < seen[:, 1].max() < axes.get_ylim()[1]
     assert {"a title", "a subtitle"} <= {text.get_text() for text in figure.texts}
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert labels == ["input", "true", "predicted", "predicted for the turned input, turned back"]
+    assert labels == ["input", "true", "predicted", "predicted for the transformed input, transformed back"]
 
 
 def test_nothing_lies_upon_anything():

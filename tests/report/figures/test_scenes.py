@@ -70,13 +70,13 @@ def test_a_scene_holds_what_was_asked_for_in_units_of_length():
         np.testing.assert_allclose(found, 5.0 * (expected - centre).double(), atol=1e-5)
     assert scene.title == "item 4"
     assert scene.caption == "mse 1.3, off by 5 cm"  # 4² over 12 coordinates; 4 at one of 4 nodes, times 5 cm
-    assert scene.turned is None
+    assert scene.transformed is None
 
 
-def test_the_turned_prediction_shows_the_symmetry_error():
-    for push, apart in ((0.0, 0.0), (0.5, 0.5 * math.sqrt(2))):  # x − R⁻¹x of a push along x, by a quarter turn
-        (scene,) = predictions(task(), Drift(push), items=[0], turn=QUARTER)
-        np.testing.assert_allclose(np.linalg.norm(scene.turned - scene.predicted, axis=1), apart, atol=1e-5)
+def test_the_prediction_transformed_back_shows_the_equivariance_error():
+    for push, apart in ((0.0, 0.0), (0.5, 0.5 * math.sqrt(2))):  # x − R⁻¹x of a push along x, for a rotation by 90°
+        (scene,) = predictions(task(), Drift(push), items=[0], transform=QUARTER)
+        np.testing.assert_allclose(np.linalg.norm(scene.transformed - scene.predicted, axis=1), apart, atol=1e-5)
 
 
 def test_padding_planes_and_features():
@@ -160,7 +160,7 @@ def test_views_are_rotations_that_show_most():
     cloud = RNG.normal(size=(50, 3)) @ np.diag([0.1, 3.0, 1.0])
     travel = np.array([1.0, 0.5, -2.0])
     for camera in (flat_view(cloud), upright_view(travel, 1), upright_view(np.zeros(3), 2), plane_view(),
-                   upright_view(travel, 0).turned(1.0)):  # fmt: skip
+                   upright_view(travel, 0).rotated(1.0)):  # fmt: skip
         np.testing.assert_allclose(camera.axes @ camera.axes.T, np.eye(3), atol=1e-12)
         assert np.linalg.det(camera.axes) == pytest.approx(1)
     spread = flat_view(cloud).project(cloud).std(axis=0)
@@ -173,9 +173,9 @@ def test_views_are_rotations_that_show_most():
 
 def test_a_full_turn_is_none():
     view = upright_view(np.array([1.0, 0, 0]), 1)
-    np.testing.assert_allclose(view.turned(2 * math.pi, np.eye(3)[1]).axes, view.axes, atol=1e-12)
+    np.testing.assert_allclose(view.rotated(2 * math.pi, np.eye(3)[1]).axes, view.axes, atol=1e-12)
     np.testing.assert_allclose(rotation(np.eye(3)[2], math.pi / 2) @ [1, 0, 0], [0, 1, 0], atol=1e-12)
-    half = Camera(np.eye(3)).turned(math.pi).project(np.array([1.0, 2.0, 0.0]))
+    half = Camera(np.eye(3)).rotated(math.pi).project(np.array([1.0, 2.0, 0.0]))
     np.testing.assert_allclose(half, [-1, 2, 0], atol=1e-12)
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from geoequiv.measurements.numbers import duration, fixed, plus_minus, small
+from geoequiv.methods.families import FAMILIES
 from geoequiv.report.facts import metric_label
-from geoequiv.report.families import FAMILIES
 from geoequiv.report.figures.inline.axes import Axis, axis_for, power_of_ten
 from geoequiv.report.figures.inline.labels import Box, place
 from geoequiv.report.figures.inline.svg import FONT, marker, number, text, width
