@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geoequiv.cli.arguments import RAW, Commands, common, computing, data_folder, positive, session_of
+from geoequiv.cli.completion import completes, groups, suites
 from geoequiv.errors import DataError
 
 if TYPE_CHECKING:
@@ -43,8 +44,13 @@ def add(commands: Commands) -> None:
         description=ALIGN, epilog=EXAMPLES, formatter_class=RAW,
     )  # fmt: skip
     align.add_argument("directory", type=Path, metavar="DIR", help="folder of a finished run, or a results folder")
-    align.add_argument("--suite", type=Path, metavar="SUITE.yaml", help="take its align: section for the settings")
-    align.add_argument("--group", metavar="NAME", help="whose elements (the task's, without translations)")
+    completes(
+        align.add_argument("--suite", type=Path, metavar="SUITE.yaml", help="take its align: section for the settings"),
+        suites,
+    )
+    completes(
+        align.add_argument("--group", metavar="NAME", help="whose elements (the task's, without translations)"), groups
+    )
     align.add_argument("--elements", type=positive, metavar="K", help="draws of an infinite group, or random axes (4)")
     align.add_argument("--angles", metavar="DEG,…", help="rotations by these angles instead")
     align.add_argument("--axis", metavar="AXIS", help="of the angles: x, y, z or random (the group's own, else z)")

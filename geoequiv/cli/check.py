@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geoequiv.cli.arguments import RAW, Commands, chosen_options, common, computing, positive, session_of
+from geoequiv.cli.completion import completes, groups, models
 from geoequiv.errors import GeoequivError
 
 if TYPE_CHECKING:
@@ -43,9 +44,17 @@ def add(commands: Commands) -> None:
         "check", parents=[common(), computing()], help="certify the symmetry of any importable model",
         description=CHECK, epilog=EXAMPLES, formatter_class=RAW,
     )  # fmt: skip
-    check.add_argument("model", metavar="MODEL", help="package.module:object, or a name of `geoequiv list models`")
+    completes(
+        check.add_argument("model", metavar="MODEL", help="package.module:object, or a name of `geoequiv list models`"),
+        models,
+    )
     check.add_argument("--signature", required=True, metavar="TEXT", help='such as "pos: point -> energy: scalar"')
-    check.add_argument("--group", required=True, metavar="NAME", help='such as "SE(3)"; see `geoequiv list groups`')
+    completes(
+        check.add_argument(
+            "--group", required=True, metavar="NAME", help='such as "SE(3)"; see `geoequiv list groups`'
+        ),
+        groups,
+    )
     check.add_argument(
         "--tolerance", type=_error, metavar="ERROR", help="largest relative error that passes (round-off of the dtype)"
     )

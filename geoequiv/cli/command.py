@@ -41,6 +41,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0, 1, 2 or 130.
     """
     parser = _parser()
+    if "_ARGCOMPLETE" in os.environ:
+        from geoequiv.cli.completion import complete
+
+        complete(parser)
     options = parser.parse_args(arguments)
     try:
         code: int = options.command(options)

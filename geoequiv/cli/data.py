@@ -5,6 +5,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from geoequiv.cli.arguments import RAW, Commands, chosen_options, common, data_folder, positive
+from geoequiv.cli.completion import completes, options_of_task, tasks
 from geoequiv.errors import ConfigError, GeoequivError
 
 if TYPE_CHECKING:
@@ -38,14 +39,10 @@ def add(commands: Commands) -> None:
     action = actions.add_parser(
         "fetch", parents=[common(), data_folder()], help="download a task's official files, unless they are there"
     )
-    action.add_argument("task", metavar="NAME", help="a task of `geoequiv list tasks`")
-    action.add_argument(
-        "options", nargs="*", metavar="OPTION=VALUE", help="options of the task, such as molecule=uracil"
-    )
+    _task_and_options(action, example="molecule=uracil")
     action.set_defaults(command=_data_fetch)
     action = actions.add_parser("make", parents=[common(), data_folder()], help="simulate a task's data now")
-    action.add_argument("task", metavar="NAME", help="a task of `geoequiv list tasks`, or md17-xtb")
-    action.add_argument("options", nargs="*", metavar="OPTION=VALUE", help="options of the task, such as train=500")
+    _task_and_options(action, ", or md17-xtb")
     twin = action.add_argument_group("md17-xtb: molecular dynamics with GFN2-xTB; run it again to go on after a stop")
     twin.add_argument(
         "--molecule", nargs="+", metavar="NAME", help="of MD17's eight; one or several (default: aspirin)"
@@ -59,14 +56,22 @@ def add(commands: Commands) -> None:
     twin.add_argument("--jobs", type=positive, help="molecules at a time, a process each (default: 1)")
     action.set_defaults(command=_data_make, after_interrupt=_go_on)
     action = actions.add_parser("info", parents=[common(), data_folder()], help="print the card of a task")
-    action.add_argument("task", metavar="NAME", help="a task of `geoequiv list tasks`")
-    action.add_argument("options", nargs="*", metavar="OPTION=VALUE", help="options of the task, such as train=500")
+    _task_and_options(action)
     action.set_defaults(command=_data_info)
     action = actions.add_parser(
         "verify", parents=[common(), data_folder()], help="check every file against its checksum"
     )
-    action.add_argument("task", nargs="?", metavar="NAME", help="only the files of this task")
+    completes(action.add_argument("task", nargs="?", metavar="NAME", help="only the files of this task"), tasks)
     action.set_defaults(command=_data_verify)
+
+
+def _task_and_options(action: argparse.ArgumentParser, others: str = "", example: str = "train=500") -> None:
+    task = action.add_argument("task", metavar="NAME", help=f"a task of `geoequiv list tasks`{others}")
+    options = action.add_argument(
+        "options", nargs="*", metavar="OPTION=VALUE", help=f"options of the task, such as {example}"
+    )
+    completes(task, tasks)
+    completes(options, options_of_task)
 
 
 def _data_list(options: argparse.Namespace) -> int:

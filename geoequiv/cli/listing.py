@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from geoequiv.cli.arguments import RAW, Commands, common
+from geoequiv.cli.completion import completes, listed
+from geoequiv.errors import GeoequivError, unknown
 
 if TYPE_CHECKING:
     from geoequiv.config import Section
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
     from geoequiv.tasks.protocols import Protocol
 
 LIST = """\
-List what a suite can name, with one line about each and the options it takes.
+List what a suite can name, with a few words about each and the options it takes; with NAMEs, only these.
 
   models, tasks, methods, frames   names, options and their defaults; your own are written package.module:object
   measurements                     the numbers of a leaderboard
@@ -32,7 +34,9 @@ def add(commands: Commands) -> None:
         "list", parents=[common()], help="list models, tasks, methods, groups, … that a suite can name",
         description=LIST, formatter_class=RAW,
     )  # fmt: skip
-    listing.add_argument("what", type=_known, metavar="WHAT", help=", ".join(LISTS)).choices = LISTS
+    listing.add_argument("what", type=_known, choices=LISTS, metavar="WHAT", help=", ".join(LISTS))
+    names = listing.add_argument("names", nargs="*", metavar="NAME", help="only these (all)")
+    completes(names, listed(LISTS))
     listing.set_defaults(command=_list)
 
 
@@ -48,7 +52,7 @@ def _list(options: argparse.Namespace) -> int:
     from rich.table import Table
 
     console = Console(highlight=False, markup=False)
-    rows = list(LISTS[options.what]())
+    rows = _chosen(options.what, dict(LISTS[options.what]()), options.names)
     if options.what == "protocols":  # ids are long: beside them a terminal has no room left
         for name, about in rows:
             console.print(name, style="bold", soft_wrap=True)
@@ -61,6 +65,14 @@ def _list(options: argparse.Namespace) -> int:
         table.add_row(name, about)
     console.print(table)
     return 0
+
+
+def _chosen(what: str, rows: dict[str, str], names: list[str]) -> list[tuple[str, str]]:
+    """The rows of these names, or all."""
+    for name in names:
+        if name not in rows:
+            raise GeoequivError(unknown(f"name among {what}", name, rows))
+    return [(name, rows[name]) for name in names] if names else list(rows.items())
 
 
 def models() -> Rows:

@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 
 from geoequiv.cli.arguments import RAW, Commands, common, computing, data_folder, positive, session_of
+from geoequiv.cli.completion import completes, suites
 
 WRITTEN_AFTER_A_RUN = ("html", "md", "json")
 RUN = """\
@@ -44,7 +45,7 @@ def add(commands: Commands) -> None:
         "run", parents=[common(), data_folder(), computing()], help="do every run of a suite and write its leaderboard",
         description=RUN, epilog=EXAMPLES, formatter_class=RAW,
     )  # fmt: skip
-    run.add_argument("suite", type=Path, metavar="SUITE.yaml", help="the suite file")
+    completes(run.add_argument("suite", type=Path, metavar="SUITE.yaml", help="the suite file"), suites)
     run.add_argument(
         "--output", type=Path, metavar="DIR", help="folder of the results (default: results/<name of the suite>)"
     )
