@@ -15,14 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from geoequiv.measurements.numbers import small
-from geoequiv.report import Statistic, leaderboard
+from geoequiv.measurements.statistic import Statistic
+from geoequiv.records import MergeOfRun
+from geoequiv.report import leaderboard
 from geoequiv.report.barriers import how_measured
 from geoequiv.report.figures.barrier_curves import barrier_by_angle, barrier_by_error
 from geoequiv.report.figures.inside import Subject, subjects_of
 from geoequiv.report.figures.matched_units import LONGEST, order_of, shares_of
 from geoequiv.report.figures.style import save
 from geoequiv.report.markdown import plain
-from geoequiv.report.records import MergeOfRun
 
 #: heading → method, and which of its numbers
 WAYS = {

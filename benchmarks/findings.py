@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from geoequiv.measurements.numbers import deviation, fixed
+from geoequiv.measurements.statistic import Statistic
+from geoequiv.measurements.table import RANKING
 from geoequiv.report import Leaderboard, Row, leaderboard
 from geoequiv.report.markdown import plain
-from geoequiv.report.rows import Statistic
 from geoequiv.tasks.protocols import references_of
 
 KCAL = 1 / 43.364  # of a meV
@@ -28,17 +29,17 @@ class Table:
 
     Args:
         folders: name of a group of columns → folder of its records; one unnamed group, or several.
-        measure: name and unit of a further metric; None for the one that ranks.
+        measure: the key of a number; the one that ranks by default.
         kcal: whether meV are also given in kcal/mol.
     """
 
     folders: Mapping[str, str]
-    measure: tuple[str, str] | None = None
+    measure: str = RANKING
     kcal: bool = False
 
     def value(self, row: Row) -> Statistic:
         """What a cell shows of a row."""
-        return row.metric if self.measure is None else row.further[self.measure]
+        return row.numbers[self.measure].seeds
 
     def shown(self, mean: float, std: float | None = None) -> str:
         """Three digits, ± the standard deviation over seeds where there are several."""
@@ -56,7 +57,7 @@ TABLES = {
     "gait": Table({"": "mocap_gait"}),
     "molecules": Table({"ethanol": "md17_xtb_ethanol", "aspirin": "md17_xtb_aspirin"}),
     "forces": Table(RMD17, kcal=True),
-    "energies": Table(RMD17, measure=("energy_mae", "meV"), kcal=True),
+    "energies": Table(RMD17, measure="metric/further/energy_mae", kcal=True),
     "direct": Table({"": "md17_forces_ethanol_direct"}, kcal=True),
 }
 
@@ -113,7 +114,7 @@ def text_of(table: Table, boards: Mapping[str, Leaderboard]) -> str:
             way = plain(f"{way} ({row.variant})" if row.variant else way)
             at = name, models[0] if built(row) else row.model
             found.setdefault(way, {})[at] = f"**{shown}**" if row is rows[0] else shown
-    for name, board in boards.items() if table.measure is None else ():
+    for name, board in boards.items() if table.measure == RANKING else ():
         for each in sorted(references_of(board.protocol), key=lambda reference: reference.value):
             way = f"*{plain(f'{each.model}, {each.symmetry}, {each.source}')} [{each.state}]*"
             found.setdefault(way, {})[name, models[0]] = f"*{table.shown(each.value)}*"

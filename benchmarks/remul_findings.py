@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from geoequiv.measurements.numbers import decimals_for, plus_minus, small, words
-from geoequiv.report import Leaderboard, Row, Statistic, leaderboard
+from geoequiv.measurements.statistic import Statistic
+from geoequiv.report import Leaderboard, Row, leaderboard
 from geoequiv.report.facts import metric_label
 from geoequiv.report.figures.style import save
 from geoequiv.report.figures.trade_off import error_of, sweeps_of, trade_off
@@ -43,14 +44,14 @@ def main() -> None:
 
 
 def provenance(board: Leaderboard, arguments: argparse.Namespace) -> str:
-    measured = next(row.equivariance for row in board.rows if row.equivariance)
+    measured = next(row.settings["equivariance"] for row in board.rows if "equivariance" in row.settings)
     steps = board.rows[0].config.get("train", {})
     lines = [
         f"Protocol `{board.protocol}`; {board.num_runs} runs, {len(board.failures)} failed; seeds "
         f"{', '.join(map(str, sorted({seed for row in board.rows for seed in row.seeds})))}.",
         f"{steps.get('epochs')} epochs of batches of {steps.get('batch_size')}, learning rate {steps.get('lr')}.",
-        f"E′ and the relative error: over {measured.group}, {measured.num_items} test items × "
-        f"{measured.num_samples} group elements, {measured.dtype}.",
+        f"E′ and the relative error: over {measured['group']}, {measured['num_items']} test items × "
+        f"{measured['num_samples']} group elements, {measured['dtype']}.",
         f"{'; '.join(board.hardware)}; commit {', '.join(commit[:10] for commit in board.commits)}.",
         f"Made by `{shlex.join(['python', 'benchmarks/remul_findings.py', str(arguments.store)])}`.",
     ]
@@ -59,7 +60,7 @@ def provenance(board: Leaderboard, arguments: argparse.Namespace) -> str:
 
 def everything(board: Leaderboard, arguments: argparse.Namespace) -> str:
     """E′ and the metric of every row, in the order: none, augmentation, REMUL by β, adapted, the rest."""
-    splits = list(dict.fromkeys(name for row in board.rows for name in row.splits))
+    splits = list(dict.fromkeys(name for row in board.rows for name in row.below("metric/split")))
     decimals = decimals_for([row.metric.mean for row in board.rows])
     swept = {
         id(row): (sweep.name, beta)
@@ -88,8 +89,8 @@ def everything(board: Leaderboard, arguments: argparse.Namespace) -> str:
     ]
     rows = []
     for row in sorted(board.rows, key=place):
-        relative = row.equivariance.seeds.get("relative") if row.equivariance else None
-        values = [row.metric, *(row.splits.get(name) for name in splits)]
+        relative = row.over("relative")
+        values = [row.metric, *(row.over(f"metric/split/{name}") for name in splits)]
         accuracy = [plus_minus(value.mean, value.std, decimals) if value else "–" for value in values]
         shown = [
             plain(row.model),
@@ -119,7 +120,8 @@ def monotone(board: Leaderboard, arguments: argparse.Namespace) -> str:
         second = f" (within one standard deviation of each other {', '.join(unclear)})" if unclear else ""
         lines.append(f"- **E′ over β**, {plain(sweep.name)}: {first}{second}.")
         places = {"test": [row.metric for row in sweep.rows]}
-        places |= {words(name): [row.splits.get(name) for row in sweep.rows] for name in sweep.rows[0].splits}
+        for split in sweep.rows[0].below("metric/split"):
+            places[words(split)] = [row.over(f"metric/split/{split}") for row in sweep.rows]
         for name, values in places.items():
             known = [(value.mean, beta) for value, beta in zip(values, sweep.betas, strict=True) if value]
             best = min(known) if board.metric.better == "lower" else max(known)
@@ -132,10 +134,10 @@ def constrained(board: Leaderboard, arguments: argparse.Namespace) -> str:
     rows = []
     for row in board.rows:
         symmetry = settings(row)
-        if symmetry.get("weighting") != "constrained" or row.equivariance is None:
+        if symmetry.get("weighting") != "constrained" or "equivariance" not in row.settings:
             continue
         bound = symmetry.get("bound") or "relative"
-        reached = row.equivariance.seeds.get(bound)
+        reached = row.over(bound)
         ratio = f"{reached.mean / symmetry['epsilon']:.2f}" if reached else "–"
         name = {"relative": "relative", "E_prime": "E′"}[bound]
         trained = training_errors(row, arguments.store)

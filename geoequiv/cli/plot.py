@@ -44,17 +44,17 @@ def _plot(options: argparse.Namespace) -> int:
 
 
 def _training(run: Path, output: Path | None) -> list[Path]:
+    from geoequiv.records import read_run
     from geoequiv.report.figures.inside import Subject, run_figures
     from geoequiv.report.figures.style import save
     from geoequiv.report.figures.training_curves import Bound, read_log, training_curves
-    from geoequiv.report.records import read_run
 
     record = read_run(run)
-    title = f"{record.model}, {record.symmetry}, seed {record.seed}" if record else run.name
+    title = f"{record.model}, {record.method.label}, seed {record.seed}" if record else run.name
     bound = Bound.of(record.config) if record else None
     written = [save(training_curves(read_log(run), title, bound), output or run / "training.svg")]
-    if record and record.alignment and not output:
-        figures = run_figures(Subject.of_run(record, (record.alignment,)))
+    if record and record.merges and not output:
+        figures = run_figures(Subject.of_run(record, (record.merges,)))
         written += [save(figure, run / f"{name}.svg") for name, figure in figures.items()]
     return written
 

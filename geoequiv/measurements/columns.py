@@ -1,11 +1,12 @@
 """The columns that the numbers of some rows fill, in the order of the table."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from geoequiv.measurements.formats import FORMATS, Format
-from geoequiv.measurements.measurement import Measurement
+from geoequiv.measurements.measurement import DESCRIBED, Measurement
+from geoequiv.measurements.numbers import metric_title
 from geoequiv.measurements.statistic import OverSeeds
 from geoequiv.measurements.table import RANKING, measurement_of, position
 
@@ -72,3 +73,42 @@ def columns_of(
         values = ranking if measurement.format == "metric" else own
         columns.append(NumberColumn(measurement, FORMATS[measurement.format](values)))
     return columns
+
+
+class Ranking(Protocol):
+    """The number that ranks: a task's metric, as a record names it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def unit(self) -> str: ...
+    @property
+    def better(self) -> Any: ...
+
+
+def describe(metric: Ranking, records: Iterable[Mapping[str, Any]], keys: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """What is known of numbers beside the table: the name and unit of the metric, and what records say.
+
+    Args:
+        metric: of the board.
+        records: `described` of each record, by key; the first that has a key counts.
+        keys: of all numbers; the parts of the metric have its unit and direction.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for described in records:
+        for key, about in described.items():
+            if key not in found:
+                found[key] = {name: getattr(about, name, None) for name in DESCRIBED}
+    title = metric_title(metric.name, metric.unit)
+    about_metric = {"unit": metric.unit, "better": metric.better}
+    for key in keys:
+        if key.startswith(f"{RANKING}/") and key not in found:
+            found[key] = about_metric
+    found[RANKING] = {
+        **about_metric, "title": title, "name": f"test {title}",
+        "hint": f"Test {title}, mean ± sample standard deviation over seeds; {metric.better} is better",
+    }  # fmt: skip
+    for key, about in found.items():
+        if key.startswith(f"{RANKING}/further/") and about.get("title"):
+            about["title"] = metric_title(about["title"], about.get("unit") or "")
+    return found

@@ -45,7 +45,7 @@ class Measurement:
         standard_error: whether one measurement of it has a standard error.
         spread: what follows ±: the sample standard deviation over seeds, the standard error, or nothing.
         shown: the formats that have a column of it.
-        strip: the range that a small strip beside it covers at least; None for no strip.
+        sparkline: the range that a sparkline beside it covers at least; None for no sparkline.
         qualified: whether the key stands for all numbers "key/…".
         example: of what follows the slash, where measurements are listed.
         former: where a board's JSON has it besides `numbers`, as "seconds.train".
@@ -68,7 +68,7 @@ class Measurement:
     standard_error: bool = False
     spread: Literal["std", "se"] | None = None
     shown: Shown = frozenset({"html", "md"})
-    strip: tuple[float, ...] | None = None
+    sparkline: tuple[float, ...] | None = None
     qualified: bool = False
     example: str = "NAME"
     former: str = ""

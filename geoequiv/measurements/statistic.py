@@ -1,12 +1,13 @@
-"""One number over several seeds."""
+"""Numbers over several seeds."""
 
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from geoequiv.measurements.measurement import Measurement
+from geoequiv.measurements.table import measurement_of
 
 
 class Read(Protocol):
@@ -69,3 +70,19 @@ class OverSeeds:
     def spread(self, measurement: Measurement) -> float | None:
         """What a table shows after ±."""
         return {"std": self.seeds.std, "se": self.se, None: None}[measurement.spread]
+
+
+def over_seeds(runs: Sequence[Mapping[str, Read]], described: Mapping[str, Mapping[str, Any]]) -> dict[str, OverSeeds]:
+    """Every number of runs that differ only in their seed, put together as the table says.
+
+    Args:
+        runs: the numbers of each run, by key; a run may lack some.
+        described: what the records say of numbers, by key (see `measurement_of`).
+    """
+    found = {}
+    for key in dict.fromkeys(key for numbers in runs for key in numbers):
+        present = [numbers[key] for numbers in runs if key in numbers]
+        together = OverSeeds.of(measurement_of(key, described.get(key)), present)
+        if together is not None:
+            found[key] = together
+    return found

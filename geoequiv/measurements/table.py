@@ -13,6 +13,9 @@ from geoequiv.measurements.numbers import words
 #: the number that ranks the rows of a board; its name, unit and direction are those of the task's metric
 RANKING = "metric"
 
+#: the qualified key of barriers: "barrier/<how units were matched>/<what the network is merged with>"
+BARRIER_KEY = "barrier"
+
 ACCURACY, EQUIVARIANCE, BARRIER = "Test accuracy", "Equivariance error", "Barrier"
 COST, TRAINING = "Cost", "Training"
 TABLES = frozenset({"html", "md"})
@@ -73,7 +76,7 @@ ERRORS = (
     Measurement(
         "relative", "relative", "‖f(gx) − gf(x)‖ / (½‖f(gx)‖ + ½‖gf(x)‖), mean over seeds",
         name="equivariance error", heading=EQUIVARIANCE, better="lower", measured_by=_ERROR, standard_error=True,
-        shown=EVERYWHERE, strip=(1e-8, 1.0),
+        shown=EVERYWHERE, sparkline=(1e-8, 1.0),
     ),
     Measurement(
         "worst", "worst", "The largest relative error over items, group elements and seeds",
@@ -99,7 +102,7 @@ ERRORS = (
 def _of_own_group(error: Measurement) -> Measurement:
     """The same error over the group that a model is exactly equivariant to by construction."""
     return replace(
-        error, key=f"own/{error.key}", title="own group", name="own group", spread=None, strip=None,
+        error, key=f"own/{error.key}", title="own group", name="own group", spread=None, sparkline=None,
         hint="The relative error over the group that the row claims: exact by construction",
         measured_by="geoequiv.measurements.own_group:own_group",
         shown=TABLES if error.key == "relative" else NOWHERE,
@@ -109,7 +112,7 @@ def _of_own_group(error: Measurement) -> Measurement:
 def _before_training(error: Measurement) -> Measurement:
     """The same error before the training."""
     return replace(
-        error, key=f"before/{error.key}", title=f"{error.title} before training", strip=None,
+        error, key=f"before/{error.key}", title=f"{error.title} before training", sparkline=None,
         name=f"{error.title} before training", hint=f"Before training: {error.hint}",
         measured_by="geoequiv.measurements.before_training:before_training", when="untrained", shown=NOWHERE,
     )  # fmt: skip
@@ -121,7 +124,7 @@ _RELATIVE, *_OTHER_ERRORS = ERRORS
 #: in the order of the columns; what is measured after training is measured in the order of its functions here
 MEASUREMENTS: tuple[Measurement, ...] = (
     Measurement(
-        RANKING, heading=ACCURACY, format="metric", measured_by=_METRIC, spread="std", shown=EVERYWHERE, strip=(),
+        RANKING, heading=ACCURACY, format="metric", measured_by=_METRIC, spread="std", shown=EVERYWHERE, sparkline=(),
     ),
     replace(_PART, key="metric/with", title=lambda mark: f"with {words(mark)}",
             hint=lambda mark: f"Over the test items with {words(mark)}"),
@@ -136,7 +139,7 @@ MEASUREMENTS: tuple[Measurement, ...] = (
     *(_of_own_group(error) for error in _OTHER_ERRORS),
     *(_before_training(error) for error in ERRORS),
     Measurement(
-        "barrier", _barrier_title, _barrier_hint, name=lambda rest: f"barrier, {_barrier_title(rest)}",
+        BARRIER_KEY, _barrier_title, _barrier_hint, name=lambda rest: f"barrier, {_barrier_title(rest)}",
         heading=BARRIER, better="lower", measured_by=_BARRIERS, when="suite", spread="std",
         shown=lambda rest: TABLES if rest.count("/") == 1 else NOWHERE, qualified=True,
         example="activations/copies",
@@ -202,9 +205,10 @@ def measurement_of(key: str, described: Mapping[str, Any] | None = None) -> Meas
     found = row.of(key) if row else Measurement(key, title=words(key.replace("/", ", ")), hint=key)
     if not described:
         return found
-    known = {name: described[name] for name in DESCRIBED if described.get(name)}
-    title = known.get("title", found.title)
-    return Measurement(**{**vars(found), "name": title, "hint": known.get("hint", title), **known})
+    known = {name: value for name, value in described.items() if value and name in (*DESCRIBED, "name")}
+    if "title" in known:  # a text of the table would go with another title
+        known = {"name": known["title"], "hint": known["title"], **known}
+    return replace(found, **known)
 
 
 def position(key: str) -> int:

@@ -6,7 +6,6 @@ from torch import Tensor, nn
 
 from geoequiv.errors import ModelOutputError
 from geoequiv.measurements.measurement import Measured, Reading, Subject
-from geoequiv.measurements.numbers import metric_title
 from geoequiv.measurements.settings import EvaluateConfig
 from geoequiv.tasks import Metric, Task
 from geoequiv.training import predict
@@ -40,8 +39,9 @@ def task_metric(subject: Subject) -> Measured:
     described = {}
     for metric, found in zip(task.further, more, strict=True):
         key = f"metric/further/{metric.name}"
+        key = f"{key} [{metric.unit}]" if key in parts else key  # one name in two units
         parts[key] = found
-        described[key] = {"title": metric_title(metric.name, metric.unit), "unit": metric.unit, "better": metric.better}
+        described[key] = {"title": metric.name, "unit": metric.unit, "better": metric.better}
     numbers = {key: Reading(found.mean().item(), n=len(found)) for key, found in parts.items() if len(found)}
     groups = {} if test.item_group is None else {"item_group": test.item_group}
     return Measured(numbers, described=described, items={"metric": values, **groups})

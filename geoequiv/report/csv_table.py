@@ -4,25 +4,36 @@ import csv
 import io
 from collections.abc import Sequence
 
-from geoequiv.report.barriers import KINDS
+from geoequiv.measurements.table import RANKING, measurement_of, position
 from geoequiv.report.leaderboard import Leaderboard, Reference
-from geoequiv.report.rows import Row, Statistic
+from geoequiv.report.rows import Row
 
 _LEADING = ("kind", "task", "protocol", "rank", "model", "symmetry", "variant")
 _METRIC = ("metric", "unit", "better", "mean", "std", "n", "seeds", "failed_seeds")
-_STANDARD_ERRORS = {"E_se": "E", "E_prime_se": "E_prime", "relative_se": "relative"}
-_ERROR = ("group", "E", "E_prime", "relative", "worst", *_STANDARD_ERRORS, "own_group", "own_relative")
-_COST = ("params", "train_seconds", "inference_seconds", "batch_size", "threads")
-_TRAILING = (*_ERROR, *_COST, "source", "state", "note", "checksum", "commit")
+#: (column, setting of the records, name in it)
+_SETTINGS = (
+    ("group", "equivariance", "group"),
+    ("own_group", "own", "group"),
+    ("batch_size", "timing", "batch_size"),
+    ("threads", "timing", "threads"),
+)
+_TRAILING = (*(column for column, *_ in _SETTINGS), "device", "source", "state", "note", "checksum", "commit")
 Cell = str | int | float | None
 
 
 def render_csv(boards: Sequence[Leaderboard]) -> str:
-    """Full-precision table with a header line; `kind` is measured, published or failed."""
+    """Full-precision table with a header line; `kind` is measured, published or failed.
+
+    Every number has a column named by its key, with its standard deviation over seeds in `key:std` and the standard
+    error of its measurement in `key:se`, where there are any.
+    """
     lines = [line for board in boards for line in _lines(board)]
+    keys = {key for board in boards for row in board.rows for key in row.numbers} - {RANKING}
+    numbers = [
+        f"{key}{part}" for key in sorted(keys, key=lambda key: (position(key), key)) for part in ("", ":std", ":se")
+    ]
     wanted = set().union(*lines)
-    measured = sorted(wanted - {*_LEADING, *_METRIC, *_TRAILING})
-    columns = [*_LEADING, *_METRIC, *measured, *_TRAILING]
+    columns = [*_LEADING, *_METRIC, *(name for name in numbers if name in wanted), *_TRAILING]
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, columns, restval="", lineterminator="\n")
     writer.writeheader()
@@ -66,34 +77,19 @@ def _measured(row: Row) -> dict[str, Cell]:
         "n": row.metric.n,
         "seeds": _seeds(row.seeds),
         "failed_seeds": _seeds(row.failed_seeds),
-        "params": row.params,
-        "train_seconds": row.train_seconds,
-        "inference_seconds": row.inference_seconds,
-        "batch_size": row.batch_size,
-        "threads": row.threads,
+        "device": row.device,
     }
-    for name, sides in row.marks.items():
-        for side, value in sides.items():
-            line |= _pair(f"{side}:{name}", value)
-    for name, value in row.splits.items():
-        line |= _pair(f"split:{name}", value)
-    for (name, unit), value in row.further.items():
-        line |= _pair(f"{name} [{unit}]", value)
-    for method, kind in dict.fromkeys((m, kind) for each in row.alignments for m in each.methods for kind in KINDS):
-        if (barrier := row.barrier(method, kind)) is not None:
-            line |= _pair(f"barrier:{method}:{kind}", barrier)
-    if row.equivariance is not None:
-        error = row.equivariance
-        line |= {"group": error.group, "E": error.E, "E_prime": error.E_prime}
-        line |= {"relative": error.relative, "worst": error.worst}
-        line |= {column: error.standard_errors.get(name) for column, name in _STANDARD_ERRORS.items()}
-    if row.equivariance_own is not None:
-        line |= {"own_group": row.equivariance_own.group, "own_relative": row.equivariance_own.relative}
+    for column, setting, name in _SETTINGS:
+        line[column] = row.settings.get(setting, {}).get(name)
+    for key, number in row.numbers.items():
+        if key == RANKING:  # it is the mean and std above, which published numbers have as well
+            continue
+        line[key] = number.value
+        if number.seeds.std is not None and measurement_of(key).over_seeds != "first":
+            line[f"{key}:std"] = number.seeds.std
+        if number.se is not None:
+            line[f"{key}:se"] = number.se
     return line
-
-
-def _pair(name: str, value: Statistic) -> dict[str, Cell]:
-    return {f"{name}:mean": value.mean, f"{name}:std": value.std}
 
 
 def _published(reference: Reference) -> dict[str, Cell]:

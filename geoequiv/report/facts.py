@@ -1,26 +1,23 @@
-"""What the header of a leaderboard states: protocol, metric, the labels' own symmetry error, provenance."""
+"""What the header of a leaderboard states: protocol, metric, the equivariance error of the labels, provenance."""
 
-from geoequiv.measurements.numbers import small, words
+from geoequiv.measurements.numbers import decimals_for, metric_title, small, words
 from geoequiv.report.barriers import how_measured
 from geoequiv.report.leaderboard import Leaderboard
 
+#: the name of the fact that the web page states in a sentence of its own
+LABELS = "Equivariance error of the labels"
 #: floors below this come from the rounding of a simulation in float64
 ROUND_OFF = 1e-12
 
 
 def metric_label(board: Leaderboard) -> str:
     """The metric with its unit: "MSE" or "MAE (meV)"."""
-    return labelled(board.metric.name, board.metric.unit)
+    return metric_title(board.metric.name, board.metric.unit)
 
 
-def labelled(metric: str, unit: str) -> str:
-    """A metric's name with its unit.
-
-    >>> labelled("mse", ""), labelled("energy_mae", "meV")
-    ('MSE', 'energy MAE (meV)')
-    """
-    name = metric.upper() if len(metric) <= 4 else words(metric).replace("mae", "MAE")
-    return f"{name} ({unit})" if unit else name
+def decimals_of(board: Leaderboard) -> int:
+    """Decimals of the metric, the same for all measured and published numbers."""
+    return decimals_for([row.metric.mean for row in board.rows] + [reference.value for reference in board.references])
 
 
 def facts(board: Leaderboard) -> list[tuple[str, str]]:
@@ -29,7 +26,8 @@ def facts(board: Leaderboard) -> list[tuple[str, str]]:
     seeds = sorted({row.metric.n for row in board.rows})
     per_row = f"{seeds[0]} to {seeds[-1]} seeds" if len(seeds) > 1 else plural(seeds[0], "seed") if seeds else ""
     runs = f"{board.num_runs} ({board.num_runs - failed} finished, {failed} failed)" if failed else str(board.num_runs)
-    timed = sorted({(row.batch_size, row.threads) for row in board.rows if row.batch_size}, key=str)
+    how = [row.settings.get("timing", {}) for row in board.rows]
+    timed = sorted({(each["batch_size"], each.get("threads")) for each in how if each.get("batch_size")}, key=str)
     timing = "; ".join(
         f"batch {batch}" + (f", {plural(threads, 'thread')}" if threads else "") for batch, threads in timed
     )
@@ -37,8 +35,8 @@ def facts(board: Leaderboard) -> list[tuple[str, str]]:
         ("Protocol", board.protocol),
         ("Metric", f"test {metric_label(board)}, {board.metric.better} is better"),
         ("Task symmetry", board.symmetry),
-        ("Labels’ own symmetry error", ". ".join(filter(None, (symmetry_of_labels(board), floor_sentence(board))))),
-        ("Model symmetry error", ", ".join(filter(None, (_how_measured(board), _what_the_errors_are(board))))),
+        (LABELS, ". ".join(filter(None, (symmetry_of_labels(board), floor_sentence(board))))),
+        ("Equivariance error of models", ", ".join(filter(None, (_how_measured(board), _what_the_errors_are(board))))),
         ("Barriers", how_measured(board)),
         ("Runs", runs + (f", {per_row} a row" if per_row else "")),
         ("Inference timed at", timing),
@@ -53,7 +51,7 @@ def facts(board: Leaderboard) -> list[tuple[str, str]]:
 
 
 def symmetry_of_labels(board: Leaderboard) -> str:
-    """The task's own symmetry error, as it measured it: a number with its standard error, and how it was come by."""
+    """The equivariance error of the task's labels: a number with its standard error, and how it was measured."""
     known = {
         name: float(value)
         for name, value in (board.symmetry_error or {}).items()
@@ -71,7 +69,7 @@ def symmetry_of_labels(board: Leaderboard) -> str:
     return "; ".join([", ".join(parts), *how, *([verdict] if verdict else [])])
 
 
-#: how many items or pairs the labels' error is over tells by which of two ways it was measured
+#: the number of items or of pairs says in which of two ways the error of the labels was measured
 _TOLD_APART = {
     "num_items": "labels of {:.0f} items simulated again for transformed inputs",
     "num_pairs": "estimated from {:.0f} pairs of items that nearly match",
@@ -96,7 +94,7 @@ def with_error(value: float | None, error: float | None) -> str:
 
 
 def floor_sentence(board: Leaderboard) -> str:
-    """What the labels' own symmetry error means for a model."""
+    """What the equivariance error of the labels means for a model."""
     if not board.floor:
         return ""
     if board.floor < ROUND_OFF:
@@ -109,20 +107,20 @@ def floor_sentence(board: Leaderboard) -> str:
 
 
 def _how_measured(board: Leaderboard) -> str:
-    measured = [row.equivariance for row in board.rows if row.equivariance]
+    measured = [row.settings["equivariance"] for row in board.rows if "equivariance" in row.settings]
     described = {
-        f"over {part.group}"
-        + (f", {part.num_items} items" if part.num_items else "")
-        + (f" × {part.num_samples} group elements" if part.num_samples else "")
-        + (f", {part.dtype}" if part.dtype else "")
+        f"over {part['group']}"
+        + (f", {part['num_items']} items" if part.get("num_items") else "")
+        + (f" × {part['num_samples']} group elements" if part.get("num_samples") else "")
+        + (f", {part['dtype']}" if part.get("dtype") else "")
         for part in measured
     }
     return "; ".join(sorted(described))
 
 
 def _what_the_errors_are(board: Leaderboard) -> str:
-    told = any(row.equivariance.standard_errors for row in board.rows if row.equivariance)
-    return "± one standard error over these items and elements" if told else ""
+    known = any(each.se is not None for row in board.rows for each in row.numbers.values())
+    return "± one standard error over these items and elements" if known else ""
 
 
 def plural(number: int, noun: str) -> str:

@@ -1,34 +1,14 @@
-"""Colours of the page and of the families of methods; labels of former records as families."""
+"""The family of a run's method, and the colours of the page and of the families."""
 
 from geoequiv.methods.families import FAMILIES, Family
+from geoequiv.records import Record
 
-_PREFIXES = (
-    ("none", "none"),
-    ("augment", "augmentation"),
-    ("remul", "remul"),
-    ("frame", "frame"),
-    ("group", "group"),
-    ("test-time", "test_time"),
-    ("invariance", "invariance"),
-    ("late ", "invariance"),
-    ("latent", "latent"),
-    ("built-in", "builtin"),
-    ("builtin", "builtin"),
-)
 _BY_KEY = {family.key: family for family in FAMILIES}
 
 
-def family_of(label: str) -> Family:
-    """The family a symmetry label belongs to.
-
-    >>> family_of("REMUL β=1 SO(3)").name
-    'REMUL'
-    """
-    lowered = label.strip().lower().replace("_", " ")
-    for prefix, key in _PREFIXES:
-        if lowered.startswith(prefix):
-            return _BY_KEY[key]
-    return _BY_KEY["other"]
+def family_of_record(record: Record) -> Family:
+    """The family of a run's method; "other" where the table of methods has no such family now."""
+    return _BY_KEY.get(record.method.family, _BY_KEY["other"])
 
 
 _LIGHT = {

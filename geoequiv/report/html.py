@@ -3,14 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from itertools import groupby, pairwise
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from geoequiv.measurements.numbers import deviation, fixed, small
-from geoequiv.report.columns import Column, columns_of, decimals_of, error_of
-from geoequiv.report.facts import facts, floor_sentence, metric_label, symmetry_of_labels
+from geoequiv.measurements.numbers import fixed
+from geoequiv.measurements.table import RANKING
+from geoequiv.report.columns import Column, board_columns
+from geoequiv.report.facts import LABELS, decimals_of, facts, floor_sentence, metric_label, symmetry_of_labels
 from geoequiv.report.families import FAMILIES, colour_rules
 from geoequiv.report.figures.inline.scatter import (
     PLOT_STYLE,
@@ -20,6 +22,7 @@ from geoequiv.report.figures.inline.scatter import (
 from geoequiv.report.figures.inline.sparkline import sparkline
 from geoequiv.report.figures.inline.svg import FONT, marker
 from geoequiv.report.leaderboard import STATES, Leaderboard, Reference
+from geoequiv.report.rows import Row
 
 _TEMPLATE = "leaderboard.html.jinja"
 
@@ -32,7 +35,8 @@ class Cell:
     sort: str
     text: str
     aside: str = ""
-    strip: Markup | str = ""
+    sparkline: Markup | str = ""
+    first_of_group: bool = False
 
 
 def render_html(boards: Sequence[Leaderboard]) -> str:
@@ -47,23 +51,19 @@ def render_html(boards: Sequence[Leaderboard]) -> str:
         unfinished=boards[0].unfinished if boards else (),
         style=_ours(style),
         font=_ours(FONT),
+        ranking=RANKING,
     )
 
 
 def _view(board: Leaderboard, index: int) -> dict[str, Any]:
-    columns = columns_of(board)
-    groups: list[dict[str, Any]] = []
-    for column in columns:
-        if groups and groups[-1]["name"] == column.group:
-            groups[-1]["span"] += 1
-        else:
-            groups.append({"name": column.group, "span": 1})
+    columns = board_columns(board, "html")
+    groups = [{"name": name, "span": len(list(members))} for name, members in groupby(columns, lambda c: c.heading)]
     present = {row.family.key for row in board.rows} | {failure.family.key for failure in board.failures}
     return {
         "id": f"board-{index}",
         "board": board,
         "metric": metric_label(board),
-        "facts": [fact for fact in facts(board) if not fact[0].startswith("Labels")],
+        "facts": [fact for fact in facts(board) if fact[0] != LABELS],
         "own_error": symmetry_of_labels(board),
         "floor_sentence": floor_sentence(board),
         "columns": columns,
@@ -98,38 +98,38 @@ _PLOTS = (
 def _lines(board: Leaderboard, columns: Sequence[Column]) -> list[dict[str, Any]]:
     decimals = decimals_of(board)
     ranks = {id(row): rank for rank, row in enumerate(board.rows, 1)}
-    values = [row.metric.mean for row in board.rows] + [r.value for r in board.references]
-    relatives = [v for row in board.rows if (v := error_of("relative")(row))]
+    published = [reference.value for reference in board.references]
+    starts = {columns[0].key} | {after.key for before, after in pairwise(columns) if before.heading != after.heading}
     lines: list[dict[str, Any]] = []
     for entry in board.ranked():
         if isinstance(entry, Reference):
+            values = [row.metric.mean for row in board.rows] + published
             ring = _ours(sparkline(entry.value, None, values, "muted", hollow=True))
-            cell = Cell("metric", repr(entry.value), fixed(entry.value, decimals), strip=ring)
+            cell = Cell(RANKING, repr(entry.value), fixed(entry.value, decimals), sparkline=ring)
             lines.append({"kind": "published", "entry": entry, "metric": cell, "rest": len(columns) - 1})
             continue
-        cells = []
-        for column in columns:
-            value = column.value(entry)
-            aside = ""
-            strip: Markup | str = ""
-            if column.key == "metric":
-                if entry.metric.std is not None:
-                    aside = f"± {deviation(entry.metric.mean, entry.metric.std, decimals)}"
-                strip = _ours(sparkline(entry.metric.mean, entry.metric.std, values, entry.family.key))
-            elif column.key == "relative" and value:
-                strip = _ours(sparkline(value, None, [*relatives, 1e-8, 1.0], entry.family.key, wide=30))
-            elif (
-                column.key in ("E", "E_prime")
-                and entry.equivariance
-                and column.key in entry.equivariance.standard_errors
-            ):
-                aside = f"± {small(entry.equivariance.standard_errors[column.key])}"
-            elif column.key == "seeds" and entry.failed_seeds:
-                aside = f"{len(entry.failed_seeds)} failed"
-            sort = "" if value is None else repr(value)
-            cells.append(Cell(column.key, sort, column.shown(entry), aside, strip))
+        cells = [
+            Cell(
+                column.key, column.sort(entry), column.text(entry),
+                f"± {spread}" if (spread := column.spread(entry)) else column.note(entry),
+                _sparkline(board, column, entry, published), column.key in starts,
+            )
+            for column in columns
+        ]  # fmt: skip
         lines.append({"kind": "measured", "entry": entry, "rank": ranks[id(entry)], "cells": cells})
     return lines
+
+
+def _sparkline(board: Leaderboard, column: Column, row: Row, published: Sequence[float]) -> Markup | str:
+    """The sparkline beside a number that shows where it is among those of the other rows."""
+    number = column.number
+    value = number.value(row.numbers) if number else None
+    if number is None or number.measurement.sparkline is None or not value:
+        return ""
+    values = [found for each in board.rows if (found := number.value(each.numbers))]
+    if column.key == RANKING:
+        return _ours(sparkline(value, row.metric.std, [*values, *published], row.family.key))
+    return _ours(sparkline(value, None, [*values, *number.measurement.sparkline], row.family.key, wide=30))
 
 
 def _fallen(board: Leaderboard) -> list[dict[str, Any]]:

@@ -4,9 +4,19 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from geoequiv.report.barriers import KINDS
+from geoequiv.measurements.statistic import Statistic
+from geoequiv.measurements.table import BARRIER_KEY, ERRORS, MEASUREMENTS, MERGED_WITH, RANKING, position
 from geoequiv.report.leaderboard import STATES, Leaderboard
-from geoequiv.report.rows import Row, Statistic, SymmetryError
+from geoequiv.report.rows import Row
+
+#: (name in a row's JSON, setting of the records, prefix of the keys) of the equivariance errors
+_ERRORS = (
+    ("equivariance", "equivariance", ""),
+    ("equivariance_own", "own", "own/"),
+    ("equivariance_before", "before", "before/"),
+)
+_HOW = ("group", "num_items", "num_samples", "dtype")
+_TIMING = ("batch_size", "threads")
 
 
 def render_json(boards: Sequence[Leaderboard]) -> str:
@@ -70,42 +80,59 @@ def document(board: Leaderboard) -> dict[str, Any]:
 
 
 def _row(board: Leaderboard, rank: int, row: Row) -> dict[str, Any]:
+    former: dict[str, Any] = {"seconds": {name: row.settings.get("timing", {}).get(name) for name in _TIMING}}
+    for measurement in MEASUREMENTS:
+        if measurement.former:
+            *groups, name = measurement.former.split(".")
+            into = former
+            for group in groups:
+                into = into.setdefault(group, {})
+            into[name] = row.value(measurement.key)
     return {
         "rank": rank,
         "model": row.model,
         "symmetry": row.symmetry,
         "family": row.family.name,
         "variant": row.variant,
-        "metric": {
-            "name": board.metric.name,
-            "unit": board.metric.unit,
-            "better": board.metric.better,
-            **_statistic(row.metric),
-            "marks": {
-                name: {side: _statistic(value) for side, value in sides.items()} for name, sides in row.marks.items()
-            },
-            "splits": {name: _statistic(value) for name, value in row.splits.items()},
-            "further": [
-                {"name": name, "unit": unit, **_statistic(value)} for (name, unit), value in row.further.items()
-            ],
+        "device": row.device,
+        "metric": _metric(board, row),
+        **{name: _equivariance(row, setting, prefix) for name, setting, prefix in _ERRORS},
+        **({"barriers": _barriers(row)} if row.below(BARRIER_KEY) else {}),
+        **former,
+        "numbers": {
+            key: {"value": each.value, "std": each.seeds.std, "n": each.seeds.n, "se": each.se,
+                  "values": list(each.seeds.values)}
+            for key, each in sorted(row.numbers.items(), key=lambda item: position(item[0]))
         },
-        "equivariance": _symmetry_error(row.equivariance),
-        "equivariance_own": _symmetry_error(row.equivariance_own),
-        "equivariance_before": _symmetry_error(row.equivariance_before),
-        **({"barriers": _barriers(row)} if any(each.methods for each in row.alignments) else {}),
-        "params": row.params,
-        "seconds": {
-            "train": row.train_seconds,
-            "inference": row.inference_seconds,
-            "batch_size": row.batch_size,
-            "threads": row.threads,
-        },
-        "best_epoch": row.best_epoch,
         "seeds": list(row.seeds),
         "failed_seeds": list(row.failed_seeds),
         "runs": list(row.runs),
         "config": finite(row.config),
+    }  # fmt: skip
+
+
+def _metric(board: Leaderboard, row: Row) -> dict[str, Any]:
+    marks: dict[str, dict[str, Any]] = {}
+    for side in ("with", "without"):
+        for mark, value in row.below(f"{RANKING}/{side}").items():
+            marks.setdefault(mark, {})[side] = _statistic(value)
+    units = {name: board.described[f"{RANKING}/further/{name}"].get("unit") or "" for name in _further(row)}
+    return {
+        "name": board.metric.name,
+        "unit": board.metric.unit,
+        "better": board.metric.better,
+        **_statistic(row.metric),
+        "marks": marks,
+        "splits": {name: _statistic(value) for name, value in row.below(f"{RANKING}/split").items()},
+        "further": [
+            {"name": name.removesuffix(f" [{units[name]}]"), "unit": units[name], **_statistic(value)}
+            for name, value in _further(row).items()
+        ],
     }
+
+
+def _further(row: Row) -> dict[str, Statistic]:
+    return row.below(f"{RANKING}/further")
 
 
 def _statistic(value: Statistic) -> dict[str, Any]:
@@ -113,29 +140,27 @@ def _statistic(value: Statistic) -> dict[str, Any]:
 
 
 def _barriers(row: Row) -> dict[str, Any]:
-    """By method and kind, over the seeds; rows that were not looked into have no such key."""
-    methods = dict.fromkeys(method for each in row.alignments for method in each.methods)
-    found = {method: {kind: row.barrier(method, kind) for kind in KINDS} for method in methods}
-    return {
-        method: {kind: _statistic(value) if value else None for kind, value in parts.items()}
-        for method, parts in found.items()
-    }
+    """By method and by what the network is merged with, over the seeds."""
+    found: dict[str, dict[str, Any]] = {}
+    for rest, value in row.below(BARRIER_KEY).items():
+        method, kind, *part = rest.split("/")
+        if not part:
+            found.setdefault(method, dict.fromkeys(MERGED_WITH))[kind] = _statistic(value)
+    return found
 
 
-def _symmetry_error(error: SymmetryError | None) -> dict[str, Any] | None:
-    if error is None:
+def _equivariance(row: Row, setting: str, prefix: str) -> dict[str, Any] | None:
+    """The errors over one group with how they were measured; None where they were not."""
+    how = row.settings.get(setting)
+    if how is None:
         return None
+    numbers = {error.key: row.numbers.get(f"{prefix}{error.key}") for error in ERRORS}
+    means = {error.key for error in ERRORS if error.over_seeds == "mean"}
     return {
-        "group": error.group,
-        "E": error.E,
-        "E_prime": error.E_prime,
-        "relative": error.relative,
-        "worst": error.worst,
-        "num_items": error.num_items,
-        "num_samples": error.num_samples,
-        "dtype": error.dtype,
-        "standard_errors": dict(error.standard_errors),
-        "seeds": {name: _statistic(value) for name, value in error.seeds.items()},
+        **{name: how.get(name) for name in _HOW},
+        **{key: each.value if each else None for key, each in numbers.items()},
+        "standard_errors": {key: each.se for key, each in numbers.items() if each and each.se is not None},
+        "seeds": {key: _statistic(each.seeds) for key, each in numbers.items() if each and key in means},
     }
 
 

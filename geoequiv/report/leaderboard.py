@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from geoequiv.report.records import LeftOut, MetricOfRun, Record, read_stores
+from geoequiv.measurements.columns import describe
+from geoequiv.records import LeftOut, MetricOfRun, Record, read
 from geoequiv.report.rows import Failure, Row, configuration, summarise
 
 STATES = {
@@ -40,11 +41,16 @@ class Reference:
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """Rows and published numbers of one protocol, best first, with what a reader must know of them."""
+    """Rows and published numbers of one protocol, best first, with what a reader must know of them.
+
+    `described` says of numbers what the table of measurements cannot know, by key: the name and unit of the metric, and
+    all of a user's own measurements.
+    """
 
     task: str
     protocol: str
     metric: MetricInfo
+    described: Mapping[str, Mapping[str, Any]]
     rows: tuple[Row, ...]
     references: tuple[Reference, ...]
     failures: tuple[Failure, ...]
@@ -95,7 +101,7 @@ def leaderboard(*directories: str | Path) -> list[Leaderboard]:
     Mean and sample standard deviation run over the seeds of records that are otherwise equal.
 
     Args:
-        directories: results folders as `geoequiv run` writes them; several are read as one (see `read_stores`).
+        directories: results folders or packed files; several are read as one (see `geoequiv.records.read`).
 
     Returns:
         One leaderboard per protocol; failed runs are listed, unreadable records named in `left_out`.
@@ -103,7 +109,7 @@ def leaderboard(*directories: str | Path) -> list[Leaderboard]:
     Raises:
         DataError: a folder is missing or holds no usable record.
     """
-    store = read_stores(directories)
+    store = read(directories)
     homeless = [record for record in store.records if not record.protocol]
     groups: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for record in store.records:
@@ -131,7 +137,9 @@ def _home(record: Record, groups: Mapping[tuple[str, str], Sequence[Record]]) ->
 def _board(task: str, protocol: str, records: list[Record]) -> Leaderboard:
     metric = _metric(records)
     records, left_out = _consistent(records, metric)
-    rows, failures = summarise(records)
+    keys = dict.fromkeys(key for record in records for key in record.numbers)
+    described = describe(metric, [record.described for record in records], keys)
+    rows, failures = summarise(records, described)
     notices = []
     cards = [record.task_card for record in records if record.task_card is not None]
     card = cards[0] if cards else None
@@ -143,9 +151,9 @@ def _board(task: str, protocol: str, records: list[Record]) -> Leaderboard:
             "The register of protocols has another checksum for the data of this protocol: these runs saw other files, "
             "or a simulation that differs in the last digits. Compare with published numbers with care."
         )
-    groups = _distinct(row.equivariance.group for row in rows if row.equivariance)
+    groups = _distinct(str(row.settings["equivariance"]["group"]) for row in rows if "equivariance" in row.settings)
     if len(groups) > 1:
-        notices.append(f"The symmetry error is measured over different groups: {', '.join(groups)}.")
+        notices.append(f"The equivariance error is measured over different groups: {', '.join(groups)}.")
     references = dict.fromkeys(
         Reference(r.model, r.value, r.source, r.state, r.symmetry, r.note or "") for c in cards for r in c.references
     )
@@ -153,6 +161,7 @@ def _board(task: str, protocol: str, records: list[Record]) -> Leaderboard:
         task=task,
         protocol=protocol,
         metric=metric,
+        described=described,
         rows=(),
         references=(),
         failures=failures,

@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 
 from geoequiv.errors import DataError
-from geoequiv.measurements.numbers import count, decimals_for, duration, fixed, plus_minus, small
-from geoequiv.report.facts import ROUND_OFF, facts, metric_label
+from geoequiv.measurements.numbers import fixed, small
+from geoequiv.measurements.table import RANKING
+from geoequiv.report.columns import Column, board_columns
+from geoequiv.report.facts import ROUND_OFF, decimals_of, facts
 from geoequiv.report.families import FAMILIES, colour_rules
 from geoequiv.report.figures.inline.scatter import PLOT_STYLE, Scheme, accuracy_against_equivariance_error
 from geoequiv.report.figures.inline.svg import FONT, clipped, marker, number, text, width
@@ -14,7 +16,9 @@ from geoequiv.report.rows import Row
 _WIDE = 880
 _MARGIN = 32
 _ROW = 27
-_COLUMNS = {"metric": 514, "relative": 626, "params": 690, "train_seconds": 768, "inference_seconds": 848}
+#: right ends of the columns of numbers that every board has; a further one takes as much more room as `_FURTHER`
+_RIGHT = (514, 626, 690, 768, 848)
+_FURTHER = 96
 _STYLE = (
     f"text{{font-family:{FONT};fill:var(--ink);font-size:13px;font-variant-numeric:tabular-nums}}"
     ".title{font-size:22px;font-weight:680;letter-spacing:-.02em}.over,.head{fill:var(--muted);font-size:11.5px}"
@@ -47,14 +51,14 @@ def picture(board: Leaderboard, rows: int = 18, scheme: Scheme = "auto") -> str:
     if plot:
         parts.append(f'<g transform="translate({_MARGIN} {number(y + 18)})">{plot}</g>')
         y += 18 + 380
-    high = y + 18
+    high, wide = y + 18, _wide(board)
     label = text(f"Leaderboard of {board.task}, protocol {board.protocol}")
     return (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDE} {number(high)}" width="{_WIDE}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {wide} {number(high)}" width="{wide}" '
         f'height="{number(high)}" role="img" aria-label="{label}"><title>{label}</title>'
         f"<style>{colour_rules(':root', scheme)}\n{_STYLE}\n{PLOT_STYLE}</style>"
-        f'<rect x=".5" y=".5" width="{_WIDE - 1}" height="{number(high - 1)}" rx="12" '
+        f'<rect x=".5" y=".5" width="{wide - 1}" height="{number(high - 1)}" rx="12" '
         f'style="fill:var(--card);stroke:var(--line)"/>{"".join(parts)}</svg>\n'
     )
 
@@ -89,37 +93,46 @@ def _heading(board: Leaderboard) -> tuple[list[str], float]:
 
 
 def _table(board: Leaderboard, entries: list[Row | Reference], top: float) -> tuple[list[str], float]:
-    decimals = decimals_for([row.metric.mean for row in board.rows] + [r.value for r in board.references])
     ranks = {id(row): rank for rank, row in enumerate(board.rows, 1)}
-    heads = [("metric", f"test {metric_label(board)}"), ("relative", "symmetry error"), ("params", "params")]
-    heads += [("train_seconds", "training"), ("inference_seconds", "inference")]
+    columns = _placed(board)
+    right = _wide(board) - _MARGIN
     y = top + 12
     parts = [
         f'<text class="head" x="{_MARGIN + 26}" y="{number(y)}">model</text>',
         f'<text class="head" x="{_MARGIN + 146}" y="{number(y)}">symmetry</text>',
     ]
-    parts += [_right("head", _COLUMNS[key], y, clipped(name, 11.5, 110)) for key, name in heads]
+    parts += [_right("head", x, y, clipped(column.name, 11.5, 110)) for x, column in columns]
     y = round(y + 9) + 0.5
     for entry in entries:
-        parts.append(f'<line class="rule" x1="{_MARGIN}" x2="{_WIDE - _MARGIN}" y1="{number(y)}" y2="{number(y)}"/>')
+        parts.append(f'<line class="rule" x1="{_MARGIN}" x2="{right}" y1="{number(y)}" y2="{number(y)}"/>')
         base = y + 18
         parts += (
-            _published(entry, base, decimals)
+            _published(entry, base, decimals_of(board))
             if isinstance(entry, Reference)
-            else _measured(entry, ranks[id(entry)], base, decimals)
+            else _measured(entry, ranks[id(entry)], base, columns)
         )
         y += _ROW
-    parts.append(f'<line class="rule" x1="{_MARGIN}" x2="{_WIDE - _MARGIN}" y1="{number(y)}" y2="{number(y)}"/>')
+    parts.append(f'<line class="rule" x1="{_MARGIN}" x2="{right}" y1="{number(y)}" y2="{number(y)}"/>')
     return parts, y
 
 
-def _measured(row: Row, rank: int, base: float, decimals: int) -> list[str]:
+def _placed(board: Leaderboard) -> list[tuple[int, Column]]:
+    """The columns of numbers with their right ends."""
+    columns = board_columns(board, "svg")
+    further = (_RIGHT[-1] + _FURTHER * count for count in range(1, len(columns) + 1))
+    return list(zip((*_RIGHT, *further), columns, strict=False))
+
+
+def _wide(board: Leaderboard) -> int:
+    return max(_WIDE, *(x + _MARGIN for x, _ in _placed(board)), 0)
+
+
+def _measured(row: Row, rank: int, base: float, columns: Sequence[tuple[int, Column]]) -> list[str]:
     name = f"{row.model} ({row.variant})" if row.variant else row.model
     label = clipped(row.symmetry, 12, 208)
     wide = width(label, 12) + 26
     colour = f"var(--{row.family.key})"
     left = _MARGIN + 140
-    relative = row.equivariance.relative if row.equivariance else None
     return [
         f'<text class="quiet" x="{_MARGIN}" y="{number(base)}">{rank}</text>',
         f'<text class="bold" x="{_MARGIN + 26}" y="{number(base)}">{text(clipped(name, 13, 112))}</text>',
@@ -127,11 +140,10 @@ def _measured(row: Row, rank: int, base: float, decimals: int) -> list[str]:
         f'style="fill:{colour};fill-opacity:.11;stroke:{colour};stroke-opacity:.24"/>',
         marker(row.family.marker, left + 12, base - 4.5, colour, 3.4),
         f'<text class="badge" x="{left + 20}" y="{number(base - 0.2)}" style="fill:{colour}">{text(label)}</text>',
-        _right("bold", _COLUMNS["metric"], base, plus_minus(row.metric.mean, row.metric.std, decimals)),
-        _right("soft", _COLUMNS["relative"], base, small(relative)),
-        _right("soft", _COLUMNS["params"], base, count(row.params)),
-        _right("soft", _COLUMNS["train_seconds"], base, duration(row.train_seconds)),
-        _right("soft", _COLUMNS["inference_seconds"], base, duration(row.inference_seconds)),
+        *(
+            _right("bold" if column.key == RANKING else "soft", x, base, column.text_with_spread(row))
+            for x, column in columns
+        ),
     ]
 
 
@@ -140,9 +152,8 @@ def _published(reference: Reference, base: float, decimals: int) -> list[str]:
     name = text(clipped(reference.model, 13, 216))
     return [
         f'<text class="quiet it" x="{_MARGIN + 26}" y="{number(base)}">{name}</text>',
-        _right("quiet it", _COLUMNS["metric"], base, fixed(reference.value, decimals)),
-        f'<text class="quiet" x="{_COLUMNS["metric"] + 22}" y="{number(base)}" style="font-size:12px">'
-        f"{text(source)}</text>",
+        _right("quiet it", _RIGHT[0], base, fixed(reference.value, decimals)),
+        f'<text class="quiet" x="{_RIGHT[0] + 22}" y="{number(base)}" style="font-size:12px">{text(source)}</text>',
     ]
 
 

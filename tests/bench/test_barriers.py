@@ -149,13 +149,13 @@ def test_barriers_are_columns_of_every_board(trained):
     gnn = next(row for row in board.rows if row.model == "gnn")
     values = [r["alignment"]["methods"]["activations"]["copies"]["barrier"]
               for key, r in by_model(out).items() if key[0] == "gnn"]  # fmt: skip
-    assert gnn.barrier("activations", "copies").mean == pytest.approx(sum(values) / 2)
-    assert "barrier, own copies, matched by activations" in render(out, "md")
-    assert "barrier:activations:trainings:mean" in render(out, "csv")
+    assert gnn.value("barrier/activations/copies") == pytest.approx(sum(values) / 2)
+    assert "barrier, transformed copies, matched by activations" in render(out, "md")
+    assert "barrier/activations/trainings" in render(out, "csv")
     rows = {row["model"]: row for row in json.loads(render(out, "json"))["rows"]}
     assert rows["gnn"]["barriers"]["none"]["copies"]["n"] == 2
     assert rows["egnn"]["barriers"]["activations"]["trainings"] is None
-    assert "two trainings, as they stand" in render(out, "html")
+    assert "another training, as they stand" in render(out, "html")
 
 
 def test_what_is_measured_is_kept(copied, data_dir, monkeypatch):
@@ -226,7 +226,7 @@ def test_a_failure_is_recorded_and_tried_again(copied, data_dir):
     assert states == {run: "failed" if run == egnn else "measured" for run in runs}
     assert "cannot be read" in read_record(egnn)["alignment"]["error"]
     (row,) = [row for row in leaderboard(out)[0].rows if row.model == "egnn"]  # read as before, with what there was
-    assert row.barrier("activations", "copies").mean == 0
+    assert row.value("barrier/activations/copies") == 0
     assert read_record(egnn)["alignment"]["settings"]["path"] == 3
     (egnn / "checkpoint.ckpt").write_bytes(whole)
     states = {each.run: each.status for each in align_runs(runs, other, Session(data_dir=data_dir))}

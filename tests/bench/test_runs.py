@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from geoequiv import report
 from geoequiv.bench import runner
 from geoequiv.bench.store import Store
 from geoequiv.bench.suite import read_suite
 from geoequiv.bench.suite_run import run_suite
 from geoequiv.errors import DataError, RunError
 from geoequiv.measurements import timing
+from geoequiv.records import read
 from geoequiv.session import Session
 
 SAME = (
@@ -98,8 +98,8 @@ def test_every_way_of_getting_symmetry_ends_in_a_record(suite_file, data_dir):
     assert exact["gnn · group averaging O · seed 0"] > 1e-3
     assert records["gnn · frame averaging SE(3) (pca) · seed 0"]["symmetry"] == "frame averaging SE(3) (pca)"
     assert "egnn · none · seed 0  finished in" in text
-    assert len(report.read_store("out").records) == 7
-    assert report.read_store("out").left_out == ()
+    assert len(read("out").records) == 7
+    assert read("out").left_out == ()
 
     before = {path: path.stat().st_mtime_ns for path in Path("out").rglob("record.json")}
     result, text = run(path, "out", data_dir)

@@ -79,8 +79,8 @@ def test_csv_parses_back(results, suite):
     measured = [line for line in lines if line["kind"] == "measured"]
     assert [float(line["mean"]) for line in measured] == [row.metric.mean for row in board.rows]
     assert [float(line["std"]) for line in measured] == [row.metric.std for row in board.rows]
-    assert [float(line["with:clamp_event:mean"]) for line in measured] == [
-        row.marks["clamp_event"]["with"].mean for row in board.rows
+    assert [float(line["metric/with/clamp_event"]) for line in measured] == [
+        row.value("metric/with/clamp_event") for row in board.rows
     ]
     assert {line["state"] for line in lines if line["kind"] == "published"} == {"P", "M"}
 
@@ -257,7 +257,7 @@ def test_error_over_the_own_group_stands_beside_the_common_one(results, record):
     assert averaged["equivariance_own"]["group"] == "O"
     assert averaged["equivariance_own"]["relative"] == 2e-7
     assert plain_row["equivariance_own"] is None
-    assert "| 2.0e-7 O |" in render(directory, "md")
-    assert 'data-key="own" data-sort="2e-07"' in render(directory, "html")
+    assert "| 2.0e-7 |" in render(directory, "md")
+    assert 'data-key="own/relative" data-sort="2e-07"' in render(directory, "html")
     first = next(line for line in csv.DictReader(io.StringIO(render(directory, "csv"))) if line["kind"] == "measured")
-    assert (first["own_group"], first["own_relative"]) == ("O", "2e-07")
+    assert (first["own_group"], first["own/relative"]) == ("O", "2e-07")

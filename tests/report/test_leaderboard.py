@@ -15,7 +15,7 @@ def test_mean_and_sample_std_by_hand(results, record):
     assert row.metric.mean == pytest.approx(7 / 3)
     assert row.metric.std == pytest.approx(math.sqrt(7 / 3))  # ((4/3)² + (1/3)² + (5/3)²) / 2 = 42/18
     assert (row.metric.n, row.seeds, row.metric.values) == (3, (0, 1, 2), (1.0, 2.0, 4.0))
-    assert row.marks["clamp_event"]["with"].mean == pytest.approx(3.9 * 7 / 3)
+    assert row.value("metric/with/clamp_event") == pytest.approx(3.9 * 7 / 3)
 
 
 def test_one_seed_has_no_deviation(results, record):
@@ -48,9 +48,10 @@ def test_the_same_settings_on_other_data_are_told_apart(results, record):
 
 def test_errors_are_means_but_the_worst_is_the_worst(results, record):
     (board,) = leaderboard(results([record(seed=0, relative=0.1), record(seed=1, relative=0.3)]))
-    error = board.rows[0].equivariance
-    assert error.relative == pytest.approx(0.2)
-    assert error.worst == pytest.approx(6.5 * 0.3)
+    (row,) = board.rows
+    assert row.value("relative") == pytest.approx(0.2)
+    assert row.value("worst") == pytest.approx(6.5 * 0.3)
+    assert row.over("worst").values == pytest.approx((0.65, 1.95))
 
 
 @pytest.mark.parametrize(("better", "first"), [("lower", "small"), ("higher", "large")])
@@ -148,7 +149,7 @@ def test_floor_is_stated_or_half_the_labels_deviation(results, record):
     assert leaderboard(results([stated]))[0].floor == 1.5e-3
 
 
-def test_the_labels_own_error_is_told_with_its_standard_error(results, record):
+def test_the_equivariance_error_of_the_labels_is_stated_with_its_standard_error(results, record):
     measured = record()
     card = measured["task_card"]
     card["symmetry_error"] = {"mse": 4e-3, "mse_se": 4.1e-4, "floor": 2e-3, "floor_se": 2e-4, "num_items": 2000.0}
@@ -175,12 +176,12 @@ def test_an_estimate_from_neighbours_says_so_and_gives_no_floor(results, record)
     assert board.floor is None
 
 
-def test_the_standard_error_of_the_symmetry_error_is_shown_where_it_is_known(results, record):
+def test_the_standard_error_of_the_equivariance_error_is_shown_where_it_is_known(results, record):
     told = record()
     told["equivariance"]["standard_errors"] = {"E_prime": {"se": 3e-9, "se_items": 2e-9, "se_elements": 2e-9}}
     folder = results([told, record(model="gnn", relative=0.1)])
     row = next(row for row in leaderboard(folder)[0].rows if row.model == "egnn")
-    assert row.equivariance.standard_errors == {"E_prime": 3e-9}
+    assert row.numbers["E_prime"].se == 3e-9
     for form, shown in (("html", "± 3.0e-9"), ("md", "± 3.0e-9"), ("csv", "3e-09"), ("json", '"E_prime": 3e-09')):
         assert shown in render(folder, form)
         assert "one standard error" in render(folder, "md")

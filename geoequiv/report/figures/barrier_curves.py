@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from geoequiv.errors import DataError
-from geoequiv.report.barriers import METHODS
-from geoequiv.report.facts import labelled
+from geoequiv.measurements.numbers import metric_title
+from geoequiv.measurements.statistic import Statistic
+from geoequiv.measurements.table import matching
+from geoequiv.records import MergeOfRun
 from geoequiv.report.families import colour
 from geoequiv.report.figures.style import MARKERS, drawn, logarithmic
 from geoequiv.report.figures.subject import Subject
 from geoequiv.report.figures.ticks import tick
-from geoequiv.report.records import MergeOfRun
-from geoequiv.report.rows import Statistic
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,7 +64,7 @@ def merge_paths(subject: Subject, most: int = 4) -> "Figure":
                   for v in (m.path or {}).get(key, ()) if v is not None]  # fmt: skip
         logarithmic(parts[0].yaxis, values)
         metric = subject.alignments[0].metric
-        parts[0].set_ylabel(f"test {labelled(metric.get('name', 'metric'), metric.get('unit', ''))}")
+        parts[0].set_ylabel(f"test {metric_title(metric.get('name', 'metric'), metric.get('unit', ''))}")
         parts[-1].legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
         figure.suptitle(subject.name, x=0.01, ha="left", fontsize=10.5)
 
@@ -86,7 +86,7 @@ def _paths(axes: "Axes", merges: Sequence[MergeOfRun]) -> None:
                 each = [mean([value]) for value in values]
                 axes.plot(at, each, color=colour(shade), linestyle=dashes, linewidth=0.6, alpha=0.4)
         middle = [mean(values) for values in zip(*(values for _, values in lines), strict=True)]
-        axes.plot(lines[0][0], middle, color=colour(shade), linestyle=dashes, linewidth=1.8, label=METHODS.get(method))
+        axes.plot(lines[0][0], middle, color=colour(shade), linestyle=dashes, linewidth=1.8, label=matching(method))
 
 
 def mean(values: Sequence[float | None]) -> float:
@@ -118,7 +118,7 @@ def barrier_by_angle(subjects: Sequence[Subject], title: str = "") -> "Figure":
             for number, subject in enumerate(subjects):
                 _curve(axes, subject, method, angles, beside + (number - (len(subjects) - 1) / 2) * 2.2)
             _symmetric(axes)
-            axes.set(title=METHODS.get(method, method), xlabel="rotation of the copy")
+            axes.set(title=matching(method), xlabel="rotation of the copy")
             marks = [angle for angle in angles if angle % 45 == 0] or angles
             ticks = dict(zip(marks, (f"{angle:g}°" for angle in marks), strict=True))
             ticks |= {beside: "other\nseed"} if baseline else {}
@@ -189,7 +189,7 @@ def barrier_by_error(subjects: Sequence[Subject], title: str = "", least: float 
                 xs, ys, _ = zip(*sorted(swept, key=lambda point: point[2]), strict=True)
                 axes.plot(xs, ys, color=colour("remul"), linewidth=1, alpha=0.7, zorder=1)
             _symmetric(axes)
-            axes.set(title=METHODS.get(method, method), xlabel="E′ (unit of the outputs)")
+            axes.set(title=matching(method), xlabel="E′ (unit of the outputs)")
             logarithmic(axes.xaxis, axes.dataLim.intervalx)
             axes.margins(x=0.08)
         parts[0].set_ylabel(f"barrier, copies rotated by {least:g}° or more")

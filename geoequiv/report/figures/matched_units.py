@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from geoequiv.errors import DataError
+from geoequiv.records import MergeOfRun
 from geoequiv.report.families import colour
 from geoequiv.report.figures.style import drawn
 from geoequiv.report.figures.subject import Subject, means
-from geoequiv.report.records import MergeOfRun
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from geoequiv.measurements.statistic import Statistic
+from geoequiv.records import AlignmentOfRun, MergeOfRun, Record
 from geoequiv.report.families import colour
 from geoequiv.report.figures.trade_off import beta_of
 from geoequiv.report.leaderboard import Leaderboard
-from geoequiv.report.records import AlignmentOfRun, MergeOfRun, Record
-from geoequiv.report.rows import Row, Statistic
+from geoequiv.report.rows import Row
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Subject:
     @classmethod
     def of_run(cls, record: Record | None, alignments: tuple[AlignmentOfRun, ...]) -> "Subject":
         """One run."""
-        name = f"{record.model}, {record.symmetry}, seed {record.seed}" if record else "run"
+        name = f"{record.model}, {record.method.label}, seed {record.seed}" if record else "run"
         return cls(name, colour("builtin"), alignments)
 
     @property
@@ -76,8 +77,7 @@ def subject_of(row: Row, betas: Sequence[float], many_models: bool) -> Subject:
     if beta is not None and len(betas) > 1:
         shade = between(colour("card"), shade, 0.35 + 0.65 * betas.index(beta) / (len(betas) - 1))
     name = f"{row.model}, {row.symmetry}" if many_models else row.symmetry
-    error = row.equivariance.seeds.get("E_prime") if row.equivariance else None
-    return Subject(name, shade, row.alignments, error, beta, row.family.key)
+    return Subject(name, shade, row.alignments, row.over("E_prime"), beta, row.family.key)
 
 
 def between(first: str, second: str, part: float) -> str:

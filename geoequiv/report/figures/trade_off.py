@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from geoequiv.errors import DataError
 from geoequiv.measurements.numbers import words
+from geoequiv.measurements.statistic import Statistic
 from geoequiv.report.facts import metric_label
 from geoequiv.report.families import colour
 from geoequiv.report.figures.style import MARKERS, drawn, logarithmic
 from geoequiv.report.leaderboard import Leaderboard
-from geoequiv.report.rows import Row, Statistic
+from geoequiv.report.rows import Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -84,8 +85,8 @@ def trade_off(board: Leaderboard) -> "Figure":
             named = f" ({sweep.name})" if len(sweeps) > 1 else ""
             curve(error, sweep.betas, [error_of(row) for row in sweep.rows], "remul", line, f"REMUL{named}")
             curve(metric, sweep.betas, [row.metric for row in sweep.rows], "remul", line, f"test{named}")
-            for split, shade in zip(sweep.rows[0].splits, OTHER_SPLITS * 9, strict=False):
-                values = [row.splits.get(split) for row in sweep.rows]
+            for split, shade in zip(sweep.rows[0].below("metric/split"), OTHER_SPLITS * 9, strict=False):
+                values = [row.over(f"metric/split/{split}") for row in sweep.rows]
                 curve(metric, sweep.betas, values, shade, line, words(split) + named)
         for row in baselines(board, sweeps):
             for axes, value in ((error, error_of(row)), (metric, row.metric)):
@@ -110,7 +111,7 @@ OTHER_SPLITS = ("frame", "group", "augmentation")
 
 def error_of(row: Row) -> Statistic | None:
     """E′ over the seeds of a row."""
-    return row.equivariance.seeds.get("E_prime") if row.equivariance else None
+    return row.over("E_prime")
 
 
 def baselines(board: Leaderboard, sweeps: Sequence[Sweep]) -> list[Row]:

@@ -146,7 +146,7 @@ def test_a_sweep_is_the_constant_betas_of_one_model(results, record):
     assert (found.model, found.betas) == ("gnn", (0.1, 1.0, 10.0))
     assert sorted(beta_of(row) or 0 for row in board.rows) == [0, 0, 0, 0.1, 1.0, 10.0]
     drawn = lines(trade_off(board))
-    errors = [row.equivariance.E_prime for row in found.rows]
+    errors = [row.value("E_prime") for row in found.rows]
     assert list(zip(found.betas, errors, strict=True)) in drawn
     assert list(zip(errors, [row.metric.mean for row in found.rows], strict=True)) in drawn
 

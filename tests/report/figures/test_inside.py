@@ -3,13 +3,13 @@
 import pytest
 
 from geoequiv.errors import DataError
+from geoequiv.records import AlignmentOfRun, MergeOfRun, read_run
 from geoequiv.report import leaderboard
 from geoequiv.report.figures.barrier_curves import barrier_by_angle, barrier_by_error, far_copies, merge_paths
 from geoequiv.report.figures.inside import board_figures, run_figures
 from geoequiv.report.figures.matched_units import LONGEST, correlations, cycles, order_of, shares_of
 from geoequiv.report.figures.style import save
 from geoequiv.report.figures.subject import Subject, between, subjects_of
-from geoequiv.report.records import AlignmentOfRun, MergeOfRun, read_run
 
 
 def merged(method, barrier, **others):
@@ -73,14 +73,14 @@ def test_figures_say_what_the_records_say(store):
 
 def test_figures_of_a_run(store, tmp_path):
     record = read_run(min(store.glob("*/record.json")).parent)
-    figures = run_figures(Subject.of_run(record, (record.alignment,)))
+    figures = run_figures(Subject.of_run(record, (record.merges,)))
     assert set(figures) == {"barrier-path", "barrier-angle", "correlation", "cycles"}
     titles = [axes.get_title(loc="left") for axes in figures["barrier-path"].axes]
     assert titles == ["copy rotated by 45°", "copy rotated by 180°", "another training"]
     heights = [bar.get_height() for bar in figures["cycles"].axes[-1].patches]
     assert heights[:2] == [0.125, 0.25]
     assert heights[-1] == 0.625
-    again = run_figures(Subject.of_run(record, (record.alignment,)))
+    again = run_figures(Subject.of_run(record, (record.merges,)))
     for name in figures:
         first, second = (save(each[name], tmp_path / str(i) / f"{name}.svg") for i, each in enumerate((figures, again)))
         assert first.read_bytes() == second.read_bytes()
@@ -117,7 +117,7 @@ def test_a_failed_alignment_has_no_columns(results, record):
     failed = record(alignment={"settings": {}, "error": "AlignmentError: no"})
     (board,) = leaderboard(results([failed]))
     assert subjects_of(board) == []
-    assert board.rows[0].barrier("activations", "copies") is None
+    assert board.rows[0].below("barrier") == {}
 
 
 @pytest.mark.parametrize(("angle", "order"), [(180.0, 2), (120.0, 3), (72.0, 5), (0.36, 1000), (0.0, 1), (77.77, None)])

@@ -50,7 +50,7 @@ def accuracy_against_equivariance_error(board: Leaderboard, wide: int = 640, hig
     """
     return _scatter(
         board,
-        x_of=lambda row: row.equivariance.relative if row.equivariance else None,
+        x_of=lambda row: row.value("relative"),
         title="Accuracy against equivariance error",
         x_title="relative equivariance error",
         x_text=power_of_ten,
@@ -65,7 +65,7 @@ def accuracy_against_inference_time(board: Leaderboard, wide: int = 640, high: i
     """Test metric over inference seconds per sample, both logarithmic; "" if nothing was measured."""
     return _scatter(
         board,
-        x_of=lambda row: row.inference_seconds,
+        x_of=lambda row: row.value("seconds/inference"),
         title="Accuracy against inference time",
         x_title="inference time per sample",
         x_text=duration,
