@@ -16,9 +16,9 @@ class Conservative(nn.Module):
 
     .. math:: F_i = -\partial E / \partial x_i
 
-    The model sees the signature without the forces. While gradients are enabled, forces can be differentiated once more
-    (training on forces is a double backward pass); where they are switched off, as in evaluation, they are switched on
-    for the derivative alone.
+    The model has the signature without the forces. While gradients are enabled, forces can be differentiated again
+    (training on forces is a double backward pass). Where gradients are disabled, as in evaluation, they are enabled for
+    the derivative only.
 
     Args:
         model: predicts the energy; called with named inputs.
@@ -29,7 +29,7 @@ class Conservative(nn.Module):
         SignatureError: for another signature.
 
     Exactness: round-off; the field is conservative. Where the energy is invariant to a group of isometries, the forces
-    are equivariant to it: Φ claims what the model claims.
+    are equivariant to it: it claims what the model claims.
     Reference: Chmiela et al. 2017; Schütt et al., SchNet, 2017, eq. 4.
     """
 
@@ -44,7 +44,7 @@ class Conservative(nn.Module):
 
     @property
     def claims(self) -> str | None:
-        """The group that the model inside claims."""
+        """The group that the wrapped model claims."""
         return getattr(self.model, "claims", None)
 
     def forward(self, graph: Any = None, /, **fields: Any) -> dict[str, Tensor]:
@@ -58,16 +58,16 @@ class Conservative(nn.Module):
 
 
 def differentiable(fields: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Fields that a gradient to one of them can be taken of, also if they were made in inference mode.
+    """Fields with respect to one of which a gradient can be taken, even if they were created in inference mode.
 
-    Gradients must be enabled. What requires them already stays in its graph.
+    Gradients must be enabled. A tensor that requires them already stays in its graph.
     """
     usable = {
         each: values.clone() if isinstance(values, Tensor) and values.is_inference() else values
         for each, values in fields.items()
     }
-    place = usable[name] if usable[name].requires_grad else usable[name].detach().requires_grad_()
-    usable[name] = place.view_as(place)  # torch's counter of operations cannot hook a leaf under grad()
+    leaf = usable[name] if usable[name].requires_grad else usable[name].detach().requires_grad_()
+    usable[name] = leaf.view_as(leaf)  # torch's counter of operations cannot hook a leaf under grad()
     return usable
 
 
@@ -75,7 +75,7 @@ def energy_signature(signature: Signature | str) -> Signature:
     """The signature of energy and forces without the forces.
 
     Raises:
-        SignatureError: it is not one of an energy and forces.
+        SignatureError: for other outputs than an energy and forces.
     """
     signature = Signature.parse(signature)
     outputs = signature.outputs

@@ -1,4 +1,4 @@
-"""Deep Sets (Zaheer et al. 2017): each node sees itself and the pool of its cloud."""
+"""Deep Sets (Zaheer et al. 2017): nodes interact through a pooled feature of their cloud."""
 
 from typing import Any, Literal
 
@@ -16,13 +16,13 @@ POOLS = ("mean", "sum")
 
 @check_ranges
 class DeepSets(nn.Module):
-    r"""Nodes that talk through the pool of their cloud alone: cost linear in N.
+    r"""Nodes interact only through a pooled feature of their cloud: cost linear in N.
 
     .. math:: h_i \leftarrow h_i + \phi\big(h_i, \operatorname{pool}_j h_j\big)
 
     Nodes start from all their fields concatenated. A decoder predicts each output from :math:`h_i`; an output point is
-    the input point plus what the decoder says, and an output per graph is the sum over the nodes. ``edge_index`` and
-    ``adjacency`` inputs are not read: nodes see no pairs.
+    the input point plus the decoded displacement, and an output per graph is the sum over the nodes. ``edge_index`` and
+    ``adjacency`` inputs are not read: there are no pair features.
 
     Args:
         signature: any field types; a point output needs a point input.
@@ -66,7 +66,7 @@ class DeepSets(nn.Module):
 
 
 class SetLayer(nn.Module):
-    """A residual perceptron of a node and the pool of its cloud; the pool's part is computed once per cloud.
+    """A residual perceptron of a node and the pooled feature, whose part is computed once per cloud.
 
     Args:
         width: features of a node.

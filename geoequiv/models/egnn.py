@@ -18,7 +18,7 @@ TINY = 1e-12  # squared; keeps the root differentiable for coincident nodes
 
 @check_ranges
 class EGNN(nn.Module):
-    r"""Messages from distances, positions that move along differences.
+    r"""Messages from distances; positions are updated along differences.
 
     .. math::
         m_{ij} &= \phi_e(h_i, h_j, \|x_i - x_j\|^2, a_{ij}) \\
@@ -27,18 +27,18 @@ class EGNN(nn.Module):
         h_i &\leftarrow h_i + \phi_h(h_i, \textstyle\sum_{j \neq i} m_{ij})
 
     Nodes start from the norms of their vectors and their scalars; pairs carry products of scalars and the squared
-    distance at the input, :math:`a_{ij} = (s_i s_j, \|x_i^0 - x_j^0\|^2)`. One point of a node moves, and the first
-    output point is where it ends; further input points enter as vectors from it, further outputs are learned
-    combinations of its displacement and these vectors.
+    distance at the input, :math:`a_{ij} = (s_i s_j, \|x_i^0 - x_j^0\|^2)`. One point of a node is updated and is the
+    first output point. Further input points enter as vectors relative to it, further outputs are learned combinations
+    of its displacement and these vectors.
 
     Args:
         signature: of points, vectors and scalars, with at least one input point.
         width: features of nodes and messages.
         depth: layers.
-        node_scalars: whether nodes know their scalars besides the pairs' products. The published n-body model has
-            products only, which makes it symmetric under the change of all charges' sign.
-        velocity: whether positions also move along the vectors of a node (equation 7). Without, vectors enter by their
-            norms alone (and by the first combination above, where an output asks for it).
+        node_scalars: whether scalars are node features, beside their products on pairs. The published n-body model has
+            products only, which makes it invariant to a change of sign of all charges.
+        velocity: whether positions are also updated along the vectors of a node (equation 7). Otherwise vectors enter
+            only by their norms (and in the outputs above).
         attention: whether messages are gated, :math:`m_{ij} \leftarrow \sigma(w m_{ij} + b)\, m_{ij}` (section 3.3).
         tanh: whether :math:`\phi_x` ends in a tanh, which bounds a step by the distance.
         normalize: whether differences are divided by :math:`\|x_i - x_j\| + 1`, as in the published ``norm_diff``.
@@ -102,15 +102,15 @@ class EGNN(nn.Module):
             invariants = torch.cat([invariants, cloud.scalars], dim=-1)
         if not invariants.shape[-1]:
             invariants = torch.ones_like(start[..., :1])
-        nodes, position, moved = self.embed(invariants), start, torch.zeros_like(start)
+        nodes, position, displacement = self.embed(invariants), start, torch.zeros_like(start)
         entered = (invariants, self.embed) if can_fuse(self.embed) else None
         edges = pair_invariants(cloud, pairs)
         for layer in self.layers:
             nodes, step = layer(pairs, nodes, position, directions, edges, entered)
-            position, moved = position + step, moved + step  # position - start would lose digits
+            position, displacement = position + step, displacement + step  # position - start would lose digits
             entered = None
         scalars = cloud.scalars[..., :0] if self.scalars is None else self.scalars(nodes)
-        basis = torch.cat([moved.unsqueeze(-2), directions], dim=-2)  # [..., N, 1 + directions, 3]
+        basis = torch.cat([displacement.unsqueeze(-2), directions], dim=-2)  # [..., N, 1 + directions, 3]
         heads = basis[..., :0, :]
         if self.heads is not None:
             heads = self.heads(nodes).unflatten(-1, (-1, basis.shape[-2])) @ basis
@@ -122,12 +122,12 @@ class EGNN(nn.Module):
 
 
 class EquivariantLayer(nn.Module):
-    """One round of messages: updates node features (unless nobody reads them), and tells where positions move.
+    """One round of messages: updates node features (where they are used) and computes steps of positions.
 
     Args:
         width: features of nodes and messages.
         edges: fixed features of a pair.
-        directions: vectors of a node along which it may move.
+        directions: vectors of a node along which its position may be updated.
         max_step: longest mean step along the differences.
         updates_nodes: whether node features are updated.
         attention: whether messages are gated.
@@ -188,7 +188,7 @@ class EquivariantLayer(nn.Module):
         return nodes if change is None else nodes + change, step
 
     def separate(self, pairs: Pairs, nodes: Tensor, features: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        r""":math:`\phi_x(m_{ij})`, :math:`\phi_v(h_i)` and :math:`\phi_h` as the equations say, each module called."""
+        r""":math:`\phi_x(m_{ij})`, :math:`\phi_v(h_i)` and :math:`\phi_h` by calling each module."""
         message = self.gated(F.silu(self.second(F.silu(self.first(pairs, nodes, features)))))
         speeds = None if self.speed is None else self.speed(nodes)
         change = None if self.node is None else self.node(torch.cat([nodes, pairs.sum(message)], dim=-1))
@@ -197,9 +197,9 @@ class EquivariantLayer(nn.Module):
     def fused(
         self, pairs: Pairs, nodes: Tensor, features: Tensor, entered: tuple[Tensor, nn.Linear] | None
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """The same from one product of all that read the nodes, with activations in place.
+        """The same, with one matrix product for all linear maps of the nodes and in-place activations.
 
-        What reads ``entered`` nodes is taken of the invariants, :math:`W (E s + b) = (W E) s + W b`.
+        With ``entered``, these maps are applied to the invariants, :math:`W (E s + b) = (W E) s + W b`.
         """
         received, sent, *further = fused_linears(nodes, self.readers(), after=entered)
         message = silu(self.first.join(pairs, received, sent, features))
@@ -209,15 +209,15 @@ class EquivariantLayer(nn.Module):
         if self.node is None:
             return factor, speeds, None
         (own,) = further
-        heard = F.linear(pairs.sum(message), linear_at(self.node, 0).weight[:, own.shape[-1] :])
-        return factor, speeds, self.node[2](silu(heard + own))
+        from_messages = F.linear(pairs.sum(message), linear_at(self.node, 0).weight[:, own.shape[-1] :])
+        return factor, speeds, self.node[2](silu(from_messages + own))
 
     def gated(self, message: Tensor) -> Tensor:
         """Messages times their attention, where the layer has one."""
         return message if self.gate is None else message * self.gate(message).sigmoid()
 
     def readers(self) -> list[tuple[Tensor, Tensor | None]]:
-        """First maps of all that read node features, which are taken in one product: weights and biases."""
+        """Weights and biases of all linear maps of node features, which are applied in one product."""
         maps: list[tuple[Tensor, Tensor | None]] = [*self.first.of_nodes]
         if self.speed is not None:
             first = linear_at(self.speed, 0)

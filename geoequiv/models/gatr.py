@@ -33,7 +33,7 @@ class GATr(nn.Module):
     the translation :math:`e_0 v` (published) and as the plane through x that it is normal to,
     :math:`v + (v \cdot x)\, e_0`; further points of a node as trivectors; scalars beside. A displacement or vector
     comes out of a plane's normal, a line's direction, and a trivector seen from the node, :math:`p - w x`, all of which
-    translations leave alone (published: the point p / w). An ``adjacency`` adds a linear function of what it says to
+    translations leave alone (published: the point p / w). An ``adjacency`` adds a linear function of its values to
     the logits of attention, one per head and the same in all blocks.
 
     Args:
@@ -49,9 +49,9 @@ class GATr(nn.Module):
 
     Exactness: equivariant to E(3) and to permutations up to round-off; each cloud is centred first, so that far away
     ones do not lose digits. The published network commutes with Pin(3,0,1), where a mirrored point is minus a point: on
-    points with weight +1 it is equivariant to SE(3) only (its join is mended by a reference, its linear maps are not).
-    Here half of the multivectors change sign under improper elements and products keep account of it (even × odd is
-    odd; a join is odd once more), which makes reflections exact as well.
+    points with weight +1 it is equivariant to SE(3) only (its join is corrected by a reference, its linear maps are
+    not). Here half of the multivectors change sign under improper elements and products respect it (even × odd is odd;
+    a join changes the parity), which makes reflections exact as well.
     Reference: Brehmer, de Haan, Behrends & Cohen 2023, sections 3 and 4; n-body there: 10 blocks, 128 scalars, 16
     multivectors, 8 heads with shared keys and values (here each head has its own).
     """
@@ -89,14 +89,14 @@ class GATr(nn.Module):
     def forward(self, graph: Any = None, /, **fields: Tensor) -> Tensor | dict[str, Tensor]:
         """Fields of the signature, by name or as a PyG object → its outputs."""
         cloud = self.adapter.read(fields, graph)
-        multivectors, scalars, places = self._enter(cloud)  # [16, 2, C, n], [n, S], [n, 3]
+        multivectors, scalars, positions = self._enter(cloud)  # [16, 2, C, n], [n, S], [n, 3]
         lead: tuple[int, ...] = cloud.scalars.shape[:-1]
         mask = cloud.mask
         padding = None if cloud.batch is None else Padding.of(cloud.batch)
         if padding is not None:
             lead, mask = (padding.clouds, padding.longest), padding.mask
         visible = None
-        if mask is not None:  # an empty cloud sees its padding
+        if mask is not None:  # an empty cloud attends to its padding
             visible = (mask | ~mask.any(-1, keepdim=True)).reshape(-1, 1, 1, lead[-1])
         if self.relations is not None:
             bias = (
@@ -109,7 +109,7 @@ class GATr(nn.Module):
         twice = cloud.flat.requires_grad
         for block in self.blocks:
             multivectors, scalars = block(multivectors, scalars, lead[-1], visible, padding, twice)
-        return self._leave(cloud, multivectors, scalars, places)
+        return self._leave(cloud, multivectors, scalars, positions)
 
     def _enter(self, cloud: Cloud) -> tuple[Tensor, Tensor, Tensor]:
         """Multivectors ``[16, 2, inputs, n]``, scalars ``[n, ·]`` and centred first points ``[n, 3]``."""
@@ -120,24 +120,26 @@ class GATr(nn.Module):
             points = points - centre.unsqueeze(-2)
         nodes = cloud.scalars.shape[:-1].numel()
         points, vectors = points.reshape(nodes, self.adapter.points, 3), vectors.reshape(nodes, self.adapter.vectors, 3)
-        place = points[:, 0] if self.adapter.points else vectors.new_zeros(nodes, 3)
-        empty = place.new_zeros(nodes, self.inputs)
+        position = points[:, 0] if self.adapter.points else vectors.new_zeros(nodes, 3)
+        empty = position.new_zeros(nodes, self.inputs)
         more = F.pad(vectors, (0, 0, 0, self.inputs - self.adapter.vectors)).unbind(-1)  # [n, inputs] each
-        offset = more[0] * place[:, :1] + more[1] * place[:, 1:2] + more[2] * place[:, 2:]
+        offset = more[0] * position[:, :1] + more[1] * position[:, 1:2] + more[2] * position[:, 2:]
         even = [empty, *more, *[empty] * 4, offset, *more, *[empty] * 4]
         trivectors = F.pad(points, (0, 0, 0, self.inputs - self.adapter.points)).unbind(-1)
         weight = empty.clone()
         weight[:, : self.adapter.points] = 1.0
         odd = [*[empty] * 7, weight, *[empty] * 4, *trivectors, empty]
-        scalars = cloud.scalars.reshape(nodes, -1) if self.adapter.scalars else place.new_ones(nodes, 1)
-        return torch.stack([torch.stack(even), torch.stack(odd)], dim=1).mT.contiguous(), scalars, place
+        scalars = cloud.scalars.reshape(nodes, -1) if self.adapter.scalars else position.new_ones(nodes, 1)
+        return torch.stack([torch.stack(even), torch.stack(odd)], dim=1).mT.contiguous(), scalars, position
 
-    def _leave(self, cloud: Cloud, multivectors: Tensor, scalars: Tensor, place: Tensor) -> Tensor | dict[str, Tensor]:
+    def _leave(
+        self, cloud: Cloud, multivectors: Tensor, scalars: Tensor, position: Tensor
+    ) -> Tensor | dict[str, Tensor]:
         lead = cloud.scalars.shape[:-1]
-        moves = place.new_zeros(*lead, 0, 3)
+        moves = position.new_zeros(*lead, 0, 3)
         if self.head is not None:
             even, odd = self.head(multivectors, scalars)[0].unbind(1)  # [16, moves, n]
-            seen = odd[12:15] - odd[7] * place.T.unsqueeze(1)
+            seen = odd[12:15] - odd[7] * position.T.unsqueeze(1)
             moves = (even[1:4] + odd[4:7] + seen).permute(2, 1, 0).reshape(*lead, self.moves, 3)
         steps, vectors = moves.split([self.adapter.out_points, self.adapter.out_vectors], dim=-2)
         values = cloud.scalars[..., :0]
@@ -189,13 +191,13 @@ class Block(nn.Module):
             nodes: N, of a cloud with its padding.
             visible: ``[clouds, 1, 1, N]``, True where a node is real; what is added to the logits, ``[clouds, heads,
                 N, N]``; or None.
-            padding: where the nodes of a ragged batch go, or None if they stand in clouds of N.
+            padding: where the nodes of a ragged batch go, or None if they are in clouds of N.
             twice: take the attention kernel that has a second derivative.
         """
-        moved, changed = self._attend(*self._normalised(multivectors, scalars), nodes, visible, padding, twice)
-        multivectors, scalars = multivectors + moved, scalars + changed
-        moved, changed = self._multiply(*self._normalised(multivectors, scalars))
-        return multivectors + moved, scalars + changed
+        update, change = self._attend(*self._normalised(multivectors, scalars), nodes, visible, padding, twice)
+        multivectors, scalars = multivectors + update, scalars + change
+        update, change = self._multiply(*self._normalised(multivectors, scalars))
+        return multivectors + update, scalars + change
 
     def _normalised(self, multivectors: Tensor, scalars: Tensor) -> tuple[Tensor, Tensor]:
         lengths = multivectors[:8].flatten(0, 2)  # [8 · 2 · channels, n]; e0 has no length
@@ -241,34 +243,34 @@ class Block(nn.Module):
 
 
 def product_order() -> Tensor:
-    """Where each slab (component, parity, bank, kind) of products is in (component, bank, parity of the left, kind)."""
+    """Index of each slab (component, parity, bank, kind) of products in (component, bank, parity of the left, kind)."""
     slabs = torch.arange(16 * 8).view(16, 2, 2, 2).transpose(1, 2).clone()  # [component, parity, bank, kind]
-    for bank, turned in ((0, 1), (1, 0)):  # an odd right factor turns a geometric product, an even one a join
-        slabs[:, :, bank, turned] = slabs[:, :, bank, turned].flip(1)
+    for bank, flipped in ((0, 1), (1, 0)):  # the right factor flips parity: odd in geometric products, even in joins
+        slabs[:, :, bank, flipped] = slabs[:, :, bank, flipped].flip(1)
     return slabs.flatten()
 
 
 def query_features(query: Tensor) -> Tensor:
-    r"""What of a query enters its dot product with a key: ``[16, ...]`` → ``[12, ...]``.
+    r"""Features of a query in its dot product with a key: ``[16, ...]`` → ``[12, ...]``.
 
     .. math::
         q \cdot k = \langle \tilde q k \rangle_{\text{without } e_{123}} - \| w_k p_q - w_q p_k \|^2
 
-    where the trivector's weight w and place p are first scaled by :math:`w / (w^2 + \epsilon)`.
+    where the trivector's weight w and position p are first scaled by :math:`w / (w^2 + \epsilon)`.
     Reference: Brehmer et al. 2023, equations 6 and 7.
     """
-    weight, place = scaled_trivector(query)
-    return torch.cat([query[:7], place.square().sum(0, keepdim=True), weight.square(), weight * place])
+    weight, position = scaled_trivector(query)
+    return torch.cat([query[:7], position.square().sum(0, keepdim=True), weight.square(), weight * position])
 
 
 def key_features(key: Tensor) -> Tensor:
-    """What of a key enters its dot product with a query: ``[16, ...]`` → ``[12, ...]``."""
-    weight, place = scaled_trivector(key)
-    return torch.cat([key[:7], -weight.square(), -place.square().sum(0, keepdim=True), 2 * weight * place])
+    """Features of a key in its dot product with a query: ``[16, ...]`` → ``[12, ...]``."""
+    weight, position = scaled_trivector(key)
+    return torch.cat([key[:7], -weight.square(), -position.square().sum(0, keepdim=True), 2 * weight * position])
 
 
 def scaled_trivector(multivectors: Tensor) -> tuple[Tensor, Tensor]:
-    """Weight ``[1, ...]`` and place ``[3, ...]``, times w / (w² + ε): (1, x) for a point at x of any large weight."""
+    """Weight ``[1, ...]`` and position ``[3, ...]``, times w / (w² + ε): (1, x) for a point at x of large weight."""
     weight = multivectors[7:8]
     factor = weight / (weight.square() + TINY)
     return weight * factor, multivectors[12:15] * factor
@@ -312,7 +314,7 @@ class EquivariantLinear(nn.Module):
         slabs = multivectors.flatten(0, 1)  # component and parity; the first is the scalars
         own, raised = self.weight.index_select(0, self.which).split([32, 16])
         result = torch.bmm(own, slabs)
-        result[16:].baddbmm_(raised.to(result), slabs[:16].to(result))  # in place nothing is cast by autocast
+        result[16:].baddbmm_(raised.to(result), slabs[:16].to(result))  # autocast does not cast in-position operations
         even, free = self.joint(scalars).split([self.outputs, self.scalars_out], dim=-1)
         result[0] += even.T
         if self.lengths is not None:

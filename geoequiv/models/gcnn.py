@@ -12,7 +12,7 @@ from geoequiv.ranges import PositiveFloat, check_ranges
 
 @check_ranges
 class GCNN(nn.Module):
-    r"""VGG11 of group convolutions over {1, flip}: a lifting one, regular ones, batch norm shared by twins, a mean.
+    r"""VGG11 of group convolutions over {1, flip}: a lifting one, regular ones, batch norm shared by partners, a mean.
 
     .. math:: W_{\rho' i,\, \rho j}(x, y) = W_{ij}(-x, y), \qquad \hat y = A\, \tfrac12 (h_1 + h_2) + b
 
@@ -21,7 +21,7 @@ class GCNN(nn.Module):
 
     Args:
         signature: one image with its channels stated, one scalar: ``image: image*3 -> logits: scalar*10``.
-        width: multiplier of all channels (64 to 512, twins counted).
+        width: multiplier of all channels (64 to 512, both partners counted).
 
     Raises:
         SignatureError: other fields.

@@ -1,4 +1,4 @@
-"""A message-passing network on coordinates as they stand: no symmetry but permutations."""
+"""A message-passing network on raw coordinates: equivariant to permutations only."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ class GNN(nn.Module):
 
     Nodes start from all their fields concatenated; pairs carry products of scalars, squared distances and, if
     ``relative``, the differences of points and vectors. A decoder predicts each output from :math:`h_i`; an output
-    point is the input point plus what the decoder says.
+    point is the input point plus the decoded displacement.
 
     Args:
         signature: any field types; a point output needs a point input.
@@ -59,8 +59,8 @@ class GNN(nn.Module):
         pairs = cloud.pairs()
         edges = pair_invariants(cloud, pairs)
         if self.relative:
-            places = torch.cat([cloud.points, cloud.vectors], dim=-2).flatten(-2)
-            edges = torch.cat([edges, pairs.difference(places)], dim=-1)
+            geometric = torch.cat([cloud.points, cloud.vectors], dim=-2).flatten(-2)
+            edges = torch.cat([edges, pairs.difference(geometric)], dim=-1)
         nodes = self.embed(cloud.flat)
         for layer in self.layers:
             nodes = layer(pairs, nodes, edges)

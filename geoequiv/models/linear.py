@@ -1,4 +1,4 @@
-"""Linear motion: each point goes on in a straight line."""
+"""Linear motion: each point moves in a straight line."""
 
 from typing import Any
 

@@ -17,7 +17,7 @@ class MLP(nn.Module):
 
     .. math:: \hat y = \mathrm{MLP}([x_1, v_1, s_1, \ldots, x_N, v_N, s_N])
 
-    An output point is the input point plus what the perceptron says.
+    An output point is the input point plus the predicted displacement.
 
     Args:
         signature: any field types; a point output needs a point input. An ``adjacency`` is not read.

@@ -62,12 +62,12 @@ class NequIP(nn.Module):
         depth: interaction layers (published: 4 or 5).
         l_max: highest degree of features and harmonics (published: 1 to 3).
         cutoff: where messages end, in the unit of the positions (published: 4 to 5 Å for molecules).
-        species: values of the one scalar input, such as nuclear charges ``[1, 6, 8]``, to tell apart; None takes the
-            scalars as they are (one-hot).
+        species: values of the one scalar input, such as nuclear charges ``[1, 6, 8]``, to be one-hot encoded; None
+            takes the scalars as they are.
         neighbours: mean number of atoms within the cutoff, :math:`\bar n`, which normalises the sums.
         radial: hidden features of the radial functions (published: 64).
         bessels: number of Bessel functions (published: 8).
-        parity: True tells reflections apart (O(3)), False does not (SO(3)).
+        parity: True for features with parities (O(3)), False without (SO(3)).
         scale: factor on the energy of an atom, in the unit of the energy (such as the root mean square of the forces).
 
     Raises:
@@ -115,7 +115,7 @@ class NequIP(nn.Module):
         ):
             raise SignatureError(
                 "NequIP reads one point and scalars, writes scalars and at most one vector (minus the gradient of the "
-                f"first scalar); '{adapter.signature}' asks for something else."
+                f"first scalar); got '{adapter.signature}'."
             )
         if species is not None and (adapter.scalars != 1 or not species):
             raise SignatureError(f"NequIP: species {list(species)} need one scalar input; '{signature}' is not so.")
@@ -164,9 +164,9 @@ class NequIP(nn.Module):
         pairs, position = cloud.pairs(self.cutoff), cloud.points[..., 0, :]
         atoms = cloud.scalars
         if self.species is not None:
-            told = atoms == atoms.new_tensor(self.species)
-            self._check(atoms, told, cloud.mask)
-            atoms = told.to(atoms.dtype)
+            one_hot = atoms == atoms.new_tensor(self.species)
+            self._check(atoms, one_hot, cloud.mask)
+            atoms = one_hot.to(atoms.dtype)
         if not atoms.shape[-1]:
             atoms = torch.ones_like(position[..., :1])
         difference = pairs.difference(position)
@@ -180,11 +180,11 @@ class NequIP(nn.Module):
             nodes = layer(pairs, kernels, nodes, atoms, radial)
         return self.own(atoms) + self.scale * self.energy(nodes[SCALAR].squeeze(-2))
 
-    def _check(self, atoms: Tensor, told: Tensor, mask: Tensor | None) -> None:
+    def _check(self, atoms: Tensor, one_hot: Tensor, mask: Tensor | None) -> None:
         """Raise BatchError for a real atom of no species, where values can be looked at."""
-        strange = ~told.any(-1) if mask is None else ~told.any(-1) & mask
-        if may_look() and bool(strange.any()):
-            kinds = sorted(set(atoms[strange].flatten().tolist()))
+        unknown = ~one_hot.any(-1) if mask is None else ~one_hot.any(-1) & mask
+        if may_look() and bool(unknown.any()):
+            kinds = sorted(set(atoms[unknown].flatten().tolist()))
             raise BatchError(f"NequIP is built for the species {list(self.species or ())}; it got atoms of {kinds}.")
 
 
@@ -198,7 +198,7 @@ class Interaction(nn.Module):
         bessels: radial features of a pair.
         l_max: highest degree of the harmonics.
         radial: hidden features of the radial functions.
-        parity: whether reflections are told apart.
+        parity: whether features have parities (O(3)) or not (SO(3)).
     """
 
     def __init__(
@@ -218,5 +218,5 @@ class Interaction(nn.Module):
         """Features of nodes, species ``[..., N, S]``, radial features of pairs → features of nodes."""
         received = self.convolve(pairs, kernels, self.send(nodes), self.radial(radial))
         each = atoms[..., None, None, :]
-        told = {kind: (values.unsqueeze(-1) * each).flatten(-2) for kind, values in nodes.items()}
-        return self.activation(plus(received, self.keep(told)))
+        by_species = {kind: (values.unsqueeze(-1) * each).flatten(-2) for kind, values in nodes.items()}
+        return self.activation(plus(received, self.keep(by_species)))

@@ -26,15 +26,15 @@ class PaiNN(nn.Module):
 
     Scalars start from a node's scalars and the norms of its vectors (further points seen from the first), vectors from
     linear combinations of these vectors. An output vector is a combination of the vector features, each scaled by a
-    function of the scalar ones; an output point is displaced by one. What an ``adjacency`` says of a pair stands beside
-    the radial functions that filters are made of.
+    function of the scalar ones; an output point is displaced by one. The values of an ``adjacency`` are
+    concatenated to the radial functions of a pair.
 
     Args:
         signature: of points, vectors and scalars, with at least one input point.
         width: scalar features, and vector features.
         depth: rounds of messages.
         cutoff: distance at which filters smoothly vanish, in units of the points; 0 for none. With one, pairs further
-            apart may be left out of ``edge_index``, which changes nothing (see `radius_graph`); without ``edge_index``
+            apart may be left out of ``edge_index`` without effect (see `radius_graph`); without ``edge_index``
             clouds of 128 nodes and more leave them out by themselves.
         basis: radial functions; with a cutoff the n-th is n times as sensitive to round-off of a distance.
 
@@ -71,7 +71,7 @@ class PaiNN(nn.Module):
         self.gates = perceptron(width, width, moves) if moves else None
         self.moves = nn.Linear(width, moves, bias=False) if moves else None
         if self.moves is not None:
-            nn.init.xavier_uniform_(self.moves.weight, gain=0.1)  # points begin near where they are
+            nn.init.xavier_uniform_(self.moves.weight, gain=0.1)  # initial displacements are small
 
     def forward(self, graph: Any = None, /, **fields: Tensor) -> Tensor | dict[str, Tensor]:
         """Fields of the signature, by name or as a PyG object → its outputs."""
@@ -102,11 +102,11 @@ class PaiNN(nn.Module):
 
 
 class Message(nn.Module):
-    """What neighbours send.
+    """Messages of neighbours.
 
     Args:
         width: scalar and vector features.
-        basis: what filters are made of, without the envelope.
+        basis: functions that filters are linear in, without the envelope.
     """
 
     def __init__(self, width: int, basis: int) -> None:
@@ -121,17 +121,17 @@ class Message(nn.Module):
         content = pairs.sender(self.content(scalars)) * self.filter(radial)  # [..., N, N−1, 3F]
         added, kept, pointed = content.chunk(3, dim=-1)
         sent = pairs.sender(vectors.flatten(-2)).unflatten(-1, (3, -1))
-        carried = sent * kept.unsqueeze(-2) + unit.unsqueeze(-1) * pointed.unsqueeze(-2)
-        vectors = vectors + pairs.sum(carried.flatten(-2)).unflatten(-1, (3, -1))
+        received = sent * kept.unsqueeze(-2) + unit.unsqueeze(-1) * pointed.unsqueeze(-2)
+        vectors = vectors + pairs.sum(received.flatten(-2)).unflatten(-1, (3, -1))
         return scalars + pairs.sum(added), vectors
 
 
 class Update(nn.Module):
-    """What scalars and vectors of a node tell each other.
+    """Updates scalars from vectors of the same node, and vectors from scalars.
 
     Args:
         width: scalar and vector features.
-        moves: whether the vectors are updated (somebody reads them).
+        moves: whether the vectors are updated.
     """
 
     def __init__(self, width: int, moves: bool) -> None:

@@ -53,9 +53,9 @@ class PONITA(nn.Module):
 
     Exactness: equivariant up to round-off to translations, to permutations, and to the rotations and reflections that
     permute the grid: the 120 of the icosahedron (``Ih``; with 6 orientations the 48 of ``Oh``). To all other rotations
-    only as far as the grid resolves the features: of displacements, an untrained model at its default size errs by 6 %
-    with 6 orientations, .6 % with 12, .4 % with 20 and .06 % with 32. The published model is equivariant in the same
-    sense, on a grid without a symmetry of its own.
+    it is approximate, limited by the resolution of the grid: displacements of an untrained model of default size have
+    an error of 6 % with 6 orientations, .6 % with 12, .4 % with 20 and .06 % with 32. The published model is
+    equivariant in the same sense, on a grid without a symmetry of its own.
     Reference: Bekkers, Vadgama, Hesselink, van der Linden & Romero 2024, sections 3 and 4 (separable convolutions on
     R³ × S²). Sums are means here, the basis is made without polynomials, the grid is an orbit.
     """
@@ -88,7 +88,7 @@ class PONITA(nn.Module):
         self.scalars = nn.Linear(width, adapter.out_scalars) if adapter.out_scalars else None
         self.moves = nn.Linear(width, moves, bias=False) if moves else None
         if self.moves is not None:
-            nn.init.xavier_uniform_(self.moves.weight, gain=0.1)  # points begin near where they are
+            nn.init.xavier_uniform_(self.moves.weight, gain=0.1)  # initial displacements are small
 
     def forward(self, graph: Any = None, /, **fields: Tensor) -> Tensor | dict[str, Tensor]:
         """Fields of the signature, by name or as a PyG object → its outputs."""
@@ -144,8 +144,8 @@ class Layer(nn.Module):
         messages = pairs.sender(nodes.flatten(-2)) * self.spatial(space).flatten(-2)
         gathered = pairs.mean(messages).unflatten(-1, nodes.shape[-2:])
         kernel = self.spherical(sphere).movedim(-1, 0) / len(sphere)  # [width, n, n]
-        turned = (kernel @ gathered.mT.unsqueeze(-1)).squeeze(-1).mT
-        return nodes + self.mix(self.norm(turned))
+        convolved = (kernel @ gathered.mT.unsqueeze(-1)).squeeze(-1).mT
+        return nodes + self.mix(self.norm(convolved))
 
 
 def seen_along(differences: Tensor, grid: Tensor) -> Tensor:
@@ -156,14 +156,14 @@ def seen_along(differences: Tensor, grid: Tensor) -> Tensor:
 
 
 def axes_of(name: str, order: int) -> Tensor:
-    r"""Directions about which a finite group turns by :math:`2\pi` over the order, both ways: ``[n, 3]`` float64.
+    r"""Axes of the rotations by :math:`2\pi / \text{order}` of a finite group, in both directions: ``[n, 3]`` float64.
 
     Exactness: an orbit of the group, so that each of its elements permutes them.
     """
     rotations = group(name).elements().linear.double()
     cosine = math.cos(2 * math.pi / order)
-    turns = rotations[(rotations.diagonal(dim1=-2, dim2=-1).sum(-1) - 1 - 2 * cosine).abs() < 1e-6]
-    projectors = ((turns + turns.mT) / 2 - cosine * torch.eye(3, dtype=torch.float64)) / (1 - cosine)  # Rodrigues
+    chosen = rotations[(rotations.diagonal(dim1=-2, dim2=-1).sum(-1) - 1 - 2 * cosine).abs() < 1e-6]
+    projectors = ((chosen + chosen.mT) / 2 - cosine * torch.eye(3, dtype=torch.float64)) / (1 - cosine)  # Rodrigues
     kept: list[Tensor] = []
     for projector in projectors:
         longest = int(projector.diagonal().argmax())

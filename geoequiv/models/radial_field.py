@@ -14,7 +14,7 @@ from geoequiv.ranges import PositiveInt, check_ranges
 
 @check_ranges
 class RadialField(nn.Module):
-    r"""Points move along their differences by a learned function of the distance; there are no node features.
+    r"""Positions are updated along their differences by a learned function of the distance; no node features.
 
     .. math::
         x_i \leftarrow x_i + \sum_v \phi_v(\|v_i\|)_v\, v_i
@@ -24,7 +24,7 @@ class RadialField(nn.Module):
 
     Args:
         signature: of points, vectors and scalars, with an input point; outputs are points and vectors. The first
-            output point is where the field carries its input point; further outputs are the displacement and the
+            output point is the updated input point; further outputs are the displacement and the
             input vectors in learned constant proportions.
         width: hidden features of :math:`\phi`.
         depth: layers.
@@ -58,7 +58,7 @@ class RadialField(nn.Module):
         cloud = self.adapter.read(fields, graph)
         pairs = cloud.pairs()
         start, directions = self.adapter.start(cloud)  # [..., N, 3], [..., N, directions, 3]
-        position, moved = start, torch.zeros_like(start)
+        position, displacement = start, torch.zeros_like(start)
         norms = smooth_norm(directions)
         edges = pair_invariants(cloud, pairs)
         for layer, field in enumerate(self.fields):
@@ -67,11 +67,8 @@ class RadialField(nn.Module):
             step = pairs.mean(difference * field(torch.cat([distance, edges], dim=-1)).tanh())
             if self.speeds:
                 step = step + (self.speeds[layer](norms).unsqueeze(-2) @ directions).squeeze(-2)
-            position, moved = (
-                position + step,
-                moved + step,
-            )  # place less start would lose digits
-        basis = torch.cat([moved.unsqueeze(-2), directions], dim=-2)
+            position, displacement = position + step, displacement + step  # position - start would lose digits
+        basis = torch.cat([displacement.unsqueeze(-2), directions], dim=-2)
         own = min(self.adapter.out_points, 1)
         heads = self.proportions @ basis
         further, vectors = heads.split([self.adapter.out_points - own, self.adapter.out_vectors], dim=-2)

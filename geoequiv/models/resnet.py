@@ -25,7 +25,7 @@ class ResNet(nn.Module):
     S is the identity, or a 1 × 1 convolution with batch norm where the number of channels changes. Depths 8, 14, 20,
     32, 44 and 56 have three stages of 16, 32 and 64 channels; depth 50 has bottlenecks in four stages of 64 to 512
     (times 4). The first convolution is 3 × 3 at full resolution. Stages are halved by 2 × 2 means in front of their
-    first block, not by strides: strided filters see other pixels of a mirrored image, so that such a network could not
+    first block, not by strides: strided filters read other pixels of a mirrored image, so that such a network could not
     be its own mirror image.
 
     Args:

@@ -1,4 +1,4 @@
-"""A model in units of its own: what goes in and comes out is of the order of one."""
+"""A model in scaled units: inputs and outputs are of order one."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -85,10 +85,10 @@ class Scaled(nn.Module):
         return self._buffers.get(f"{kind}_scale_{name}")
 
     def extra_repr(self) -> str:
-        told = {name: value.tolist() for name, value in self._buffers.items() if value is not None}
+        scales = {name: value.tolist() for name, value in self._buffers.items() if value is not None}
         return ", ".join(
             f"{name}={f'{value:.4g}' if isinstance(value, float) else [float(f'{each:.4g}') for each in value]}"
-            for name, value in told.items()
+            for name, value in scales.items()
         )
 
 

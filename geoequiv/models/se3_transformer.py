@@ -44,7 +44,7 @@ class SE3Transformer(nn.Module):
 
     with values :math:`v_{ij}` made as the keys are, but with a linear map of the paths. Inner products are over all
     degrees, components and the channels of a head, so that attention is invariant. Couplings act channel by channel
-    (``uvu``) as in our TFN; keys are never formed per component: the query is carried back through the kernel instead.
+    (``uvu``) as in our TFN; keys are never formed per component: the transposed kernel is applied to the query instead.
 
     Args:
         signature: fields of any type that has irreps, with at least one input point.
@@ -53,11 +53,11 @@ class SE3Transformer(nn.Module):
         l_max: highest degree of features and of harmonics (published: 3).
         heads: attention heads, a divisor of ``width / division``.
         division: channels of the features over those of queries, keys and values (published code: ``div``).
-        parity: True tells reflections apart (O(3)); False, as published, does not (SO(3)).
+        parity: True for features with parities (O(3)); False, as published, without (SO(3)).
         radial: hidden features of the radial functions (published: 32).
         nonlinearity: σ, "gate" or "norm" (see ``Activation``).
-        centred: whether nodes know their place relative to the mean of their cloud.
-        node_scalars: whether nodes know their scalars besides the pairs' products.
+        centred: whether positions relative to the centroid of the cloud are node features.
+        node_scalars: whether scalars are node features, beside their products on pairs.
 
     Raises:
         SignatureError: for fields without irreps, without an input point, or heads that do not divide the channels.
@@ -131,7 +131,7 @@ class Attention(nn.Module):
         after: channels that go out.
         invariants: features of a pair.
         l_max: highest degree of the harmonics.
-        parity: whether reflections are told apart.
+        parity: whether features have parities (O(3)) or not (SO(3)).
         radial: hidden features of the radial functions.
         nonlinearity: "gate" or "norm".
         heads: attention heads.
@@ -184,14 +184,14 @@ class Attention(nn.Module):
         each = weights.unflatten(-1, (len(self.compared), self.convolve.width)).unbind(-2)
         total: Tensor | None = None
         for (first, degree, last), weight in zip(self.compared, each, strict=True):
-            carried = carry_back(pairs, kernels[first[0], degree, last[0]], queries[last], 2 * first[0] + 1)
-            alike = (carried * keys[first]).sum(-2) * weight
-            total = alike if total is None else total + alike
+            pulled = pull_back(pairs, kernels[first[0], degree, last[0]], queries[last], 2 * first[0] + 1)
+            term = (pulled * keys[first]).sum(-2) * weight
+            total = term if total is None else total + term
         assert total is not None
         return total.unflatten(-1, (self.heads, -1)).sum(-1) * self.temperature
 
 
-def carry_back(pairs: Pairs, kernel: Tensor, values: Tensor, components: int) -> Tensor:
+def pull_back(pairs: Pairs, kernel: Tensor, values: Tensor, components: int) -> Tensor:
     r""":math:`K_{ij}^\top q_i`: ``[..., N, 2l3+1, C]`` → ``[..., N, N−1, components, C]`` (or ``[E, ·, C]``)."""
     if isinstance(pairs, AllPairs):
         return (kernel.mT @ values).unflatten(-2, (pairs.nodes - 1, components))

@@ -35,8 +35,8 @@ class SEGNN(nn.Module):
         h_i &\leftarrow h_i + \phi_h(h_i, \textstyle\sum_{j \neq i} m_{ij};\ A_i), \qquad
         A_i = \operatorname{mean}_j Y(\hat r_{ij}) + \textstyle\sum_v Y(\hat v_i)
 
-    Each φ is two tensor products with the attributes behind the semicolon, with gates. Nodes start from their place
-    relative to the mean of their cloud, their vectors, the norms of these, and their scalars.
+    Each φ is two tensor products with the attributes behind the semicolon, with gates. Nodes start from their position
+    relative to the centroid of their cloud, their vectors, the norms of these, and their scalars.
 
     Args:
         signature: fields of any type that has irreps, with at least one input point.
@@ -45,9 +45,9 @@ class SEGNN(nn.Module):
         depth: layers.
         l_max: highest degree of hidden features (published for n-body: 1).
         l_max_attributes: highest degree of the attributes (published for n-body: 1), at least that of the features.
-        node_scalars: whether nodes know their scalars besides the pairs' products. The published n-body model has
+        node_scalars: whether scalars are node features, beside their products on pairs. The published n-body model has
             products only.
-        parity: True tells reflections apart (O(3), as published), False does not (SO(3)).
+        parity: True for features with parities (O(3), as published), False without (SO(3)).
 
     Raises:
         SignatureError: for fields without irreps, without an input point, or if an output cannot be reached.
@@ -129,7 +129,7 @@ class GatedLinear(nn.Module):
         inputs: channels by kind.
         outputs: channels by kind; ``self.outputs`` are those that can be reached.
         l_max: highest degree of the attributes.
-        parity: whether reflections are told apart.
+        parity: whether features have parities (O(3)) or not (SO(3)).
         edges: scalars of a pair if the map is over pairs, else None.
     """
 
@@ -159,7 +159,7 @@ class Layer(nn.Module):
         hidden: channels of messages and of the result by kind.
         edges: scalars of a pair.
         l_max: highest degree of the attributes.
-        parity: whether reflections are told apart.
+        parity: whether features have parities (O(3)) or not (SO(3)).
     """
 
     def __init__(self, present: Channels, hidden: Channels, edges: int, l_max: int, parity: bool) -> None:

@@ -40,20 +40,20 @@ class TFN(nn.Module):
         h_i &\leftarrow h_i + \sigma(m_i + V h_i)
 
     Products act channel by channel (``uvu``) and a linear map mixes channels and paths: a full matrix of weights per
-    pair, as first published, costs C times the radial function and is no better here. Pairs know their distance and
-    the products of their scalars.
+    pair, as first published, costs C times the radial function and is no better here. Pair features are the
+    distance and the products of the scalars.
 
     Args:
         signature: fields of any type that has irreps, with at least one input point.
         width: channels of each degree.
         depth: convolutions.
         l_max: highest degree of features and of harmonics.
-        parity: True tells reflections apart (O(3)); False does not and has the couplings that break them (SO(3), as
-            first published).
+        parity: True for features with parities (O(3)); False without, which allows couplings that break reflections
+            (SO(3), as first published).
         radial: hidden features of the radial functions.
         nonlinearity: σ, "gate" or "norm" (see ``Activation``).
-        centred: whether nodes know their place relative to the mean of their cloud.
-        node_scalars: whether nodes know their scalars besides the pairs' products.
+        centred: whether positions relative to the centroid of the cloud are node features.
+        node_scalars: whether scalars are node features, beside their products on pairs.
 
     Raises:
         SignatureError: for fields without irreps, or without an input point.
@@ -122,7 +122,7 @@ class Convolution(nn.Module):
         after: channels that go out.
         invariants: features of a pair.
         l_max: highest degree of the harmonics.
-        parity: whether reflections are told apart.
+        parity: whether features have parities (O(3)) or not (SO(3)).
         radial: hidden features of the radial functions.
         nonlinearity: "gate" or "norm".
     """

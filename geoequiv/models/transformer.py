@@ -1,4 +1,4 @@
-"""A plain transformer with one token per node: no symmetry but permutations."""
+"""A plain transformer with one token per node: equivariant to permutations only."""
 
 from typing import Any, Literal
 
@@ -24,8 +24,9 @@ class Transformer(nn.Module):
 
     .. math:: h \leftarrow h + \mathrm{MHA}(\mathrm{LN}(h)), \qquad h \leftarrow h + \mathrm{MLP}(\mathrm{LN}(h))
 
-    A token is all fields of a node concatenated; an output point is the input point plus what the head says. Ragged
-    batches are padded to the largest cloud inside; ``edge_index`` is not read, all nodes of a cloud see each other.
+    A token is all fields of a node concatenated; an output point is the input point plus the predicted displacement.
+    Ragged batches are padded to their largest cloud. ``edge_index`` is not read: attention is over all nodes of a
+    cloud.
 
     Args:
         signature: any field types; a point output needs a point input.
@@ -35,8 +36,8 @@ class Transformer(nn.Module):
         expansion: hidden features of the perceptron over ``width``.
         norm: "layer" or "rms" (without mean and bias).
         distance_bias: whether a learned function of the distances between two nodes, one per head and the same in all
-            blocks, is added to the logits of their attention. It sees all points of the signature; tokens stay as they
-            are, so that no symmetry comes of it. An ``adjacency`` input always adds a linear function of what it says.
+            blocks, is added to the logits of their attention. It depends on all points of the signature. Tokens are
+            unchanged, so this adds no symmetry. An ``adjacency`` input always adds a linear function of its values.
 
     Raises:
         SignatureError: for a point output without a point input, a width that heads do not divide, another norm, or a
@@ -80,15 +81,15 @@ class Transformer(nn.Module):
         cloud = self.adapter.read(fields, graph)
         flat = cloud.flat
         padding = None if cloud.batch is None else Padding.of(cloud.batch)
-        tokens, places, mask = self.embed(flat), cloud.points.flatten(-2), cloud.mask
+        tokens, positions, mask = self.embed(flat), cloud.points.flatten(-2), cloud.mask
         if padding is not None:
-            tokens, places, mask = padding.fill(tokens), padding.fill(places), padding.mask
+            tokens, positions, mask = padding.fill(tokens), padding.fill(positions), padding.mask
         unbatched = tokens.ndim == 2
         tokens = tokens.unsqueeze(0) if unbatched else tokens
         visible = None
         if mask is not None:
-            visible = (mask | ~mask.any(-1, keepdim=True))[..., None, None, :]  # an empty cloud sees its padding
-        bias = self.bias(cloud, places)
+            visible = (mask | ~mask.any(-1, keepdim=True))[..., None, None, :]  # an empty cloud attends to its padding
+        bias = self.bias(cloud, positions)
         if bias is not None:
             visible = bias if visible is None else bias.masked_fill(~visible, float("-inf"))
         for block in self.blocks:
@@ -98,16 +99,16 @@ class Transformer(nn.Module):
             tokens = padding.strip(tokens)
         return self.adapter.write_flat(cloud, self.head(self.norm(tokens)))
 
-    def bias(self, cloud: Cloud, places: Tensor) -> Tensor | None:
+    def bias(self, cloud: Cloud, positions: Tensor) -> Tensor | None:
         """What is added to the logits of attention, ``[..., heads, N, N]``, or None.
 
         Args:
-            cloud: its relations count.
-            places: ``[..., N, 3P]``, as the tokens are laid out.
+            cloud: with its relations.
+            positions: ``[..., N, 3P]``, in the layout of the tokens.
         """
         parts = []
         if self.distances is not None:
-            between = (places.unsqueeze(-2) - places.unsqueeze(-3)).unflatten(-1, (-1, 3))  # [..., N, N, P, 3]
+            between = (positions.unsqueeze(-2) - positions.unsqueeze(-3)).unflatten(-1, (-1, 3))  # [..., N, N, P, 3]
             parts.append(self.distances(smooth_norm(between)))
         if self.relations is not None:
             parts.append(self.relations(cloud.relations))
@@ -140,7 +141,7 @@ class Block(nn.Module):
 
         Args:
             tokens: of each node.
-            visible: which keys are seen (bool), or what is added to the logits; broadcasts to ``[..., heads, N, N]``.
+            visible: mask of the keys (bool), or bias of the logits; broadcasts to ``[..., heads, N, N]``.
             twice: take the kernel that has a second derivative.
         """
         joint = self.query_key_value(self.norm_attention(tokens)).unflatten(-1, (3, self.heads, -1))

@@ -101,7 +101,7 @@ def test_the_pairs_of_a_gcnn_are_found():
     found = hidden_representation(model.plain(), PICTURES, "flip", DATA)
     assert found.error == 0
     for number, layer in enumerate(layer for layer in model.features if hasattr(layer, "filters")):
-        name, twins = f"features.{list(model.features).index(layer)}", layer.after.twins()
+        name, twins = f"features.{list(model.features).index(layer)}", layer.after.partners()
         alive = found.zero[name] == 0
         assert found.regular[name] + found.zero[name] == pytest.approx(1), (number, name)
         assert found.orders[name] == (1, 2)

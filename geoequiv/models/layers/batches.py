@@ -1,4 +1,4 @@
-"""Batches as networks read them: fields by name, in one shape, with a mask or a batch vector that goes with them."""
+"""Batches for networks: fields by name, in one shape, with their mask or batch vector."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +12,7 @@ from geoequiv.fields.graphs import graph_fields, is_graph
 
 
 def may_look() -> bool:
-    """Whether a tensor can be asked for its values: neither in a compiled graph nor inside ``torch.func``."""
+    """Whether values of a tensor can be read: neither in a compiled graph nor inside ``torch.func``."""
     return not torch.compiler.is_compiling() and not torch._C._are_functorch_transforms_active()
 
 
@@ -45,7 +45,7 @@ def flattened(name: str, field: FieldType, values: Tensor) -> Tensor:
     return values.reshape(*values.shape[: values.ndim - axes], size) if axes else values
 
 
-def layout_of(
+def clouds_of(
     fields: Mapping[str, Any], lead: tuple[int, ...], name: str
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     """Mask, batch vector and edges of clouds whose field ``name`` has nodes ``[*lead]``; edges alone are one graph.

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from geoequiv.errors import BatchError, SignatureError
 from geoequiv.fields import FieldType, Side, Signature
-from geoequiv.models.layers.batches import by_name, flattened, layout_of, may_look
+from geoequiv.models.layers.batches import by_name, clouds_of, flattened, may_look
 from geoequiv.models.layers.neighbours import radius_graph
 from geoequiv.models.layers.pairs import AllPairs, EdgeList, Pairs, within_clouds
 
-#: what E(3)-equivariant architectures built from distances and differences can read and write
+#: types that E(3)-equivariant architectures built from distances and differences can read and write
 GEOMETRIC = ("point", "vector", "scalar", "adjacency")
 #: nodes of a cloud from which on finding the pairs within a cutoff is cheaper than having all
 MANY = 128
@@ -28,11 +28,11 @@ class Cloud:
         vectors: ``[..., N, V, 3]``.
         scalars: ``[..., N, S]``.
         other: ``[..., N, R]``, all further field types, flattened.
-        relations: ``[..., N, N, A]``, what an ``adjacency`` says of two nodes (row i receives).
+        relations: ``[..., N, N, A]``, values of an ``adjacency`` (row i receives).
         mask: ``[..., N]`` bool, True where a node is real, or None.
         batch: ``[n]``, the cloud of each node (ragged), or None (dense).
         edge_index: ``[2, E]`` (senders, receivers), or None for all pairs.
-        graphs: number of ragged clouds where an input tells it, None where the last one is the last that has a node.
+        graphs: number of ragged clouds, None if it is that of the batch vector.
     """
 
     points: Tensor
@@ -47,7 +47,7 @@ class Cloud:
 
     @property
     def flat(self) -> Tensor:
-        """All channels side by side, for architectures that do not mind the axes: ``[..., N, 3P + 3V + S + R]``."""
+        """All channels side by side, for architectures without geometric structure: ``[..., N, 3P + 3V + S + R]``."""
         return torch.cat([self.points.flatten(-2), self.vectors.flatten(-2), self.scalars, self.other], dim=-1)
 
     def pooled(self, values: Tensor, mean: bool = False) -> Tensor:
@@ -71,8 +71,8 @@ class Cloud:
         """The pairs over which messages pass.
 
         Args:
-            cutoff: distance between first points from which on a model says nothing of a pair, 0 for none. Clouds of
-                `MANY` nodes and more then have the pairs within it alone.
+            cutoff: distance between first points beyond which pairs have no effect, 0 for none. Clouds of `MANY` nodes
+                and more then have only the pairs within it.
         """
         nodes = self.scalars.shape[-2]
         if self.edge_index is not None:
@@ -86,24 +86,26 @@ class Cloud:
 
     def _near(self, cutoff: float) -> EdgeList:
         """The pairs of real nodes within the cutoff."""
-        places, lead = self.points[..., 0, :], tuple(self.scalars.shape[:-1])
+        positions, lead = self.points[..., 0, :], tuple(self.scalars.shape[:-1])
         if self.batch is not None:
-            return EdgeList(lead[0], *radius_graph(places, cutoff, self.batch))
-        real = torch.ones(lead, dtype=torch.bool, device=places.device) if self.mask is None else self.mask.expand(lead)
+            return EdgeList(lead[0], *radius_graph(positions, cutoff, self.batch))
+        real = (
+            torch.ones(lead, dtype=torch.bool, device=positions.device) if self.mask is None else self.mask.expand(lead)
+        )
         chosen = real.flatten().nonzero().squeeze(-1)
-        ends = radius_graph(places.flatten(0, -2)[chosen], cutoff, chosen // lead[-1])
+        ends = radius_graph(positions.flatten(0, -2)[chosen], cutoff, chosen // lead[-1])
         senders, receivers = chosen[ends]
         return EdgeList(real.numel(), senders, receivers, lead)
 
 
 class SignatureAdapter:
-    """What a signature asks of an architecture: reads a cloud from named fields, writes named outputs.
+    """Adapts a signature to an architecture: reads a cloud from named fields, writes named outputs.
 
     Args:
         signature: the task's, or its text.
         kinds: field types that the architecture can handle, or None for all.
         architecture: its name, for messages.
-        needs_point: whether it cannot do without positions.
+        needs_point: whether it requires positions.
 
     Raises:
         SignatureError: if a field is of another type, or positions are missing.
@@ -167,7 +169,7 @@ class SignatureAdapter:
         flat = {name: flattened(name, inputs[name], fields[name]) for name in inputs}
         first = next(name for name in inputs if not inputs[name].per_graph and inputs[name].kind != "adjacency")
         lead = tuple(flat[first].shape[:-1])
-        mask, batch, edge_index = layout_of(fields, lead, first)
+        mask, batch, edge_index = clouds_of(fields, lead, first)
         graphs = len(fields["ptr"]) - 1 if batch is not None and fields.get("ptr") is not None else None
         columns: dict[str, list[Tensor]] = {"point": [], "vector": [], "scalar": [], "other": [], "adjacency": []}
         for name, values in flat.items():
@@ -205,7 +207,7 @@ class SignatureAdapter:
         return cloud.points[..., self.origin_channels, :]
 
     def start(self, cloud: Cloud) -> tuple[Tensor, Tensor]:
-        """What an architecture moves, and the vectors along which it may do so.
+        """The position that an architecture updates, and the vectors along which it may do so.
 
         Returns:
             ``[..., N, 3]``, the origin of the first output point (else the first input point); and
@@ -241,7 +243,7 @@ class SignatureAdapter:
         return outputs if len(outputs) > 1 else next(iter(outputs.values()))
 
     def write_flat(self, cloud: Cloud, channels: Tensor) -> Tensor | dict[str, Tensor]:
-        """Name the outputs of an architecture that does not mind the axes: point = input point + channels.
+        """Name the outputs of an architecture without geometric structure: point = input point + channels.
 
         Args:
             cloud: the input.
@@ -258,17 +260,17 @@ class SignatureAdapter:
         return outputs if len(outputs) > 1 else next(iter(outputs.values()))
 
     def _origin_channels(self) -> list[int]:
-        places, place = {}, 0
+        starts, start = {}, 0
         for name, field in self.signature.inputs.items():
             if field.kind == "point":
-                places[name] = (place, field.multiplicity)
-                place += field.multiplicity
+                starts[name] = (start, field.multiplicity)
+                start += field.multiplicity
         channels: list[int] = []
         for name, field in self.signature.outputs.items():
             if field.kind == "point":
-                place, copies = places.get(name, (0, 0))
+                start, copies = starts.get(name, (0, 0))
                 same = copies == field.multiplicity
-                channels += [place + copy if same else 0 for copy in range(field.multiplicity)]
+                channels += [start + copy if same else 0 for copy in range(field.multiplicity)]
         return channels
 
     @staticmethod
@@ -284,13 +286,13 @@ class SignatureAdapter:
 
 
 def as_networks_see(signature: Signature) -> Signature:
-    """A signature whose labels are scalars, which they are to a network."""
+    """A signature whose labels are scalars."""
 
-    def told(side: Side) -> Side:
+    def plain(side: Side) -> Side:
         kinds = ((name, replace(kind, kind="scalar") if kind.kind == "label" else kind) for name, kind in side.items())
         return Side(tuple(kinds))
 
-    return Signature(told(signature.inputs), told(signature.outputs))
+    return Signature(plain(signature.inputs), plain(signature.outputs))
 
 
 def smooth_norm(vectors: Tensor, tiny: float = 1e-12) -> Tensor:

@@ -14,7 +14,7 @@ class FlipChannels:
     .. math:: \rho(\tau) = I_a \oplus \Big(\begin{smallmatrix} 0 & I_r \\ I_r & 0 \end{smallmatrix}\Big)
 
     Args:
-        invariant: a, channels that are their own twins (trivial representation); they come first.
+        invariant: a, channels that are their own partners (trivial representation); they come first.
         regular: r, pairs: the first of all pairs, then the second.
     """
 
@@ -26,14 +26,14 @@ class FlipChannels:
         """All of them, a + 2 r."""
         return self.invariant + 2 * self.regular
 
-    def twins(self) -> Tensor:
-        """The channel that each becomes, ``[total]``."""
+    def partners(self) -> Tensor:
+        """The partner of each channel, ``[total]``."""
         own, first = torch.arange(self.invariant), torch.arange(self.invariant, self.invariant + self.regular)
         return torch.cat([own, first + self.regular, first])
 
 
 class FlipConvolution(nn.Module):
-    r"""A convolution that commutes with flips: filters of twins are each other's mirror images.
+    r"""A convolution that commutes with flips: filters of partners are mirror images of each other.
 
     .. math:: W * (\rho\, \tau h) = \rho'\, \tau\, (W * h), \qquad W_{\rho' i,\, \rho j}(x, y) = W_{ij}(-x, y)
 
@@ -47,7 +47,7 @@ class FlipConvolution(nn.Module):
     Reference: Cohen & Welling 2016 (group convolutions), for the group of two elements.
     """
 
-    twins: Tensor
+    partners: Tensor
 
     def __init__(self, before: FlipChannels, after: FlipChannels, side: int = 3) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ class FlipConvolution(nn.Module):
         own = 2**0.5 * deviation * torch.randn(after.invariant, *shape)  # the mean of two has half the variance
         self.regular = nn.Parameter(pairs) if after.regular else None
         self.invariant = nn.Parameter(own) if after.invariant else None
-        self.register_buffer("twins", before.twins(), persistent=False)
+        self.register_buffer("partners", before.partners(), persistent=False)
 
     def filters(self) -> Tensor:
         """All filters, ``[after, before, side, side]``."""
@@ -68,8 +68,8 @@ class FlipConvolution(nn.Module):
         return torch.cat(parts)
 
     def mirrored(self, filters: Tensor) -> Tensor:
-        """Filters that do to a mirrored image what these do to the image."""
-        return filters.flip(-1).index_select(1, self.twins)
+        """Filters whose output on a mirrored image is that of these on the image."""
+        return filters.flip(-1).index_select(1, self.partners)
 
     def forward(self, features: Tensor) -> Tensor:
         """``[n, before, H, W]`` → ``[n, after, H, W]``."""
@@ -84,7 +84,7 @@ class FlipConvolution(nn.Module):
 
 
 class FlipNorm(nn.Module):
-    """Batch norm whose moments and weights are shared by twins.
+    """Batch norm whose moments and weights are shared by partners.
 
     Args:
         channels: of the features.
@@ -101,12 +101,12 @@ class FlipNorm(nn.Module):
         own, pairs = features.split([self.channels.invariant, 2 * self.channels.regular], dim=1)
         parts = [] if self.invariant is None else [self.invariant(own)]
         if self.regular is not None:
-            sides = pairs.unflatten(1, (2, -1)).transpose(1, 2)  # [n, r, 2, H, W]: twins are one channel
+            sides = pairs.unflatten(1, (2, -1)).transpose(1, 2)  # [n, r, 2, H, W]: partners are one channel
             parts.append(self.regular(sides.flatten(2, 3)).reshape(sides.shape).transpose(1, 2).flatten(1, 2))
         return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
 
     def plain(self) -> nn.BatchNorm2d:
-        """The same map, in evaluation mode, as a batch norm whose channels share nothing."""
+        """The same map, in evaluation mode, as a batch norm without shared weights."""
         parts = [part for part in (self.invariant, self.regular, self.regular) if part is not None]
         found = nn.BatchNorm2d(self.channels.total).to(parts[0].weight)
         states = [part.state_dict() for part in parts]

@@ -1,4 +1,4 @@
-r"""The projective geometric algebra G(3,0,1): its bilinear products as tables, and what stands for points and vectors.
+r"""The projective geometric algebra G(3,0,1): its bilinear products as tables.
 
 A multivector has 16 components: the eight of Cl(3), then the same ones times :math:`e_0`, where :math:`e_0^2 = 0`:
 
@@ -21,7 +21,7 @@ from torch import Tensor
 #: blades of Cl(3) as factors, in the order of the components
 SPATIAL = ((), (1,), (2,), (3,), (2, 3), (3, 1), (1, 2), (1, 2, 3))
 BLADES = SPATIAL + tuple((0, *blade) for blade in SPATIAL)
-PLACE = {tuple(sorted(blade)): place for place, blade in enumerate(BLADES)}
+INDEX = {tuple(sorted(blade)): component for component, blade in enumerate(BLADES)}
 TERMS = 8  # that are summed as slabs, before the sums are put together
 
 Product = dict[tuple[int, int], tuple[int, int]]  # (left, right) → (result, sign)
@@ -48,7 +48,7 @@ def sorted_blade(factors: tuple[int, ...]) -> tuple[int, tuple[int, ...]]:
 def blade_product(left: int, right: int) -> tuple[int, int]:
     """Component and sign of a product of two basis blades; sign 0 if it vanishes."""
     sign, blade = sorted_blade(BLADES[left] + BLADES[right])
-    return PLACE[blade], sign * sorted_blade(BLADES[PLACE[blade]])[0]
+    return INDEX[blade], sign * sorted_blade(BLADES[INDEX[blade]])[0]
 
 
 def geometric_product() -> Product:
@@ -60,17 +60,17 @@ def geometric_product() -> Product:
 def join() -> Product:
     r"""The 81 terms of :math:`x \vee y = J^{-1}(J x \wedge J y)`, where :math:`E \wedge J E = e_{0123}`."""
     dual = {}
-    for place, blade in enumerate(BLADES):
-        other = PLACE[tuple(sorted({0, 1, 2, 3} - set(blade)))]
-        dual[place] = (other, blade_product(place, other)[1])
-    back = {other: (place, sign) for place, (other, sign) in dual.items()}
+    for component, blade in enumerate(BLADES):
+        other = INDEX[tuple(sorted({0, 1, 2, 3} - set(blade)))]
+        dual[component] = (other, blade_product(component, other)[1])
+    back = {other: (component, sign) for component, (other, sign) in dual.items()}
     terms = {}
     for a, (left, sign_a) in dual.items():
         for b, (right, sign_b) in dual.items():
             if not set(BLADES[left]) & set(BLADES[right]):
                 wedge, sign = blade_product(left, right)
-                place, sign_back = back[wedge]
-                terms[a, b] = (place, sign * sign_a * sign_b * sign_back)
+                component, sign_back = back[wedge]
+                terms[a, b] = (component, sign * sign_a * sign_b * sign_back)
     return terms
 
 
@@ -81,39 +81,39 @@ class Table:
     Args:
         left: ``[TERMS · sums]``, the left factor of each product.
         right: the same of the right one, among the right factors, their negatives (from 16) and zero (32).
-        places: ``[16, sums]``, the component to which each sum belongs, as ones and zeros.
+        components: ``[16, sums]``, the component of each sum, one-hot.
     """
 
     left: Tensor
     right: Tensor
-    places: Tensor
+    components: Tensor
 
     @classmethod
     def of(cls, terms: list[tuple[int, int, int, int]]) -> "Table":
         """From (left, right, result, sign)."""
-        left, right, places = [], [], []
-        for place in range(16):
-            mine = [(a, b + 16 * (sign < 0)) for a, b, result, sign in terms if result == place]
+        left, right, components = [], [], []
+        for component in range(16):
+            mine = [(a, b + 16 * (sign < 0)) for a, b, result, sign in terms if result == component]
             for start in range(0, len(mine), TERMS):
                 some = mine[start : start + TERMS]
                 some += [(0, 32)] * (TERMS - len(some))
                 left.append([a for a, _ in some])
                 right.append([b for _, b in some])
-                places.append(place)
-        ones = torch.zeros(16, len(places))
-        ones[torch.tensor(places), torch.arange(len(places))] = 1.0
+                components.append(component)
+        ones = torch.zeros(16, len(components))
+        ones[torch.tensor(components), torch.arange(len(components))] = 1.0
         return cls(torch.tensor(left).T.flatten(), torch.tensor(right).T.flatten(), ones)
 
     def to(self, device: torch.device) -> "Table":
         """The same on another device."""
-        return Table(self.left.to(device), self.right.to(device), self.places.to(device))
+        return Table(self.left.to(device), self.right.to(device), self.components.to(device))
 
     def __call__(self, left: Tensor, right: Tensor) -> Tensor:
         """``[16, ...]`` and ``[16, ...]``, which broadcast → ``[16, ...]``."""
         signed = torch.cat([right, -right, torch.zeros_like(right[:1])])
         products = left.index_select(0, self.left) * signed.index_select(0, self.right)
         sums = products.unflatten(0, (TERMS, -1)).sum(0)
-        return (self.places.to(sums) @ sums.flatten(1)).unflatten(1, sums.shape[1:])
+        return (self.components.to(sums) @ sums.flatten(1)).unflatten(1, sums.shape[1:])
 
 
 Terms = tuple[tuple[int, int, int, int], ...]  # (left, right, result, sign)
@@ -123,7 +123,7 @@ Terms = tuple[tuple[int, int, int, int], ...]  # (left, right, result, sign)
 def terms(name: str) -> tuple[Terms, Terms, Terms]:
     """The product ("geometric" or "join") and its transposes: (result, right) → left, (left, result) → right."""
     product = {"geometric": geometric_product, "join": join}[name]()
-    plain = tuple((a, b, place, sign) for (a, b), (place, sign) in product.items())
+    plain = tuple((a, b, component, sign) for (a, b), (component, sign) in product.items())
     return plain, tuple((p, b, a, sign) for a, b, p, sign in plain), tuple((a, p, b, sign) for a, b, p, sign in plain)
 
 
@@ -137,12 +137,12 @@ def table(name: str, which: int, device: torch.device) -> Table:
 def term_by_term(left: Tensor, right: Tensor, some: Terms, into: Tensor) -> None:
     """Add the terms to ``into``, one fused multiply-add on slabs each: no intermediates, the fastest on a CPU."""
     lefts, rights, results = left.unbind(0), right.unbind(0), into.unbind(0)
-    for a, b, place, sign in some:
-        results[place].addcmul_(lefts[a], rights[b], value=sign)
+    for a, b, component, sign in some:
+        results[component].addcmul_(lefts[a], rights[b], value=sign)
 
 
 def products(left: Tensor, right: Tensor, names: tuple[str, ...], which: int) -> Tensor:
-    """What `bilinear` says, on a CPU term by term, elsewhere, where 192 launches cost more than memory, as tables."""
+    """`bilinear` without derivatives: term by term on a CPU, by tables on a GPU, where 192 launches are expensive."""
     banks = zip(names, left.unbind(1), right.unbind(1), strict=True)
     if left.device.type != "cpu":
         return torch.stack([table(name, which, left.device)(a, b) for name, a, b in banks], dim=1)
@@ -187,9 +187,9 @@ class Bilinear(torch.autograd.Function):
     @staticmethod
     def jvp(ctx: Any, left: Tensor | None, right: Tensor | None, *_: None) -> Tensor:
         was_left, was_right = ctx.saved_tensors
-        moves = [] if left is None else [bilinear(left, was_right, ctx.names, ctx.which)]
-        moves += [] if right is None else [bilinear(was_left, right, ctx.names, ctx.which)]
-        return moves[0] if len(moves) == 1 else moves[0] + moves[1]
+        parts = [] if left is None else [bilinear(left, was_right, ctx.names, ctx.which)]
+        parts += [] if right is None else [bilinear(was_left, right, ctx.names, ctx.which)]
+        return parts[0] if len(parts) == 1 else parts[0] + parts[1]
 
 
 #: what a compiled graph takes: its compiler fuses the gathers and derives the transposes

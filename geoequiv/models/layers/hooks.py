@@ -1,22 +1,22 @@
-"""Whether the parts of a model may be computed together, or somebody expects each of them to be called."""
+"""Whether modules may be fused into one computation, or must be called one by one."""
 
 from torch import nn
 
 from geoequiv.models.layers.pairs import PairLinear
 
-#: what is its weights and a formula, so that weights can be read instead
+#: modules that are a formula of their weights
 PLAIN = {PairLinear, nn.Linear, nn.SiLU, nn.Sequential}
 
 
 def can_fuse(*parts: nn.Module | None) -> bool:
-    """Whether these modules and all in them are as they were built: no hooks, nothing put in their place.
+    """Whether these modules and their submodules are plain: no hooks, no replaced submodules.
 
-    What reads weights without calling a module, or writes over what a module returned, asks this first and calls every
-    part where it is not so: then listeners hear what the equations say, and pruning, weight norm, adapters and
-    quantised layers act. Global hooks do not count (PyTorch's counter of operations is one, and is to count what runs).
+    Code that reads weights without calling a module, or overwrites the output of one, checks this first and else calls
+    every module: hooks then see the tensors of the equations, and pruning, weight norm, adapters and quantised layers
+    take effect. Global hooks do not count (PyTorch's FLOP counter is one, and counts what runs).
 
     Args:
-        parts: modules, or None for one that the model does without.
+        parts: modules; None for an absent one.
     """
     for part in parts:
         if part is None:

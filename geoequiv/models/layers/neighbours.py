@@ -1,4 +1,4 @@
-"""Which nodes are near each other: edge lists by a k-d tree; cost grows with the number of neighbours, not N²."""
+"""Edge lists of near nodes from a k-d tree; the cost grows with the number of neighbours, not with N²."""
 
 import numpy as np
 import torch
@@ -25,21 +25,21 @@ def radius_graph(points: Tensor, cutoff: float, batch: Tensor | None = None) -> 
         BatchError: if the points are not ``[n, d]``, not finite, or the cutoff is not positive.
 
     Exactness: exact; a pair whose distance rounds to c itself may fall on either side. As a function of the points it
-    jumps where a pair crosses c, unless the model's messages vanish there (PaiNN with the same cutoff). Goes into
-    ``torch.func.grad`` and ``jvp``, not into ``vmap``: the search looks at values.
+    jumps where a pair crosses c, unless the model's messages vanish there (PaiNN with the same cutoff). Works
+    in ``torch.func.grad`` and ``jvp``, not in ``vmap``: the search reads values.
     """
     if points.ndim != 2 or cutoff <= 0:
         raise BatchError(
             f"radius_graph needs points [n, d] and a positive cutoff; got {list(points.shape)} and {cutoff}."
         )
-    places = np.array(points.detach().tolist()).reshape(points.shape)  # a list: torch.func hides memory
-    if not np.isfinite(places).all():
+    positions = np.array(points.detach().tolist()).reshape(points.shape)  # via a list: torch.func hides the memory
+    if not np.isfinite(positions).all():
         raise BatchError("radius_graph needs finite points.")
     if batch is not None and len(batch):  # clouds far apart along an axis of their own are one tree
         apart = np.array(batch.tolist(), dtype=float) * (2 * cutoff)
-        places = np.concatenate([places, apart[:, None]], axis=1)
-    pairs = cKDTree(places).query_pairs(cutoff, output_type="ndarray").astype(np.int64)
-    pairs = pairs[np.square(places[pairs[:, 0]] - places[pairs[:, 1]]).sum(1) < cutoff**2]
+        positions = np.concatenate([positions, apart[:, None]], axis=1)
+    pairs = cKDTree(positions).query_pairs(cutoff, output_type="ndarray").astype(np.int64)
+    pairs = pairs[np.square(positions[pairs[:, 0]] - positions[pairs[:, 1]]).sum(1) < cutoff**2]
     both = np.concatenate([pairs, pairs[:, ::-1]]).T  # [2, E]
     order = (both[1] * max(len(points), 1) + both[0]).argsort()
     return torch.from_numpy(both[:, order]).to(points.device)

@@ -8,10 +8,10 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Padding:
-    """Where each node of a ragged batch goes in ``[clouds, longest]`` slots.
+    """The slot of each node of a ragged batch in ``[clouds, longest]``.
 
     Args:
-        slot: ``[n]``, the place of each node among ``clouds · longest``.
+        slot: ``[n]``, the index of each node among ``clouds · longest``.
         clouds: number of clouds.
         longest: nodes of the largest one.
     """

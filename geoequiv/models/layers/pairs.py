@@ -1,6 +1,6 @@
 """The ordered pairs (i, j), i ≠ j, over which messages pass: dense for clouds of one size, a list for ragged ones.
 
-Both forms offer the same five verbs, so that an architecture is written once.
+Both forms have the same five methods, so an architecture is written once.
 """
 
 from collections.abc import Sequence
@@ -45,8 +45,8 @@ class AllPairs:
 
     def between(self, values: Tensor) -> Tensor:
         """Values of the pairs themselves: ``[..., N, N, F]`` → ``[..., N, N−1, F]``."""
-        places = self.own * self.nodes + self.index
-        return values.flatten(-3, -2).index_select(-2, places).unflatten(-2, (self.nodes, self.nodes - 1))
+        numbers = self.own * self.nodes + self.index
+        return values.flatten(-3, -2).index_select(-2, numbers).unflatten(-2, (self.nodes, self.nodes - 1))
 
     def sum(self, values: Tensor) -> Tensor:
         """Sum over j: ``[..., N, N−1, F]`` → ``[..., N, F]``; padding nodes send nothing."""
@@ -136,7 +136,7 @@ def within_clouds(batch: Tensor) -> EdgeList:
 
 
 class PairLinear(nn.Linear):
-    r"""A linear map of concatenated pair features, without the concatenation.
+    r"""A linear map of concatenated pair features, without concatenating them.
 
     .. math:: y_{ij} = W [h_i, h_j, e_{ij}] + b = (W_r h_i + b) + W_s h_j + W_e e_{ij}
 
@@ -170,7 +170,7 @@ class PairLinear(nn.Linear):
         of_edges = self.weight[:, sum(self.split[:2]) :].T.contiguous()
         if both.requires_grad or edges.requires_grad or of_edges.requires_grad:
             return torch.addmm((both + received).flatten(0, -2), edges.flatten(0, -2), of_edges).view_as(both)
-        edges, of_edges = edges.to(both), of_edges.to(both)  # in place nothing is cast by autocast
+        edges, of_edges = edges.to(both), of_edges.to(both)  # autocast does not cast in-place operations
         both.add_(received).flatten(0, -2).addmm_(edges.flatten(0, -2), of_edges)
         return both
 
@@ -178,12 +178,12 @@ class PairLinear(nn.Linear):
 def fused_linears(
     values: Tensor, maps: Sequence[tuple[Tensor, Tensor | None]], after: tuple[Tensor, nn.Linear] | None = None
 ) -> tuple[Tensor, ...]:
-    """Linear maps (weight, bias or None) of the same features in one product, which BLAS does faster than many.
+    """Linear maps (weight, bias or None) of the same features in one matrix product, which is faster than many.
 
     Args:
         values: ``[..., inputs]``.
         maps: weights ``[out, inputs]`` with biases ``[out]``.
-        after: what the features are a linear map of, and that map; with fewer columns the two are composed first.
+        after: earlier features and the linear map from them to ``values``; the maps are composed if that is cheaper.
 
     Returns:
         ``[..., out]`` of each.

@@ -20,13 +20,13 @@ def gain(inputs: int, width: int, scale: float = 1e-3) -> nn.Sequential:
     return nn.Sequential(nn.Linear(inputs, width), nn.SiLU(), last)
 
 
-def linear_at(layers: nn.Sequential, place: int) -> nn.Linear:
-    """The linear map at a place of a perceptron."""
-    found = layers[place]
+def linear_at(layers: nn.Sequential, index: int) -> nn.Linear:
+    """The linear map at an index of a perceptron."""
+    found = layers[index]
     assert isinstance(found, nn.Linear)
     return found
 
 
 def silu(fresh: Tensor) -> Tensor:
-    """SiLU of a tensor that nobody else reads: in place where no gradient needs it."""
+    """SiLU of a temporary tensor: in place where no gradient needs it."""
     return F.silu(fresh, inplace=not fresh.requires_grad)

@@ -1,4 +1,4 @@
-"""What a signature asks of an architecture for images: one image in, one row of numbers out."""
+"""Adapts a signature to architectures for images: one image in, one row of numbers out."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from geoequiv.fields import Signature
 
 @dataclass(frozen=True)
 class Picture:
-    """Channels of the image, and numbers that are said of it.
+    """Channels of the image and number of outputs.
 
     Args:
         channels: of the input.
@@ -36,7 +36,7 @@ class Picture:
             ["label"],
         ):
             raise SignatureError(
-                f"{architecture} reads one image and says one row of scalars, as in 'image: image*3 -> logits: "
+                f"{architecture} reads one image and predicts one row of scalars, as in 'image: image*3 -> logits: "
                 f"scalar*10'; got '{signature}'."
             )
         return cls(inputs[0].multiplicity, outputs[0].multiplicity, architecture)

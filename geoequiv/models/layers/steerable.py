@@ -1,4 +1,4 @@
-"""Steerable features: what they are, how named fields become them and back, linear maps and gates.
+"""Steerable features: conversion from and to named fields, linear maps and gates.
 
 A feature of degree l is ``[..., 2l+1, C]``, components before channels, so that a linear map is a plain matrix product.
 """
@@ -30,7 +30,7 @@ PARTS: dict[str, list[Kind]] = {
 
 
 def natural(degree: int, parity: bool) -> Kind:
-    """The kind of the spherical harmonics of a degree: odd degrees are odd, or even where parity is not told apart."""
+    """The kind of the spherical harmonics of a degree: odd degrees are odd, or even without parities."""
     return degree, (-1) ** degree if parity else 1
 
 
@@ -47,14 +47,14 @@ class SteerableAdapter(SignatureAdapter):
     r"""Reads named fields of any type into steerable features, writes them back.
 
     A node starts from its scalars, the norms of its vectors (a constant where there is neither), its vectors and
-    further points as seen from the first, and all other fields by their irreps; if ``centred``, also from its place
-    relative to the mean of its cloud.
+    further points relative to the first, and all other fields by their irreps; if ``centred``, also from its
+    position relative to the centroid of its cloud.
 
     Args:
         signature: the task's, or its text, with at least one input point.
         architecture: its name, for messages.
-        parity: whether reflections are told apart (O(3)) or not (SO(3)).
-        centred: whether nodes see :math:`x_i - \bar x`.
+        parity: whether features have parities (O(3)) or not (SO(3)).
+        centred: whether :math:`x_i - \bar x` is a node feature.
         node_scalars: whether nodes start from their scalars.
 
     Raises:
@@ -227,7 +227,7 @@ def gate(features: Mapping[Kind, Tensor], channels: Channels) -> Steerable:
 
 
 class Activation(nn.Module):
-    r"""What turns steerable features after a linear map.
+    r"""The nonlinearity of steerable features after a linear map.
 
     ``"gate"``: see ``gate``. ``"norm"``: SiLU on scalars, :math:`h\,\sigma(\|h\| + b)` on all other kinds, the norm
     taken over the components of each channel.
@@ -246,8 +246,8 @@ class Activation(nn.Module):
             raise SignatureError(unknown("nonlinearity", name, ["gate", "norm"]))
         self.name, self.channels = name, dict(channels)
         self.needs = gated(channels) if name == "gate" else self.channels  # what must go in
-        turned = [kind for kind in channels if kind != SCALAR and name == "norm"]
-        self.bias = nn.ParameterDict({label(kind): nn.Parameter(torch.zeros(channels[kind])) for kind in turned})
+        biased = [kind for kind in channels if kind != SCALAR and name == "norm"]
+        self.bias = nn.ParameterDict({label(kind): nn.Parameter(torch.zeros(channels[kind])) for kind in biased})
 
     def forward(self, features: Steerable) -> Steerable:
         """Features with the channels ``needs`` → features with ``channels``."""

@@ -57,7 +57,7 @@ class SteeredLinear(nn.Module):
         inputs: channels by kind.
         outputs: channels by kind; those that no coupling reaches are left out of the result.
         l_max: highest degree of the attributes.
-        parity: whether reflections are told apart.
+        parity: whether features have parities (O(3)) or not (SO(3)).
         scale: factor on the initial weights.
         sides: nodes with ``inputs`` each that it maps at once: 2 for a pair (`SteeredPairLinear`).
         edges: scalars of a pair.
@@ -143,7 +143,7 @@ class SteeredPairLinear(SteeredLinear):
         inputs: channels of a node by kind.
         outputs: channels of a pair by kind.
         l_max: highest degree of the attributes.
-        parity: whether reflections are told apart.
+        parity: whether features have parities (O(3)) or not (SO(3)).
         edges: scalars of a pair.
     """
 

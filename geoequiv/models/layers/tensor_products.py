@@ -179,7 +179,7 @@ class PairConvolution(nn.Module):
         inputs: channels by kind, the same number C of each.
         outputs: channels by kind; those that no path reaches are left out of the result.
         l_max: highest degree of the harmonics.
-        parity: whether reflections are told apart.
+        parity: whether features have parities (O(3)) or not (SO(3)).
         scale: factor on the initial weights of the linear map, which are those of ``nn.Linear`` for the factor 1.
     """
 

@@ -1,7 +1,7 @@
 r"""Vector Neurons (Deng et al. 2021): layers whose every feature is a vector, for point-cloud networks.
 
 Features are ``[..., channels, 3]``; a cloud of them is ``[..., N, channels, 3]``. All layers commute with O(3) and
-leave translations to whoever centres the cloud. Stack them as `nn.Sequential`:
+do not centre the cloud. Stack them as `nn.Sequential`:
 
 >>> import torch
 >>> torch.manual_seed(0); layers = nn.Sequential(VNLinear(1, 8), VNBatchNorm(8), VNLeakyReLU(8))  # doctest: +ELLIPSIS
@@ -38,7 +38,7 @@ class VNLinear(nn.Linear):
 
 
 class VNLeakyReLU(nn.Module):
-    r"""Reflects nothing, but takes away what of a vector points against its learned direction.
+    r"""Removes the component of a vector that points against its learned direction.
 
     .. math::
         v' = \alpha v + (1 - \alpha) \begin{cases} v & \langle v, d \rangle \ge 0 \\
@@ -75,7 +75,7 @@ class VNBatchNorm(nn.Module):
         momentum: of the running averages.
 
     Exactness: commutes with O(3), in training as in evaluation (lengths are invariant). A normalised length may be
-    negative, which turns the vector round.
+    negative, which reverses the vector.
     Reference: Deng et al. 2021, equation 8.
     """
 
@@ -86,7 +86,7 @@ class VNBatchNorm(nn.Module):
     def forward(self, vectors: Tensor, mask: Tensor | None = None) -> Tensor:
         """``[..., channels, 3]`` → the same; statistics over all leading axes, or where ``mask`` ``[...]`` is True.
 
-        Where it is not, 0 comes out, whatever stands there.
+        Elsewhere the output is 0.
         """
         if mask is not None:
             vectors = vectors.masked_fill(~mask[..., None, None], 0.0)
@@ -107,7 +107,7 @@ class VNMaxPool(nn.Module):
     Args:
         channels: of vectors.
 
-    Exactness: commutes with O(3) and ignores the order of nodes, except where two nodes tie; there it jumps.
+    Exactness: commutes with O(3) and is invariant to the order of nodes; discontinuous where two nodes are equal.
     Reference: Deng et al. 2021, equation 7. The choice has no derivative, so that W keeps its initial values, as in the
     published code.
     """
@@ -137,7 +137,7 @@ class VNMeanPool(nn.Module):
 
 
 class VNInvariant(nn.Module):
-    r"""Invariants of vectors: their coordinates in a learned frame that turns with them.
+    r"""Invariants of vectors: their coordinates in a learned frame that rotates with them.
 
     .. math:: z_{ck} = \langle v_c, t_k \rangle, \qquad t = \text{three vectors, learned from } v
 

@@ -146,15 +146,15 @@ def test_layers_commute_with_flips(before, after, side):
     convolution, norm = FlipConvolution(before, after, side).double(), FlipNorm(after).double()
     features = torch.randn(2, before.total, 5, 6, dtype=torch.float64)
     for module, twins, values in (
-        (convolution, before.twins(), features),
-        (norm, after.twins(), convolution(features)),
+        (convolution, before.partners(), features),
+        (norm, after.partners(), convolution(features)),
     ):
         moved = module(values.flip(-1)[:, twins])
-        torch.testing.assert_close(moved, module(values).flip(-1)[:, after.twins()])
+        torch.testing.assert_close(moved, module(values).flip(-1)[:, after.partners()])
     free = nn.Conv2d(before.total, after.total, side, padding=side // 2).double()
-    moved = free(features.flip(-1)[:, before.twins()])
+    moved = free(features.flip(-1)[:, before.partners()])
     same = side == 1 and before.regular == after.regular == 0  # nothing is mirrored there
-    assert (float((moved - free(features).flip(-1)[:, after.twins()]).abs().max()) > 1e-2) != same  # test the tester
+    assert (float((moved - free(features).flip(-1)[:, after.partners()]).abs().max()) > 1e-2) != same  # test the tester
     for _ in range(2):
         norm(convolution(features))
     plain = nn.Sequential(convolution.plain(), norm.eval().plain().eval())
@@ -163,8 +163,8 @@ def test_layers_commute_with_flips(before, after, side):
 
 def test_twins_twice_are_the_channel_itself():
     channels = FlipChannels(2, 3)
-    assert channels.twins().tolist() == [0, 1, 5, 6, 7, 2, 3, 4]
-    assert channels.twins()[channels.twins()].tolist() == list(range(8))
+    assert channels.partners().tolist() == [0, 1, 5, 6, 7, 2, 3, 4]
+    assert channels.partners()[channels.partners()].tolist() == list(range(8))
 
 
 def test_an_equivariant_layer_starts_with_the_variance_of_a_free_one():
@@ -176,7 +176,7 @@ def test_an_equivariant_layer_starts_with_the_variance_of_a_free_one():
 
 @pytest.mark.parametrize("model", [VGG11, ResNet, GCNN, PGCNN])
 def test_bad_input(model):
-    with pytest.raises(SignatureError, match="reads one image and says one row of scalars"):
+    with pytest.raises(SignatureError, match="reads one image and predicts one row of scalars"):
         model("pos: point -> pos: point")
     with pytest.raises(SignatureError, match="reads one image"):
         model("image: image*3 -> image: image*3")
