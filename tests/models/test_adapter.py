@@ -145,12 +145,12 @@ def test_a_mask_for_one_cloud_holds_for_all():
     assert torch.equal(model(**batch, mask=mask), model(**batch, mask=mask.expand(2, 5)))
 
 
-@pytest.mark.parametrize("told", ["field", "ptr"])
-def test_last_clouds_without_nodes_are_counted_where_an_input_tells(told):
+@pytest.mark.parametrize("source", ["field", "ptr"])
+def test_last_clouds_without_nodes_are_counted_where_an_input_has_their_number(source):
     """A value per graph, or PyG's ptr: sums are 0 there, means too, and not left out."""
-    further = ", field: scalar per graph" if told == "field" else ""
+    further = ", field: scalar per graph" if source == "field" else ""
     model = DeepSets(f"pos: point{further} -> energy: scalar per graph, mid: point per graph", width=8, depth=1)
-    given = {"field": torch.randn(3, 1)} if told == "field" else {"ptr": torch.tensor([0, 2, 4, 4])}
+    given = {"field": torch.randn(3, 1)} if source == "field" else {"ptr": torch.tensor([0, 2, 4, 4])}
     found = model(pos=torch.randn(4, 3), batch=torch.tensor([0, 0, 1, 1]), **given)
     assert {name: len(values) for name, values in found.items()} == {"energy": 3, "mid": 3}
     assert not any(values[2].any() for values in found.values())
@@ -190,8 +190,8 @@ def test_edges_without_a_batch_vector_are_one_graph():
 def test_messages_go_from_the_first_row_of_edge_index_to_the_second():
     model, batch = GNN(CHARGED), fields(3)
     index = {"batch": torch.zeros(3, dtype=torch.int64), "edge_index": torch.tensor([[0], [2]])}
-    moved = {**batch, "vel": batch["vel"] + torch.tensor([[1.0], [0.0], [0.0]])}
-    changed = (model(**batch, **index) != model(**moved, **index)).any(-1)
+    transformed = {**batch, "vel": batch["vel"] + torch.tensor([[1.0], [0.0], [0.0]])}
+    changed = (model(**batch, **index) != model(**transformed, **index)).any(-1)
     assert changed.tolist() == [True, False, True]
 
 
@@ -266,7 +266,7 @@ READERS = [EGNN, GATr, GNN, PONITA, PaiNN, RadialField, SE3Transformer, SEGNN, T
 
 @pytest.mark.parametrize("model", READERS)
 def test_relations_of_pairs_are_read(model):
-    """A bond changes what its two nodes do, follows a relabelling, and padding has none, whatever stands there."""
+    """A bond changes what its two nodes do, is permuted with the nodes, and padding has none, whatever its values."""
     torch.manual_seed(0)
     built = model(BONDED, width=8, depth=2).double()
     for parameter in built.parameters():  # coordinate gains start near 0
@@ -298,7 +298,7 @@ def test_models_without_pairs_say_that_they_do_not_read_relations(model):
 
 
 def test_relations_end_at_the_cutoff():
-    """A bond between nodes further apart than the cutoff of PaiNN says nothing."""
+    """A bond between nodes further apart than the cutoff of PaiNN has no effect."""
     torch.manual_seed(0)
     built = PaiNN(BONDED, width=8, depth=2, cutoff=2.0)
     pos = torch.tensor([[0.0, 0, 0], [1, 0, 0], [3.5, 0, 0]])

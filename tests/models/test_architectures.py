@@ -47,7 +47,7 @@ class Case:
     def build(self, seed: int = 0, dtype: torch.dtype = torch.float64, width: int = 16) -> nn.Module:
         torch.manual_seed(seed)
         model = self.model(self.signature, width=width, depth=2, **self.options).to(dtype)
-        with torch.no_grad():  # leave the small initial steps, so that no test passes because nothing moves
+        with torch.no_grad():  # leave the small initial steps, so that no test passes because displacements are 0
             for parameter in model.parameters():
                 parameter += 0.2 * torch.randn_like(parameter)
         return model
@@ -152,7 +152,7 @@ def test_keeps_what_it_claims(case, dtype, tolerance):
 
 @pytest.mark.parametrize("model", [EGNN, RadialField])
 def test_small_first_steps_keep_their_digits(model):
-    """Untrained, points hardly move; a vector that is made of the displacement turns with the cloud nevertheless."""
+    """Displacements of an untrained model are small; a vector computed from them rotates all the same."""
     case = Case(model, "x: point, s: scalar -> x: point, w: vector")
     torch.manual_seed(0)
     built, inputs = model(case.signature), draw(case.parsed, 8, 9, dtype=torch.float32)

@@ -1,4 +1,4 @@
-"""``torch.compile`` against eager execution, and what each model says of it (its ``compiles``)."""
+"""``torch.compile`` against eager execution, and what each model states (its ``compiles``)."""
 
 import shutil
 

@@ -8,7 +8,7 @@ from geoequiv.fields import Signature, act
 from geoequiv.groups import group
 from geoequiv.models.ponita import GRIDS, PONITA, axes_of, seen_along
 
-SIGNATURE = Signature.parse("pos: point, vel: vector, charge: scalar -> moved: vector, energy: scalar")
+SIGNATURE = Signature.parse("pos: point, vel: vector, charge: scalar -> transformed: vector, energy: scalar")
 
 
 def error(orientations: int, name: str) -> float:
@@ -29,10 +29,10 @@ def test_the_grid_is_permuted_by_its_group_and_resolves_the_identity(orientation
     axes, name = GRIDS[orientations]
     grid = torch.cat([axes_of(*each) for each in axes])
     assert grid.shape == (orientations, 3)
-    moved = grid @ group(name).elements().linear.double().mT  # [elements, n, 3]
-    nearest = torch.cdist(moved, grid.expand(len(moved), -1, -1)).argmin(-1)
+    transformed = grid @ group(name).elements().linear.double().mT  # [elements, n, 3]
+    nearest = torch.cdist(transformed, grid.expand(len(transformed), -1, -1)).argmin(-1)
     assert (nearest.sort(-1).values == torch.arange(orientations)).all()
-    torch.testing.assert_close(grid[nearest], moved, rtol=0, atol=1e-12)
+    torch.testing.assert_close(grid[nearest], transformed, rtol=0, atol=1e-12)
     torch.testing.assert_close(grid.T @ grid, torch.eye(3, dtype=torch.float64) * orientations / 3)
 
 

@@ -30,10 +30,10 @@ def vector(*components):
     return values
 
 
-def point(*place):
+def point(*position):
     values = torch.zeros(16, 1, dtype=FLOAT)
     values[7] = 1.0
-    values[12:15, 0] = torch.tensor(place)
+    values[12:15, 0] = torch.tensor(position)
     return values
 
 
@@ -46,16 +46,16 @@ def motion():
     return geometric(shift, geometric(first, second))
 
 
-def moved(versor, values):
+def transformed(versor, values):
     return geometric(geometric(versor.expand(16, values.shape[1]), values), (versor * REVERSE).expand_as(values))
 
 
 def test_geometric_product_is_associative_and_has_the_metric_of_pga():
     a, b, c = some(3), some(3, seed=1), some(3, seed=2)
     torch.testing.assert_close(geometric(geometric(a, b), c), geometric(a, geometric(b, c)))
-    for place, square in ((1, 1.0), (2, 1.0), (3, 1.0), (8, 0.0)):
+    for component, square in ((1, 1.0), (2, 1.0), (3, 1.0), (8, 0.0)):
         basis = torch.zeros(16, 1, dtype=FLOAT)
-        basis[place] = 1.0
+        basis[component] = 1.0
         expected = torch.zeros(16, 1, dtype=FLOAT)
         expected[0] = square
         assert torch.equal(geometric(basis, basis), expected)
@@ -72,7 +72,7 @@ def test_join_of_two_points_is_the_line_through_them_and_of_three_their_plane():
 def test_points_move_as_points_and_a_mirror_turns_their_sign():
     versor = motion()
     here, there = point(1.0, 2.0, -1.0), point(-2.0, 0.5, 1.0)
-    now, then = moved(versor, here), moved(versor, there)
+    now, then = transformed(versor, here), transformed(versor, there)
     torch.testing.assert_close(now[7], here[7])
     torch.testing.assert_close((now - then)[12:15].norm(), (here - there)[12:15].norm())
     assert float((now - here).abs().max()) > 0.5
@@ -83,7 +83,9 @@ def test_points_move_as_points_and_a_mirror_turns_their_sign():
 @pytest.mark.parametrize("product", [geometric, joined])
 def test_products_commute_with_motions(product):
     a, b, versor = some(4), some(4, seed=1), motion()
-    torch.testing.assert_close(product(moved(versor, a), moved(versor, b)), moved(versor, product(a, b)))
+    torch.testing.assert_close(
+        product(transformed(versor, a), transformed(versor, b)), transformed(versor, product(a, b))
+    )
 
 
 @pytest.mark.parametrize("product", [geometric, joined])
@@ -117,12 +119,12 @@ def test_linear_maps_commute_with_motions_and_read_nine_numbers_a_pair_of_channe
     layer, versor = EquivariantLinear(2, 3, 4, 5).double(), motion()
     values, scalars = some(2, 2, 6), torch.randn(6, 4, dtype=FLOAT)
 
-    def move(each):
-        return moved(versor, each.flatten(1)).view_as(each)
+    def transform(each):
+        return transformed(versor, each.flatten(1)).view_as(each)
 
     result, free = layer(values, scalars)
-    turned, same = layer(move(values), scalars)
-    torch.testing.assert_close(turned, move(result))
+    rotated, same = layer(transform(values), scalars)
+    torch.testing.assert_close(rotated, transform(result))
     torch.testing.assert_close(same, free)
     assert layer.weight.numel() == 2 * 9 * 2 * 3  # for each parity
     flipped, _ = layer(values * torch.tensor([1.0, -1.0])[:, None, None], scalars)

@@ -1,4 +1,4 @@
-"""Whoever listens to a part of a model, prunes it or puts another in its place is heard, also where parts are fused."""
+"""Hooks, pruning and replaced modules take effect, also where modules are fused."""
 
 import pytest
 import torch
@@ -127,7 +127,7 @@ def test_parametrizations_act():
 
 
 class Doubled(nn.Module):
-    """As adapters wrap a layer: shows its weight, and adds to what it says."""
+    """Wraps a layer as adapters do: has its weight, and adds to its output."""
 
     def __init__(self, inside: nn.Linear) -> None:
         super().__init__()

@@ -72,10 +72,10 @@ def test_large_clouds_leave_out_what_is_beyond_the_cutoff(model, monkeypatch):
     monkeypatch.setattr(EdgeList, "__init__", counting)
 
     def said() -> list[torch.Tensor]:
-        place = spoilt.clone().requires_grad_()
-        energy = built(pos=place, charge=charge, mask=mask)
-        (force,) = torch.autograd.grad(energy.sum(), place, create_graph=True)
-        (curve,) = torch.autograd.grad(force[mask].square().sum(), place)
+        position = spoilt.clone().requires_grad_()
+        energy = built(pos=position, charge=charge, mask=mask)
+        (force,) = torch.autograd.grad(energy.sum(), position, create_graph=True)
+        (curve,) = torch.autograd.grad(force[mask].square().sum(), position)
         batch = mask.nonzero()[:, 0]
         ragged = built(pos=pos[mask], charge=charge[mask], batch=batch)
         return [energy, force[mask], curve[mask], ragged, built(pos=pos[0], charge=charge[0])]
@@ -103,8 +103,8 @@ def test_torch_func_differentiates_through_the_search():
     built = PaiNN("pos: point -> energy: scalar per graph", width=4, depth=1, cutoff=1.5).double()
     pos = 3 * torch.rand(8, 3, dtype=torch.float64)
 
-    def energy(place: torch.Tensor) -> torch.Tensor:
-        return built(pos=place, edge_index=radius_graph(place, 1.5)).sum()
+    def energy(position: torch.Tensor) -> torch.Tensor:
+        return built(pos=position, edge_index=radius_graph(position, 1.5)).sum()
 
     expected = torch.autograd.functional.jacobian(energy, pos)
     torch.testing.assert_close(torch.func.grad(energy)(pos), expected)
@@ -113,12 +113,12 @@ def test_torch_func_differentiates_through_the_search():
 
 @pytest.mark.parametrize("model", [EGNN, GNN, PaiNN])
 def test_messages_stop_at_the_neighbours(model):
-    """With a chain of edges, moving one end changes nothing further away than there are layers."""
+    """With a chain of edges, a change at one end has no effect further away than there are layers."""
     torch.manual_seed(0)
     built = model(CHARGED, width=8, depth=2).double()
     fields = {"pos": torch.randn(6, 3), "vel": torch.randn(6, 3), "charge": torch.ones(6, 1)}
     fields = {name: values.double() for name, values in fields.items()}
     chain = torch.tensor([[i, i + 1] for i in range(5)] + [[i + 1, i] for i in range(5)]).T
-    moved = {**fields, "vel": fields["vel"] + torch.tensor([[1.0], *[[0.0]] * 5], dtype=torch.float64)}
-    changed = (built(**fields, edge_index=chain) - built(**moved, edge_index=chain)).abs().amax(-1) > 1e-12
+    transformed = {**fields, "vel": fields["vel"] + torch.tensor([[1.0], *[[0.0]] * 5], dtype=torch.float64)}
+    changed = (built(**fields, edge_index=chain) - built(**transformed, edge_index=chain)).abs().amax(-1) > 1e-12
     assert changed.tolist() == [True, True, True, False, False, False]

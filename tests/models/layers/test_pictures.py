@@ -1,4 +1,4 @@
-"""Networks for images: the laws of the house suite, on images and under flips, and what their twins share."""
+"""Networks for images: the laws of the inherited suite, on images and under flips, and weights shared by partners."""
 
 from dataclasses import dataclass, field
 
@@ -145,16 +145,18 @@ def test_it_is_a_vgg11_with_tied_filters(case):
 def test_layers_commute_with_flips(before, after, side):
     convolution, norm = FlipConvolution(before, after, side).double(), FlipNorm(after).double()
     features = torch.randn(2, before.total, 5, 6, dtype=torch.float64)
-    for module, twins, values in (
+    for module, partners, values in (
         (convolution, before.partners(), features),
         (norm, after.partners(), convolution(features)),
     ):
-        moved = module(values.flip(-1)[:, twins])
-        torch.testing.assert_close(moved, module(values).flip(-1)[:, after.partners()])
+        transformed = module(values.flip(-1)[:, partners])
+        torch.testing.assert_close(transformed, module(values).flip(-1)[:, after.partners()])
     free = nn.Conv2d(before.total, after.total, side, padding=side // 2).double()
-    moved = free(features.flip(-1)[:, before.partners()])
+    transformed = free(features.flip(-1)[:, before.partners()])
     same = side == 1 and before.regular == after.regular == 0  # nothing is mirrored there
-    assert (float((moved - free(features).flip(-1)[:, after.partners()]).abs().max()) > 1e-2) != same  # test the tester
+    assert (
+        float((transformed - free(features).flip(-1)[:, after.partners()]).abs().max()) > 1e-2
+    ) != same  # test the tester
     for _ in range(2):
         norm(convolution(features))
     plain = nn.Sequential(convolution.plain(), norm.eval().plain().eval())

@@ -1,4 +1,4 @@
-"""The pieces of steerable networks against e3nn's own, and what each network says of its options."""
+"""The pieces of steerable networks against e3nn's own, and the options of each network."""
 
 import pytest
 import torch
@@ -87,9 +87,9 @@ def test_couplings_commute_with_rotations(l1, l2, l3, seed):
         return
     rotation = group("SO(3)").sample(1, generator=torch.Generator().manual_seed(seed)).linear[0]
     first, second, third = (wigner(degree, rotation) for degree in (l1, l2, l3))
-    turned = torch.einsum("abc,ai,bj->ijc", coupling(l1, l2, l3), first, second)
+    rotated = torch.einsum("abc,ai,bj->ijc", coupling(l1, l2, l3), first, second)
     torch.testing.assert_close(
-        turned, torch.einsum("ijk,ck->ijc", coupling(l1, l2, l3), third.mT.T), atol=1e-11, rtol=0
+        rotated, torch.einsum("ijk,ck->ijc", coupling(l1, l2, l3), third.mT.T), atol=1e-11, rtol=0
     )
 
 
@@ -203,8 +203,8 @@ def test_fields_split_into_parts_that_turn_as_their_irreps_and_join_again(text):
     )
     element = group("SO(3)").sample(1, generator=torch.Generator().manual_seed(3))[0]
     signature = Signature.parse(f"f: {text} -> f: {text}")
-    turned = act(element, {"f": values.reshape(5, *field_shape(field))}, signature.inputs)["f"].reshape(5, -1)
-    for (kind, before), (_, after) in zip(pieces, split(field, parts, turned, adapter.matrix_parts), strict=True):
+    rotated = act(element, {"f": values.reshape(5, *field_shape(field))}, signature.inputs)["f"].reshape(5, -1)
+    for (kind, before), (_, after) in zip(pieces, split(field, parts, rotated, adapter.matrix_parts), strict=True):
         torch.testing.assert_close(after, wigner(kind[0], element.linear) @ before, rtol=1e-10, atol=1e-10)
 
 
@@ -253,8 +253,8 @@ def test_only_parity_keeps_reflections(model):
 @pytest.mark.parametrize("model", [TFN, SEGNN, SE3Transformer])
 def test_outputs_start_near_the_input_points(model):
     inputs = {"pos": torch.randn(4, 5, 3), "vel": torch.randn(4, 5, 3), "charge": torch.ones(4, 5, 1)}
-    moved = model(CHARGED)(**inputs) - inputs["pos"]
-    assert 0 < float(moved.detach().square().mean().sqrt()) < 0.1
+    transformed = model(CHARGED)(**inputs) - inputs["pos"]
+    assert 0 < float(transformed.detach().square().mean().sqrt()) < 0.1
 
 
 def test_segnn_has_the_weights_of_the_published_layers():

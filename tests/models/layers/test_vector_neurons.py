@@ -1,4 +1,4 @@
-"""Vector Neurons: what turns with the cloud, what does not, and loops."""
+"""Vector Neurons: equivariance, invariance, and comparison with loops."""
 
 import pytest
 import torch
@@ -35,7 +35,7 @@ def build(name):
     return LAYERS[name]().double()
 
 
-def turn():
+def rotation():
     return group("O(3)").sample(1, generator=torch.Generator().manual_seed(3)).linear[0].double()
 
 
@@ -43,18 +43,18 @@ def turn():
 @pytest.mark.parametrize("training", [True, False])
 def test_layers_turn_with_the_cloud(name, training):
     layer, vectors = build(name).train(training), cloud(2, 7)
-    for matrix in (turn(), -turn(), torch.diag(torch.tensor([1.0, 1.0, -1.0], dtype=torch.float64))):
+    for matrix in (rotation(), -rotation(), torch.diag(torch.tensor([1.0, 1.0, -1.0], dtype=torch.float64))):
         torch.testing.assert_close(layer(vectors @ matrix.T), layer(vectors) @ matrix.T, rtol=1e-10, atol=1e-10)
 
 
 def test_a_plain_relu_does_not():
-    vectors, matrix = cloud(2, 7), turn()
+    vectors, matrix = cloud(2, 7), rotation()
     assert float(((vectors @ matrix.T).relu() - vectors.relu() @ matrix.T).abs().max()) > 0.1
 
 
 def test_invariants_do_not_turn_and_tell_clouds_apart():
     torch.manual_seed(0)
-    layer, vectors, matrix = VNInvariant(4).double(), cloud(5), turn()
+    layer, vectors, matrix = VNInvariant(4).double(), cloud(5), rotation()
     assert layer(vectors).shape == (5, 12)
     torch.testing.assert_close(layer(vectors @ matrix.T), layer(vectors), rtol=1e-10, atol=1e-10)
     assert float((layer(vectors) - layer(cloud(5, seed=1))).detach().abs().max()) > 1e-2
