@@ -103,9 +103,9 @@ def test_the_table_of_a_group_that_relabels_nodes():
 
 def test_heads_are_part_of_the_representation():
     """Two heads that a rotation by 90° permutes are hard to plant; this tests only that heads are compared."""
-    from networks import SIGNATURE as CLOUD
-    from networks import make
-    from test_barrier import data
+    from .networks import SIGNATURE as CLOUD
+    from .networks import make
+    from .test_barrier import data
 
     model, _ = make("transformer")
     found = hidden_representation(model, CLOUD, "C2", [inputs for inputs, _ in data(model, batches=1)])
