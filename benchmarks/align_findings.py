@@ -16,7 +16,7 @@ from typing import Any
 
 from geoequiv.measurements.numbers import small
 from geoequiv.measurements.statistic import Statistic
-from geoequiv.records import MergeOfRun
+from geoequiv.records import MergeOfRun, Record, read
 from geoequiv.report import leaderboard
 from geoequiv.report.barriers import how_measured
 from geoequiv.report.figures.barrier_curves import barrier_by_angle, barrier_by_error
@@ -57,8 +57,8 @@ def main() -> None:
 def provenance(store: Path, docs: Path) -> str:
     """What the gravity numbers were measured with."""
     (board,) = leaderboard(store / "gravity")
-    seconds = sum(made["alignment"]["seconds"] for made in records(store / "gravity"))
-    commits = {made["alignment"]["environment"]["git_commit"][:10] for made in records(store / "gravity")}
+    seconds = sum(made.alignment["seconds"] for made in records(store / "gravity"))
+    commits = {made.alignment["environment"]["git_commit"][:10] for made in records(store / "gravity")}
     lines = [
         f"Protocol `{board.protocol}`; {board.num_runs} trained transformers of `configs/remul_nbody.yaml`, seeds "
         f"{', '.join(map(str, sorted({seed for row in board.rows for seed in row.seeds})))}.",
@@ -241,9 +241,9 @@ PARTS: dict[str, Callable[[Path, Path], str]] = {
 }  # fmt: skip
 
 
-def records(directory: Path) -> list[dict[str, Any]]:
-    """The records of a folder, as they are."""
-    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(directory.glob("*/record.json"))]
+def records(directory: Path) -> tuple[Record, ...]:
+    """The records of a folder."""
+    return read(directory).records
 
 
 def over(

@@ -22,13 +22,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from torch import Tensor, nn
 
 import geoequiv as ge
 from geoequiv.alignment import barrier, hidden_representation, match_activations, permutation_spec, transformed_copy
 from geoequiv.bench.spec import RunSpec
 from geoequiv.bench.trained import load_trained
+from geoequiv.records import read
 from geoequiv.report.figures.filters import Point, barriers_against_errors, matched_filters, orders
 from geoequiv.report.figures.style import save
 from geoequiv.session import Session
@@ -92,15 +92,14 @@ Key = tuple[str, int]  # what the paper calls a network, and its seed
 def runs_of(folder: Path) -> dict[Key, Path]:
     """Finished runs with weights, in the order of the paper."""
     found = {}
-    for path in folder.glob("*/record.json"):
-        record = json.loads(path.read_text(encoding="utf-8"))
-        config, weights = path.with_name("config.yaml"), path.with_name("checkpoint.ckpt")
-        if record["status"] == "finished" and config.exists() and weights.exists():
-            spec = RunSpec.of(folder.name, yaml.safe_load(config.read_text(encoding="utf-8")))
+    for record in read(folder).records:
+        run = folder / record.run_id
+        if record.done and (run / "checkpoint.ckpt").exists():
+            spec = RunSpec.of(folder.name, record.config)
             name, symmetry = spec.part("model")[0], spec.config["symmetry"]
             label = NAMES.get((name, symmetry["name"], symmetry.get("start", 0.0)))
             if label:
-                found[label, int(spec.config["seed"])] = path.parent
+                found[label, record.seed] = run
     place = list(NAMES.values())
     return {key: found[key] for key in sorted(found, key=lambda key: (place.index(key[0]), key[1]))}
 

@@ -20,10 +20,11 @@ from geoequiv.alignment import match_activations, permutation_spec, transformed_
 from geoequiv.bench.align_runs import alignable, partners
 from geoequiv.bench.environment import environment
 from geoequiv.bench.runner import build
-from geoequiv.bench.store import read_record, write_atomically
 from geoequiv.bench.trained import load_trained
 from geoequiv.fields import act, call_model
+from geoequiv.files import write_file
 from geoequiv.measurements.barriers import AlignConfig, batches_of, describe_rotation, elements_of, units_of
+from geoequiv.records.run_directory import read_record
 
 ITEMS = 400
 
@@ -37,7 +38,7 @@ def main() -> None:
     config = AlignConfig(angles=(45, 90, 135, 180), axis="random", elements=2)
     task, runs = None, []
     for run, other in partners(alignable(arguments.store)).items():
-        if arguments.seeds and read_record(run)["seed"] not in arguments.seeds:
+        if arguments.seeds and read_record(run).seed not in arguments.seeds:
             continue
         first = load_trained(run, task=task)
         task = first.task
@@ -46,7 +47,7 @@ def main() -> None:
         turned = [act(element, inputs, task.signature.inputs) for element in elements]
         torch.manual_seed(first.spec.config["seed"])
         untrained, _ = build(first.spec, task)
-        found: dict[str, Any] = {"run": run.name, "symmetry": first.record["symmetry"], "seed": first.record["seed"]}
+        found: dict[str, Any] = {"run": run.name, "symmetry": first.record.method.label, "seed": first.record.seed}
         for name, model in (("trained", first.model), ("untrained", untrained.eval())):
             still = streams(model, task, inputs)
             found[name] = [
@@ -63,7 +64,7 @@ def main() -> None:
         runs.append(found)
         print(found["symmetry"], found["seed"], flush=True)
     content = {"settings": config.model_dump(mode="json"), "items": ITEMS, "runs": runs, "environment": environment()}
-    write_atomically(arguments.output, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    write_file(arguments.output, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     print(f"Wrote {arguments.output}")
 
 

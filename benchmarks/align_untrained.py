@@ -16,8 +16,8 @@ from geoequiv.alignment import match_activations, permutation_spec, transformed_
 from geoequiv.bench.align_runs import alignable
 from geoequiv.bench.environment import environment
 from geoequiv.bench.runner import build
-from geoequiv.bench.store import write_atomically
 from geoequiv.bench.trained import load_trained
+from geoequiv.files import write_file
 from geoequiv.measurements.barriers import (
     AlignConfig,
     batches_of,
@@ -38,7 +38,7 @@ def main() -> None:
     task, seen, found = None, set(), []
     for run in alignable(arguments.store):
         first = load_trained(run, task=task)
-        task, seed = first.task, first.record["seed"]
+        task, seed = first.task, first.record.seed
         if seed in seen:
             continue
         seen.add(seed)
@@ -53,7 +53,7 @@ def main() -> None:
             units = {"seed": seed, "element": describe_rotation(element), "angle": round(rotation_angle(element), 4)}
             found.append({**units, "method": "activations", **units_of(matching)})
     content = {"settings": CONFIG.model_dump(mode="json"), "merges": found, "environment": environment()}
-    write_atomically(arguments.output, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    write_file(arguments.output, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     print(f"Wrote {arguments.output}")
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from geoequiv.measurements.numbers import decimals_for, plus_minus, small, words
 from geoequiv.measurements.statistic import Statistic
+from geoequiv.records.logs import log_rows
 from geoequiv.report import Leaderboard, Row, leaderboard
 from geoequiv.report.facts import metric_label
 from geoequiv.report.figures.style import save
@@ -180,7 +181,7 @@ def pictures(board: Leaderboard, arguments: argparse.Namespace) -> str:
         lines.append("![Symmetry error and test error over β](images/remul-trade-off.svg)")
     for row in board.rows:
         weighting = settings(row).get("weighting")
-        if weighting in ("gradnorm", "constrained") and (arguments.store / row.runs[0] / "log.csv").exists():
+        if weighting in ("gradnorm", "constrained") and log_rows(arguments.store / row.runs[0]):
             asked = f"-{settings(row)['epsilon']:g}" if weighting == "constrained" else ""
             name = f"remul-{row.model}-{weighting}{asked}.svg"
             title = f"{row.model}, {row.symmetry}, seed {row.seeds[0]}"
@@ -208,7 +209,7 @@ def training_errors(row: Row, store: Path) -> Statistic | None:
 
 def last_row(run: Path) -> dict[str, float]:
     """The last value of every column of a run's log; empty without a log."""
-    if not (run / "log.csv").exists():
+    if not log_rows(run):
         return {}
     return {name: values[-1] for name, values in read_log(run).items() if values[-1] is not None}
 

@@ -7,6 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from geoequiv.errors import DataError
+
 
 def replace_file(path: Path, write: Callable[[Any], object], *, alone: bool = False) -> None:
     """Write a file in one step: a temporary neighbour, fsync, rename over the file, fsync of the folder.
@@ -40,3 +42,17 @@ def replace_file(path: Path, write: Callable[[Any], object], *, alone: bool = Fa
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def write_file(path: Path, content: str | bytes) -> None:
+    """Write a file in one step (see `replace_file`); its folder is made, text is UTF-8 with plain line ends.
+
+    Raises:
+        DataError: it cannot be written.
+    """
+    encoded = content.encode("utf-8") if isinstance(content, str) else content
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(path, lambda file: file.write(encoded))
+    except OSError as error:
+        raise DataError(f"Cannot write {path}: {error.strerror}.") from error

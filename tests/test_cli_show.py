@@ -93,7 +93,7 @@ def test_the_errors_on_the_picture_are_those_of_the_record(runs):
     trained = load_trained(runs["nbody"])
     scenes = predictions(trained.task, trained.model, items=range(12))
     errors = [np.square(scene.predicted - scene.true).mean() for scene in scenes]
-    assert np.mean(errors) == pytest.approx(trained.record["metric"]["value"], rel=1e-4)
+    assert np.mean(errors) == pytest.approx(trained.record.value("metric"), rel=1e-4)
     best, _, worst = predictions(trained.task, trained.model)
     assert best.title == f"best · item {np.argmin(errors)}"
     assert worst.title == f"worst · item {np.argmax(errors)}"
@@ -180,7 +180,7 @@ def test_a_title_says_what_was_run(runs, tmp_path):
     record = json.loads((runs["forces"] / "record.json").read_text())
     assert main(["show", str(runs["forces"]), "--items", "0", "--no-gif", "--output", str(tmp_path)]) == 0
     text = (tmp_path / "test.svg").read_text()
-    assert f"{record['model']}, {record['symmetry']}, seed 0" in text
+    assert f"{record['model']}, {record['method']['label']}, seed 0" in text
 
 
 def test_a_picture_is_of_the_run_s_own_data(runs, tmp_path, monkeypatch, capsys):

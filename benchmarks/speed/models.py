@@ -19,7 +19,6 @@ of machines of other loads). Validation every few epochs makes these numbers of 
 """
 
 import argparse
-import csv
 import json
 import math
 import os
@@ -37,6 +36,8 @@ from geoequiv import catalog
 from geoequiv.errors import GeoequivError, SignatureError
 from geoequiv.measurements.cost import cost
 from geoequiv.models import radius_graph
+from geoequiv.records import Record, read
+from geoequiv.records.logs import log_rows
 
 SIGNATURE = "pos: point, vel: vector, charge: scalar -> pos: point"
 #: for models of energies, which have no velocities and move no points
@@ -264,47 +265,47 @@ def trained(folders: list[str]) -> list[dict[str, Any]]:
         (None if never), with seed, model and options. Protocols without a transformer are left out.
     """
     runs = []
-    for file in sorted(path for folder in folders for path in Path(folder).glob("*/record.json")):
-        record = json.loads(file.read_text())
-        if record["status"] == "finished" and (file.parent / "log.csv").exists():
-            with open(file.parent / "log.csv", newline="") as log:
-                curve = [(int(row["epoch"]), float(row["val_mse"])) for row in csv.DictReader(log) if row["val_mse"]]
-            runs.append((record, curve))
+    for folder in map(Path, folders):
+        for record in read(folder).records:
+            log = log_rows(folder / record.run_id) if record.done else None
+            if log is not None:
+                curve = [(int(row["epoch"]), float(row["val_mse"])) for row in log if row.get("val_mse")]
+                runs.append((record, curve))
     rows = []
-    for protocol in dict.fromkeys(record["protocol"] for record, _ in runs):
-        same = [(record, curve) for record, curve in runs if record["protocol"] == protocol]
-        plain = [record for record, _ in same if record["model"] == "transformer"]
-        aims = {record["symmetry"]: record["validation"]["best"] for record in plain}
+    for protocol in dict.fromkeys(record.protocol for record, _ in runs):
+        same = [(record, curve) for record, curve in runs if record.protocol == protocol]
+        plain = [record for record, _ in same if record.model == "transformer"]
+        aims = {record.method.label: record.value("validation/best") for record in plain}
         for symmetry in [each for each in ("none", "augmentation SO(3)", "augmentation O(3)") if each in aims]:
             for record, curve in same:
-                if record["symmetry"] == symmetry or record["symmetry"].startswith("built-in"):
+                if record.method.label == symmetry or record.method.family == "builtin":
                     reached = next((epoch for epoch, error in curve if error <= aims[symmetry]), None)
-                    options = {key: value for key, value in record["config"]["model"].items() if key != "name"}
+                    options = {key: value for key, value in record.config["model"].items() if key != "name"}
                     rows.append(
                         {
                             "protocol": protocol,
                             "reference": f"transformer, {symmetry}",
                             "aim": aims[symmetry],
-                            "model": record["model"],
-                            "run": record["run_id"],
-                            "seed": record["seed"],
+                            "model": record.model,
+                            "run": record.run_id,
+                            "seed": record.seed,
                             "options": options,
-                            "params": record["params"],
-                            "batch": record["config"]["train"]["batch_size"],
-                            "best": record["validation"]["best"],
-                            "test": record["metric"]["value"],
+                            "params": record.value("params"),
+                            "batch": record.config["train"]["batch_size"],
+                            "best": record.value("validation/best"),
+                            "test": record.value("metric"),
                             "epoch": reached,
-                            "epochs": record["config"]["train"]["epochs"],
+                            "epochs": record.config["train"]["epochs"],
                             "updates": None if reached is None else reached * updates(record),
                         }
                     )
     return rows
 
 
-def updates(record: dict[str, Any]) -> int:
+def updates(record: Record) -> int:
     """Updates of an epoch, from the training samples in the protocol's name (…/train-val-test/metric)."""
-    samples = int(record["protocol"].split("/")[-2].split("-")[0])
-    return math.ceil(samples / record["config"]["train"]["batch_size"])
+    samples = int((record.protocol or "").split("/")[-2].split("-")[0])
+    return math.ceil(samples / record.config["train"]["batch_size"])
 
 
 def accuracy(folders: list[str], repeats: int) -> list[dict[str, Any]]:

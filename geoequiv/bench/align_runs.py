@@ -12,10 +12,11 @@ import torch
 from pydantic import ValidationError
 
 from geoequiv.bench.environment import environment
-from geoequiv.bench.store import locked_folder, read_record, write_record
 from geoequiv.bench.trained import load_trained
 from geoequiv.errors import DataError
 from geoequiv.measurements.barriers import AlignConfig, OtherTraining, measure_barriers
+from geoequiv.records.part import finite
+from geoequiv.records.run_directory import locked_directory, read_record, write_record
 from geoequiv.session import DEFAULT, Session
 from geoequiv.tasks import Task
 
@@ -57,9 +58,9 @@ def align_runs(runs: Sequence[Path], config: AlignConfig, session: Session = DEF
     """
     tasks: dict[str, Task] = {}
     for run, other in partners(runs).items():
-        with locked_folder(run):
+        with locked_directory(run):
             record = read_record(run)
-            former = record.get("alignment") or {}
+            former = record.alignment or {}
             known = fitting(former, config, other)
             wanted = [method for method in config.method if method not in known.get("methods", {})]
             if not wanted:
@@ -78,7 +79,7 @@ def align_runs(runs: Sequence[Path], config: AlignConfig, session: Session = DEF
                     found = joined(found, reports)
                     alignment = noted(config, found, named, start, session)
                     alignment |= {"error": listed(errors, wanted)} if errors else {}
-                write_record(run, {**record, "alignment": alignment})
+                write_record(run, record.with_alignment(finite(alignment)))
         replaced = bool(former.get("methods")) and bool(found) and not known
         yield Aligned(run, "failed" if errors else "measured", alignment, time.perf_counter() - start, replaced)
 
@@ -93,7 +94,7 @@ def each_method(
         tasks: those loaded before, by their configuration; the run's is added.
     """
     try:
-        key = json.dumps(read_record(run)["config"]["task"], sort_keys=True)
+        key = json.dumps(read_record(run).config["task"], sort_keys=True)
         first = load_trained(run, session, tasks.get(key))
         tasks[key] = first.task
         second = load_trained(partner, session, first.task) if partner and config.seed_baseline else None
@@ -143,7 +144,7 @@ def alignable(directory: Path, say: Callable[[str], object] = print) -> list[Pat
     found = []
     for run in (record.parent for record in sorted(directory.glob("*/record.json"))):
         try:
-            finished = read_record(run).get("status") == "finished"
+            finished = read_record(run).done
         except DataError as error:
             say(f"Left out: {error}")
             continue
@@ -156,7 +157,7 @@ def partners(runs: Sequence[Path]) -> dict[Path, Path | None]:
     """Each run with that of the next seed (after the last the first) of the same configuration; None if it is alone."""
     alike: dict[str, list[tuple[int, Path]]] = defaultdict(list)
     for run in runs:
-        config = dict(read_record(run)["config"])
+        config = dict(read_record(run).config)
         seed = config.pop("seed")
         alike[json.dumps(config, sort_keys=True)].append((seed, run))
     found: dict[Path, Path | None] = {}

@@ -5,9 +5,9 @@ from dataclasses import replace
 from rich.markup import escape
 
 from geoequiv.bench.runner import load_task
-from geoequiv.bench.store import Store
 from geoequiv.bench.suite import Suite
 from geoequiv.errors import NoFilesError
+from geoequiv.records.store import Store
 from geoequiv.session import Session
 
 

@@ -12,20 +12,21 @@ import torch
 from geoequiv import catalog
 from geoequiv.bench.environment import environment
 from geoequiv.bench.spec import RunSpec
-from geoequiv.bench.store import RunLocked, Store
 from geoequiv.errors import GeoequivError
 from geoequiv.measurements import EvaluateConfig, Measured
 from geoequiv.measurements.measure import measure
 from geoequiv.measurements.measurement import Subject
 from geoequiv.methods import Trained, method, run_of_method
 from geoequiv.methods.method import call
+from geoequiv.records import Description, MethodOfRun, MetricOfRun, Number, Record, TaskCard
+from geoequiv.records.part import finite
+from geoequiv.records.run_directory import RunLocked
+from geoequiv.records.store import Store
 from geoequiv.session import DEFAULT, Session
 from geoequiv.tasks import Task
 from geoequiv.tasks.label_symmetry import estimated_label_symmetry
 from geoequiv.tasks.protocols import checksum_of
 from geoequiv.training import TrainConfig, fit
-
-SCHEMA = 1
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Outcome:
     """How a run ended: "finished", "failed", "skipped" (was finished before) or "busy" (another process has it)."""
 
     status: str
-    record: dict[str, Any] | None
+    record: Record | None
     seconds: float
 
 
@@ -54,47 +55,35 @@ def run(spec: RunSpec, store: Store, session: Session = DEFAULT) -> Outcome:
     try:
         with store.locked(spec) as directory:
             record = store.record(spec)
-            if record is not None and record["status"] == "finished":
+            if record is not None and record.done:
                 return Outcome("skipped", record, 0.0)
             if record is not None:
                 store.set_aside(spec)
             record = _attempt(spec, directory, session)
             store.write_record(spec, record)
-            return Outcome(record["status"], record, time.perf_counter() - began)
+            return Outcome(record.status, record, time.perf_counter() - began)
     except RunLocked:
         return Outcome("busy", None, 0.0)
 
 
-def failed_record(spec: RunSpec, error: str, started: str | None = None, session: Session = DEFAULT) -> dict[str, Any]:
-    """The record of a run that came to nothing, with all that is known without running it."""
+def failed_record(spec: RunSpec, error: str, started: str | None = None, session: Session = DEFAULT) -> Record:
+    """The record of a failed run, with all that is known without running it."""
     config = spec.config
-    task, _ = spec.part("task")
     model, _ = spec.part("model")
-    return {
-        "schema": SCHEMA,
-        "run_id": spec.run_id,
-        "suite": spec.suite,
-        "status": "failed",
-        "error": error,
-        "task": task,
-        "protocol": None,
-        "model": model,
-        "symmetry": run_of_method(*spec.part("symmetry"), _claims(model))["label"],
-        "seed": config["seed"],
-        "config": config,
-        "metric": None,
-        "validation": None,
-        "equivariance": None,
-        "equivariance_own": None,
-        "equivariance_before": None,
-        "params": None,
-        "flops": None,
-        "seconds": None,
-        "task_card": None,
-        "environment": environment(session),
-        "started": started or _now(),
-        "finished": _now(),
-    }
+    return Record(
+        run_id=spec.run_id,
+        suite=spec.suite,
+        status="failed",
+        error=error,
+        task=spec.part("task")[0],
+        model=model,
+        method=MethodOfRun(**run_of_method(*spec.part("symmetry"), _claims(model))),
+        seed=config["seed"],
+        config=config,
+        environment=environment(session),
+        started=started or _now(),
+        finished=_now(),
+    )
 
 
 def build(spec: RunSpec, task: Task) -> Trained:
@@ -112,7 +101,7 @@ def load_task(spec: RunSpec, session: Session = DEFAULT) -> Task:
     return task
 
 
-def _attempt(spec: RunSpec, directory: Path, session: Session) -> dict[str, Any]:
+def _attempt(spec: RunSpec, directory: Path, session: Session) -> Record:
     started = _now()
     try:
         return _measured(spec, directory, session, started)
@@ -120,7 +109,7 @@ def _attempt(spec: RunSpec, directory: Path, session: Session) -> dict[str, Any]
         return failed_record(spec, traceback.format_exc(), started, session)
 
 
-def _measured(spec: RunSpec, directory: Path, session: Session, started: str) -> dict[str, Any]:
+def _measured(spec: RunSpec, directory: Path, session: Session, started: str) -> Record:
     config = spec.config
     train, evaluate = TrainConfig(**config["train"]), EvaluateConfig(**config["evaluate"])
     task = load_task(spec, session)
@@ -139,62 +128,24 @@ def _measured(spec: RunSpec, directory: Path, session: Session, started: str) ->
     subject = replace(subject, training=result)
     with session.casting(model):
         found = found | measure(subject, "training") | measure(subject, "trained")
-    return {
-        **failed_record(spec, "", started, session),
-        "status": "finished",
-        "error": None,
-        "protocol": task.protocol,
-        **_in_schema_1(found, task),
-        "task_card": card,
-        "finished": _now(),
-    }
+    metric = task.metric
+    return failed_record(spec, "", started, session).changed(
+        status="finished",
+        error=None,
+        protocol=task.protocol,
+        metric=MetricOfRun(name=metric.name, unit=metric.unit, better=metric.better),
+        numbers=numbers_of(found),
+        settings={**found.settings, "evaluate": config["evaluate"]},
+        described={key: Description(**each) for key, each in found.described.items()},
+        task_card=TaskCard.model_validate(finite(card)),
+        finished=_now(),
+    )
 
 
-def _in_schema_1(found: Measured, task: Task) -> dict[str, Any]:
-    """What was measured, laid out as schema 1 has it."""
-    values = {key: each.value for key, each in found.numbers.items()}
-
-    def part(key: str) -> dict[str, Any] | None:
-        each = found.numbers.get(key)
-        return {"value": each.value, "n": each.n} if each else None
-
-    def below(key: str) -> dict[str, dict[str, Any] | None]:
-        return {name[len(key) + 1 :]: part(name) for name in values if name.startswith(f"{key}/")}
-
-    def errors(prefix: str, setting: str) -> dict[str, Any] | None:
-        if setting not in found.settings:
-            return None
-        names = {"E": "to_average", "E_prime": "E_prime", "relative": "relative"}
-        numbers = {name: found.numbers[f"{prefix}{key}"] for name, key in names.items()}
-        spread = {
-            name: {"se": each.se, "se_items": each.se_items, "se_elements": each.se_elements}
-            for name, each in numbers.items()
-        }
-        measured = {name: each.value for name, each in numbers.items()} | {"worst": values[f"{prefix}worst"]}
-        return {**found.settings[setting], **measured, "standard_errors": spread}
-
-    return {
-        "metric": {
-            "name": task.metric.name, "unit": task.metric.unit, "better": task.metric.better,
-            **(part("metric") or {}),
-            "marks": {
-                name: {"with": part(f"metric/with/{name}"), "without": part(f"metric/without/{name}")}
-                for name in task.splits["test"].marks
-            },
-            "splits": below("metric/split"),
-            **({"further": [{"name": each.name, "unit": each.unit, **(part(f"metric/further/{each.name}") or {})}
-                            for each in task.further]} if task.further else {}),
-        },
-        "validation": {"best": values["validation/best"], "best_epoch": values["epochs/best"],
-                       "epochs_run": values["epochs/run"]},
-        "equivariance": errors("", "equivariance"),
-        "equivariance_own": errors("own/", "own"),
-        "equivariance_before": errors("before/", "before"),
-        "params": values["params"],
-        "flops": {"forward": values["flops/forward"], "backward": values["flops/backward"]},
-        "seconds": {"train": values["seconds/train"], "inference": values["seconds/inference"],
-                    **found.settings["timing"]},
-    }  # fmt: skip
+def numbers_of(found: Measured) -> dict[str, Number]:
+    """What was measured, as a record has it; values that are not finite are left out."""
+    numbers = {key: Number.of(**vars(each)) for key, each in found.numbers.items()}
+    return {key: number for key, number in numbers.items() if number is not None}
 
 
 def task_card(task: Task) -> dict[str, Any]:

@@ -12,12 +12,13 @@ from rich.markup import escape
 from geoequiv.bench.fallback import with_fallback
 from geoequiv.bench.runner import Outcome, load_task, run
 from geoequiv.bench.spec import RunSpec
-from geoequiv.bench.store import Store
 from geoequiv.bench.suite import Suite
 from geoequiv.bench.summary import summary
 from geoequiv.bench.workers import run_in_workers
 from geoequiv.errors import DataError, RunError
 from geoequiv.measurements.numbers import small
+from geoequiv.records import Record
+from geoequiv.records.store import Store
 from geoequiv.session import DEFAULT, Session
 from geoequiv.tasks import Task
 
@@ -214,12 +215,13 @@ def _check_files(
                 console.print(f"The data of finished runs could not be compared: {escape(str(error))}", soft_wrap=True)
                 continue
         task = tasks[key]
-        if (record["protocol"], record["task_card"]["checksum"]) == (task.protocol, task.checksum):
+        checksum = record.task_card.checksum if record.task_card else ""
+        if (record.protocol, checksum) == (task.protocol, task.checksum):
             continue
         which = f"of {spec.part('task')[0]}" if path is None else f"in '{path}'"
         differ = (
-            f"The data {which} have changed since run {spec.run_id} finished: it is of {record['protocol']}, checksum "
-            f"{record['task_card']['checksum'][:12]}; now they make {task.protocol}, checksum {task.checksum[:12]}."
+            f"The data {which} have changed since run {spec.run_id} finished: it is of {record.protocol}, checksum "
+            f"{checksum[:12]}; now they make {task.protocol}, checksum {task.checksum[:12]}."
         )
         if path is not None:
             raise RunError(f"{differ} Put the former data back, or choose another --output.")
@@ -230,7 +232,7 @@ def _check_files(
 def _earlier(store: Store, spec: RunSpec) -> Outcome:
     record = store.record(spec)
     assert record is not None
-    return Outcome("skipped" if record["status"] == "finished" else "failed", record, 0.0)
+    return Outcome("skipped" if record.done else "failed", record, 0.0)
 
 
 def _counts(states: dict[RunSpec, str], resume: bool) -> str:
@@ -248,28 +250,26 @@ def _counts(states: dict[RunSpec, str], resume: bool) -> str:
 def _line(outcome: Outcome) -> str:
     if outcome.status == "busy":
         return "[yellow]is being trained by another process[/]"
-    record = outcome.record or {}
-    if outcome.status == "failed":
+    record = outcome.record
+    if outcome.status == "failed" or record is None:
         return f"[red]failed[/]: {escape(_last_line(record))}"
     if outcome.status == "skipped":
         return "finished before"
-    metric, error = record["metric"], record["equivariance"]["relative"]
-    value = f"{metric['name']} {small(metric['value'])}, equivariance error {small(error)}"
+    name = record.metric.name if record.metric else "metric"
+    value = f"{name} {small(record.value('metric'))}, equivariance error {small(record.value('relative'))}"
     return f"[green]finished[/] in {outcome.seconds:.1f} s: {value}"
 
 
 def _explain_failures(result: SuiteResult, store: Store, console: Console, resume: bool) -> None:
     failed = [(spec, outcome) for spec, outcome in result.outcomes if outcome.status == "failed"]
     for spec, outcome in failed:
-        console.print(
-            f"[red]failed[/]: {escape(spec.title)}: {escape(_last_line(outcome.record or {}))}", soft_wrap=True
-        )
+        console.print(f"[red]failed[/]: {escape(spec.title)}: {escape(_last_line(outcome.record))}", soft_wrap=True)
         console.print(f"  traceback: {escape(str(store.directory(spec) / 'record.json'))}", soft_wrap=True)
     busy = sum(1 for _, outcome in result.outcomes if outcome.status == "busy")
     if busy:
         console.print(f"[yellow]{busy} run(s) are being trained by another process.[/]")
 
 
-def _last_line(record: dict[str, object]) -> str:
-    lines = str(record.get("error") or "").strip().splitlines()
+def _last_line(record: Record | None) -> str:
+    lines = (record.error or "").strip().splitlines() if record else []
     return lines[-1].strip() if lines else "no message"

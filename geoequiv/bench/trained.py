@@ -1,10 +1,8 @@
 """The trained model of a run's folder, with the task it was trained on."""
 
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 import yaml
@@ -12,8 +10,9 @@ from torch import nn
 
 from geoequiv.bench.runner import build, load_task
 from geoequiv.bench.spec import RunSpec
-from geoequiv.bench.store import read_record
 from geoequiv.errors import DataError
+from geoequiv.records import Record
+from geoequiv.records.run_directory import read_record
 from geoequiv.session import DEFAULT, Session
 from geoequiv.tasks import Task
 from geoequiv.training.checkpoint import load_checkpoint
@@ -24,7 +23,7 @@ class TrainedRun:
     """A finished run: what it was, what came of it, its task, and its model with the weights of its best validation."""
 
     spec: RunSpec
-    record: Mapping[str, Any]
+    record: Record
     task: Task
     model: nn.Module
 
@@ -73,28 +72,28 @@ def _spec(suite: str, config: Path) -> RunSpec:
     return RunSpec.of(suite, content)
 
 
-def _record(run: Path) -> Mapping[str, Any]:
+def _record(run: Path) -> Record:
     again = "`geoequiv run SUITE.yaml --resume` goes on with it."
     if not (run / "record.json").exists():
         raise DataError(f"The run in '{run}' is not finished: it has no record.json. {again}")
     record = read_record(run)
-    if record.get("status") != "finished":
+    if not record.done:
         raise DataError(f"The run in '{run}' failed, and its record.json says why. {again}")
     return record
 
 
-def check_data(run: Path, record: Mapping[str, Any], task: Task) -> None:
+def check_data(run: Path, record: Record, task: Task) -> None:
     """Make sure that the data at hand is the run's: its error and its barriers belong to no other.
 
     Raises:
         DataError: the data makes another protocol; other data of the same protocol is told on standard error.
     """
-    if record["protocol"] != task.protocol:
+    if record.protocol != task.protocol:
         raise DataError(
-            f"The run is of {record['protocol']}, and the data at hand makes {task.protocol}. Name the run's data with "
+            f"The run is of {record.protocol}, and the data at hand makes {task.protocol}. Name the run's data with "
             "--data-dir or GEOEQUIV_DATA."
         )
-    measured = record["task_card"]["checksum"]
+    measured = record.task_card.checksum if record.task_card else ""
     if measured != task.checksum:
         print(
             f"These are not the data of the run {run.name}: their checksum is {task.checksum[:12]}, the run's "

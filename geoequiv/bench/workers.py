@@ -13,7 +13,8 @@ from multiprocessing.process import BaseProcess
 
 from geoequiv.bench.runner import Outcome, failed_record, run
 from geoequiv.bench.spec import RunSpec
-from geoequiv.bench.store import RunLocked, Store
+from geoequiv.records.run_directory import RunLocked
+from geoequiv.records.store import Store
 from geoequiv.session import Session
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -144,7 +145,7 @@ def _died(spec: RunSpec, store: Store, session: Session, exitcode: int | None) -
                 store.write_record(spec, record)
     except RunLocked:
         return Outcome("busy", None, 0.0)
-    return Outcome(record["status"], record, 0.0)
+    return Outcome(record.status, record, 0.0)
 
 
 def _stop(workers: Sequence[_Worker]) -> None:

@@ -67,10 +67,10 @@ def _show(options: argparse.Namespace) -> int:
     with session.casting(trained.model):
         scenes = predictions(trained.task, trained.model, options.split, options.items, transform)
     record = trained.record
-    metric = record["metric"]
-    measured = f"test {metric['name']} {metric['value']:.3g} {metric['unit']}".rstrip()
+    metric, value = record.metric, record.value("metric")
+    measured = f"test {metric.name} {value:.3g} {metric.unit}".rstrip() if metric and value is not None else ""
     heading = {
-        "title": f"{record['model']}, {record['symmetry']}, seed {record['seed']}",
+        "title": f"{record.model}, {record.method.label}, seed {record.seed}",
         "subtitle": f"{trained.task.protocol}: {measured}",
     }
     folder = options.output or options.run / "pictures"

@@ -135,7 +135,7 @@ def _read_one(path: Path) -> Records:
         return _packed(path)
     if not path.is_dir():
         raise DataError(
-            f"No results folder and no packed file at '{path}'. "
+            f"No results folder at '{path}', and no packed file. "
             f"Make one with `geoequiv run SUITE.yaml --output {path}`."
         )
     single, left_out, unfinished = _run_directories(path)

@@ -15,7 +15,10 @@ FAMILY_PREFIXES = (
     ("remul", "remul"),
     ("frame", "frame"),
     ("group", "group"),
-    ("test-time", "group"),
+    ("test-time", "test_time"),
+    ("invariance", "invariance"),
+    ("late ", "invariance"),
+    ("latent", "latent"),
     ("built-in", "builtin"),
     ("builtin", "builtin"),
 )
@@ -60,7 +63,7 @@ def from_schema_1(content: Mapping[str, Any]) -> dict[str, Any]:
         settings["timing"] = former.seconds.model_dump(include={"batch_size", "threads"})
     if "evaluate" in former.config:
         settings["evaluate"] = former.config["evaluate"]
-    alignment = content.get("alignment")
+    alignment = present_alignment(content.get("alignment"))
     method = former.config.get("symmetry")
     config = {**former.config, "symmetry": present_options(method)} if isinstance(method, Mapping) else former.config
     kept = ("run_id", "suite", "status", "error", "task", "protocol", "model", "seed")
@@ -86,6 +89,14 @@ def from_schema_1(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 UPGRADES: dict[Any, Callable[[Mapping[str, Any]], dict[str, Any]]] = {1: from_schema_1}
+
+
+def present_alignment(alignment: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """Barriers of schema 1 with their settings under present names: the yardstick is the seed-to-seed baseline."""
+    if not alignment or "yardstick" not in alignment.get("settings", {}):
+        return alignment
+    settings = {("seed_baseline" if key == "yardstick" else key): each for key, each in alignment["settings"].items()}
+    return {**alignment, "settings": settings}
 
 
 def family_of_label(label: str) -> str:

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from geoequiv.bench import align_runs as orchestration
 from geoequiv.bench.align_runs import align_runs, alignable, partners
-from geoequiv.bench.store import Store, read_record
 from geoequiv.bench.suite import read_suite
 from geoequiv.bench.suite_run import run_suite, told
 from geoequiv.errors import AlignmentError, ConfigError
@@ -23,6 +22,8 @@ from geoequiv.measurements.barriers import (
     elements_of,
     rotation_angle,
 )
+from geoequiv.records.run_directory import read_record
+from geoequiv.records.store import Store
 from geoequiv.report import leaderboard, render
 from geoequiv.session import Session
 
@@ -64,7 +65,11 @@ def copied(trained, tmp_path):
 
 
 def by_model(folder):
-    return {(r["model"], r["seed"]): r for r in map(read_record, alignable(folder))}
+    return {(r.model, r.seed): r for r in map(read_record, alignable(folder))}
+
+
+def without_barriers(record):
+    return record.with_alignment({}).changed(alignment=None)
 
 
 def test_the_section_leaves_run_ids_and_records_as_they_are(tmp_path):
@@ -97,11 +102,11 @@ def test_a_wrong_section_is_named_with_its_line(tmp_path, section, message):
 
 def test_barriers_are_stored_in_the_records(trained):
     records = by_model(trained[1])
-    gnn = records["gnn", 0]["alignment"]
+    gnn = records["gnn", 0].alignment
     assert [each["angle"] for each in gnn["copies"]] == [90.0, 180.0] * 2
     assert [each["method"] for each in gnn["trainings"]] == ["none", "activations"]
     assert gnn["trainings"][0]["seed"] == 1
-    assert gnn["other"] == records["gnn", 1]["run_id"]
+    assert gnn["other"] == records["gnn", 1].run_id
     mean = sum(each["barrier"] for each in gnn["copies"][2:]) / 2
     assert gnn["methods"]["activations"]["copies"]["barrier"] == pytest.approx(mean)
     assert gnn["copies"][0]["barrier"] != 0
@@ -112,7 +117,7 @@ def test_barriers_are_stored_in_the_records(trained):
 
 
 def test_an_equivariant_network_is_its_own_copy_and_alone_it_has_no_seed_baseline(trained):
-    found = by_model(trained[1])["egnn", 0]["alignment"]
+    found = by_model(trained[1])["egnn", 0].alignment
     assert all(each["own_copy"] and each["barrier"] == 0 for each in found["copies"])
     assert found["trainings"] == []
     assert found["methods"]["activations"]["trainings"] is None
@@ -120,7 +125,7 @@ def test_an_equivariant_network_is_its_own_copy_and_alone_it_has_no_seed_baselin
 
 def test_the_path_goes_through_the_middle_where_norms_are_folded(copied, data_dir):
     _, out = copied
-    (run,) = [run for run in alignable(out) if read_record(run)["model"] == "transformer"]
+    (run,) = [run for run in alignable(out) if read_record(run).model == "transformer"]
     turning = SETTINGS.model_copy(update={"method": ("rotations",), "angles": (90.0,)})
     (aligned,) = align_runs([run], turning, Session(data_dir=data_dir))
     (copy,) = aligned.alignment["copies"]
@@ -133,21 +138,20 @@ def test_the_path_goes_through_the_middle_where_norms_are_folded(copied, data_di
 def test_without_the_section_nothing_is_stored(trained, tmp_path, data_dir):
     suite, out = trained
     for spec in suite.runs:  # as they were before: the same runs, without barriers
-        record = {key: value for key, value in read_record(out / spec.run_id).items() if key != "alignment"}
         (tmp_path / "plain" / spec.run_id).mkdir(parents=True)
-        Store(tmp_path / "plain").write_record(spec, record)
+        Store(tmp_path / "plain").write_record(spec, without_barriers(read_record(out / spec.run_id)))
     before = {form: render(tmp_path / "plain", form) for form in ("md", "json", "csv", "html")}
     assert all("barrier" not in text.lower() for text in before.values())
     result = run_suite(suite_of(tmp_path, ""), tmp_path / "plain", session=Session(data_dir=data_dir))
     assert result.complete
-    assert all("alignment" not in (outcome.record or {}) for _, outcome in result.outcomes)
+    assert all(outcome.record.alignment is None for _, outcome in result.outcomes)
 
 
 def test_barriers_are_columns_of_every_board(trained):
     out = trained[1]
     (board,) = leaderboard(out)
     gnn = next(row for row in board.rows if row.model == "gnn")
-    values = [r["alignment"]["methods"]["activations"]["copies"]["barrier"]
+    values = [r.alignment["methods"]["activations"]["copies"]["barrier"]
               for key, r in by_model(out).items() if key[0] == "gnn"]  # fmt: skip
     assert gnn.value("barrier/activations/copies") == pytest.approx(sum(values) / 2)
     assert "barrier, transformed copies, matched by activations" in render(out, "md")
@@ -170,13 +174,13 @@ def test_what_is_measured_is_kept(copied, data_dir, monkeypatch):
 def test_what_is_missing_or_otherwise_asked_for_is_measured(copied, data_dir):
     suite, out = copied
     runs = alignable(out)
-    gnn = next(run for run in runs if read_record(run)["model"] == "gnn")
+    gnn = next(run for run in runs if read_record(run).model == "gnn")
     record = read_record(gnn)
-    former = record.pop("alignment")
-    Store(out).write_record(next(spec for spec in suite.runs if spec.run_id == gnn.name), record)
+    former = record.alignment
+    Store(out).write_record(next(spec for spec in suite.runs if spec.run_id == gnn.name), without_barriers(record))
     states = {each.run: each.status for each in align_runs(runs, SETTINGS, Session(data_dir=data_dir))}
     assert states == {run: "measured" if run == gnn else "kept" for run in runs}
-    again = read_record(gnn)["alignment"]
+    again = read_record(gnn).alignment
     assert again["copies"] == former["copies"]
     assert again["methods"] == former["methods"]
     other = SETTINGS.model_copy(update={"angles": (90.0,), "path": 0})
@@ -191,14 +195,14 @@ def test_what_is_missing_or_otherwise_asked_for_is_measured(copied, data_dir):
 def test_further_methods_are_added_to_those_that_are_there(copied, data_dir, monkeypatch):
     _, out = copied
     runs, more = alignable(out), SETTINGS.model_copy(update={"method": ("weights", "activations")})
-    former = {run: read_record(run)["alignment"] for run in runs}
+    former = {run: read_record(run).alignment for run in runs}
     asked = []
     measure = orchestration.measure_barriers
     monkeypatch.setattr(orchestration, "measure_barriers", lambda *args: asked.append(args[2].method) or measure(*args))
     assert all(each.status == "measured" for each in align_runs(runs, more, Session(data_dir=data_dir)))
     assert set(asked) == {("weights",)}
     for run in runs:
-        found = read_record(run)["alignment"]
+        found = read_record(run).alignment
         assert list(found["methods"]) == found["settings"]["method"] == ["none", "activations", "weights"]
         assert found["copies"][:4] == former[run]["copies"]
         assert [each["method"] for each in found["copies"][4:]] == ["weights"] * 2
@@ -219,15 +223,15 @@ def test_an_interruption_costs_one_run_at_most(copied, data_dir):
 def test_a_failure_is_recorded_and_tried_again(copied, data_dir):
     _, out = copied
     runs, other = alignable(out), SETTINGS.model_copy(update={"path": 0, "seed_baseline": False})
-    (egnn,) = [run for run in runs if read_record(run)["model"] == "egnn"]
+    (egnn,) = [run for run in runs if read_record(run).model == "egnn"]
     whole = (egnn / "checkpoint.ckpt").read_bytes()
     (egnn / "checkpoint.ckpt").write_bytes(whole[:100])
     states = {each.run: each.status for each in align_runs(runs, other, Session(data_dir=data_dir))}
     assert states == {run: "failed" if run == egnn else "measured" for run in runs}
-    assert "cannot be read" in read_record(egnn)["alignment"]["error"]
+    assert "cannot be read" in read_record(egnn).alignment["error"]
     (row,) = [row for row in leaderboard(out)[0].rows if row.model == "egnn"]  # read as before, with what there was
     assert row.value("barrier/activations/copies") == 0
-    assert read_record(egnn)["alignment"]["settings"]["path"] == 3
+    assert read_record(egnn).alignment["settings"]["path"] == 3
     (egnn / "checkpoint.ckpt").write_bytes(whole)
     states = {each.run: each.status for each in align_runs(runs, other, Session(data_dir=data_dir))}
     assert states == {run: "measured" if run == egnn else "kept" for run in runs}
@@ -247,13 +251,13 @@ def failing_at(monkeypatch, *methods):
 
 def test_a_failing_method_costs_neither_those_before_nor_those_after(copied, data_dir):
     _, out = copied
-    run = next(run for run in alignable(out) if read_record(run)["model"] == "gnn")
+    run = next(run for run in alignable(out) if read_record(run).model == "gnn")
     (fresh,) = align_runs([run], SETTINGS, Session(data_dir=data_dir))  # without its partner: anew
     more = SETTINGS.model_copy(update={"method": ("weights", "none", "rotations")})
     with pytest.MonkeyPatch.context() as patch:
         failing_at(patch, "weights")
         (aligned,) = align_runs([run], more, Session(data_dir=data_dir))
-    found = read_record(run)["alignment"]
+    found = read_record(run).alignment
     assert aligned.status == "failed"
     assert "KeyError: 'layer' (weights)" in told(aligned)
     assert found["error"] == "KeyError: 'layer' (weights)"
@@ -263,19 +267,19 @@ def test_a_failing_method_costs_neither_those_before_nor_those_after(copied, dat
         failing_at(patch, "none", "activations", "rotations")  # they are there
         (aligned,) = align_runs([run], more, Session(data_dir=data_dir))
     assert aligned.status == "measured"
-    assert list(read_record(run)["alignment"]["methods"]) == ["none", "activations", "rotations", "weights"]
-    assert "error" not in read_record(run)["alignment"]
+    assert list(read_record(run).alignment["methods"]) == ["none", "activations", "rotations", "weights"]
+    assert "error" not in read_record(run).alignment
 
 
 def test_a_suite_whose_barriers_fail_is_not_complete(copied, tmp_path, data_dir, monkeypatch):
     _, out = copied
     failing_at(monkeypatch, "none", "activations")
-    before = {run: read_record(run)["alignment"] for run in alignable(out)}
+    before = {run: read_record(run).alignment for run in alignable(out)}
     result = run_suite(suite_of(tmp_path, ALIGN.replace("path: 3", "path: 0")), out, session=Session(data_dir=data_dir))
     assert not result.complete
     assert len(result.unaligned) == len(before) == 4
     for run, alignment in before.items():
-        assert read_record(run)["alignment"] == {**alignment, "error": "KeyError: 'layer'"}
+        assert read_record(run).alignment == {**alignment, "error": "KeyError: 'layer'"}
 
 
 def test_a_damaged_record_costs_its_own_run_alone(copied):
@@ -292,10 +296,10 @@ def test_seeds_of_one_entry_are_partners(trained):
     runs = alignable(trained[1])
     named = {run: read_record(run) for run in runs}
     for run, other in partners(runs).items():
-        if named[run]["model"] != "gnn":
+        if named[run].model != "gnn":
             assert other is None
         else:
-            assert named[other]["seed"] == 1 - named[run]["seed"]
+            assert named[other].seed == 1 - named[run].seed
 
 
 def test_rotations_that_the_group_lacks_are_refused_before_training(tmp_path, data_dir):

@@ -60,13 +60,13 @@ def test_every_way_of_getting_symmetry_gives_forces(suite_file, molecules, mode)
     path = suite_file(WAYS, HEAD % f", forces: {mode}")
     records = done(path, "out", molecules)
     for record in records:
-        assert record["protocol"] == "md17/forces/ethanol/split1/8-4-6/force_mae"
-        metric = record["metric"]
-        assert (metric["name"], metric["unit"], metric["n"]) == ("force_mae", "meV/Å", 6)
-        further = {(each["name"], each["unit"]): each["value"] for each in metric["further"]}
-        assert further["force_mae", "kcal/mol/Å"] * 43.364 == pytest.approx(metric["value"])
+        assert record.protocol == "md17/forces/ethanol/split1/8-4-6/force_mae"
+        metric = record.numbers["metric"]
+        assert (record.metric.name, record.metric.unit, metric.n) == ("force_mae", "meV/Å", 6)
+        further = {(each.title, each.unit): record.value(key) for key, each in record.described.items()}
+        assert further["force_mae", "kcal/mol/Å"] * 43.364 == pytest.approx(metric.value)
         assert further["energy_mae", "kcal/mol"] * 43.364 == pytest.approx(further["energy_mae", "meV"])
-    relative = {record["symmetry"]: record["equivariance"]["relative"] for record in records}
+    relative = {record.method.label: record.value("relative") for record in records}
     assert relative["frame averaging E(3) (pca)"] < 1e-4
     assert relative["built-in E(3)"] < 1e-4
     assert relative["none"] > 1e-3
@@ -84,7 +84,7 @@ def test_scales_are_part_of_the_checkpoint(suite_file, molecules):
 
     path = suite_file("- model: {name: gnn, width: 4, depth: 1}\n", HEAD % "")
     (record,) = done(path, "out", molecules)
-    state = torch.load(Path("out") / record["run_id"] / "checkpoint.ckpt", weights_only=True)
+    state = torch.load(Path("out") / record.run_id / "checkpoint.ckpt", weights_only=True)
     found = str(sorted(state["best_weights"] if "best_weights" in state else state["progress"]["best_weights"]))
     assert "output_scale_energy" in found
     assert "zero_energy" in found
@@ -95,8 +95,8 @@ def test_quick_looks_stand_on_a_leaderboard_of_their_own(suite_file, molecules):
     whole = done(path, "out", molecules)
     short = done(path, "out", molecules, limit=3)
     inside = done(suite_file("- model: {name: egnn, width: 4, depth: 1}\n", HEAD % ", limit: 3"), "out", molecules)
-    assert short[0]["run_id"] == inside[0]["run_id"] != whole[0]["run_id"]
-    assert short[0]["metric"]["n"] == 3
+    assert short[0].run_id == inside[0].run_id != whole[0].run_id
+    assert short[0].numbers["metric"].n == 3
     boards = json.loads(render("out", "json"))
     assert [board["protocol"] for board in boards] == [
         "md17/forces/ethanol/split1/8-4-6/force_mae", "md17/forces/ethanol/split1/8-4-6/force_mae/limit3",

@@ -14,26 +14,15 @@ import pytest
 from rich.console import Console
 
 from geoequiv.bench import runner
-from geoequiv.bench.store import Store
 from geoequiv.bench.suite import read_suite
 from geoequiv.bench.suite_run import run_suite
 from geoequiv.errors import DataError, RunError
 from geoequiv.measurements import timing
 from geoequiv.records import read
+from geoequiv.records.run_directory import read_record
+from geoequiv.records.store import Store
 from geoequiv.session import Session
 
-SAME = (
-    "status",
-    "metric",
-    "validation",
-    "equivariance",
-    "equivariance_own",
-    "equivariance_before",
-    "params",
-    "config",
-    "symmetry",
-    "model",
-)
 WAYS = """\
 - model: {name: gnn, width: 8, depth: 1}
   symmetry:
@@ -54,9 +43,12 @@ def run(path, output, data_dir, jobs=1, **options):
 
 
 def numbers(output):
-    """Of every record, what must be the same however the run came about."""
-    records = [json.loads(path.read_text()) for path in sorted(Path(output).glob("*/record.json"))]
-    return {record["run_id"]: {key: record[key] for key in SAME} for record in records}
+    """Of every record, what must be the same however the run came about: all but times, machine and log."""
+    found = {}
+    for record in (read_record(path.parent) for path in sorted(Path(output).glob("*/record.json"))):
+        kept = {key: each for key, each in record.numbers.items() if not key.startswith("seconds/")}
+        found[record.run_id] = (record.status, record.model, record.method, record.config, record.metric, kept)
+    return found
 
 
 def test_every_way_of_getting_symmetry_ends_in_a_record(suite_file, data_dir):
@@ -66,37 +58,36 @@ def test_every_way_of_getting_symmetry_ends_in_a_record(suite_file, data_dir):
     records = {spec.title: outcome.record for spec, outcome in result.outcomes}
     assert len(records) == 7
     for record in records.values():
-        assert record["metric"]["n"] == 16
-        assert record["metric"]["value"] > 0
-        marks = record["metric"]["marks"]["clamp_event"]
-        parts = [part for part in marks.values() if part]
-        total = sum(part["value"] * part["n"] for part in parts)
-        assert total / 16 == pytest.approx(record["metric"]["value"], rel=1e-5)
-        assert record["validation"]["epochs_run"] == 2
-        assert record["equivariance"]["group"] == "E(3)"
-        assert record["params"] > 0
-        assert record["flops"]["backward"] > record["flops"]["forward"] > 0
-        assert record["seconds"]["inference"] > 0
-        assert record["seconds"]["batch_size"] == 8
-        assert len(record["task_card"]["checksum"]) == 64
-        assert record["environment"]["torch"]
-        assert record["environment"]["cpu"]
-    exact = {title: record["equivariance"]["relative"] for title, record in records.items()}
+        assert record.numbers["metric"].n == 16
+        assert record.value("metric") > 0
+        parts = [record.numbers.get(f"metric/{side}/clamp_event") for side in ("with", "without")]
+        total = sum(part.value * part.n for part in parts if part)
+        assert total / 16 == pytest.approx(record.value("metric"), rel=1e-5)
+        assert record.value("epochs/run") == 2
+        assert record.settings["equivariance"]["group"] == "E(3)"
+        assert record.value("params") > 0
+        assert record.value("flops/backward") > record.value("flops/forward") > 0
+        assert record.value("seconds/inference") > 0
+        assert record.settings["timing"]["batch_size"] == 8
+        assert len(record.task_card.checksum) == 64
+        assert record.environment["torch"]
+        assert record.environment["cpu"]
+    exact = {title: record.value("relative") for title, record in records.items()}
     assert exact["egnn · none · seed 0"] < 1e-5
     assert exact["gnn · none · seed 0"] > 1e-2
-    assert records["egnn · none · seed 0"]["symmetry"] == "built-in E(3)"
-    own = {title: record["equivariance_own"] for title, record in records.items()}
-    assert own["gnn · none · seed 0"] is None
+    assert records["egnn · none · seed 0"].method.label == "built-in E(3)"
+    assert "own" not in records["gnn · none · seed 0"].settings
     groups = {
         "egnn · none · seed 0": "E(3)",
         "gnn · frame averaging SE(3) (pca) · seed 0": "SE(3)",
         "gnn · group averaging O · seed 0": "O",
     }
     for title, group in groups.items():  # each exact over the group it claims, whatever the rows are compared over
-        assert own[title]["group"] == group
-        assert own[title]["relative"] < 1e-5
+        assert records[title].settings["own"]["group"] == group
+        assert records[title].value("own/relative") < 1e-5
     assert exact["gnn · group averaging O · seed 0"] > 1e-3
-    assert records["gnn · frame averaging SE(3) (pca) · seed 0"]["symmetry"] == "frame averaging SE(3) (pca)"
+    assert records["gnn · frame averaging SE(3) (pca) · seed 0"].method.label == "frame averaging SE(3) (pca)"
+    assert all(record.run_id == record.identity for record in records.values())
     assert "egnn · none · seed 0  finished in" in text
     assert len(read("out").records) == 7
     assert read("out").left_out == ()
@@ -121,14 +112,14 @@ def test_a_failed_run_is_recorded_and_the_others_go_on(suite_file, data_dir):
     result, text = run(path, "out", data_dir)
     assert not result.complete
     wrong, nan, fine = (outcome.record for _, outcome in result.outcomes)
-    assert [wrong["status"], nan["status"], fine["status"]] == ["failed", "failed", "finished"]
-    assert "ModelOutputError" in wrong["error"]
-    assert "Traceback" in wrong["error"]
-    assert "shape" in wrong["error"]
-    assert "RunError" in nan["error"]
-    assert "nan" in nan["error"]
+    assert [wrong.status, nan.status, fine.status] == ["failed", "failed", "finished"]
+    assert "ModelOutputError" in wrong.error
+    assert "Traceback" in wrong.error
+    assert "shape" in wrong.error
+    assert "RunError" in nan.error
+    assert "nan" in nan.error
     assert text.count("failed: my_models:WrongShape") == 1
-    assert fine["symmetry"] == "none"
+    assert fine.method.label == "none"
 
     result, text = run(path, "out", data_dir)
     assert not result.complete
@@ -140,7 +131,7 @@ def test_a_failed_run_is_recorded_and_the_others_go_on(suite_file, data_dir):
     states = [Store(Path("out")).state(spec) for spec, _ in result.outcomes]
     assert states == ["finished", "failed", "finished"]
     directory = Store(Path("out")).directory(result.outcomes[0][0])
-    assert json.loads((directory / "failed-1" / "record.json").read_text()) == wrong
+    assert read_record(directory / "failed-1") == wrong.model_copy(update={"path": "failed-1/record.json"})
 
 
 def test_what_fails_after_the_training_does_not_cost_it(suite_file, data_dir):
@@ -165,7 +156,7 @@ def test_what_needs_no_training_fails_before_it(suite_file, data_dir, monkeypatc
     monkeypatch.setattr(runner, "fit", lambda *_, **__: pytest.fail("trained first"))
     result, _ = run(suite_file("- model: my_models:Shift"), "out", data_dir)
     ((_, outcome),) = result.outcomes
-    assert "'NoneType' object is not callable" in outcome.record["error"]
+    assert "'NoneType' object is not callable" in outcome.record.error
 
 
 ONE = "- model: {name: egnn, width: 4, depth: 1}"
@@ -216,8 +207,8 @@ def test_a_worker_that_dies_costs_only_its_run(suite_file, data_dir):
     path = suite_file("- model: [my_models:Dies, my_models:Shift]")
     result, _ = run(path, "out", data_dir, jobs=2)
     dead, fine = (outcome.record for _, outcome in result.outcomes)
-    assert (dead["status"], fine["status"]) == ("failed", "finished")
-    assert "ended with exit status 7" in dead["error"]
+    assert (dead.status, fine.status) == ("failed", "finished")
+    assert "ended with exit status 7" in dead.error
 
 
 def test_a_run_that_another_process_has_is_left_to_it(suite_file, data_dir, monkeypatch):

@@ -3,8 +3,8 @@
 import torch
 
 from geoequiv.bench.runner import run
-from geoequiv.bench.store import Store
 from geoequiv.bench.suite import read_suite
+from geoequiv.records.store import Store
 from geoequiv.session import Session
 
 
@@ -15,12 +15,12 @@ def test_the_record_says_where_it_ran(suite_file, tmp_path, data_dir):
         for precision in ("32", "bf16-mixed")
     }
     for precision, record in records.items():
-        assert record["status"] == "finished", record["error"]
-        environment = record["environment"]
+        assert record.done, record.error
+        environment = record.environment
         assert environment["precision"] == precision
         assert environment["device"] == "cpu"
         assert environment["device_name"] == environment["cpu"]
         assert environment["threads"] == torch.get_num_threads()
-    exact, rough = (record["metric"]["value"] for record in records.values())
+    exact, rough = (record.value("metric") for record in records.values())
     assert exact != rough
     assert abs(exact - rough) < 0.2 * exact

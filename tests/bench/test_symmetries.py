@@ -4,11 +4,11 @@ import pytest
 
 from geoequiv.bench.runner import build, load_task
 from geoequiv.bench.runner import run as run_spec
-from geoequiv.bench.store import Store
 from geoequiv.bench.suite import read_suite
 from geoequiv.errors import ConfigError
 from geoequiv.methods import METHODS, run_of_method
 from geoequiv.objectives import Augmentation, TaskObjective
+from geoequiv.records.store import Store
 from geoequiv.session import Session
 
 WAYS = """\
@@ -52,7 +52,7 @@ def test_every_way_runs_under_a_label_of_its_own(suite_file, tmp_path, data_dir)
     assert [run_of_method(*run.part("symmetry"))["label"] for run in suite.runs] == LABELS
     store = Store(tmp_path / "results")
     records = [run_spec(spec, store, Session(data_dir=data_dir)).record for spec in suite.runs]
-    assert [(record["status"], record["error"]) for record in records] == [("finished", None)] * len(LABELS)
+    assert [(record.status, record.error) for record in records] == [("finished", None)] * len(LABELS)
     learned = (tmp_path / "results" / suite.runs[0].run_id / "log.csv").read_text().splitlines()
     assert learned[0].split(",")[2:7] == [
         f"train_{name}" for name in ("total", "objective", "equivariance", "alpha", "beta")

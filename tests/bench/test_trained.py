@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from geoequiv.bench.runner import run
-from geoequiv.bench.store import Store
 from geoequiv.bench.suite import read_suite
 from geoequiv.bench.trained import load_trained
 from geoequiv.errors import DataError
 from geoequiv.measurements import EvaluateConfig
 from geoequiv.measurements.measurement import Subject
 from geoequiv.measurements.task_metric import task_metric
+from geoequiv.records.store import Store
 from geoequiv.session import Session
 
 SUITE = """\
@@ -48,7 +48,7 @@ def test_the_model_is_the_one_that_was_measured(finished, data_dir):
     config = EvaluateConfig(**trained.spec.config["evaluate"])
     torch.manual_seed(trained.spec.config["seed"])
     measured = task_metric(Subject(trained.model, trained.task, config))
-    assert measured.numbers["metric"].value == pytest.approx(trained.record["metric"]["value"], rel=1e-5)
+    assert measured.numbers["metric"].value == pytest.approx(trained.record.value("metric"), rel=1e-5)
     assert trained.spec.run_id == finished.name
     assert not trained.model.training
 
@@ -58,7 +58,7 @@ def test_an_untrained_model_measures_otherwise(finished, data_dir):
     for weight in trained.model.parameters():
         torch.nn.init.normal_(weight, generator=torch.Generator().manual_seed(0))
     measured = task_metric(Subject(trained.model, trained.task, EvaluateConfig(batch_size=8)))
-    assert measured.numbers["metric"].value != pytest.approx(trained.record["metric"]["value"], rel=1e-2)
+    assert measured.numbers["metric"].value != pytest.approx(trained.record.value("metric"), rel=1e-2)
 
 
 @pytest.mark.parametrize(

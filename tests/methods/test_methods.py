@@ -6,10 +6,10 @@ import pytest
 
 import geoequiv as ge
 from geoequiv.bench.runner import run
-from geoequiv.bench.store import Store
 from geoequiv.bench.suite import read_suite
 from geoequiv.errors import ConfigError, GeoequivError
 from geoequiv.methods import FAMILIES, METHODS, Method, method, run_of_method
+from geoequiv.records.store import Store
 from geoequiv.session import Session
 
 MINE = '''
@@ -88,7 +88,7 @@ def test_two_settings_of_a_users_method_have_two_labels(suite, tmp_path):
         "doubled",
     ]
     records = [run(each, Store(tmp_path / "out"), Session(data_dir=tmp_path)).record for each in (runs[2], runs[-1])]
-    assert [(each["status"], each["error"]) for each in records] == [("finished", None)] * 2
+    assert [(each.status, each.error) for each in records] == [("finished", None)] * 2
     assert run_of_method(*runs[2].part("symmetry"))["family"] == "augmentation"
 
 

@@ -30,6 +30,12 @@ def test_nothing_of_schema_1_is_lost(path):
     record = Record.model_validate(upgraded(former))
     assert left.pop("schema") == 1
     left["config"]["symmetry"] = present_options(left["config"]["symmetry"])  # an option was renamed
+    if "alignment" in left:  # and a setting
+        settings = left["alignment"]["settings"]
+        left["alignment"]["settings"] = {
+            "seed_baseline" if key == "yardstick" else key: each for key, each in settings.items()
+        }
+        assert settings["yardstick"] == record.alignment["settings"]["seed_baseline"]
     for key in SAME:
         assert getattr(record, key) == left.pop(key, None), key
     assert record.method.label == left.pop("symmetry")

@@ -10,7 +10,7 @@ from geoequiv.report import leaderboard
 
 
 def test_missing_folder_says_what_to_do(tmp_path):
-    with pytest.raises(DataError, match=r"No results folder and no packed file at .*nowhere.*geoequiv run"):
+    with pytest.raises(DataError, match=r"No results folder at .*nowhere.*geoequiv run"):
         leaderboard(tmp_path / "nowhere")
 
 

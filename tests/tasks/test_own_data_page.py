@@ -10,13 +10,14 @@ from rich.console import Console
 import geoequiv
 from geoequiv.bench.suite import read_suite
 from geoequiv.bench.suite_run import run_suite
+from geoequiv.session import Session
 
 PAGE = (Path(geoequiv.__file__).parents[1] / "docs" / "how-to" / "your-own-data.md").read_text()
 
 
 def finished(path, folder):
     console = Console(file=io.StringIO(), width=200)
-    result = run_suite(read_suite(path, limit=6), folder / "out", console=console)
+    result = run_suite(read_suite(path, limit=6), folder / "out", session=Session(console=console))
     assert result.complete, console.file.getvalue()
     return [outcome.record for _, outcome in result.outcomes]
 
@@ -34,8 +35,8 @@ def test_the_suite_runs(tmp_path, monkeypatch):
     Path("mine.yaml").write_text(text + "evaluate: {num_items: 2, num_samples: 2, repeats: 1}\n")
     records = finished("mine.yaml", tmp_path)
     assert len(records) == 6
-    assert {record["metric"]["unit"] for record in records} == {"kcal/mol"}
-    assert all("/800-100-100/mae/limit6" in record["protocol"] for record in records)
+    assert {record.metric.unit for record in records} == {"kcal/mol"}
+    assert all("/800-100-100/mae/limit6" in record.protocol for record in records)
 
 
 def test_the_task_trains(tmp_path, monkeypatch):
@@ -48,4 +49,4 @@ def test_the_task_trains(tmp_path, monkeypatch):
         "entries: [{model: {name: egnn, width: 4, depth: 1}}]\n"
     )
     (record,) = finished("mine.yaml", tmp_path)
-    assert record["protocol"] == "springs/20/mse/limit6"
+    assert record.protocol == "springs/20/mse/limit6"

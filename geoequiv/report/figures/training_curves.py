@@ -1,6 +1,5 @@
 """The training curves of one run: losses, equivariance error and the two weights, from its log.csv."""
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from geoequiv.errors import DataError
 from geoequiv.measurements.numbers import words
+from geoequiv.records.logs import log_rows
 from geoequiv.report.families import colour
 from geoequiv.report.figures.style import drawn, floor_line, logarithmic
 
@@ -38,22 +38,21 @@ class Bound:
 
 
 def read_log(run: str | Path) -> Log:
-    """The columns of a run's log.csv; None where nothing was measured in an epoch.
+    """The columns of a run's log; None where nothing was measured in an epoch.
 
     Args:
-        run: the run directory, or its log.csv.
+        run: its run directory (or, packed, where that would be), or a log.csv.
 
     Raises:
-        DataError: there is no such file, or it is not a log.
+        DataError: there is no such log, or it is not one.
     """
     path = Path(run) / "log.csv" if Path(run).is_dir() else Path(run)
+    rows = log_rows(Path(run))
+    if rows is None:
+        raise DataError(f"Cannot read the log '{path}': there is none.")
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
         log = {name: [float(row[name]) if row[name] else None for row in rows] for name in (rows[0] if rows else ())}
-    except OSError as error:
-        raise DataError(f"Cannot read the log '{path}': {error.strerror}.") from error
-    except (ValueError, TypeError, csv.Error) as error:
+    except (ValueError, KeyError) as error:
         raise DataError(f"'{path}' is not the log of a run: {error}.") from error
     if "epoch" not in log:
         raise DataError(f"'{path}' has no finished epoch: expected a column 'epoch' and at least one row.")

@@ -1,0 +1,36 @@
+"""What a suite runs on: its own task, or the one that it names for machines without that task's files."""
+
+from dataclasses import replace
+
+from rich.markup import escape
+
+from geoequiv.bench.runner import load_task
+from geoequiv.bench.suite import Suite
+from geoequiv.errors import NoFilesError
+from geoequiv.records.store import Store
+from geoequiv.session import Session
+
+
+def at_hand(suite: Suite, store: Store, session: Session) -> Suite:
+    """The suite, or the same on its task ``otherwise`` where files are nowhere and cannot be downloaded; it says so.
+
+    The other task has protocol ids of its own, so that no number of one is ranked with the other's. Damaged files are
+    an error as ever.
+
+    Args:
+        suite: as read.
+        store: of its results; nothing is looked for where all runs have finished.
+        session: its data cache is where files are looked for, its console where it is said.
+    """
+    if not suite.otherwise or all(store.state(spec) == "finished" for spec in suite.runs):
+        return suite
+    try:
+        load_task(suite.runs[0], session)
+    except NoFilesError as error:
+        other = suite.otherwise[0].part("task")[0]
+        if session.console is not None:
+            session.console.print(
+                f"{escape(str(error))}\n[bold]Going on with {other} instead[/], under ids of its own."
+            )
+        return replace(suite, runs=suite.otherwise, otherwise=())
+    return suite

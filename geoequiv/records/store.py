@@ -1,0 +1,145 @@
+"""A results folder: run directories found by id or by configuration, written atomically, one lock per run."""
+
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import yaml
+
+from geoequiv.errors import DataError
+from geoequiv.files import write_file
+from geoequiv.records.index import packed_record, run_directory
+from geoequiv.records.run_directory import (
+    CHECKPOINT,
+    CONFIG,
+    ITEMS,
+    LOG,
+    RECORD,
+    locked_directory,
+    read_record,
+    write_record,
+)
+from geoequiv.records.schema import Record
+
+#: Files of one attempt at a run; those of a failed one are set aside before the next.
+ATTEMPT = (RECORD, LOG, CHECKPOINT, ITEMS)
+FAILED = re.compile(r"failed-\d+").fullmatch
+
+
+class Run(Protocol):
+    """What a store needs to know of a run (the bench's RunSpec has it)."""
+
+    @property
+    def run_id(self) -> str:
+        """The directory's name, where the run is new."""
+
+    @property
+    def former_id(self) -> str:
+        """The name that schema 1 gave it."""
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The resolved configuration."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """The output folder of suites: `root/<run id>/{config.yaml, record.json, log.csv, checkpoint.ckpt, items.npz}`.
+
+    Packed records in it count as well; a run directory counts before the packed record of its run.
+    """
+
+    root: Path
+
+    def prepare(self) -> None:
+        """Make the folder, and prove that files can be written in it.
+
+        Raises:
+            DataError: they cannot.
+        """
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=self.root, prefix=".probe-"):
+                pass
+        except OSError as error:
+            reason = f"{error.strerror}. Choose another --output."
+            raise DataError(f"Cannot write results to '{self.root}': {reason}") from error
+
+    def directory(self, run: Run) -> Path:
+        """The run's directory: the one that is there, under whichever id it was made, else that of its `run_id`."""
+        for name in (run.run_id, run.former_id):
+            if (self.root / name).is_dir():
+                return self.root / name
+        return run_directory(self.root, run.config) or self.root / run.run_id
+
+    def record(self, run: Run) -> Record | None:
+        """The run's record, or None if it has not come to its end.
+
+        Raises:
+            DataError: there is a record, but it cannot be read.
+        """
+        directory = self.directory(run)
+        if (directory / RECORD).exists():
+            return read_record(directory)
+        return packed_record(self.root, run.config)
+
+    def state(self, run: Run) -> str:
+        """One of "new", "half-finished", "finished", "failed"."""
+        record = self.record(run)
+        if record is not None:
+            return record.status
+        return "half-finished" if (self.directory(run) / CHECKPOINT).exists() else "new"
+
+    @contextmanager
+    def locked(self, run: Run, timeout: float = 3.0) -> Iterator[Path]:
+        """Hold the run's directory, with its config.yaml in it, for this process alone.
+
+        Raises:
+            RunLocked: another process holds it.
+            DataError: the directory cannot be written.
+        """
+        directory = self.directory(run)
+        with locked_directory(directory, timeout):
+            if not (directory / CONFIG).exists():
+                write_file(directory / CONFIG, yaml.safe_dump(run.config, sort_keys=False, allow_unicode=True))
+            yield directory
+
+    def set_aside(self, run: Run) -> None:
+        """Move a failed attempt into `failed-<k>/`, so that the next one starts anew and nothing is overwritten.
+
+        A training that had come to its end stays, with its log: only the record is moved.
+        """
+        directory = self.directory(run)
+        moved = (RECORD,) if trained_to_the_end(directory / CHECKPOINT) else ATTEMPT
+        present = [directory / name for name in moved if (directory / name).exists()]
+        if not present:
+            return
+        numbers = [int(each.name.removeprefix("failed-")) for each in directory.glob("failed-*") if FAILED(each.name)]
+        aside = directory / f"failed-{1 + max(numbers, default=0)}"
+        aside.mkdir()
+        for path in sorted(present, key=lambda each: each.name == RECORD):
+            os.replace(path, aside / path.name)
+
+    def write_record(self, run: Run, record: Record) -> None:
+        """Write record.json: atomically, and as the last thing a run does."""
+        write_record(self.directory(run), record)
+
+
+def trained_to_the_end(checkpoint: Path) -> bool:
+    """Whether there is a checkpoint after whose training only the measuring is left; a damaged one is none."""
+    if not checkpoint.exists():
+        return False
+    import torch  # records are read without it
+
+    from geoequiv.training.checkpoint import load_checkpoint
+
+    try:
+        content: Mapping[str, Any] = load_checkpoint(checkpoint, torch.device("cpu"))
+    except DataError:
+        return False
+    return bool(content["progress"]["finished"])
