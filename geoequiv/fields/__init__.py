@@ -1,10 +1,11 @@
 """Typed fields: signatures, batches, and the action of a group on them."""
 
 from geoequiv.fields.action import act, act_on_field, merge_replicas, replicate, split_replicas
-from geoequiv.fields.calling import BoundCall, call_model, invoke, name_outputs, restore_outputs
+from geoequiv.fields.calling import BoundCall, call_model
 from geoequiv.fields.graphs import named_fields
 from geoequiv.fields.layout import Layout, check_finite, finite_where_hidden, item_text, layout_of
 from geoequiv.fields.norms import item_squares
+from geoequiv.fields.outputs import extra_outputs, name_outputs, restore_outputs
 from geoequiv.fields.signature import Side, Signature
 from geoequiv.fields.types import FieldType
 
@@ -18,8 +19,8 @@ __all__ = [
     "act_on_field",
     "call_model",
     "check_finite",
+    "extra_outputs",
     "finite_where_hidden",
-    "invoke",
     "item_squares",
     "item_text",
     "layout_of",

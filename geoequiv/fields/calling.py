@@ -1,112 +1,142 @@
 """Calling a model the way it is written: tensors bound to field names by the model's own parameter names."""
 
+import copy
 import inspect
-from collections.abc import Callable, Mapping
+import typing
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
 
-from geoequiv.errors import ModelOutputError, SignatureError, unknown
-from geoequiv.fields.graphs import graph_fields, is_graph, with_fields
+from geoequiv.errors import SignatureError, unknown
+from geoequiv.fields.graphs import is_graph, with_fields
+from geoequiv.fields.outputs import model_name, name_outputs
 from geoequiv.fields.signature import Signature
 
+#: arguments that say how a batch is laid out
 LAYOUT_NAMES = ("batch", "mask", "edge_index")
-
-
-def signature_of(function: Callable[..., Any]) -> inspect.Signature:
-    """Python's signature of a callable; of ``forward`` for a module."""
-    return inspect.signature(function.forward if isinstance(function, nn.Module) else function)
-
-
-def parameters_of(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
-    """Parameters of a callable; of ``forward`` for a module."""
-    return signature_of(function).parameters
-
-
-def positional_names(parameters: Mapping[str, inspect.Parameter], names: list[str]) -> dict[str, str]:
-    """Parameter → field, for a callable whose parameters bear none of the fields' names but take as many inputs."""
-    plain = [name for name, p in parameters.items() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-    free = [name for name in plain if parameters[name].default is inspect.Parameter.empty and name != "self"]
-    if set(names) & set(plain) or len(free) != len(names):
-        return {}
-    return dict(zip(free, names, strict=True))
 
 
 @dataclass(frozen=True, eq=False)
 class BoundCall:
-    """The arguments of one call of a model, by field name.
+    """One call of a model, its arguments by field name.
 
     Args:
         function: what is called.
-        fields: field name → value, in the order of the call; a PyG object stands for all of its attributes.
-        places: field name → the parameter that holds it, and the key or position in it for ``**`` and ``*``.
+        fields: field name → value, in the order of the call; or the dict or PyG object that holds them all.
+        slots: field name → the parameter that holds it, and the key or position in it for ``**`` and ``*``.
         bound: the arguments as they came.
-        graph: the name of the parameter that holds a PyG object, if one does.
+        container: the name of the parameter that takes a dict or a PyG object, if one does.
     """
 
     function: Callable[..., Any]
     fields: Any
-    places: Mapping[str, tuple[str, str | int | None]]
+    slots: Mapping[str, tuple[str, str | int | None]]
     bound: inspect.BoundArguments
-    graph: str | None = None
+    container: str | None = None
 
     @classmethod
     def bind(
         cls, function: Callable[..., Any], signature: Signature, args: tuple, kwargs: Mapping[str, Any]
     ) -> "BoundCall":
-        """Bind arguments to the signature's input names.
+        """Name the arguments of a call that is written as the model is.
 
         A parameter that bears a field's name holds that field; the names of ``**kwargs`` count as parameters, and
-        ``*args`` take the signature's inputs in order. If no parameter bears the name of any input, the parameters
-        that have no default take the inputs in order (``forward(self, x)`` with ``"pos: point -> …"``).
+        ``*args`` take the signature's inputs in order. If no parameter bears the name of any input, the first
+        parameters take the inputs in order (``forward(self, x)`` with ``"pos: point -> …"``). A PyG object, or a dict
+        that holds all inputs, stands for its entries.
 
         Raises:
-            SignatureError: if some of the inputs cannot be found among the parameters.
+            SignatureError: if some of the inputs cannot be found among the arguments.
         """
         written = signature_of(function)
         parameters = written.parameters
         names = list(signature.inputs)
+        if not args and set(names) <= set(kwargs) and takes_mapping(parameters, names):
+            args, kwargs = (dict(kwargs),), {}
         field_of = positional_names(parameters, names)
         parameter_of = {field: parameter for parameter, field in field_of.items()}
         kwargs = {parameter_of.get(key, key): value for key, value in kwargs.items()}
         try:
             bound = written.bind(*args, **kwargs)
         except TypeError as error:
-            raise SignatureError(f"{describe(function)} cannot be called this way: {error}.") from None
+            raise SignatureError(f"{model_name(function)} cannot be called this way: {error}.") from None
+        container = next((p for p, value in bound.arguments.items() if is_container(value, parameters[p], names)), None)
+        if container is not None:
+            check_alone(function, container, bound)
+            return cls(function, bound.arguments[container], {}, bound, container)
         fields: dict[str, Any] = {}
-        places: dict[str, tuple[str, str | int | None]] = {}
+        slots: dict[str, tuple[str, str | int | None]] = {}
         for parameter, value in bound.arguments.items():
             kind = parameters[parameter].kind
-            if is_graph(value):
-                return cls(function, value, {}, bound, graph=parameter)
             if kind is inspect.Parameter.VAR_KEYWORD:
                 for key, entry in value.items():
-                    fields[key], places[key] = entry, (parameter, key)
+                    fields[key], slots[key] = entry, (parameter, key)
             elif kind is inspect.Parameter.VAR_POSITIONAL:
                 left = [name for name in names if name not in fields and name not in kwargs]
                 for i, (name, entry) in enumerate(zip(left, value, strict=False)):
-                    fields[name], places[name] = entry, (parameter, i)
+                    fields[name], slots[name] = entry, (parameter, i)
             else:
                 name = field_of.get(parameter, parameter)
-                fields[name], places[name] = value, (parameter, None)
+                fields[name], slots[name] = value, (parameter, None)
         missing = [name for name in names if name not in fields]
         if missing:
             raise SignatureError(
-                f"The signature's input '{missing[0]}' is not among the arguments of {describe(function)}: "
+                f"The signature's input '{missing[0]}' is not among the arguments of {model_name(function)}: "
                 f"{unknown('argument', missing[0], [n for n in fields if n != 'self'])}"
             )
         if "batch" in parameters and "batch" not in fields:
-            places["batch"] = ("batch", None)
-        return cls(function, fields, places, bound)
+            slots["batch"] = ("batch", None)
+        return cls(function, fields, slots, bound)
 
-    def __call__(self, fields: Any) -> Any:
-        """Call the model with other values for the fields."""
+    @classmethod
+    def named(cls, function: Callable[..., Any], signature: Signature, inputs: Any) -> "BoundCall":
+        """The call of a model with inputs that have names.
+
+        Args:
+            inputs: a PyG object, which is passed whole; or a mapping, of which the model gets the signature's inputs
+                and what else it has parameters for (the whole mapping, where it takes a dict).
+
+        Raises:
+            SignatureError: the model takes neither the names nor the number of the inputs, or has no parameter for the
+                ``mask`` or ``batch`` that the inputs hold.
+        """
+        if is_graph(inputs):
+            return cls.bind(function, signature, (inputs,), {})
+        names = list(signature.inputs)
+        absent = [name for name in names if name not in inputs]
+        if absent:
+            raise SignatureError(
+                f"The signature's input '{absent[0]}' is not among the inputs {sorted(map(str, inputs))}."
+            )
+        parameters = parameters_of(function)
+        if takes_mapping(parameters, names):
+            return cls.bind(function, signature, (inputs,), {})
+        kinds = {each.kind for each in parameters.values()}
+        takes_all = inspect.Parameter.VAR_KEYWORD in kinds
+        extra = {
+            name: value for name, value in inputs.items() if name not in names and (takes_all or name in parameters)
+        }
+        for name in ("batch", "mask"):
+            if inputs.get(name) is not None and name not in extra:
+                raise SignatureError(
+                    f"The inputs hold a '{name}', but {model_name(function)} has no parameter of that name."
+                )
+        if not takes_all and set(names) & set(parameters) and not set(names) <= set(parameters):
+            missing = next(name for name in names if name not in parameters)
+            raise SignatureError(f"{model_name(function)}: {unknown('parameter', missing, parameters)}")
+        if takes_all or set(names) <= set(parameters) or positional_names(parameters, names):
+            return cls.bind(function, signature, (), {**{name: inputs[name] for name in names}, **extra})
+        return cls.bind(function, signature, tuple(inputs[name] for name in names), extra)
+
+    def __call__(self, fields: Any = None) -> Any:
+        """Call the model, with other values for the fields if some are given."""
         arguments = dict(self.bound.arguments)
-        if self.graph is not None:
-            arguments[self.graph] = fields
-        else:
-            for name, (parameter, key) in self.places.items():
+        if fields is not None and self.container is not None:
+            arguments[self.container] = fields if is_graph(fields) else self.with_values(fields)
+        elif fields is not None:
+            for name, (parameter, key) in self.slots.items():
                 if name not in fields:
                     continue
                 if key is None:
@@ -119,115 +149,94 @@ class BoundCall:
         ready = inspect.BoundArguments(self.bound.signature, arguments)
         return self.function(*ready.args, **ready.kwargs)
 
-
-def describe(function: Callable[..., Any]) -> str:
-    """How messages name a model."""
-    return (
-        type(function).__name__
-        if isinstance(function, nn.Module)
-        else getattr(function, "__qualname__", repr(function))
-    )
+    def with_values(self, fields: Mapping[str, Any]) -> Any:
+        """The fields with some values replaced, in the form that the model takes: a dict, or a PyG object."""
+        if is_graph(self.fields):
+            return with_fields(self.fields, fields)
+        if type(self.fields) is dict or not isinstance(self.fields, MutableMapping):
+            return {**self.fields, **fields}
+        changed = copy.copy(self.fields)
+        changed.update(fields)
+        return changed
 
 
 def call_model(function: Callable[..., Any], signature: Signature, inputs: Any) -> dict[str, Tensor]:
     """Call a model with named inputs and name its outputs.
 
     Args:
-        function: a module or function that takes the inputs by name, in the signature's order, or as a PyG object.
-        inputs: a mapping that holds the signature's inputs (and ``batch``, ``mask``, … where the model takes them), or
-            a PyG object, which is passed on whole.
+        function: a module or function that takes the inputs by name, in the signature's order, as a dict or as a PyG
+            object.
+        inputs: see ``BoundCall.named``.
 
     Returns:
         Output name → tensor.
 
     Raises:
-        SignatureError: the model takes neither the names nor the number of the inputs, or cannot be told the mask or
-            the batch index that the inputs hold.
+        SignatureError: the model cannot be called with these inputs.
         ModelOutputError: what it returns does not fit the signature.
     """
-    return name_outputs(signature, invoke(function, signature, inputs), function)
+    return name_outputs(signature, BoundCall.named(function, signature, inputs)(), function)
 
 
-def invoke(function: Callable[..., Any], signature: Signature, inputs: Any) -> Any:
-    """Call a model with named inputs; what it returns is passed on as it is (see ``call_model``)."""
-    if is_graph(inputs):
-        return function(inputs)
-    parameters = parameters_of(function)
-    takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    names = list(signature.inputs)
-    absent = [name for name in names if name not in inputs]
-    if absent:
-        raise SignatureError(f"The signature's input '{absent[0]}' is not among the inputs {sorted(map(str, inputs))}.")
-    extra = {name: value for name, value in inputs.items() if name not in names and (takes_all or name in parameters)}
-    for name in ("batch", "mask"):
-        if inputs.get(name) is not None and name not in extra:
-            raise SignatureError(f"The inputs hold a '{name}', but {describe(function)} has no parameter of that name.")
-    if takes_all or set(names) <= set(parameters):
-        return function(**{name: inputs[name] for name in names}, **extra)
-    if set(names) & set(parameters):
-        missing = next(name for name in names if name not in parameters)
-        raise SignatureError(f"{describe(function)}: {unknown('parameter', missing, parameters)}")
-    return function(*(inputs[name] for name in names), **extra)
+def signature_of(function: Callable[..., Any]) -> inspect.Signature:
+    """Python's signature of a callable; of ``forward`` for a module."""
+    return inspect.signature(function.forward if isinstance(function, nn.Module) else function)
 
 
-def name_outputs(signature: Signature, raw: Any, function: Callable[..., Any]) -> dict[str, Tensor]:
-    """What a model returned, by output name.
+def parameters_of(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    """Parameters of a callable; of ``forward`` for a module."""
+    return signature_of(function).parameters
 
-    Args:
-        raw: a tensor (one output), a tuple or list in the signature's order, a mapping, or a PyG object.
 
-    Raises:
-        ModelOutputError: naming what came and what the signature expects.
-    """
-    names = list(signature.outputs)
-    expected = f"the signature's outputs are ({signature.outputs})"
-    if isinstance(raw, Tensor):
-        raw = (raw,)
-    if is_graph(raw):
-        raw = graph_fields(raw)
-    if isinstance(raw, Mapping):
-        absent = [name for name in names if name not in raw]
-        if absent:
-            raise ModelOutputError(f"{describe(function)} returned {list(raw)}; {expected}: '{absent[0]}' is missing.")
-        named = {name: raw[name] for name in names}
-    elif isinstance(raw, (tuple, list)):
-        if len(raw) != len(names):
-            raise ModelOutputError(f"{describe(function)} returned {len(raw)} outputs; {expected}.")
-        named = dict(zip(names, raw, strict=True))
-    else:
-        raise ModelOutputError(f"{describe(function)} returned {type(raw).__name__}; {expected}.")
-    for name, value in named.items():
-        if not isinstance(value, Tensor):
-            raise ModelOutputError(f"Output '{name}' of {describe(function)} is {type(value).__name__}, not a tensor.")
-        if not value.is_floating_point():
-            raise ModelOutputError(
-                f"Output '{name}' of {describe(function)} holds {value.dtype}, not floating-point numbers: convert it "
-                "with .float()."
+def plain_names(parameters: Mapping[str, inspect.Parameter]) -> list[str]:
+    """Names of the parameters besides ``self``, ``*args`` and ``**kwargs``."""
+    return [
+        name for name, p in parameters.items() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD) and name != "self"
+    ]
+
+
+def required_names(parameters: Mapping[str, inspect.Parameter]) -> list[str]:
+    """Those of them that have no default."""
+    return [name for name in plain_names(parameters) if parameters[name].default is inspect.Parameter.empty]
+
+
+def positional_names(parameters: Mapping[str, inspect.Parameter], names: list[str]) -> dict[str, str]:
+    """Parameter → field, for a callable whose parameters bear none of the fields' names and that takes as many."""
+    plain = plain_names(parameters)
+    required = required_names(parameters)
+    if set(names) & set(plain):
+        return {}
+    if len(required) < len(names):
+        required = [name for name in plain if name not in LAYOUT_NAMES][: len(names)]
+    return dict(zip(required, names, strict=True)) if len(required) == len(names) else {}
+
+
+def takes_mapping(parameters: Mapping[str, inspect.Parameter], names: list[str]) -> bool:
+    """Whether a callable takes its inputs as one dict: its one argument is declared so, or is all it has."""
+    required, plain = required_names(parameters), plain_names(parameters)
+    if len(required) != 1 or set(names) & set(parameters) or set(parameters) - {"self", *plain}:
+        return False
+    annotation = parameters[required[0]].annotation
+    if annotation is inspect.Parameter.empty:
+        return len(names) > 1 and len(plain) == 1
+    origin = typing.get_origin(annotation) or annotation
+    if isinstance(origin, str):
+        return origin.split("[")[0].rpartition(".")[2] in ("dict", "Dict", "Mapping", "MutableMapping")
+    return isinstance(origin, type) and issubclass(origin, Mapping)
+
+
+def is_container(value: object, parameter: inspect.Parameter, names: list[str]) -> bool:
+    """Whether an argument is a PyG object, or a dict of the inputs."""
+    if is_graph(value):
+        return True
+    return parameter.kind is not parameter.VAR_KEYWORD and isinstance(value, Mapping) and all(n in value for n in names)
+
+
+def check_alone(function: Callable[..., Any], container: str, bound: inspect.BoundArguments) -> None:
+    """Raise SignatureError if a tensor stands beside the dict or PyG object: it would not be seen."""
+    for name, value in bound.arguments.items():
+        if name != container and isinstance(value, Tensor) and value.ndim:
+            raise SignatureError(
+                f"{model_name(function)} takes its inputs as one '{container}', but is also given a tensor '{name}', "
+                f"which would not be transformed or repeated with them: put it into '{container}'."
             )
-    return named
-
-
-def restore_outputs(signature: Signature, raw: Any, named: Mapping[str, Tensor], inputs: Any) -> Any:
-    """Named outputs in the form in which the model returns them.
-
-    Args:
-        raw: what it returned, perhaps for copies of a batch.
-        inputs: what it was called with for the batch itself; where model and caller speak in PyG objects, a copy of
-            this one bears the outputs.
-
-    Raises:
-        ModelOutputError: if the model returned something besides the outputs that the signature names.
-    """
-    if isinstance(raw, Tensor):
-        return next(iter(named.values()))
-    if is_graph(raw):
-        return with_fields(inputs, named) if is_graph(inputs) else dict(named)
-    if isinstance(raw, Mapping):
-        spare = [key for key in raw if key not in named]
-        if spare:
-            raise ModelOutputError(
-                f"The model returns '{spare[0]}', which the signature's outputs ({signature.outputs}) do not name: "
-                "without a type it cannot be averaged. Add it to the signature or do not return it."
-            )
-        return dict(named)
-    return type(raw)(named.values()) if type(raw) in (tuple, list) else type(raw)(*named.values())

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 import geoequiv
 from geoequiv.fields import Signature, layout_of, named_fields
-from geoequiv.fields.calling import describe
 from geoequiv.fields.graphs import device_of
+from geoequiv.fields.outputs import model_name
 from geoequiv.groups import Group
 from geoequiv.groups import group as group_by_name
 from geoequiv.metrics.certificate import Certificate, Verdict
@@ -197,7 +197,7 @@ def facts(
         items *= size
     parameters = sum(p.numel() for p in model.parameters()) if isinstance(model, nn.Module) else None
     return {
-        "model": name or describe(model),
+        "model": name or model_name(model),
         "signature": str(signature),
         "group": acting.name,
         "num_items": errors.num_items,

@@ -16,13 +16,14 @@ from geoequiv.fields import (
     Signature,
     act_on_field,
     check_finite,
+    extra_outputs,
     finite_where_hidden,
     name_outputs,
+    named_fields,
     replicate,
     restore_outputs,
     split_replicas,
 )
-from geoequiv.fields.graphs import graph_fields, with_fields
 from geoequiv.groups import Element, Group, group, inverse
 from geoequiv.ranges import ProperFraction
 from geoequiv.symmetrize.checkpoint import share_checkpoints
@@ -68,7 +69,8 @@ def symmetrize(
             ``POINTS_PER_CALL`` points on a CPU (large clouds go element by element), and all at once elsewhere.
 
     Returns:
-        What the model returns, in the same form.
+        What the model returns, in the same form. Of what it returns besides the signature's outputs, single numbers
+        (an auxiliary loss) are averaged over the elements, and what is no tensor is passed on.
 
     Raises:
         SignatureError, BatchError: the arguments do not fit the signature.
@@ -88,7 +90,7 @@ def symmetrize(
     statistics of a batch norm, changes it twice. Under ``torch.compile`` and ``torch.func`` everything is kept.
     """
     call = BoundCall.bind(function, signature, args, kwargs)
-    found = call.fields if call.graph is None else graph_fields(call.fields)
+    found = named_fields(call.fields)
     device = next((v.device.type for v in found.values() if isinstance(v, Tensor)), "cpu")
     mixed = autocast_dtype(device)
     with torch.autocast(device, enabled=False) if mixed else nullcontext():
@@ -99,9 +101,9 @@ def symmetrize(
         elements, weights = frame({**found, **wide}, signature.inputs, layout, training=training)
         if isinstance(elements, Coset):  # gradients, too, of the average over the whole coset
             wide = elements.with_gradients(wide, signature.inputs, layout)
-        batch = {**found, **wide} if call.graph is None else with_fields(call.fields, wide)
+        batch = call.with_values(wide)
 
-        def weighted_sum(chosen: slice) -> tuple[Any, dict[str, Tensor], dict[str, torch.dtype]]:
+        def weighted_sum(chosen: slice) -> tuple[Any, dict[str, Tensor], dict[str, torch.dtype], dict[str | int, Any]]:
             some = elements[chosen]
             transformed = replicate(inverse(some), batch, signature.inputs, layout)
             for name in signature.inputs:
@@ -112,15 +114,17 @@ def symmetrize(
             named = name_outputs(signature, raw, function)
             part = None if weights is None else weights[chosen]
             sums = {n: pull_back_and_sum(n, widened(v), signature, some, part, layout) for n, v in named.items()}
-            return raw, sums, {n: v.dtype for n, v in named.items()}
+            return raw, sums, {n: v.dtype for n, v in named.items()}, extra_outputs(signature, raw, function)
 
         total: dict[str, Tensor] = {}
+        extra: dict[str | int, Any] = {}
         for chosen in chunks(len(elements), chunk or default_chunk(len(elements), layout, elements.linear.device)):
             if chunk is not None and chosen.stop < len(elements) and can_recompute():
-                raw, sums, dtypes = checkpoint(weighted_sum, chosen, use_reentrant=False)
+                raw, sums, dtypes, beside = checkpoint(weighted_sum, chosen, use_reentrant=False)
             else:
-                raw, sums, dtypes = weighted_sum(chosen)
+                raw, sums, dtypes, beside = weighted_sum(chosen)
             total = {name: total[name] + value if name in total else value for name, value in sums.items()}
+            extra = mean_so_far(extra, beside, chosen.start, len(range(*chosen.indices(len(elements)))))
         if weights is None:
             total = {name: value / len(elements) for name, value in total.items()}
         if isinstance(elements, Coset):
@@ -128,7 +132,20 @@ def symmetrize(
         if not mixed:
             halves = [name for name, dtype in dtypes.items() if dtype in HALVES]
             total |= {name: total[name].to(dtypes[name]) for name in halves}
-        return restore_outputs(signature, raw, total, call.fields)
+        return restore_outputs(signature, raw, total, call.fields, function, extra)
+
+
+def mean_so_far(
+    mean: Mapping[str | int, Any], new: Mapping[str | int, Any], before: int, count: int
+) -> dict[str | int, Any]:
+    """What a model returns besides its outputs, ``count`` elements later: a mean of numbers, else the last."""
+
+    def joined(key: str | int, value: Any) -> Any:
+        if not isinstance(value, Tensor) or not value.is_floating_point() or not before:
+            return value
+        return (before * mean[key] + count * value) / (before + count)
+
+    return {key: joined(key, value) for key, value in new.items()}
 
 
 def autocast_dtype(device: str) -> torch.dtype | None:

@@ -1,11 +1,14 @@
 """Models are called the way they are written."""
 
+from dataclasses import dataclass
+from typing import NamedTuple
+
 import pytest
 import torch
 from torch_geometric.data import Data
 
 from geoequiv.errors import ModelOutputError, SignatureError
-from geoequiv.fields import BoundCall, Signature, call_model
+from geoequiv.fields import BoundCall, Signature, call_model, extra_outputs, name_outputs, restore_outputs
 
 TWO = Signature.parse("pos: point, vel: vector -> pos: point, energy: scalar")
 X = {"pos": torch.randn(2, 4, 3), "vel": torch.randn(2, 4, 3)}
@@ -105,3 +108,64 @@ def test_a_layout_the_model_cannot_be_told(name):
 def test_outputs_that_do_not_fit(returned, message):
     with pytest.raises(ModelOutputError, match=message):
         call_model(lambda pos, vel: returned, TWO, X)
+
+
+def takes_a_dict(data: dict[str, torch.Tensor]):
+    return {"pos": data["pos"] + data["vel"], "energy": data["vel"].sum((1, 2)), "loss": data["vel"].mean()}
+
+
+def takes_something(data):
+    return takes_a_dict(data)
+
+
+@pytest.mark.parametrize("model", [takes_a_dict, takes_something])
+def test_a_dict_argument(model):
+    assert torch.equal(call_model(model, TWO, X)["pos"], X["pos"] + X["vel"])
+    for args, kwargs in (((X,), {}), ((), {"data": X}), ((), X)):
+        call = BoundCall.bind(model, TWO, args, kwargs)
+        doubled = call({name: 2 * value for name, value in call.fields.items()})
+        assert torch.equal(doubled["pos"], 2 * X["pos"] + 2 * X["vel"])
+    with pytest.raises(SignatureError, match="as one 'data', but is also given a tensor 'shift'"):
+        BoundCall.bind(lambda data, shift: data, TWO, (X, torch.ones(3)), {})
+
+
+class Shaped(NamedTuple):
+    pos: torch.Tensor
+    energy: torch.Tensor
+    loss: torch.Tensor | None = None
+
+
+@dataclass
+class Output:
+    energy: torch.Tensor
+    pos: torch.Tensor
+    loss: torch.Tensor | None = None
+    note: str = "kept"
+
+
+@pytest.mark.parametrize(
+    "returned",
+    [
+        lambda pos, energy: Shaped(pos, energy),
+        lambda pos, energy: Output(energy, pos),
+        lambda pos, energy: {"loss": None, "energy": energy, "pos": pos, "count": 3},
+        lambda pos, energy: (pos, energy, None),
+        lambda pos, energy: [torch.tensor(0.5), pos, energy, {"steps": 3}],
+    ],
+)
+def test_forms_of_output_and_what_stands_beside(returned):
+    raw = returned(X["pos"], X["vel"].sum((1, 2)))
+    named = call_model(lambda pos, vel: raw, TWO, X)
+    assert named["pos"] is X["pos"]
+    back = restore_outputs(TWO, raw, {name: 2 * value for name, value in named.items()}, X, by_name)
+    assert type(back) is type(raw)
+    again = name_outputs(TWO, back, by_name)
+    assert torch.equal(again["pos"], 2 * X["pos"])
+    assert torch.equal(again["energy"], 2 * named["energy"])
+    assert extra_outputs(TWO, back, by_name) == extra_outputs(TWO, raw, by_name) != {}
+
+
+def test_arrays_beside_the_outputs_cannot_be_averaged():
+    for beside in (torch.ones(2, 4, 8), {"attention": [torch.ones(2, 4, 4)]}):
+        with pytest.raises(ModelOutputError, match="returns 'hidden', which the signature's outputs"):
+            extra_outputs(TWO, {"pos": X["pos"], "energy": X["pos"], "hidden": beside}, by_name)
