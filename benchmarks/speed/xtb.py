@@ -1,4 +1,4 @@
-"""Speed of the simulated twin of MD17 against the bare loop of ASE's Langevin dynamics with tblite.
+"""Speed of the surrogate of MD17 against the bare loop of ASE's Langevin dynamics with tblite.
 
     OMP_NUM_THREADS=1 python benchmarks/speed/xtb.py [--molecules ethanol aspirin] [--repeats 20] [--json FILE]
 

@@ -23,8 +23,8 @@ examples:
 Data is kept in --data-dir, else $GEOEQUIV_DATA, else ~/.cache/geoequiv. A damaged file is rebuilt when it is used.
 """
 
-TWIN = "md17-xtb"
-TWIN_OPTIONS = ("molecule", "frames", "seed", "equilibration", "nve", "jobs")
+SURROGATE = "md17-xtb"
+SURROGATE_OPTIONS = ("molecule", "frames", "seed", "equilibration", "nve", "jobs")
 
 
 def add(commands: Commands) -> None:
@@ -43,17 +43,19 @@ def add(commands: Commands) -> None:
     action.set_defaults(command=_data_fetch)
     action = actions.add_parser("make", parents=[common(), data_folder()], help="simulate a task's data now")
     _task_and_options(action, ", or md17-xtb")
-    twin = action.add_argument_group("md17-xtb: molecular dynamics with GFN2-xTB; run it again to go on after a stop")
-    twin.add_argument(
+    surrogate = action.add_argument_group(
+        "md17-xtb: molecular dynamics with GFN2-xTB; run it again to go on after a stop"
+    )
+    surrogate.add_argument(
         "--molecule", nargs="+", metavar="NAME", help="of MD17's eight; one or several (default: aspirin)"
     )
-    twin.add_argument("--frames", type=positive, help="frames of 0.5 fs to record (default: 100000)")
-    twin.add_argument("--seed", type=int, help="of momenta and thermostat (default: 0)")
-    twin.add_argument("--equilibration", type=int, metavar="STEPS", help="before the first frame (default: 10000)")
-    twin.add_argument(
+    surrogate.add_argument("--frames", type=positive, help="frames of 0.5 fs to record (default: 100000)")
+    surrogate.add_argument("--seed", type=int, help="of momenta and thermostat (default: 0)")
+    surrogate.add_argument("--equilibration", type=int, metavar="STEPS", help="before the first frame (default: 10000)")
+    surrogate.add_argument(
         "--nve", type=int, metavar="STEPS", help="without thermostat at the end, for the drift (default: 2000)"
     )
-    twin.add_argument("--jobs", type=positive, help="molecules at a time, a process each (default: 1)")
+    surrogate.add_argument("--jobs", type=positive, help="molecules at a time, a process each (default: 1)")
     action.set_defaults(command=_data_make, after_interrupt=_go_on)
     action = actions.add_parser("info", parents=[common(), data_folder()], help="print the card of a task")
     _task_and_options(action)
@@ -77,13 +79,13 @@ def _task_and_options(action: argparse.ArgumentParser, others: str = "", example
 def _data_list(options: argparse.Namespace) -> int:
     from geoequiv.tasks import data_directory, list_cached
     from geoequiv.tasks.data.official import downloaded
-    from geoequiv.tasks.simulation.xtb_trajectory import twin_files
+    from geoequiv.tasks.simulation.xtb_trajectory import surrogate_files
 
     print(f"Data cache: {data_directory(options.data_dir)}")
     for entry in list_cached(options.data_dir):
         print(f"{entry.task:<20} {entry.bytes / 1e6:8.1f} MB  {entry.path.name}  {entry.status}")
-    for path, status in twin_files(options.data_dir):
-        print(f"{TWIN:<20} {path.stat().st_size / 1e6:8.1f} MB  {path.name}  {status}")
+    for path, status in surrogate_files(options.data_dir):
+        print(f"{SURROGATE:<20} {path.stat().st_size / 1e6:8.1f} MB  {path.name}  {status}")
     for path, status in downloaded(data_directory(options.data_dir)):
         print(f"{path.parent.name:<20} {path.stat().st_size / 1e6:8.1f} MB  {path.name}  {status}")
     return 0
@@ -109,8 +111,8 @@ def _data_info(options: argparse.Namespace) -> int:
 
 
 def _data_fetch(options: argparse.Namespace) -> int:
-    if options.task.partition("/")[0] == TWIN:
-        raise ConfigError(f"{options.task} is simulated: geoequiv data make {TWIN} --molecule aspirin.")
+    if options.task.partition("/")[0] == SURROGATE:
+        raise ConfigError(f"{options.task} is simulated: geoequiv data make {SURROGATE} --molecule aspirin.")
     task = _chosen_task(options)
     source = dict(task.notes).get("Source", "no files")
     print(f"{task.protocol}: {source}; checksum {task.checksum[:12]}")
@@ -118,15 +120,15 @@ def _data_fetch(options: argparse.Namespace) -> int:
 
 
 def _go_on(options: argparse.Namespace) -> str:
-    return " Run the same command again: it goes on where it was." if options.task == TWIN else ""
+    return " Run the same command again: it goes on where it was." if options.task == SURROGATE else ""
 
 
 def _data_make(options: argparse.Namespace) -> int:
-    if options.task == TWIN:
-        return _make_twin(options)
-    given = [f"--{name}" for name in TWIN_OPTIONS if getattr(options, name) is not None]
+    if options.task == SURROGATE:
+        return _make_surrogate(options)
+    given = [f"--{name}" for name in SURROGATE_OPTIONS if getattr(options, name) is not None]
     if given:
-        raise ConfigError(f"{', '.join(given)} belong to {TWIN}; options of a task are written train=500.")
+        raise ConfigError(f"{', '.join(given)} belong to {SURROGATE}; options of a task are written train=500.")
     task = _chosen_task(options)
     if task.symmetry_error:
         task.symmetry_error()
@@ -135,13 +137,13 @@ def _data_make(options: argparse.Namespace) -> int:
     return 0
 
 
-def _make_twin(options: argparse.Namespace) -> int:
+def _make_surrogate(options: argparse.Namespace) -> int:
     from geoequiv.tasks.simulation.xtb_processes import simulate_all
     from geoequiv.tasks.simulation.xtb_report import lines_of
-    from geoequiv.tasks.simulation.xtb_simulation import Plan, twin_path
+    from geoequiv.tasks.simulation.xtb_simulation import Plan, surrogate_path
 
     if options.options:
-        raise ConfigError(f"{TWIN} takes --molecule, --frames, --seed, …; got '{options.options[0]}'.")
+        raise ConfigError(f"{SURROGATE} takes --molecule, --frames, --seed, …; got '{options.options[0]}'.")
     chosen = {
         name: value for name in ("seed", "equilibration", "nve") if (value := getattr(options, name)) is not None
     }  # fmt: skip
@@ -152,7 +154,7 @@ def _make_twin(options: argparse.Namespace) -> int:
             failed += 1
             print(f"geoequiv: error: {plan.molecule}: {report}", file=sys.stderr)
             continue
-        print(twin_path(plan.molecule, options.data_dir))
+        print(surrogate_path(plan.molecule, options.data_dir))
         _print_lines(lines_of(report))
     return 2 if failed else 0
 
@@ -167,15 +169,15 @@ def _data_verify(options: argparse.Namespace) -> int:
     from geoequiv import catalog
     from geoequiv.tasks import data_directory, list_cached
     from geoequiv.tasks.data.official import downloaded
-    from geoequiv.tasks.simulation.xtb_trajectory import twin_files
+    from geoequiv.tasks.simulation.xtb_trajectory import surrogate_files
 
-    if options.task and options.task != TWIN:
+    if options.task and options.task != SURROGATE:
         catalog.load("task", options.task)
     entries = [
         (entry.path, entry.status) for entry in list_cached(options.data_dir) if options.task in (None, entry.task)
     ]
-    if options.task is None or options.task.partition("/")[0] == TWIN:
-        entries += twin_files(options.data_dir)
+    if options.task is None or options.task.partition("/")[0] == SURROGATE:
+        entries += surrogate_files(options.data_dir)
     entries += downloaded(data_directory(options.data_dir), options.task)
     if not entries:
         print(f"No data{f' of {options.task}' if options.task else ''} in {data_directory(options.data_dir)}.")

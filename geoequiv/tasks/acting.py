@@ -18,6 +18,6 @@ def check_acting(acting: Group, signature: Signature, split: Split) -> None:
             nodes = None if kind.per_graph else fields[name].shape[1]
             if acting.nodes is not None and nodes not in (None, acting.nodes):
                 raise SignatureError(
-                    f"The symmetry {acting.name} does not fit the data: it relabels {acting.nodes} nodes, and '{name}' "
+                    f"The symmetry {acting.name} does not fit the data: it permutes {acting.nodes} nodes, and '{name}' "
                     f"has {nodes}."
                 )

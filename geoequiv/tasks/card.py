@@ -15,17 +15,17 @@ def card(task: Task) -> list[tuple[str, str]]:
     sizes = ", ".join(f"{name} {len(split)}" for name, split in task.splits.items())
     train = task.splits["train"]
     marks = ", ".join(f"{name} ({int(mark.sum())} of {len(mark)})" for name, mark in task.splits["test"].marks.items())
-    inside = str(task.model_signature) if task.head else ""
+    of_model = str(task.model_signature) if task.head else ""
     lines = [
         ("Task", task.name),
         ("Protocol", task.protocol),
         ("About", task.description),
         ("Signature", str(task.signature)),
-        ("Model", f"{inside} (the task's head does the rest)" if inside else ""),
+        ("Model", f"{of_model} (the task's head does the rest)" if of_model else ""),
         ("Symmetry", task.symmetry),
         ("Items", sizes),
-        *fields_of("Input", task.signature.inputs, train.inputs),
-        *fields_of("Target", task.signature.outputs, train.targets),
+        *field_lines("Input", task.signature.inputs, train.inputs),
+        *field_lines("Target", task.signature.outputs, train.targets),
         ("Marks (test)", marks),
         ("Item groups", groups_of(task)),
         ("Metric", ", ".join(named(metric) for metric in (task.metric, *task.further))),
@@ -37,7 +37,7 @@ def card(task: Task) -> list[tuple[str, str]]:
     return [(name, text) for name, text in lines if text]
 
 
-def fields_of(kind: str, side: Side, tensors: Mapping[str, Tensor]) -> list[tuple[str, str]]:
+def field_lines(kind: str, side: Side, tensors: Mapping[str, Tensor]) -> list[tuple[str, str]]:
     """Type, shape, dtype and range of each field."""
     return [
         (

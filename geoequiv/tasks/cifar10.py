@@ -102,8 +102,8 @@ def cifar10(
     }
     whole = None if path is None else checksum(named({"train": learn, "test": held_out}))[:8]
     mean, deviation = moments(parts["train"].images)
-    splits = {name: split_of(part, mean, deviation, dtype) for name, part in parts.items()}
-    identity = protocol_id({name: len(parts[name].classes) for name in parts}, seed, whole)
+    splits = {name: images_split(part, mean, deviation, dtype) for name, part in parts.items()}
+    identity = cifar10_id({name: len(parts[name].classes) for name in parts}, seed, whole)
     about = "the official images" if path is None else f"the images of {Path(path).name}"
     return Task(
         name=NAME,
@@ -131,7 +131,7 @@ def named(parts: dict[str, Labelled]) -> dict[str, NDArray[Any]]:
     return {f"{name}_{field}": getattr(part, field) for name, part in parts.items() for field in part._fields}
 
 
-def protocol_id(sizes: dict[str, int], seed: int, part: str | None = None) -> str:
+def cifar10_id(sizes: dict[str, int], seed: int, part: str | None = None) -> str:
     """images/cifar10/45000-5000-10000/accuracy; with the start of a file's checksum where that is used."""
     counts = "-".join(str(sizes[name]) for name in ("train", "val", "test"))
     return f"{NAME}{f'/part-{part}' if part else ''}/{counts}/accuracy{f'/seed{seed}' if seed else ''}"
@@ -145,7 +145,9 @@ def moments(images: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.
     return mean, np.sqrt(np.maximum(levels @ value**2 / count - mean**2, 1e-12))
 
 
-def split_of(part: Labelled, mean: NDArray[np.float64], deviation: NDArray[np.float64], dtype: torch.dtype) -> Split:
+def images_split(
+    part: Labelled, mean: NDArray[np.float64], deviation: NDArray[np.float64], dtype: torch.dtype
+) -> Split:
     """Tensors of one split."""
     images = torch.from_numpy(part.images).to(dtype)
     centre, scale = (torch.from_numpy(each).to(dtype).reshape(3, 1, 1) for each in (mean, deviation))
@@ -167,10 +169,10 @@ def official(folder: Path) -> tuple[Labelled, Labelled]:
         found = {name: find(name, [home]) for name in found}
     learn, held_out = ([found[name] for name in names] for names in (TRAIN_FILES, TEST_FILES))
     train, test = ([read_binary(path) for path in paths if path] for paths in (learn, held_out))
-    return joined(train), joined(test)
+    return concatenated(train), concatenated(test)
 
 
-def joined(parts: list[Labelled]) -> Labelled:
+def concatenated(parts: list[Labelled]) -> Labelled:
     """Several files as one."""
     return Labelled(np.concatenate([part.images for part in parts]), np.concatenate([part.classes for part in parts]))
 

@@ -18,7 +18,7 @@ from geoequiv.models.conservative import Conservative, energy_signature
 from geoequiv.models.scaled import Scale
 from geoequiv.tasks.acting import check_acting
 from geoequiv.tasks.data.cache import checksum
-from geoequiv.tasks.data.sources import Source, elements, located, part_of, read
+from geoequiv.tasks.data.sources import NamedArrays, elements, located, part_of, read
 from geoequiv.tasks.data.trajectory import species
 from geoequiv.tasks.drawing import Drawing
 from geoequiv.tasks.energy_and_forces import force_field_head
@@ -100,14 +100,14 @@ def files(
     if given:
         sources = {part: read(file) for part, file in given.items()}
         kinds = elements(sources.values())
-        fields = {part: fields_of(source, parsed, kinds, acting.dim) for part, source in sources.items()}
+        fields = {part: read_fields(source, parsed, kinds, acting.dim) for part, source in sources.items()}
         fields = all_masked(fields, parsed)
         rows = {part: np.arange(cut(part, sizes[part], len_of(fields[part]))) for part in PARTS}
         groups = {part: groups_of(source, item_group, len_of(fields[part])) for part, source in sources.items()}
     else:
         source = read(place)
         kinds = elements([source])
-        whole = fields_of(source, parsed, kinds, acting.dim)
+        whole = read_fields(source, parsed, kinds, acting.dim)
         fields, rows = dict.fromkeys(PARTS, whole), drawn(sizes, len_of(whole), seed)
         groups = dict.fromkeys(PARTS, groups_of(source, item_group, len_of(whole)))
     arrays = {f"{part}_{name}": array[rows[part]] for part in PARTS for name, array in fields[part].items()}
@@ -118,7 +118,7 @@ def files(
         )
     numbers = parsed.outputs.of_kind("scalar", "pseudoscalar") if normalise else ()
     zeros = {name: zero_of(arrays[f"train_target {name}"], parsed.outputs[name]) for name in numbers}
-    splits = {part: split_of(arrays, part, parsed, zeros, dtype) for part in PARTS}
+    splits = {part: files_split(arrays, part, parsed, zeros, dtype) for part in PARTS}
     for part, grouping in groups.items():
         if grouping is not None:
             splits[part] = replace(splits[part], item_group=torch.from_numpy(grouping[rows[part]]))
@@ -160,7 +160,7 @@ def drawing_of(signature: Signature, kinds: NDArray[np.int64]) -> Drawing:
     return Drawing("molecule", bonds, tuple(kinds.tolist())) if named else Drawing("particles", bonds)
 
 
-def fields_of(source: Source, signature: Signature, kinds: NDArray[np.int64], dim: int) -> Fields:
+def read_fields(source: NamedArrays, signature: Signature, kinds: NDArray[np.int64], dim: int) -> Fields:
     """Inputs by name, targets as "target <name>", and "mask" where clouds are padded; items first.
 
     Raises:
@@ -221,7 +221,7 @@ def all_masked(parts: dict[str, Fields], signature: Signature) -> dict[str, Fiel
     return parts
 
 
-def check_made(source: Source, name: str, kind: FieldType, kinds: NDArray[np.int64]) -> None:
+def check_made(source: NamedArrays, name: str, kind: FieldType, kinds: NDArray[np.int64]) -> None:
     """DataError unless a field that the source does not have is ``species``, and can be made out of its elements."""
     if name != "species" or kind.kind != "scalar" or source.charges() is None:
         raise DataError(f"{source.path}: {unknown('array', name, source.names)}")
@@ -232,7 +232,7 @@ def check_made(source: Source, name: str, kind: FieldType, kinds: NDArray[np.int
         )
 
 
-def one_hot(source: Source, kinds: NDArray[np.int64], items: int) -> Array:
+def one_hot(source: NamedArrays, kinds: NDArray[np.int64], items: int) -> Array:
     """The field ``species`` out of the elements: ``[items, N, kinds]``."""
     charges = source.charges()
     assert charges is not None
@@ -259,7 +259,7 @@ def shaped(array: Array, kind: FieldType, name: str, dim: int, where: Path) -> A
     return array
 
 
-def groups_of(source: Source, name: str | None, items: int) -> NDArray[np.int64] | None:
+def groups_of(source: NamedArrays, name: str | None, items: int) -> NDArray[np.int64] | None:
     """The array that says which group each item is in; DataError if it is missing or not one whole number an item."""
     if name is None:
         return None
@@ -300,7 +300,7 @@ def drawn(sizes: Mapping[str, int | None], items: int, seed: int) -> dict[str, N
     return {part: order[end - counts[part] : end] for part, end in zip(PARTS, ends, strict=True)}
 
 
-def split_of(
+def files_split(
     arrays: Mapping[str, Array], part: str, signature: Signature, zeros: Mapping[str, Scale], dtype: torch.dtype
 ) -> Split:
     """Tensors of one split."""

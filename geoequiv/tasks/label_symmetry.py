@@ -86,8 +86,8 @@ def summary_of(per_item: Cloud) -> dict[str, float]:
 def estimated_label_symmetry(task: Task, num_samples: int = 8, seed: int = 0) -> dict[str, float | str] | None:
     """How far the test labels seem to be from equivariance where there is no simulator: by matched neighbours.
 
-    Clouds are taken about their own centroids, and moved by the part of the task's symmetry that fixes it; each moved
-    input is matched with its nearest neighbour among the others (see ``data_symmetry_error``).
+    Clouds are taken about their own centroids and transformed by the part of the task's symmetry that fixes these; each
+    transformed input is matched with its nearest neighbour among the others (see ``data_symmetry_error``).
 
     Args:
         task: its test split is used.
@@ -107,34 +107,34 @@ def estimated_label_symmetry(task: Task, num_samples: int = 8, seed: int = 0) ->
     acting = group(task.symmetry).linear_part
     if not signature.inputs.of_kind("point") or "mask" in split.inputs or acting.order == 1 or len(split) < 16:
         return None
-    inputs, targets = about_centroids(split, signature)
+    inputs, targets = centred_fields(split, signature)
     generator = torch.Generator().manual_seed(seed)
     try:
         found = data_symmetry_error(inputs, targets, signature, acting, num_samples=num_samples, generator=generator)
-    except GeoequivError:  # fields that neighbours cannot be told by, such as relations of pairs
+    except GeoequivError:  # fields without a distance between items, such as relations of pairs
         return None
     assert found.excess is not None
     assert found.resolution is not None
-    told: dict[str, float | str] = {
+    numbers: dict[str, float | str] = {
         "excess": found.excess.value,
         "resolution": found.resolution,
         "num_pairs": float(found.num_items * found.num_samples),
         "verdict": found.verdict,
     }
-    return told if found.excess.se is None else told | {"excess_se": found.excess.se}
+    return numbers if found.excess.se is None else numbers | {"excess_se": found.excess.se}
 
 
-def about_centroids(split: Split, signature: Signature) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+def centred_fields(split: Split, signature: Signature) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Inputs and targets in float64, with every point field relative to the centroid of the first of the inputs."""
     points = split.inputs[signature.inputs.of_kind("point")[0]].double()
     centre = points.mean(tuple(range(1, points.ndim - 1)))  # [n, d]
 
     def shifted(side: Side, fields: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        moved = {}
+        centred = {}
         for name, kind in side.items():
             values = fields[name].double()
             at = centre.reshape(len(centre), *(1,) * (values.ndim - 2), centre.shape[-1]) if kind.translates else 0.0
-            moved[name] = values - at
-        return moved
+            centred[name] = values - at
+        return centred
 
     return shifted(signature.inputs, split.inputs), shifted(signature.outputs, split.targets)

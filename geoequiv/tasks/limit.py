@@ -16,8 +16,8 @@ def limited(task: Task, limit: int) -> Task:
         limit: largest number of items of a split, 1 or more.
 
     Returns:
-        A task whose protocol ends in ``/limit<n>``, without published numbers and without the symmetry error of its
-        labels, which belongs to all items.
+        A task whose protocol ends in ``/limit<n>``, without published numbers and without the
+        equivariance error of its labels, which belong to all items.
 
     Raises:
         ConfigError: not a positive whole number.

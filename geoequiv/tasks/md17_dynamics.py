@@ -19,7 +19,7 @@ from geoequiv.tasks.normalisation import normalising_head
 from geoequiv.tasks.options import checked_choice, checked_dtype, checked_seed, checked_size
 from geoequiv.tasks.protocols import CITATIONS, references_of
 from geoequiv.tasks.relations import one_and_two_hops
-from geoequiv.tasks.simulation.xtb_trajectory import read_twin
+from geoequiv.tasks.simulation.xtb_trajectory import read_surrogate
 from geoequiv.tasks.task import Split, Task
 
 SOURCE = "http://www.quantum-machine.org/gdml/data/npz/"
@@ -85,9 +85,9 @@ def dynamics(
     folder = data_directory(data_dir)
     places = [folder / "md17", folder / "md17" / "original", folder]
     path = find(FILES[molecule], places)
-    twin_of = f"geoequiv data make md17-xtb --molecule {molecule} --frames 100000, then configs/md17_xtb_dynamics.yaml"
+    how = f"geoequiv data make md17-xtb --molecule {molecule} --frames 100000, then configs/md17_xtb_dynamics.yaml"
     official = OfficialFile(
-        FILES[molecule], SOURCE + FILES[molecule], None, LICENCE, f"Or simulate its twin: {twin_of}."
+        FILES[molecule], SOURCE + FILES[molecule], None, LICENCE, f"Or simulate surrogate data: {how}."
     )
     trajectory = read_trajectory(obtain(official, path.parent if path else places[0]))
     return windows_of(
@@ -105,7 +105,7 @@ def dynamics(
     )
 
 
-def twin(
+def surrogate(
     data_dir: str | os.PathLike[str] | None = None,
     *,
     molecule: str = "aspirin",
@@ -118,17 +118,17 @@ def twin(
     normalise: bool = True,
     dtype: torch.dtype | str = torch.float32,
 ) -> Task:
-    """The same as md17/dynamics on a simulated twin: GFN2-xTB at 500 K, made by ``geoequiv data make md17-xtb``.
+    """The same as md17/dynamics on a surrogate: GFN2-xTB at 500 K, made by ``geoequiv data make md17-xtb``.
 
     Its numbers compare with each other, never with MD17's. Fields and options are those of ``md17/dynamics``. The
     trajectory is held against the checksum of its report, which the task's card shows.
     """
-    found = read_twin(molecule, data_dir)
+    found = read_surrogate(molecule, data_dir)
     task = windows_of(
         "md17-xtb/dynamics",
         found.trajectory,
         molecule,
-        f"Simulated twin of MD17 (GFN2-xTB, 500 K), {molecule} without hydrogens",
+        f"Surrogate of MD17 (GFN2-xTB, 500 K), {molecule} without hydrogens",
         horizon,
         margin,
         {"train": train, "val": val, "test": test},
@@ -168,12 +168,12 @@ def windows_of(
         for split, frames in starts.items()
         for field, ahead in (("pos", 0), ("next", 1), ("target", horizon))
     }
-    identity = protocol_id(name, molecule + mark, horizon, margin, sizes, seed)
+    identity = dynamics_id(name, molecule + mark, horizon, margin, sizes, seed)
     signature = Signature.parse(
         f"pos: point, vel: vector, species: scalar*{len(symbols)}, bond: adjacency*2 -> pos: point"
     )
     blocks = {split: heavy.blocks(frames, max(BLOCK, horizon)) for split, frames in starts.items()}
-    splits = {split: split_of(arrays, split, kinds, bond, blocks[split], dtype) for split in sizes}
+    splits = {split: dynamics_split(arrays, split, kinds, bond, blocks[split], dtype) for split in sizes}
     return Task(
         name=name,
         protocol=identity,
@@ -193,10 +193,10 @@ def windows_of(
     )
 
 
-def protocol_id(name: str, molecule: str, horizon: int, margin: int, sizes: Mapping[str, int], seed: int) -> str:
+def dynamics_id(name: str, molecule: str, horizon: int, margin: int, sizes: Mapping[str, int], seed: int) -> str:
     """md17/dynamics/aspirin/Δ3000/500-2000-2000/mse; what departs from the published protocol is named.
 
-    The molecule of a twin has the mark of an unusual trajectory behind it.
+    The molecule of surrogate data is followed by the mark of an unusual trajectory.
     """
     cut = "" if margin == MARGIN else f"/margin{margin}"
     drawn = "" if seed == 0 else f"/seed{seed}"
@@ -225,7 +225,7 @@ def drawn_frames(
     return dict(zip(sizes, np.split(order, cuts), strict=True))
 
 
-def split_of(
+def dynamics_split(
     arrays: Mapping[str, NDArray[np.float64]],
     split: str,
     kinds: NDArray[np.float64],

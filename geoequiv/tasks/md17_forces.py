@@ -1,4 +1,4 @@
-"""Energies and forces of revised MD17 and of its simulated twin (tasks ``md17/forces``, ``md17-xtb/forces``)."""
+"""Energies and forces of revised MD17 and of its surrogate (tasks ``md17/forces``, ``md17-xtb/forces``)."""
 
 import os
 from collections.abc import Mapping
@@ -18,11 +18,11 @@ from geoequiv.tasks.drawing import Drawing
 from geoequiv.tasks.energy_and_forces import FORCE_MAE, FURTHER, energy_force_loss, force_field_head
 from geoequiv.tasks.options import checked_choice, checked_dtype, checked_seed, checked_size
 from geoequiv.tasks.protocols import CITATIONS, references_of
-from geoequiv.tasks.simulation.xtb_trajectory import read_twin
+from geoequiv.tasks.simulation.xtb_trajectory import read_surrogate
 from geoequiv.tasks.task import Split, Task
 
 NAME = "md17/forces"
-TWIN = "md17-xtb/forces"
+SURROGATE = "md17-xtb/forces"
 MOLECULES = (
     "aspirin", "azobenzene", "benzene", "ethanol", "malonaldehyde", "naphthalene", "paracetamol", "salicylic",
     "toluene", "uracil",
@@ -100,7 +100,7 @@ def forces(
     }
     task = task_of(
         NAME,
-        protocol_id(molecule, split, sizes),
+        forces_id(molecule, split, sizes),
         f"Revised MD17 (DFT, 500 K), {molecule} ({elements(learn[0])}), official split {split}, the last "
         f"{sizes['val']} training frames for validation",
         parts,
@@ -113,7 +113,7 @@ def forces(
     return replace(task, notes=(("Source", source), ("Licence", ARCHIVE.licence)))
 
 
-def twin(
+def surrogate(
     data_dir: str | os.PathLike[str] | None = None,
     *,
     molecule: str = "ethanol",
@@ -126,7 +126,7 @@ def twin(
     force_weight: float = 1.0,
     dtype: torch.dtype | str = torch.float32,
 ) -> Task:
-    """Energies and forces of a simulated twin of MD17: GFN2-xTB at 500 K, made by ``geoequiv data make md17-xtb``.
+    """Energies and forces of surrogate data for MD17: GFN2-xTB at 500 K, made by ``geoequiv data make md17-xtb``.
 
     Its numbers compare with each other, never with MD17's. Fields, units, loss and metric are those of ``md17/forces``;
     frames are drawn from the whole trajectory by the seed, without replacement.
@@ -149,7 +149,7 @@ def twin(
     """
     mode = checked_choice("way of giving forces", forces, ("gradient", "direct"))
     seed, dtype = checked_seed(seed), checked_dtype(dtype)
-    found = read_twin(molecule, data_dir)
+    found = read_surrogate(molecule, data_dir)
     trajectory = found.trajectory
     frames = len(trajectory.positions)
     sizes = {"train": train, "val": val, "test": test}
@@ -160,9 +160,9 @@ def twin(
     order = np.random.default_rng(seed).permutation(frames)
     drawn = np.split(order[: sum(sizes.values())], np.cumsum(list(sizes.values()))[:-1])
     task = task_of(
-        TWIN,
-        twin_id(molecule, sizes, seed, found.mark),
-        f"Simulated twin of MD17 (GFN2-xTB, 500 K), {molecule} ({elements(trajectory)})",
+        SURROGATE,
+        surrogate_id(molecule, sizes, seed, found.mark),
+        f"Surrogate of MD17 (GFN2-xTB, 500 K), {molecule} ({elements(trajectory)})",
         {name: (trajectory, rows) for name, rows in zip(sizes, drawn, strict=True)},
         mode == "gradient",
         (energy_weight, force_weight),
@@ -186,14 +186,14 @@ def task_of(
     arrays = {
         f"{part}_{field}": array[rows]
         for part, (trajectory, rows) in parts.items()
-        for field, array in fields_of(trajectory).items()
+        for field, array in trajectory_fields(trajectory).items()
     }
     zero = float(arrays["train_energy"].mean())
     kinds, symbols = species(parts["train"][0].charges)
     blocks = {part: trajectory.blocks(rows) for part, (trajectory, rows) in parts.items()}
     if any(each is None for each in blocks.values()):
         blocks = dict.fromkeys(parts)
-    splits = {part: split_of(arrays, part, zero, kinds, blocks[part], dtype) for part in parts}
+    splits = {part: forces_split(arrays, part, zero, kinds, blocks[part], dtype) for part in parts}
     signature = Signature.parse(
         f"pos: point, species: scalar*{len(symbols)} -> energy: scalar per graph, forces: vector"
     )
@@ -226,18 +226,18 @@ def elements(trajectory: Trajectory) -> str:
     return ", ".join(species(trajectory.charges)[1])
 
 
-def twin_id(molecule: str, sizes: dict[str, int], seed: int, mark: str) -> str:
+def surrogate_id(molecule: str, sizes: dict[str, int], seed: int, mark: str) -> str:
     """md17-xtb/forces/aspirin/950-50-1000/force_mae; with the mark of an unusual trajectory."""
     drawn = "" if seed == 0 else f"/seed{seed}"
-    return f"{TWIN}/{molecule}{mark}/{'-'.join(str(size) for size in sizes.values())}/force_mae{drawn}"
+    return f"{SURROGATE}/{molecule}{mark}/{'-'.join(str(size) for size in sizes.values())}/force_mae{drawn}"
 
 
-def protocol_id(molecule: str, split: int, sizes: dict[str, int]) -> str:
+def forces_id(molecule: str, split: int, sizes: dict[str, int]) -> str:
     """md17/forces/aspirin/split1/950-50-1000/force_mae."""
     return f"{NAME}/{molecule}/split{split}/{'-'.join(str(size) for size in sizes.values())}/force_mae"
 
 
-def fields_of(trajectory: Trajectory) -> dict[str, NDArray[np.float64]]:
+def trajectory_fields(trajectory: Trajectory) -> dict[str, NDArray[np.float64]]:
     """pos, energy and forces of all frames; DataError if the file lacks the last two."""
     if trajectory.energies is None or trajectory.forces is None:
         raise DataError(f"{trajectory.path} must hold energies [T] and forces [T, N, 3].")
@@ -247,7 +247,7 @@ def fields_of(trajectory: Trajectory) -> dict[str, NDArray[np.float64]]:
     return {"pos": trajectory.positions, "energy": trajectory.energies[:, None], "forces": trajectory.forces}
 
 
-def split_of(
+def forces_split(
     arrays: dict[str, NDArray[np.float64]],
     name: str,
     zero: float,

@@ -1,4 +1,4 @@
-"""`mocap-gait/walk`: motion capture without files: simulated walkers, where each joint is 30 frames later."""
+"""`mocap-gait/walk`: simulated walkers in place of motion capture: where each joint is 30 frames later."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -17,10 +17,10 @@ from geoequiv.tasks.motion_capture import CM
 from geoequiv.tasks.normalisation import normalising_head
 from geoequiv.tasks.options import checked_dtype, checked_seed, checked_size
 from geoequiv.tasks.protocols import CITATIONS, references_of
-from geoequiv.tasks.recording import HORIZON, bonds, split_of
+from geoequiv.tasks.recording import HORIZON, bonds, motion_split
 from geoequiv.tasks.simulation.gait import BONES, PARENTS, RATE, UNIT, bones, resting, walk
 from geoequiv.tasks.simulation.gait_steps import pace
-from geoequiv.tasks.simulation.gait_style import Array, Style, draw, turned
+from geoequiv.tasks.simulation.gait_style import Array, Style, draw, rotated
 from geoequiv.tasks.task import Task
 
 NAME = "mocap-gait/walk"
@@ -50,9 +50,9 @@ def gait(
     ten items; no walker is in two splits. More items are more walkers, and the first ones stay as they are. Bones keep
     their lengths, and feet that rest on the ground do not slide: the task's card says how well.
 
-    Headings are uniform, and a walker who is turned about y walks the turned walk: SO(2)@y is a symmetry of labels and
-    of their distribution. So is the mirror that exchanges left and right, ``motion_capture.MIRROR``. The reflections
-    of O(2)@y, which leave the names of joints alone, and the rotations of SO(3) are not; all can be asked for.
+    Headings are uniform, and a walker rotated about y walks the rotated path: SO(2)@y is a symmetry of labels and of
+    their distribution. So is the reflection that swaps left and right, ``motion_capture.MIRROR``. The reflections of
+    O(2)@y, which keep the names of joints, and the rotations of SO(3) are not; all of them are groups to choose from.
 
     Args:
         data_dir: where simulated data is kept; else $GEOEQUIV_DATA, else ~/.cache/geoequiv.
@@ -79,11 +79,11 @@ def gait(
     seed, dtype = checked_seed(seed), checked_dtype(dtype)
     parameters = {"simulator": SIMULATOR, "horizon": horizon, "seed": seed, **sizes}
     data = load_or_build(NAME, parameters, partial(simulate, sizes, horizon, seed), data_dir)
-    identity = protocol_id(sizes, horizon, seed)
+    identity = gait_id(sizes, horizon, seed)
     signature = Signature.parse("pos: point, vel: vector, joint: label*31, bond: adjacency*2 -> pos: point")
     bond = bonds(EDGES, len(BONES))
     groups = walker_numbers(sizes)
-    splits = {name: split_of(data.arrays, name, bond, groups[name], dtype) for name in SPLITS}
+    splits = {name: motion_split(data.arrays, name, bond, groups[name], dtype) for name in SPLITS}
     return Task(
         name=NAME,
         protocol=identity,
@@ -105,14 +105,14 @@ def gait(
             ("Horizon", f"{horizon} frames, {horizon / RATE:.3g} s"),
             ("Source", f"{data.path}, simulated"),
             ("Licence", OWN),
-            ("Walkers", told(data.arrays["figures"])),
+            ("Walkers", in_words(data.arrays["figures"])),
         ),
         drawing=Drawing("skeleton", "bond", up=1, unit="cm", length=CM, paths=partial(paths, sizes, horizon, seed)),
         item_group_name="walker",
     )
 
 
-def protocol_id(sizes: Mapping[str, int], horizon: int, seed: int) -> str:
+def gait_id(sizes: Mapping[str, int], horizon: int, seed: int) -> str:
     """mocap-gait/walk/Δ30/train-val-test/mse[/seed…]."""
     drawn = "" if seed == 0 else f"/seed{seed}"
     return f"{NAME}/Δ{horizon}/{'-'.join(str(sizes[name]) for name in SPLITS)}/mse{drawn}"
@@ -170,7 +170,7 @@ def paths(sizes: Mapping[str, int], horizon: int, seed: int, split: str, items: 
 
 
 def figures(style: Style, motion: Array) -> Array:
-    """How plausible walks are, over all of them: ``[6]``, metres and seconds.
+    """Measures of how plausible walks are, over all of them: ``[6]``, metres and seconds.
 
     Height of the lowest joint above the ground; smallest and largest speed; the furthest that a joint of a resting foot
     moves from one frame to the next; the largest deviation of a bone from its length; the largest vertical acceleration
@@ -188,8 +188,8 @@ def figures(style: Style, motion: Array) -> Array:
     return np.array([motion[..., 1].min(), speed.min(), speed.max(), slide, stretch.max(), np.abs(upward).max()])
 
 
-def told(found: Array) -> str:
-    """Figures in words."""
+def in_words(found: Array) -> str:
+    """These measures as a sentence."""
     low, slow, fast, slide, stretch, upward = (float(value) for value in found)
     return (
         f"Speeds from {slow:.2f} to {fast:.2f} m/s; resting feet slide by at most {slide:.1g} m a frame, the lowest "
@@ -201,7 +201,7 @@ def told(found: Array) -> str:
 def symmetry_error(data: Cached, size: int, horizon: int, seed: int) -> dict[str, float]:
     """Deviation of test labels from SO(2)@y-equivariance, each walker simulated again with another heading.
 
-        D_i = mean_{joint, axis} ( R_i⁻¹ · target of the turned walker − target )²
+        D_i = mean_{joint, axis} ( R_i⁻¹ · target of the rotated walker − target )²
 
     Keys as in `label_symmetry_error`, and ``inputs``: the same of positions and velocities, at most.
     """
@@ -209,7 +209,7 @@ def symmetry_error(data: Cached, size: int, horizon: int, seed: int) -> dict[str
     def measure() -> dict[str, float]:
         style = walkers("test", size, seed)
         angle = np.random.default_rng(seed).uniform(-np.pi, np.pi, len(style["heading"]))
-        again = walk(turned(style, angle), np.arange(FRAMES) / RATE) / UNIT
+        again = walk(rotated(style, angle), np.arange(FRAMES) / RATE) / UNIT
         cosine, sine = np.cos(angle), np.sin(angle)
         back = np.zeros((len(angle), 3, 3))
         back[:, 0, 0] = back[:, 2, 2] = cosine

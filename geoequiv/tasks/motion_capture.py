@@ -19,8 +19,8 @@ from geoequiv.tasks.recording import (
     HORIZON,
     bonds,
     dealt,
+    motion_split,
     published_starts,
-    split_of,
     spread_of_headings,
     trial_numbers,
     usable_trials,
@@ -33,9 +33,10 @@ CM = 2.54 / 0.45  # of one unit of length
 #: the walking trials of the id mocap/walk/…/20-trials: all but 3, 4 and 6
 TWENTY = [f"35_{number:02d}" for number in TRIALS["walk"][1] if number not in (3, 4, 6)]
 SIZES = {"walk": (200, 600, 600), "run": (200, 240, 240)}
-#: joints that a left–right mirror exchanges: 1–5 with 6–10, 17–23 with 24–30
+#: the joints on the other side: 1–5 with 6–10, 17–23 with 24–30
 MIRRORED = (0, *range(6, 11), *range(1, 6), *range(11, 17), *range(24, 31), *range(17, 24))
-#: the group of that mirror: x ↦ −x, left and right exchanged; SO(2)@y*MIRROR has the mirrors of all upright planes
+#: the group of the left–right reflection: x ↦ −x with joints permuted; SO(2)@y*MIRROR has the reflections of all
+#: upright planes
 MIRROR = "Cs@x&" + "".join(f"({joint} {other})" for joint, other in enumerate(MIRRORED) if joint < other) + "/31"
 
 
@@ -89,11 +90,11 @@ def motion_task(
     """Motion capture: positions of 31 joints ``horizon`` frames ahead (120 frames are a second).
 
     Inputs pos [n, 31, 3]; vel [n, 31, 3], the step to the next frame; joint [n, 31, 31], which joint it is (one-hot; a
-    label, which stays where a mirror exchanges left and right); bond [n, 31, 31, 2], 1 for joints that share a bone,
-    and for joints two bones apart. Target pos [n, 31, 3]. Lengths are the database's: 0.45 to the inch, so that 1 is
-    5.6 cm; y is up, against gravity. Positions and targets are about the centroid of pos: errors are the same as in
-    the room, but no model can learn where in the room each trial of the training set went. SO(2)@y, O(2)@y, SO(3) and
-    ``MIRROR``, the exchange of left and right, are groups to choose from.
+    label, which stays as it is when a reflection swaps left and right); bond [n, 31, 31, 2], 1 for joints that share a
+    bone, and for joints two bones apart. Target pos [n, 31, 3]. Lengths are the database's: 0.45 to the inch, so that 1
+    is 5.6 cm; y is up, against gravity. Positions and targets are relative to the centroid of pos: errors are the same
+    as in the room, but no model can learn where in the room each training trial went. SO(2)@y, O(2)@y, SO(3) and
+    ``MIRROR``, the reflection that swaps left and right, are groups to choose from.
 
     Splits are by trial. "run" takes trials and start frames from ``run.npz`` (EGNO's public split: 80 starts a trial,
     of which training uses the first ``train / trials``). Elsewhere trials are shuffled by the seed and dealt to train,
@@ -135,10 +136,10 @@ def motion_task(
         for field, array in windows(recording.trials, starts[name], horizon).items()
     }
     bond, paths = bonds(recording.edges, JOINTS), recorded_paths(recording.trials, starts, horizon, centred=True)
-    identity = protocol_id(kind, recording, sizes, horizon, seed)
+    identity = mocap_id(kind, recording, sizes, horizon, seed)
     signature = Signature.parse("pos: point, vel: vector, joint: label*31, bond: adjacency*2 -> pos: point")
     groups = {name: trial_numbers(recording.trials, starts[name]) for name in names}
-    splits = {name: split_of(arrays, name, bond, groups[name], dtype) for name in names}
+    splits = {name: motion_split(arrays, name, bond, groups[name], dtype) for name in names}
     return Task(
         name=f"mocap/{kind}",
         protocol=identity,
@@ -167,7 +168,7 @@ def motion_task(
     )
 
 
-def protocol_id(kind: str, recording: Recording, sizes: Mapping[str, int], horizon: int, seed: int) -> str:
+def mocap_id(kind: str, recording: Recording, sizes: Mapping[str, int], horizon: int, seed: int) -> str:
     """mocap/walk|run/Δ30/train-val-test[/trials…]/mse[/seed…]; the published trials and split go unnamed.
 
     Fewer trials are counted and, but for the registered twenty, marked by their names: as many others are other data.

@@ -25,10 +25,10 @@ from geoequiv.tasks.drawing import Drawing, recorded_paths
 from geoequiv.tasks.mean_squared_error import MSE
 from geoequiv.tasks.normalisation import normalising_head
 from geoequiv.tasks.options import checked_choice, checked_dtype, checked_seed, checked_size
-from geoequiv.tasks.recording import HORIZON, bonds, dealt, split_of, trial_numbers, windows
+from geoequiv.tasks.recording import HORIZON, bonds, dealt, motion_split, trial_numbers, windows
 from geoequiv.tasks.task import Task
 
-#: what a trial's file ends with → the axis that points up where nothing else is said
+#: ending of a trial's file → the axis that points up by default
 UP = {".bvh": "y", ".amc": "y", ".c3d": "z"}
 SPLITS = ("train", "val", "test")
 Array = NDArray[np.float64]
@@ -115,13 +115,13 @@ def trials(
     relation = ", bond: adjacency*2" if bond is not None else ""
     signature = Signature.parse(f"pos: point, vel: vector, joint: label*{count}{relation} -> pos: point")
     groups = {name: trial_numbers(recording.trials, starts[name]) for name in SPLITS}
-    splits = {name: split_of(arrays, name, bond, groups[name], dtype) for name in SPLITS}
+    splits = {name: motion_split(arrays, name, bond, groups[name], dtype) for name in SPLITS}
     check_acting(acting, signature, splits["train"])
     total = checksum({**arrays, "edges": edges, "names": np.array(first.names)})
     rate = f" at {first.rate:g} frames a second" if first.rate else ""
     return Task(
         name="mocap/files",
-        protocol=protocol_id(place, total, sizes, horizon, seed),
+        protocol=trials_id(place, total, sizes, horizon, seed),
         description=(
             f"{place.name}: {len(read)} {first.path.suffix} trials of {count} joints, the data of a user; positions "
             f"{horizon} frames ahead{rate}. {up} is up."
@@ -147,7 +147,7 @@ def trials(
     )  # fmt: skip
 
 
-def protocol_id(place: Path, total: str, sizes: Mapping[str, int], horizon: int, seed: int) -> str:
+def trials_id(place: Path, total: str, sizes: Mapping[str, int], horizon: int, seed: int) -> str:
     """mocap/files/name/checksum/Δ30/train-val-test/mse[/seed…]."""
     drawn = f"/seed{seed}" if seed else ""
     return f"mocap/files/{place.stem}/{total[:8]}/Δ{horizon}/{'-'.join(map(str, sizes.values()))}/mse{drawn}"

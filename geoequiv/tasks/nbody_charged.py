@@ -83,7 +83,7 @@ def charged(
     seed, dtype = checked_seed(seed), checked_dtype(dtype)
     parameters = {"simulator": SIMULATOR, "variant": clamp, "seed": seed, **sizes}
     data = load_or_build(NAME, parameters, partial(simulate, sizes, seed, clamp), data_dir)
-    protocol = protocol_id(clamp, sizes, seed)
+    protocol = charged_id(clamp, sizes, seed)
     return Task(
         name=NAME,
         protocol=protocol,
@@ -106,7 +106,7 @@ def charged(
     )
 
 
-def protocol_id(variant: Clamp, sizes: Mapping[str, int], seed: int) -> str:
+def charged_id(variant: Clamp, sizes: Mapping[str, int], seed: int) -> str:
     """nbody/charged[-isotropic]/Δ1000/train-val-test/mse[/seed…]."""
     system = NAME if variant == "component" else f"{NAME}-{variant}"
     drawn = "" if seed == 43 else f"/seed{seed}"

@@ -56,7 +56,7 @@ def gravity(
       uniform on the sphere. "gatr" orientation: Haar.
     * "test_rotated": angle uniform in 90°–180° about an axis uniform on the sphere, from the x-y plane, under both
       protocols (under "gatr", whose orientations are Haar, it is hardly out of distribution).
-    * "test_shifted": the inputs of "test", moved a further 200 along x.
+    * "test_shifted": the systems of "test", translated by a further 200 along x.
     * Item i of test_rotated is the system of item i of test, with the same translation.
     * Rejection looks at each object's distance between input and target, and happens before placement.
     * Training sets are nested: the first k items do not depend on `train`.
@@ -90,7 +90,7 @@ def gravity(
     seed, dtype = checked_seed(seed), checked_dtype(dtype)
     parameters = {"simulator": SIMULATOR, "protocol": protocol, "seed": seed, **sizes}
     data = load_or_build(NAME, parameters, partial(simulate, protocol, sizes, seed), data_dir)
-    identity = protocol_id(protocol, sizes, seed)
+    identity = gravity_id(protocol, sizes, seed)
     return Task(
         name=NAME,
         protocol=identity,
@@ -116,7 +116,7 @@ def gravity(
     )
 
 
-def protocol_id(protocol: str, sizes: Mapping[str, int], seed: int) -> str:
+def gravity_id(protocol: str, sizes: Mapping[str, int], seed: int) -> str:
     """nbody/gravity/remul|gatr/Δ100/train-val-test/mse[/seed…]."""
     drawn = "" if seed == 0 else f"/seed{seed}"
     return f"{NAME}/{protocol}/Δ{STEPS}/{sizes['train']}-{sizes['val']}-{sizes['test']}/mse{drawn}"

@@ -50,7 +50,7 @@ def scales_of(signature: Signature, train: Split) -> tuple[dict[str, float], dic
     """
     points = [name for name in signature.inputs.of_kind("point") if not signature.inputs[name].per_graph]
     mask = train.inputs.get("mask")
-    length = root_mean_square(about_centroids(train.inputs[points[0]], mask)) if points else 0.0
+    length = root_mean_square(centred(train.inputs[points[0]], mask)) if points else 0.0
 
     def of_side(side: Side, fields: Mapping[str, Tensor]) -> dict[str, float]:
         found = {
@@ -63,7 +63,7 @@ def scales_of(signature: Signature, train: Split) -> tuple[dict[str, float], dic
     return of_side(signature.inputs, train.inputs), of_side(signature.outputs, train.targets)
 
 
-def about_centroids(points: Tensor, mask: Tensor | None) -> Tensor:
+def centred(points: Tensor, mask: Tensor | None) -> Tensor:
     """Points ``[n, N, …]`` relative to the centroid of their cloud, padding left out."""
     points = points.double()
     weight = torch.ones(points.shape[:2], dtype=torch.float64) if mask is None else mask.double()

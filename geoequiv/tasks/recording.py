@@ -53,8 +53,8 @@ def cut_points(sizes: Sequence[int], trials: int) -> list[int]:
     """Where to cut a row of trials so that each split gets its share, and at least one."""
     shares = [1] * len(sizes)
     for _ in range(trials - len(sizes)):
-        hungry = max(range(len(sizes)), key=lambda k: sizes[k] / shares[k])
-        shares[hungry] += 1
+        smallest = max(range(len(sizes)), key=lambda k: sizes[k] / shares[k])
+        shares[smallest] += 1
     return [int(cut) for cut in np.cumsum(shares)]
 
 
@@ -100,9 +100,9 @@ def trial_numbers(
 
 
 def spread_of_headings(trials: Mapping[str, NDArray[np.float64]], up: int) -> float:
-    """Largest angle (degrees) between the way a trial goes, from its first frame to its last, and their mean direction.
+    """Largest angle (degrees) between the direction of a trial, from first frame to last, and the mean direction.
 
-    180 where trials go all ways or stay where they are; near 0 an orientation of the room tells which way they go.
+    180 where trials go in all directions or do not move; near 0 the direction is the same in all trials.
     """
     centres = [trial.mean(1) for trial in trials.values()]
     way = np.array([np.delete(centre[-1] - centre[0], up) for centre in centres])
@@ -123,7 +123,7 @@ def bonds(edges: NDArray[np.int64], joints: int) -> NDArray[np.float64]:
     return one_and_two_hops(bonded)
 
 
-def split_of(
+def motion_split(
     arrays: Mapping[str, NDArray[np.float64]],
     name: str,
     bond: NDArray[np.float64] | None,

@@ -5,7 +5,7 @@ import pytest
 from geoequiv.tasks.nbody_charged import charged
 from geoequiv.tasks.nbody_gravity import gravity
 from geoequiv.tasks.simulation import xtb_simulation
-from geoequiv.tasks.simulation.xtb_simulation import Plan, simulate, twin_path
+from geoequiv.tasks.simulation.xtb_simulation import Plan, simulate, surrogate_path
 
 from .data.kinematics_loop import place_in_loop
 from .simulation import charged_loop
@@ -64,6 +64,6 @@ def copied(whole, tmp_path):
     """A copy of its files to break."""
     (tmp_path / "md17-xtb").mkdir()
     for ending in (".npz", ".json"):
-        path = twin_path("ethanol", whole).with_suffix(ending)
+        path = surrogate_path("ethanol", whole).with_suffix(ending)
         (tmp_path / "md17-xtb" / path.name).write_bytes(path.read_bytes())
     return tmp_path

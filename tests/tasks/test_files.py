@@ -317,7 +317,7 @@ def test_a_symmetry_of_another_number_of_nodes_is_refused(tmp_path):
     options = {"path": str(tmp_path / "mine.npz"), "signature": MOVING}
     assert files(**options, symmetry="SO(3)*S(4)").symmetry == "SO(3)*S(4)"
     with pytest.raises(
-        SignatureError, match=r"Cs@x&\(0 1\)/5 does not fit the data: it relabels 5 nodes, and 'pos' has 4"
+        SignatureError, match=r"Cs@x&\(0 1\)/5 does not fit the data: it permutes 5 nodes, and 'pos' has 4"
     ):
         files(**options, symmetry="Cs@x&(0 1)/5")
 

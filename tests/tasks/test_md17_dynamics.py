@@ -10,7 +10,7 @@ import torch
 
 from geoequiv.errors import ConfigError, DataError
 from geoequiv.tasks.data.trajectory import read_trajectory, species
-from geoequiv.tasks.md17_dynamics import FILES, drawn_frames, dynamics, twin
+from geoequiv.tasks.md17_dynamics import FILES, drawn_frames, dynamics, surrogate
 from geoequiv.tasks.protocols import PROTOCOLS, references_of
 
 CHARGES = np.array([6, 1, 8, 6, 1], dtype=np.uint8)  # C–O–C in a row, with hydrogens between
@@ -137,18 +137,18 @@ def test_without_network_it_says_what_to_put_where(tmp_path, monkeypatch):
         dynamics(tmp_path)
 
 
-def test_the_twin_has_ids_of_its_own_and_says_how_to_make_it(tmp_path):
+def test_the_surrogate_has_ids_of_its_own_and_says_how_to_make_it(tmp_path):
     with pytest.raises(DataError, match=r"geoequiv data make md17-xtb --molecule uracil"):
-        twin(tmp_path, molecule="uracil")
+        surrogate(tmp_path, molecule="uracil")
     trajectory(tmp_path, name="md17_xtb_ethanol.npz")
-    task = twin(tmp_path, molecule="ethanol", horizon=7, margin=3, train=5, val=6, test=8)
+    task = surrogate(tmp_path, molecule="ethanol", horizon=7, margin=3, train=5, val=6, test=8)
     assert task.protocol.startswith("md17-xtb/dynamics/ethanol/")
     assert not task.references
 
 
 def test_elements_are_one_hot_by_charge():
     hot, names = species(np.array([8, 1, 6, 1, 34]))
-    assert names == ("H", "C", "O", "Z34")
+    assert names == ("H", "C", "O", "Se")
     assert hot.argmax(1).tolist() == [2, 0, 1, 0, 3]
     assert hot.sum() == 5
     assert species(np.array([53, 35, 14, 5]))[1] == ("B", "Si", "Br", "I")

@@ -1,4 +1,4 @@
-"""The simulated twin of MD17 as tasks: ids, cards, and files that are not what their report says."""
+"""Surrogate data for MD17 as tasks: ids, cards, and files that are not what their report says."""
 
 import hashlib
 import json
@@ -12,30 +12,30 @@ from geoequiv.tasks import md17_dynamics, md17_forces
 from geoequiv.tasks.data.official import sha256
 from geoequiv.tasks.data.trajectory import read_trajectory
 from geoequiv.tasks.simulation import xtb_trajectory
-from geoequiv.tasks.simulation.xtb_simulation import Plan, twin_path
+from geoequiv.tasks.simulation.xtb_simulation import Plan, surrogate_path
 
 
 def test_an_unknown_molecule_names_the_nearest(tmp_path):
     with pytest.raises(ConfigError, match="Did you mean 'ethanol'"):
         Plan("etanol", 10)
     with pytest.raises(ConfigError, match="Did you mean 'toluene'"):
-        md17_forces.twin(tmp_path, molecule="tolueen")
+        md17_forces.surrogate(tmp_path, molecule="tolueen")
     with pytest.raises(ConfigError, match="Did you mean 'toluene'"):
-        md17_dynamics.twin(tmp_path, molecule="tolueen")
+        md17_dynamics.surrogate(tmp_path, molecule="tolueen")
 
 
 def dynamics(folder, **options):
     sizes = {"horizon": 10, "margin": 5, "train": 8, "val": 6, "test": 6}
-    return md17_dynamics.twin(folder, molecule="ethanol", **(sizes | options))
+    return md17_dynamics.surrogate(folder, molecule="ethanol", **(sizes | options))
 
 
 def forces(folder, **options):
-    return md17_forces.twin(folder, molecule="ethanol", **({"train": 20, "val": 10, "test": 15} | options))
+    return md17_forces.surrogate(folder, molecule="ethanol", **({"train": 20, "val": 10, "test": 15} | options))
 
 
 def test_both_tasks_read_it_under_ids_of_their_own(whole):
     ahead, field = dynamics(whole), forces(whole, dtype="float64")
-    mark = f"trajectory-{sha256(twin_path('ethanol', whole))[:8]}"  # 50 frames are not those of the register
+    mark = f"trajectory-{sha256(surrogate_path('ethanol', whole))[:8]}"  # 50 frames are not those of the register
     assert ahead.protocol == f"md17-xtb/dynamics/ethanol/{mark}/Δ10/8-6-6/margin5/mse"
     assert field.protocol == f"md17-xtb/forces/ethanol/{mark}/20-10-15/force_mae"
     assert forces(whole, seed=1).protocol.endswith("/force_mae/seed1")
@@ -43,7 +43,7 @@ def test_both_tasks_read_it_under_ids_of_their_own(whole):
     assert not ahead.references
     assert not field.references
     assert "GFN2" in field.citation
-    found = read_trajectory(twin_path("ethanol", whole))
+    found = read_trajectory(surrogate_path("ethanol", whole))
     centred = found.positions - found.positions.mean(1, keepdims=True)
     used = []
     for split in field.splits.values():
@@ -61,7 +61,7 @@ def test_the_usual_trajectory_has_the_id_of_the_register(copied, monkeypatch):
     )
     assert forces(copied).protocol == "md17-xtb/forces/ethanol/20-10-15/force_mae"
     assert dynamics(copied).protocol == "md17-xtb/dynamics/ethanol/Δ10/8-6-6/margin5/mse"
-    finding_place = twin_path("ethanol", copied).with_suffix(".json")
+    finding_place = surrogate_path("ethanol", copied).with_suffix(".json")
     finding_place.unlink()  # without a report nobody knows how it was simulated
     assert "/trajectory-" in forces(copied).protocol
 
@@ -87,7 +87,7 @@ def test_the_card_has_the_report(whole, capsys):
 
 @pytest.mark.parametrize("task", [dynamics, forces])
 def test_a_file_that_is_not_its_report_s_is_kept_aside(copied, task, capsys):
-    path = twin_path("ethanol", copied)
+    path = surrogate_path("ethanol", copied)
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
@@ -103,7 +103,7 @@ def test_a_file_that_is_not_its_report_s_is_kept_aside(copied, task, capsys):
 
 @pytest.mark.parametrize("task", [dynamics, forces])
 def test_broken_files_are_named(copied, task):
-    path = twin_path("ethanol", copied)
+    path = surrogate_path("ethanol", copied)
     whole = path.read_bytes()
     arrays = dict(np.load(path))
     path.with_suffix(".json").write_text("{}")
@@ -129,6 +129,6 @@ def test_files_are_listed_and_verified(copied, capsys):
     assert main(["data", "list", *folder]) == 0
     assert "md17_xtb_ethanol.npz  ok" in capsys.readouterr().out
     assert main(["data", "verify", *folder]) == 0
-    twin_path("ethanol", copied).with_suffix(".json").unlink()
+    surrogate_path("ethanol", copied).with_suffix(".json").unlink()
     assert main(["data", "verify", "md17-xtb/dynamics", *folder]) == 1
     assert "damaged: there is no report beside it" in capsys.readouterr().out

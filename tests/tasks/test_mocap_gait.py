@@ -15,7 +15,7 @@ from geoequiv.tasks.mocap_gait import EDGES, FRAMES, figures, gait, start_frames
 from geoequiv.tasks.motion_capture import MIRROR, MIRRORED
 from geoequiv.tasks.simulation.gait import BONES, NAMES, PARENTS, RATE, UNIT, bones, resting, walk
 from geoequiv.tasks.simulation.gait_steps import foot, pace, path, pitch_of
-from geoequiv.tasks.simulation.gait_style import GRAVITY, RANGES, draw, mirrored, turned
+from geoequiv.tasks.simulation.gait_style import GRAVITY, RANGES, draw, mirrored, rotated
 
 TIME = np.arange(FRAMES) / RATE
 BALLS = (4, 9)
@@ -121,7 +121,7 @@ def test_a_turned_walker_walks_the_turned_walk(seed, angle):
     once = walk(style, time)
     c, s = np.cos(angle), np.sin(angle)
     turn = np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
-    np.testing.assert_allclose(walk(turned(style, angle), time), once @ turn.T, atol=1e-11)
+    np.testing.assert_allclose(walk(rotated(style, angle), time), once @ turn.T, atol=1e-11)
     np.testing.assert_allclose(walk(mirrored(style), time), once[:, :, list(MIRRORED)] * [-1, 1, 1], atol=1e-11)
 
 

@@ -13,7 +13,7 @@ from geoequiv.fields import act
 from geoequiv.groups import group
 from geoequiv.tasks.data.recording import Recording
 from geoequiv.tasks.data.skeleton import Skeleton
-from geoequiv.tasks.motion_capture import MIRROR, MIRRORED, TWENTY, motion_task, protocol_id, run, walk
+from geoequiv.tasks.motion_capture import MIRROR, MIRRORED, TWENTY, mocap_id, motion_task, run, walk
 from geoequiv.tasks.protocols import PROTOCOLS, checksum_of
 from geoequiv.tasks.recording import bonds, cut_points, dealt, shared_out, spread_of_headings, windows
 
@@ -162,13 +162,13 @@ def test_the_id_counts_the_trials_that_are_used(frames, said):
             dealt(recording, sizes, 30, seed=0)
         return
     assert sum(len(trials) for trials in dealt(recording, sizes, 30, seed=0).values()) == 23
-    assert protocol_id("walk", recording, sizes, 30, 0) == f"mocap/walk/Δ30/7-8-8{said}/mse"
+    assert mocap_id("walk", recording, sizes, 30, 0) == f"mocap/walk/Δ30/7-8-8{said}/mse"
 
 
 def test_as_many_other_trials_have_another_id():
     def named(*names):
         recording = Recording({name: trial(60, 0) for name in names}, EDGES)
-        return protocol_id("walk", recording, {"train": 7, "val": 8, "test": 8}, 30, 0)
+        return mocap_id("walk", recording, {"train": 7, "val": 8, "test": 8}, 30, 0)
 
     assert named("35_01", "35_02") == named("35_02", "35_01")
     assert named("35_01", "35_02") != named("35_01", "35_05")
@@ -193,11 +193,11 @@ def test_the_id_says_where_the_public_split_was_not_used():
 
     for horizon in (20, 30):
         same = drawn(public, horizon) == drawn(own, horizon)
-        ids = [protocol_id("run", each, sizes, horizon, 0) for each in (public, own)]
+        ids = [mocap_id("run", each, sizes, horizon, 0) for each in (public, own)]
         assert (ids[0] == ids[1]) == same == (horizon == 20)
         assert ids[1] == f"mocap/run/Δ{horizon}/2-2-2/drawn-split/mse"
-    assert protocol_id("run", public, sizes, 30, 0) == "mocap/run/Δ30/2-2-2/mse"
-    assert protocol_id("run", public, sizes, 30, 1) == "mocap/run/Δ30/2-2-2/mse"  # which the seed does not touch
+    assert mocap_id("run", public, sizes, 30, 0) == "mocap/run/Δ30/2-2-2/mse"
+    assert mocap_id("run", public, sizes, 30, 1) == "mocap/run/Δ30/2-2-2/mse"  # which the seed does not touch
 
 
 def test_shares_by_hand():

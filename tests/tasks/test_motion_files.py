@@ -185,7 +185,7 @@ def test_a_folder_of_acclaim_trials(tmp_path):
     task = trials(path=str(tmp_path), **SMALL)
     assert task.splits["train"].inputs["pos"].shape == (20, 3, 3)
     (tmp_path / "t3.amc").write_text((tmp_path / "t3.amc").read_text().replace("shin", "fin", 1))
-    with pytest.raises(DataError, match=r"t3\.amc, line 5: 'fin' is not a moving joint"):
+    with pytest.raises(DataError, match=r"t3\.amc, line 5: 'fin' is not a joint of this skeleton"):
         trials(path=str(tmp_path), **SMALL)
     (tmp_path / "one.asf").unlink()
     with pytest.raises(DataError, match=r"holds 0 \.asf files beside its \.amc trials: expected one"):
@@ -231,7 +231,7 @@ def test_a_suite_names_it(tmp_path, monkeypatch):
             SignatureError,
             r"SO\(2\) does not fit the data\. Field 'pos' is a point: .* in 2-space",
         ),
-        ({"symmetry": "S(3)"}, SignatureError, r"S\(3\) does not fit the data: it relabels 3 nodes, and 'pos' has 4"),
+        ({"symmetry": "S(3)"}, SignatureError, r"S\(3\) does not fit the data: it permutes 3 nodes, and 'pos' has 4"),
         ({"path": "nowhere"}, DataError, "There is no nowhere"),
     ],
 )
@@ -278,7 +278,7 @@ def test_a_damaged_c3d_file_is_named(tmp_path):
     write_c3d(tmp_path / "one.c3d", points)
     whole = (tmp_path / "one.c3d").read_bytes()
     # ezc3d reads what is cut within the data as a file of fewer frames, and hangs on some cuts within the parameters
-    cuts = {200: "does not start", 513: "parameters should", 831: "promises 9", 2000: "promises 9"}
+    cuts = {200: "does not start", 513: "parameters should", 831: "announces 9", 2000: "announces 9"}
     for length, said in cuts.items():
         (tmp_path / "one.c3d").write_bytes(whole[:length])
         with pytest.raises(DataError, match=rf"one\.c3d cannot be read: .*{said}"):

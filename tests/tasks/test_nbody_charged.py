@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from geoequiv.errors import ConfigError, DataError
-from geoequiv.tasks.nbody_charged import charged, protocol_id, simulate
+from geoequiv.tasks.nbody_charged import charged, charged_id, simulate
 from geoequiv.tasks.protocols import references_of
 from geoequiv.tasks.simulation import charged_system
 from geoequiv.tasks.simulation.charged_system import DT, INPUT_STEP, TARGET_STEP, PairForces, advance, initial_states
@@ -192,10 +192,10 @@ def test_single_precision_by_default(data_dir):
 
 def test_protocol_ids():
     sizes = {"train": 3000, "val": 2000, "test": 2000}
-    assert protocol_id("component", sizes, 43) == "nbody/charged/Δ1000/3000-2000-2000/mse"
-    assert protocol_id("isotropic", sizes, 43) == "nbody/charged-isotropic/Δ1000/3000-2000-2000/mse"
-    assert protocol_id("component", {**sizes, "train": 500}, 43) == "nbody/charged/Δ1000/500-2000-2000/mse"
-    assert protocol_id("component", sizes, 7) == "nbody/charged/Δ1000/3000-2000-2000/mse/seed7"
+    assert charged_id("component", sizes, 43) == "nbody/charged/Δ1000/3000-2000-2000/mse"
+    assert charged_id("isotropic", sizes, 43) == "nbody/charged-isotropic/Δ1000/3000-2000-2000/mse"
+    assert charged_id("component", {**sizes, "train": 500}, 43) == "nbody/charged/Δ1000/500-2000-2000/mse"
+    assert charged_id("component", sizes, 7) == "nbody/charged/Δ1000/3000-2000-2000/mse/seed7"
 
 
 def test_published_numbers_belong_to_the_published_protocol_only(component, isotropic):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from geoequiv.errors import ConfigError
-from geoequiv.tasks.nbody_gravity import gravity, placed_systems, protocol_id, rotations
+from geoequiv.tasks.nbody_gravity import gravity, gravity_id, placed_systems, rotations
 from geoequiv.tasks.protocols import PROTOCOLS, references_of
 from geoequiv.tasks.simulation import gravity_system
 from geoequiv.tasks.simulation.gravity_system import DT, Systems, accelerations, accepted, draw_systems, evolve
@@ -221,10 +221,10 @@ def test_protocol_ids_and_their_published_numbers(remul, gatr):
     def sizes(train):
         return {"train": train, "val": 5000, "test": 5000}
 
-    ids = [protocol_id("remul", sizes(100), 0), protocol_id("gatr", sizes(1000), 0)]
+    ids = [gravity_id("remul", sizes(100), 0), gravity_id("gatr", sizes(1000), 0)]
     assert ids == [each.id for each in PROTOCOLS.values() if each.task == "nbody/gravity"]
     assert ids == ["nbody/gravity/remul/Δ100/100-5000-5000/mse", "nbody/gravity/gatr/Δ100/1000-5000-5000/mse"]
-    assert protocol_id("gatr", sizes(100), 1) == "nbody/gravity/gatr/Δ100/100-5000-5000/mse/seed1"
+    assert gravity_id("gatr", sizes(100), 1) == "nbody/gravity/gatr/Δ100/100-5000-5000/mse/seed1"
     assert {reference.state for reference in references_of(ids[0])} == {"S"}
     assert {reference.state for reference in references_of(ids[1])} == {"P"}
     assert remul.references == gatr.references == ()  # reduced sizes

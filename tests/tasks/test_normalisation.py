@@ -9,7 +9,7 @@ from geoequiv.fields import Signature
 from geoequiv.models import GNN
 from geoequiv.models.scaled import Scaled
 from geoequiv.tasks import Split
-from geoequiv.tasks.normalisation import about_centroids, normalising_head, scales_of
+from geoequiv.tasks.normalisation import centred, normalising_head, scales_of
 from geoequiv.testing import assert_equivariant
 
 SIGNATURE = Signature.parse("pos: point, vel: vector, kind: scalar -> pos: point")
@@ -34,7 +34,7 @@ def test_scales_by_hand():
 def test_padding_and_several_points():
     pos = torch.randn(2, 3, 2, 3)
     mask = torch.tensor([[True, True, True], [True, True, False]])
-    found = about_centroids(pos, mask)
+    found = centred(pos, mask)
     assert found.shape == (5, 2, 3)
     expected = pos[1, :2].double() - pos[1, :2].double().mean((0, 1))
     torch.testing.assert_close(found[3:], expected)

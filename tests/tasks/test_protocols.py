@@ -34,23 +34,23 @@ def made_id(entry):
     options = {**defaults, **entry.options}
     sizes = {name: entry.splits[name] for name in ("train", "val", "test")}
     if entry.task == "nbody/charged":
-        return nbody_charged.protocol_id(options["variant"], sizes, options["seed"])
+        return nbody_charged.charged_id(options["variant"], sizes, options["seed"])
     if entry.task == "nbody/gravity":
-        return nbody_gravity.protocol_id(options["protocol"], sizes, options["seed"])
+        return nbody_gravity.gravity_id(options["protocol"], sizes, options["seed"])
     if entry.task in ("md17/dynamics", "md17-xtb/dynamics"):
         assert options["horizon"] == 3000  # GMN's, not the 5000 that its paper prints
-        return md17_dynamics.protocol_id(
+        return md17_dynamics.dynamics_id(
             entry.task, options["molecule"], options["horizon"], options["margin"], sizes, options["seed"]
         )
     if entry.task == "mocap-gait/walk":
-        return mocap_gait.protocol_id(sizes, options["horizon"], options["seed"])
+        return mocap_gait.gait_id(sizes, options["horizon"], options["seed"])
     if entry.task == "md17-xtb/forces":
-        return md17_forces.twin_id(options["molecule"], sizes, options["seed"], "")
+        return md17_forces.surrogate_id(options["molecule"], sizes, options["seed"], "")
     if entry.task == "images/cifar10":
         part = entry.id.split("/")[2].removeprefix("part-") if options["path"] else None  # of the file's content
-        return cifar10.protocol_id(sizes, options["seed"], part)
+        return cifar10.cifar10_id(sizes, options["seed"], part)
     assert entry.task == "md17/forces"
-    return md17_forces.protocol_id(options["molecule"], options["split"], sizes)
+    return md17_forces.forces_id(options["molecule"], options["split"], sizes)
 
 
 @pytest.mark.parametrize("identity", [i for i in PROTOCOLS if not i.startswith("mocap/")])
@@ -69,7 +69,7 @@ def test_motion_capture_makes_these_ids_too(kind, trials, starts, number):
         np.zeros((30, 2), dtype=int),
         starts,
     )
-    assert motion_capture.protocol_id(kind, trials_of, entry.splits, 30, 0) == entry.id
+    assert motion_capture.mocap_id(kind, trials_of, entry.splits, 30, 0) == entry.id
 
 
 def test_the_register_is_listed(capsys):

@@ -17,7 +17,7 @@ CHANNELS = ("tx", "ty", "tz", "rx", "ry", "rz")
 
 
 class Reader:
-    """Lines of a text file with their numbers, so that every complaint can name one."""
+    """Lines of a text file with their numbers, so that every error can name its line."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
@@ -29,7 +29,7 @@ class Reader:
         self.number = 0
 
     def __iter__(self) -> Iterator[list[str]]:
-        """Words of the lines that say something: neither blank nor a comment."""
+        """Words of the lines that are neither blank nor a comment."""
         for number, line in enumerate(self.lines, start=1):
             self.number = number
             words = line.split("#")[0].split()
@@ -60,7 +60,7 @@ def read_asf(path: str | os.PathLike[str]) -> Skeleton:
         path: the file.
 
     Returns:
-        The skeleton, in the file's units of length; ``unit`` tells metres per unit.
+        The skeleton, in the file's units of length; ``unit`` is metres per unit.
 
     Raises:
         DataError: with file and line, where it does not follow the format.
@@ -150,12 +150,12 @@ def assemble(
     order = [word.lower() for word in root.get("order", [])]
     if sorted(order) != sorted(CHANNELS):
         reader.fail(f"the root's order must name {', '.join(CHANNELS)}; got '{' '.join(order)}'.")
-    turned = reader.floats(root.get("orientation", ["0", "0", "0"]), 3, "The root's orientation")
-    frames = [axes_of(turned, checked_order(reader, root.get("axis", ["XYZ"])), degrees)]
+    orientation = reader.floats(root.get("orientation", ["0", "0", "0"]), 3, "The root's orientation")
+    frames = [bone_axes(orientation, checked_order(reader, root.get("axis", ["XYZ"])), degrees)]
     offsets = [np.zeros(3)]
     for bone in bones:
         axis = bone.get("axis", ["0", "0", "0", "XYZ"])
-        frames.append(axes_of([float(word) for word in axis[:3]], "".join(axis[3:]).lower(), degrees))
+        frames.append(bone_axes([float(word) for word in axis[:3]], "".join(axis[3:]).lower(), degrees))
         offsets.append(np.array([float(word) for word in bone["direction"]]) * float(bone["length"][0]))
     place = {name: joint for joint, name in enumerate(names)}
     return Skeleton(
@@ -170,7 +170,7 @@ def assemble(
     )
 
 
-def axes_of(angles: list[float], order: str, degrees: bool) -> NDArray[np.float64]:
+def bone_axes(angles: list[float], order: str, degrees: bool) -> NDArray[np.float64]:
     """A bone's axes: rotations about the world's axes, in the order named."""
     ordered = [angles["xyz".index(letter)] for letter in order]
     matrix: NDArray[np.float64] = Rotation.from_euler(order, ordered, degrees=degrees).as_matrix()
@@ -184,7 +184,7 @@ def read_amc(path: str | os.PathLike[str], skeleton: Skeleton) -> dict[str, NDAr
 
     Args:
         path: the file.
-        skeleton: whose joints it moves.
+        skeleton: of the motion.
 
     Raises:
         DataError: with file and line: an unknown joint, a joint missing in a frame or given twice, a wrong number of
@@ -248,7 +248,7 @@ def frames_by_line(reader: Reader, counts: dict[str, int]) -> tuple[dict[str, ND
                 reader.fail(f"expected a frame number, got '{' '.join(words)}'.")
             name = words[0]
             if name not in counts:
-                reader.fail(f"'{name}' is not a moving joint of this skeleton.")
+                reader.fail(f"'{name}' is not a joint of this skeleton that has channels.")
             if name in frames[-1]:
                 reader.fail(f"'{name}' stands twice in frame {last}.")
             frames[-1][name] = reader.floats(words[1:], counts[name], f"The channels of '{name}'")

@@ -1,8 +1,8 @@
 """Biovision motion capture files (.bvh): a skeleton and its motion in one text file.
 
-Read here rather than by a library: the kept one, pybvh, changes its names with every version so far (0.9 calls the
-positions otherwise than 0.8), brings matplotlib along, takes NaN for a number and names no line of the motion. The
-format is small, and forward kinematics are here already.
+Read here rather than by a library: the maintained one, pybvh, has renamed its functions in every version so far,
+depends on matplotlib, accepts NaN as a number and does not say in which line of the motion an error is. The format is
+small, and forward kinematics exist here already.
 """
 
 import os
@@ -54,9 +54,10 @@ class Motion:
 def read_bvh(path: str | os.PathLike[str]) -> Motion:
     """A .bvh file: joints in the order of its hierarchy, root first.
 
-    In this format a joint turns what hangs from it; in a `Skeleton` a bone turns itself. The channels of a joint are
-    therefore those of each bone that starts there, and bones at the root turn with it. Rotations act in the order
-    written, each about the axes that the ones before have turned: the same as the other way round about fixed axes.
+    In this format a joint rotates its children; in a `Skeleton` a bone rotates itself. The channels of a joint are
+    therefore those of each bone that starts there, and bones at the root rotate with it. Rotations are intrinsic, in
+    the
+    order written: equal to extrinsic ones in the reverse order.
 
     Raises:
         DataError: with file and line, where it does not follow the format, or a joint other than the root moves along
@@ -142,7 +143,7 @@ def checked_channels(reader: Reader, words: list[str], tree: Hierarchy) -> tuple
     channels = tuple(CHANNELS[name] for name in names)
     joint = tree.open[-1]
     if joint and any(channel.startswith("t") for channel in channels):
-        reader.fail(f"'{tree.names[joint]}' is to move along {', '.join(channels)}: only the root may.")
+        reader.fail(f"'{tree.names[joint]}' has the translations {', '.join(channels)}: only the root may translate.")
     return channels
 
 
@@ -160,7 +161,7 @@ def rows(reader: Reader, lines: Iterator[list[str]], width: int) -> Array:
 
 
 def assembled(tree: Hierarchy, table: Array, rate: float) -> Motion:
-    """Skeleton and angles out of what was read."""
+    """Skeleton and angles of a hierarchy and its motion."""
     ends = np.cumsum([len(channels) for channels in tree.channels])
     columns = [list(range(end - len(channels), end)) for end, channels in zip(ends, tree.channels, strict=True)]
     dofs, taken = [], []

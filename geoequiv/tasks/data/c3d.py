@@ -48,10 +48,10 @@ def read_c3d(path: str | os.PathLike[str]) -> Markers:
         content = ezc3d.c3d(str(path))
         points = np.asarray(content["data"]["points"], dtype=np.float64)
         residuals = np.asarray(content["data"]["meta_points"]["residuals"], dtype=np.float64)
-        told = content["parameters"]["POINT"]
-        labels = [label for key in sorted(told) if key.startswith("LABELS") for label in told[key]["value"]]
-        rate = float(told["RATE"]["value"][0])
-        unit = str((told["UNITS"]["value"] or [""])[0]).strip() if "UNITS" in told else ""
+        parameters = content["parameters"]["POINT"]
+        labels = [label for key in sorted(parameters) if key.startswith("LABELS") for label in parameters[key]["value"]]
+        rate = float(parameters["RATE"]["value"][0])
+        unit = str((parameters["UNITS"]["value"] or [""])[0]).strip() if "UNITS" in parameters else ""
     except Exception as error:  # ezc3d raises what its C++ throws: OSError, ValueError, IndexError, RuntimeError
         raise DataError(f"{path} cannot be read ({type(error).__name__}: {error}).") from error
     names = tuple(label.strip() for label in labels)
@@ -89,6 +89,6 @@ def _check_length(path: Path) -> None:
     found = path.stat().st_size
     if found < expected:
         raise DataError(
-            f"{path} cannot be read: its header promises {frames} frames of {points} points, {expected} bytes at "
+            f"{path} cannot be read: its header announces {frames} frames of {points} points, {expected} bytes at "
             f"least, and it has {found}; cut short?"
         )

@@ -125,7 +125,7 @@ def load_or_compute(path: Path, key: str, compute: Callable[[], dict[str, float]
 def list_cached(data_dir: str | os.PathLike[str] | None = None) -> list[Entry]:
     """Every simulated data file of a directory, verified, sorted by path; empty if the directory does not exist.
 
-    They are told by their names (see `cache_path`): other .npz files are a user's own.
+    They are recognised by their names (see `cache_path`): other .npz files are a user's own.
     """
     return [
         Entry(_task_of(path), path, path.stat().st_size, verify(path))

@@ -2,7 +2,7 @@
 
 Nothing is downloaded twice: a complete file stays where it is. A download under way is kept as ``NAME.part`` and goes
 on where it stopped. A file whose checksum is not the expected one is kept aside as ``NAME.mismatch``. Processes that
-want the same file take turns: the first fetches it, and the others find it there.
+want the same file wait for each other: the first fetches it, and the others find it there.
 """
 
 import hashlib
@@ -46,7 +46,7 @@ class OfficialFile:
         sha256: of the whole file, or None where the source states none: then the sum of the first download is kept
             beside it as ``NAME.sha256`` and every later read is held against that.
         licence: what a user must know before using it.
-        instead: what serves where the file cannot be had, as a sentence.
+        instead: what to use where the file cannot be downloaded, as a sentence.
     """
 
     name: str
@@ -142,7 +142,7 @@ def fetch(file: OfficialFile, path: Path, progress: bool) -> None:
 
 
 def stopped(file: OfficialFile, part: Path, error: OSError) -> DataError:
-    """What to do where the folder or the disk, not the network, is the trouble."""
+    """The error where the folder or the disk, not the network, fails."""
     return DataError(
         f"Downloading {file.url} to {part} stopped: {error.strerror or error}. What has come so far is kept: "
         "free space or name another folder (data_dir=…), and run again to go on."
@@ -215,7 +215,7 @@ def check(path: Path, expected: str | None, keep_as: Path, anew: str = "run agai
         path: the file.
         expected: its sum.
         keep_as: where it is set aside.
-        anew: how to come by another one.
+        anew: how to get another one.
     """
     if expected is None:
         return
@@ -277,9 +277,8 @@ def state_of(path: Path, expected: str) -> str:
 
 @contextmanager
 def unpacking(archive: Path, folder: Path) -> Iterator[None]:
-    """Make the folder, keep other processes from unpacking into it, and turn what goes wrong into a DataError.
-
-    A full disk can go wrong, or a broken archive.
+    """Make the folder, keep other processes from unpacking into it, and raise DataError for a full disk or a
+    broken archive.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,7 @@ ARCHIVE = OfficialFile(
     "https://archive.materialscloud.org/record/file?filename=rmd17.tar.bz2&record_id=466",
     None,
     "CC0; cite Christensen & von Lilienfeld 2020.",
-    "Or simulate a twin: geoequiv data make md17-xtb --molecule ethanol --frames 100000, then "
+    "Or simulate surrogate data: geoequiv data make md17-xtb --molecule ethanol --frames 100000, then "
     "configs/md17_xtb_forces.yaml.",
 )
 Frames = tuple[Trajectory, NDArray[np.int64]]  # of one molecule, and which of them

@@ -50,7 +50,9 @@ class Skeleton:
             if len(set(dofs)) < len(dofs):
                 raise DataError(f"The joint '{name}' has a channel twice: {', '.join(dofs)}.")
             if joint and any(dof.startswith("t") for dof in dofs):
-                raise DataError(f"The joint '{name}' is to move along {', '.join(dofs)}: only the root may.")
+                raise DataError(
+                    f"The joint '{name}' has the translations {', '.join(dofs)}: only the root may translate."
+                )
 
     @property
     def edges(self) -> NDArray[np.int64]:
@@ -116,18 +118,18 @@ def placed(skeleton: Skeleton, motion: Mapping[str, Array], frames: int) -> Arra
     before = np.concatenate([np.eye(3)[None], skeleton.axes[parents[1:]].swapaxes(-1, -2)])  # C_p⁻¹
     local = (before @ skeleton.axes) @ rotations(skeleton, motion, frames).reshape(-1, 3, 3 * frames)
     local = local.reshape(-1, 3, 3, frames)
-    turn = np.empty_like(local)  # H
-    turn[0] = local[0]
+    frame = np.empty_like(local)  # H
+    frame[0] = local[0]
     for joints in skeleton.levels[1:]:
-        above, here = turn[parents[joints]], local[joints]
+        above, here = frame[parents[joints]], local[joints]
         product = above[:, :, 0, None] * here[:, None, 0]
         product += above[:, :, 1, None] * here[:, None, 1]
         product += above[:, :, 2, None] * here[:, None, 2]
-        turn[joints] = product
+        frame[joints] = product
     own = np.einsum("jab,ja->jb", skeleton.axes, skeleton.offsets)  # C⁻¹ o
-    place = turn[:, :, 0] * own[:, 0, None, None]
-    place += turn[:, :, 1] * own[:, 1, None, None]
-    place += turn[:, :, 2] * own[:, 2, None, None]
+    place = frame[:, :, 0] * own[:, 0, None, None]
+    place += frame[:, :, 1] * own[:, 1, None, None]
+    place += frame[:, :, 2] * own[:, 2, None, None]
     place[0] = skeleton.position[:, None]
     if skeleton.names[0] in motion:
         place[0] += translations(skeleton.dofs[0], motion[skeleton.names[0]])
@@ -140,7 +142,7 @@ def rotations(skeleton: Skeleton, motion: Mapping[str, Array], frames: int) -> A
     r"""Matrices ``[J, 3, 3, T]`` of the angular channels, the first named applied first, about fixed axes.
 
     For the order x, y, z, :math:`M = R_z(c)\, R_y(b)\, R_x(a)`. Another order is the same with axes renamed, and with
-    sines negated where that changes handedness. A channel that is not there is an angle of 0, wherever it is put.
+    sines negated where that is an odd permutation. A missing channel is an angle of 0, in any position.
     """
     joints = len(skeleton.names)
     angle = np.zeros((joints, 3, frames))  # about x, y, z
@@ -151,8 +153,8 @@ def rotations(skeleton: Skeleton, motion: Mapping[str, Array], frames: int) -> A
         for axis, k in axes.items() if name in motion else ():
             angle[joint, axis] = motion[name][:, k]
     sine, cosine = np.zeros_like(angle), np.ones_like(angle)
-    moving = angle.any(-1)
-    sine[moving], cosine[moving] = np.sin(angle[moving]), np.cos(angle[moving])
+    given = angle.any(-1)
+    sine[given], cosine[given] = np.sin(angle[given]), np.cos(angle[given])
     matrix = np.empty((joints, 3, 3, frames))
     for (i, j, k), at in orders.items():
         sign = 1.0 if (j - i) % 3 == 1 else -1.0
@@ -167,8 +169,8 @@ def rotations(skeleton: Skeleton, motion: Mapping[str, Array], frames: int) -> A
 
 def translations(dofs: tuple[str, ...], channels: Array) -> Array:
     """Translations ``[3, T]`` of the channels tx, ty, tz."""
-    moved = np.zeros((3, len(channels)))
+    shift = np.zeros((3, len(channels)))
     for k, dof in enumerate(dofs):
         if dof.startswith("t"):
-            moved["xyz".index(dof[1])] = channels[:, k]
-    return moved
+            shift["xyz".index(dof[1])] = channels[:, k]
+    return shift

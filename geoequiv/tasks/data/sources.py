@@ -17,7 +17,7 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class Source:
+class NamedArrays:
     """What one file or folder holds: names, and a function from a name to its array and to which rows are real."""
 
     path: Path
@@ -36,7 +36,7 @@ class Source:
 
 
 def located(path: str, data_dir: str | os.PathLike[str] | None) -> Path:
-    """The path as it is, or inside the data folder; ConfigError if it is no path, DataError if it is nowhere."""
+    """The path as it is, or inside the data folder; ConfigError if it is no path, DataError if it does not exist."""
     if not isinstance(path, str | os.PathLike) or not str(path):
         raise ConfigError(f"path must be a file or a folder, in quotes if it is a number; got {path!r}.")
     places = [Path(path).expanduser(), *([Path(data_dir) / path] if data_dir else [])]
@@ -54,7 +54,7 @@ def part_of(place: Path, part: str) -> Path | None:
     return next((f for end in (".npz", *ENDINGS) if (f := place / f"{part}{end}").is_file()), None)
 
 
-def read(path: Path) -> Source:
+def read(path: Path) -> NamedArrays:
     """A file, or all files of a folder one after the other: either .npz, or .xyz and .extxyz.
 
     Raises:
@@ -62,7 +62,7 @@ def read(path: Path) -> Source:
     """
     found = sorted(p for p in path.iterdir() if p.suffix in (".npz", *ENDINGS)) if path.is_dir() else [path]
     if found and all(each.suffix == ".npz" for each in found):
-        return named_arrays(path, found)
+        return read_archives(path, found)
     if not found or any(each.suffix not in ENDINGS for each in found):
         what = (
             "must hold .npz files, or .xyz and .extxyz files" if path.is_dir() else "is no .npz, .xyz or .extxyz file"
@@ -70,10 +70,10 @@ def read(path: Path) -> Source:
         raise DataError(f"{path} {what}. Trials of motion capture (.bvh, .c3d, .amc) are for the task mocap/files.")
     frames = [frame for each in found for frame in read_frames(each)]
     names = tuple(name for name in frames[0] if all(name in frame for frame in frames))
-    return Source(path, names, lambda name: stacked(frames, name, path))
+    return NamedArrays(path, names, lambda name: stacked(frames, name, path))
 
 
-def named_arrays(path: Path, files: list[Path]) -> Source:
+def read_archives(path: Path, files: list[Path]) -> NamedArrays:
     """The arrays of one or more .npz files, joined along their items; elements [N] are those of every file.
 
     Where one file has a mask, all nodes of those without are real.
@@ -99,7 +99,7 @@ def named_arrays(path: Path, files: list[Path]) -> Source:
                 raise DataError(f"{files[0]} and {file.name} have different elements '{name}': give them one a cloud.")
         joined[name] = array if fixed else np.concatenate([array, *(other for _, other in others if other is not None)])
     mask = joined.pop("mask", None)
-    return Source(path, tuple(joined), lambda name: (joined[name], None if mask is None else mask > 0))
+    return NamedArrays(path, tuple(joined), lambda name: (joined[name], None if mask is None else mask > 0))
 
 
 def is_fixed(name: str, array: Array) -> bool:
@@ -123,7 +123,7 @@ def numbers_of(path: Path) -> dict[str, Array]:
         raise DataError(f"{path} cannot be read ({type(error).__name__}: {error}).") from error
 
 
-def elements(sources: Iterable[Source]) -> NDArray[np.int64]:
+def elements(sources: Iterable[NamedArrays]) -> NDArray[np.int64]:
     """The nuclear charges that occur, in order."""
     found = [charges.astype(np.int64).ravel() for source in sources if (charges := source.charges()) is not None]
     kinds = np.unique(np.concatenate(found)) if found else np.zeros(0, dtype=np.int64)

@@ -110,7 +110,7 @@ def read_trajectory(path: str | os.PathLike[str]) -> Trajectory:
 
 
 def block_name(blocks: Iterable[NDArray[np.int64] | None], length: int = BLOCK) -> str:
-    """What the groups of a task's items are, for its card; "" where no trajectory tells its frames."""
+    """What the groups of a task's items are, for its card; "" where frame numbers are not known."""
     return f"block of {length} frames" if all(each is not None for each in blocks) else ""
 
 

@@ -1,9 +1,9 @@
 r"""A walker of 31 joints: upright under gravity along −y, on feet that neither slide nor sink.
 
-The feet come first (`gait_steps`). The trunk moves along its path, bounces twice a stride and sways once, as high as
-both legs can reach their feet; knees are where thigh and shank meet; chest and arms turn against the hips. Everything
-is a formula in time and style, so that a walker who is turned about the upright axis walks the turned walk, and one
-whose style is mirrored the mirrored walk. No mechanics are solved: see `figures` for how plausible it is.
+The feet come first (`gait_steps`). The trunk follows its path, bounces twice a stride and sways once, as high as both
+legs can reach their feet; knees are where thigh and shank meet; chest and arms counter-rotate to the hips. Everything
+is a formula in time and style, so that a walker rotated about the upright axis walks the rotated path, and one whose
+style is reflected the reflected one. No mechanics are solved: see `figures` for how plausible it is.
 """
 
 import numpy as np
@@ -74,7 +74,7 @@ def walk(style: Style, time: Array) -> Array:
     stance = wave - np.pi * style["duty"][:, None]  # 0 when the left foot is in the middle of its time on the ground
     ground, heading = path(style, spread(pace(style).speed, wave) * time)
     aside = spread(style["sway"], wave) * np.cos(stance)
-    trunk = turns(style, wave, stance, heading)
+    trunk = part_rotations(style, wave, stance, heading)
     place = np.zeros((*wave.shape, len(BONES), 3))
     place[..., 0, 0] = ground[..., 0] + aside * np.cos(heading)
     place[..., 0, 2] = ground[..., 1] - aside * np.sin(heading)
@@ -82,19 +82,19 @@ def walk(style: Style, time: Array) -> Array:
     height = trunk_height(style, stance, place[..., 0, :], trunk["hips"], feet, rest)
     place[..., 0, 1] = height
     for hip, side in ((LEFT, +1), (RIGHT, -1)):
-        place[..., hip, :] = place[..., 0, :] + moved(trunk["hips"], rest[:, hip])
+        place[..., hip, :] = place[..., 0, :] + rotated_bone(trunk["hips"], rest[:, hip])
         one = feet[side]
         place[..., hip + 2, :], place[..., hip + 3, :], place[..., hip + 4, :] = one.ankle, one.ball, one.toe
         ahead = np.stack([np.sin(heading), 0 * heading, np.cos(heading)], axis=-1)
         place[..., hip + 1, :] = knee(place[..., hip, :], one.ankle, -rest[:, hip + 1, 1], -rest[:, hip + 2, 1], ahead)
     for joint in range(11, len(BONES)):
         above = place[..., PARENTS[joint], :]
-        place[..., joint, :] = above + moved(trunk[part_of(joint)], rest[:, joint])
+        place[..., joint, :] = above + rotated_bone(trunk[part_of(joint)], rest[:, joint])
     return place
 
 
 def part_of(joint: int) -> str:
-    """Which rotation of `turns` a bone above the hips has."""
+    """The rotation of `part_rotations` that a bone above the hips has."""
     if joint in (11, 12):
         return NAMES[joint]
     if joint in (13, LEFT_ARM, RIGHT_ARM):
@@ -105,7 +105,7 @@ def part_of(joint: int) -> str:
     return f"{side} arm" if joint in (18, 25) else f"{side} forearm"
 
 
-def turns(style: Style, wave: Array, stance: Array, heading: Array) -> dict[str, Array]:
+def part_rotations(style: Style, wave: Array, stance: Array, heading: Array) -> dict[str, Array]:
     """Rotations ``[W, T, 3, 3]`` of the parts of the body; the left side is ahead when the left heel lands."""
 
     def of(name: str) -> Array:
@@ -132,7 +132,7 @@ def trunk_height(style: Style, stance: Array, root: Array, hips: Array, feet: di
     bounce = spread(style["bounce"], stance) * np.cos(2 * stance)
     room = []
     for hip, side in ((LEFT, +1), (RIGHT, -1)):
-        offset, ankle = moved(hips, rest[:, hip]), feet[side].ankle
+        offset, ankle = rotated_bone(hips, rest[:, hip]), feet[side].ankle
         length = style["reach"] * -(rest[:, hip + 1, 1] + rest[:, hip + 2, 1])
         away = ((root + offset - ankle)[..., [0, 2]] ** 2).sum(-1)
         room.append(ankle[..., 1] + np.sqrt(np.maximum(spread(length, stance) ** 2 - away, 0)) - offset[..., 1])
@@ -152,9 +152,9 @@ def knee(hip: Array, ankle: Array, thigh: Array, shank: Array, ahead: Array) -> 
     return hip + thigh * (cosine * along + np.sqrt(1 - cosine**2) * forward)
 
 
-def moved(turn: Array, bone: Array) -> Array:
+def rotated_bone(rotation: Array, bone: Array) -> Array:
     """A bone at rest ``[W, 3]`` under rotations ``[W, T, 3, 3]``."""
-    return np.einsum("wtab,wb->wta", turn, bone)
+    return np.einsum("wtab,wb->wta", rotation, bone)
 
 
 def about_x(angle: Array) -> Array:

@@ -1,7 +1,7 @@
 r"""Where the feet of a walker are: footprints on the ground, a foot that rolls over them, and its swing in between.
 
-A stride is one turn of the phase x. The heel lands at x = 0 and the foot rolls about it until the sole is flat; from
-`FLAT` on ball and toes rest. From `LIFT` · duty on the heel rises and the foot turns about its resting ball; at
+A stride is one period of the phase x. The heel lands at x = 0 and the foot rolls about it until the sole is flat; from
+`FLAT` on ball and toes rest. From `LIFT` · duty on the heel rises and the foot rotates about its resting ball; at
 x = duty it leaves the ground. What rests does not slide: it is computed from the footprint, which does not move.
 """
 
@@ -45,7 +45,7 @@ def pace(style: Style) -> Pace:
 def path(style: Style, length: Array) -> tuple[Array, Array]:
     """Place ``[W, …, 2]`` (x and z) and heading ``[W, …]`` at so many metres of the walkers' way, an arc of a circle.
 
-    Heading 0 is along z; positive curvature turns towards x.
+    Heading 0 is along z; positive curvature bends towards x.
     """
     start = spread(style["radius"], length)
     bearing = spread(style["bearing"], length)
@@ -98,8 +98,8 @@ def foot(style: Style, time: Array, side: int) -> Foot:
     ball = np.where(landed, standing, flying)
     resting = (x >= FLAT) & (x < duty)
     toe_pitch = np.where(x < duty, np.maximum(pitch, 0.0), pitch * smooth(swing))
-    back = turned_up(pitch, -FOOT * height, (ANKLE - BALL) * height)
-    front = turned_up(toe_pitch, TOES * height, np.zeros_like(height))
+    back = pitched(pitch, -FOOT * height, (ANKLE - BALL) * height)
+    front = pitched(toe_pitch, TOES * height, np.zeros_like(height))
     origin = np.zeros_like(here)
     return Foot(ball + in_world(origin, yaw, back), ball, ball + in_world(origin, yaw, front), resting)
 
@@ -140,16 +140,16 @@ def strike_rate(style: Style, x: Array) -> Array:
 
 def landing(height: Array, pitch: Array) -> Array:
     """Ball of a foot that stands on its heel, in the foot's frame: ``[…, 2]``, ahead of the flat ankle, and up."""
-    return turned_up(pitch, (FOOT + HEEL) * height, BALL * height) - np.stack([HEEL * height, 0 * height], axis=-1)
+    return pitched(pitch, (FOOT + HEEL) * height, BALL * height) - np.stack([HEEL * height, 0 * height], axis=-1)
 
 
 def tangent(height: Array, pitch: Array) -> Array:
     """Derivative of `landing` by the pitch."""
-    return turned_up(pitch, -BALL * height, (FOOT + HEEL) * height)
+    return pitched(pitch, -BALL * height, (FOOT + HEEL) * height)
 
 
-def turned_up(pitch: Array, ahead: Array, up: Array) -> Array:
-    """A vector of the foot, turned with the toes up: ``[…, 2]``."""
+def pitched(pitch: Array, ahead: Array, up: Array) -> Array:
+    """A vector of the foot at a pitch (toes up): ``[…, 2]``."""
     c, s = np.cos(pitch), np.sin(pitch)
     return np.stack([c * ahead - s * up, s * ahead + c * up], axis=-1)
 

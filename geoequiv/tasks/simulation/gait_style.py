@@ -1,4 +1,4 @@
-"""How a walker walks: body, pace, path and manner, drawn at random, turned and mirrored."""
+"""Parameters of walkers: body, pace, path and style, drawn at random, rotated and reflected."""
 
 from collections.abc import Mapping
 
@@ -55,7 +55,7 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "elbow_swing": (4 * DEGREE, 25 * DEGREE),
 }
 START_RADIUS = 2.0  # metres
-#: what changes its sign in a mirror
+#: what changes its sign under a reflection
 ODD = ("bearing", "heading", "curvature", "arm_asymmetry")
 
 
@@ -68,12 +68,12 @@ def draw(rng: np.random.Generator, walkers: int) -> Style:
     return style
 
 
-def turned(style: Style, angle: Array | float) -> Style:
-    """The same walkers, everything turned about the upright axis through the origin, by ``angle`` ``[W]``."""
+def rotated(style: Style, angle: Array | float) -> Style:
+    """The same walkers, rotated about the upright axis through the origin, by ``angle`` ``[W]``."""
     return {**style, "heading": style["heading"] + angle, "bearing": style["bearing"] + angle}
 
 
 def mirrored(style: Style) -> Style:
-    """The same walkers in the mirror x ↦ −x: left is right, and the other foot is first."""
+    """The same walkers under the reflection x ↦ −x: left is right, and the other foot is first."""
     flipped = {name: -style[name] for name in ODD}
     return {**style, **flipped, "phase": style["phase"] + 0.5}

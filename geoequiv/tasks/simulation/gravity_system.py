@@ -93,8 +93,8 @@ def draw_systems(rng: np.random.Generator, count: int = CANDIDATES) -> Systems:
 
 def accepted(systems: Systems) -> NDArray[np.bool_]:
     """[n], whether no object moves farther than `FARTHEST` between input and target."""
-    moved = np.linalg.norm(evolve(systems)[0] - systems.pos, axis=-1)
-    return moved.max(axis=-1) <= FARTHEST
+    distance = np.linalg.norm(evolve(systems)[0] - systems.pos, axis=-1)
+    return distance.max(axis=-1) <= FARTHEST
 
 
 def accepted_systems(seed: int, stream: int) -> Iterator[tuple[int, Systems]]:

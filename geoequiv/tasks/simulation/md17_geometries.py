@@ -72,14 +72,14 @@ def built(lines: list[str]) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
     for line in lines:
         name, *rest = line.split()
         near = [places[other] for other in rest[::2]]
-        length, bend, turn = (*(float(value) for value in rest[1::2]), *(0.0,) * (3 - len(near)))
-        places[name] = placed(near, length, np.radians(bend), np.radians(turn))
+        length, bend, dihedral = (*(float(value) for value in rest[1::2]), *(0.0,) * (3 - len(near)))
+        places[name] = placed(near, length, np.radians(bend), np.radians(dihedral))
     numbered = sorted(places, key=lambda name: int(name.lstrip("CHNO")))
     charges = np.array([CHARGES[name.rstrip("0123456789")] for name in numbered], dtype=np.uint8)
     return charges, np.array([places[name] for name in numbered])
 
 
-def placed(near: list[NDArray[np.float64]], length: float, bend: float, turn: float) -> NDArray[np.float64]:
+def placed(near: list[NDArray[np.float64]], length: float, bend: float, dihedral: float) -> NDArray[np.float64]:
     """Where an atom is by its distance to the first neighbour, angle to the second, dihedral to the third (radians).
 
     The first atom is the origin, the second lies on x, the third in the plane of x and y.
@@ -93,6 +93,6 @@ def placed(near: list[NDArray[np.float64]], length: float, bend: float, turn: fl
     aside = far - (far @ towards) * towards
     aside /= np.linalg.norm(aside)
     up = np.cross(towards, aside)
-    across = np.cos(turn) * aside + np.sin(turn) * up
+    across = np.cos(dihedral) * aside + np.sin(dihedral) * up
     place: NDArray[np.float64] = near[0] + length * (np.cos(bend) * towards + np.sin(bend) * across)
     return place

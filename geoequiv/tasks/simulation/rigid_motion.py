@@ -1,4 +1,4 @@
-"""A molecule that neither drifts nor turns as a whole, as in MD17: a constraint for ASE's dynamics."""
+"""A molecule that neither translates nor rotates as a whole, as in MD17: a constraint for ASE's dynamics."""
 
 from typing import Any
 
@@ -16,16 +16,16 @@ def without_rigid_motion(positions: Array, momenta: Array, masses: Array) -> Arr
     This is the projection that changes the kinetic energy least; applied twice it is applied once.
 
     Args:
-        positions: ``[N, 3]``, three atoms or more, not on a line (then the inertia I is singular).
+        positions: ``[N, 3]``, three atoms or more, not collinear (else the inertia I is singular).
         momenta: ``[N, 3]``.
         masses: ``[N]``.
     """
     arm = positions - masses @ positions / masses.sum()
-    turning = arm.T @ momenta  # its antisymmetric part is the angular momentum
+    moment = arm.T @ momenta  # its antisymmetric part is the angular momentum
     spread = (arm * masses[:, None]).T @ arm
     inertia = np.diag(np.full(3, spread.trace())) - spread
     x, y, z = np.linalg.solve(
-        inertia, (turning[1, 2] - turning[2, 1], turning[2, 0] - turning[0, 2], turning[0, 1] - turning[1, 0])
+        inertia, (moment[1, 2] - moment[2, 1], moment[2, 0] - moment[0, 2], moment[0, 1] - moment[1, 0])
     )
     rigid = arm @ np.array([[0.0, z, -y], [-z, 0.0, x], [y, -x, 0.0]]) + momenta.sum(0) / masses.sum()
     left: Array = momenta - masses[:, None] * rigid

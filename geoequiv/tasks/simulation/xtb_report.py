@@ -33,7 +33,7 @@ def report_of(
     checksum: str,
     steps_per_second: float | None,
 ) -> dict[str, Any]:
-    """All that is told about a trajectory, as JSON values.
+    """Everything that is reported about a trajectory, as JSON values.
 
     Args:
         plan: options of the simulation.

@@ -1,7 +1,7 @@
-"""A simulated twin of MD17: molecular dynamics with GFN2-xTB (tblite through ASE), resumable to the last bit.
+"""Surrogate data for MD17: molecular dynamics with GFN2-xTB (tblite through ASE), resumable to the last bit.
 
 Langevin dynamics at 500 K in steps of 0.5 fs, after an equilibration that is not recorded. As in MD17, the molecule
-neither drifts nor turns as a whole (`NoRigidMotion`), so that temperatures count 3N − 6 degrees of freedom.
+neither translates nor rotates as a whole (`NoRigidMotion`), so that temperatures count 3N − 6 degrees of freedom.
 
 The trajectory is cut into chunks. A chunk's file, written atomically, holds its frames and the state behind it:
 positions, momenta and the random generator. Each chunk starts with a fresh calculator, because xTB's iterations start
@@ -103,7 +103,7 @@ def backend() -> SimpleNamespace:
         from tblite.ase import TBLite
     except ImportError as error:
         raise ConfigError(
-            f"Simulating MD17's twin needs ASE and tblite ({error}). Install them: pip install 'geoequiv[sim]'."
+            f"Simulating molecules needs ASE and tblite ({error}). Install them: pip install 'geoequiv[sim]'."
         ) from error
     return SimpleNamespace(
         Atoms=Atoms, units=units, Langevin=Langevin, VelocityVerlet=VelocityVerlet, BFGS=BFGS,
@@ -116,7 +116,7 @@ def versions() -> dict[str, str]:
     return {name: version(name) for name in ("ase", "tblite", "numpy")}
 
 
-def twin_path(molecule: str, data_dir: str | os.PathLike[str] | None = None) -> Path:
+def surrogate_path(molecule: str, data_dir: str | os.PathLike[str] | None = None) -> Path:
     """Where a molecule's trajectory is kept; its report lies beside it, with the ending .json."""
     return data_directory(data_dir) / FOLDER / f"md17_xtb_{molecule}.npz"
 
@@ -144,7 +144,7 @@ def simulate(
     often it was interrupted.
     """
     ase = backend()
-    path = twin_path(plan.molecule, data_dir)
+    path = surrogate_path(plan.molecule, data_dir)
     parts = path.with_suffix(".parts")
     try:
         parts.mkdir(parents=True, exist_ok=True)
@@ -165,8 +165,10 @@ def _finished(plan: Plan, path: Path) -> dict[str, Any] | None:
         return None
     report = finding(path)
     if report is None or report["plan"] != asdict(plan):
-        told = "without a report" if report is None else f"of another plan, {canonical_json(report['plan'])}"
-        raise DataError(f"{path} is in the way: it is a file {told}. Move it, or name another folder with --data-dir.")
+        described = "without a report" if report is None else f"of another plan, {canonical_json(report['plan'])}"
+        raise DataError(
+            f"{path} is in the way: it is a file {described}. Move it, or name another folder with --data-dir."
+        )
     check(
         path, report["sha256"], path.with_name(path.name + ".mismatch"), "simulate it again with `geoequiv data make`"
     )
@@ -300,8 +302,9 @@ def _part(parts: Path, first: int) -> Path:
 
 def write_arrays(path: Path, arrays: Arrays) -> None:
     """An npz, written atomically; what came before stays if it cannot be."""
+    content: dict[str, Any] = dict(arrays)
     try:
-        write_atomically(path, lambda file: np.savez(file, **arrays))
+        write_atomically(path, lambda file: np.savez(file, **content))
     except DataError as error:
         raise DataError(f"{error} What was simulated so far is kept: run again to go on.") from error
 

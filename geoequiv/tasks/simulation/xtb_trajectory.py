@@ -1,4 +1,4 @@
-"""Reading a simulated twin of MD17: its file, held against its report."""
+"""Reading surrogate data for MD17: its file, held against its report."""
 
 import os
 from dataclasses import asdict, dataclass
@@ -11,13 +11,13 @@ from geoequiv.tasks.data.trajectory import Trajectory, read_trajectory
 from geoequiv.tasks.options import checked_choice
 from geoequiv.tasks.simulation.md17_geometries import MOLECULES
 from geoequiv.tasks.simulation.xtb_report import finding, lines_of
-from geoequiv.tasks.simulation.xtb_simulation import FOLDER, Plan, twin_path
+from geoequiv.tasks.simulation.xtb_simulation import FOLDER, Plan, surrogate_path
 
 FRAMES = 100_000  # of the trajectories that the register of protocols means
 
 
 @dataclass(frozen=True, eq=False)
-class Twin:
+class Surrogate:
     """A simulated trajectory.
 
     Args:
@@ -32,7 +32,7 @@ class Twin:
     mark: str
 
 
-def read_twin(molecule: str, data_dir: str | os.PathLike[str] | None = None) -> Twin:
+def read_surrogate(molecule: str, data_dir: str | os.PathLike[str] | None = None) -> Surrogate:
     """The file ``md17_xtb_<molecule>.npz`` of the data folder or of its folder ``md17-xtb``.
 
     Raises:
@@ -42,7 +42,7 @@ def read_twin(molecule: str, data_dir: str | os.PathLike[str] | None = None) -> 
     """
     checked_choice("molecule", molecule, MOLECULES)
     folder = data_directory(data_dir)
-    home = twin_path(molecule, folder)
+    home = surrogate_path(molecule, folder)
     path = find(home.name, [folder / FOLDER, folder])
     if path is None:
         raise DataError(
@@ -60,14 +60,14 @@ def read_twin(molecule: str, data_dir: str | os.PathLike[str] | None = None) -> 
     notes = [("Source", f"{path}, simulated by geoequiv data make {FOLDER}"), ("Licence", OWN)]
     usual = report is not None and report["plan"] == asdict(Plan(molecule, FRAMES))
     mark = "" if usual else f"/trajectory-{(report['sha256'] if report is not None else sha256(path))[:8]}"
-    return Twin(read_trajectory(path), (*notes, *(lines_of(report) if report is not None else ())), mark)
+    return Surrogate(read_trajectory(path), (*notes, *(lines_of(report) if report is not None else ())), mark)
 
 
-def twin_files(data_dir: str | os.PathLike[str] | None = None) -> list[tuple[Path, str]]:
+def surrogate_files(data_dir: str | os.PathLike[str] | None = None) -> list[tuple[Path, str]]:
     """Every simulated trajectory in the folder ``md17-xtb``, and whether it is sound ("ok" or "damaged: …")."""
     found = []
     for molecule in MOLECULES:
-        path = twin_path(molecule, data_dir)
+        path = surrogate_path(molecule, data_dir)
         if not path.is_file():
             continue
         try:

@@ -178,7 +178,7 @@ def test_angles_are_in_the_unit_of_the_motion_or_of_its_skeleton(tmp_path, skele
         ("thigh 90 0 0", "thigh 90 0", r"broken.amc, line 9: The channels of 'thigh': expected 3 finite numbers"),
         ("thigh 90 0 0", "thigh 90 0 x", r"line 9: The channels of 'thigh' must be numbers"),
         ("thigh 90 0 0", "thigh 90 nan 0", r"line 9: .*finite"),
-        ("thigh 90 0 0", "knee 90", r"line 9: 'knee' is not a moving joint"),
+        ("thigh 90 0 0", "knee 90", r"line 9: 'knee' is not a joint of this skeleton that has channels"),
         ("thigh 90 0 0", "shin 90", r"line 10: 'shin' stands twice in frame 8"),
         ("shin 0\n8", "8", r"line 6: the frame before this line lacks shin"),
         ("\n8\n", "\n9\n", r"frame 9 follows frame 7"),
@@ -225,7 +225,7 @@ def test_motions_fit_the_skeleton(skeleton):
         forward_kinematics(skeleton, {"thigh": np.zeros((2, 2))})
     with pytest.raises(DataError, match="must follow their parents"):
         Skeleton(("a", "b"), (1, -1), np.zeros((2, 3)), np.zeros((2, 3, 3)), ((), ()), np.zeros(3))
-    with pytest.raises(DataError, match="'b' is to move along tx: only the root may"):
+    with pytest.raises(DataError, match="'b' has the translations tx: only the root may translate"):
         Skeleton(("a", "b"), (-1, 0), np.zeros((2, 3)), np.zeros((2, 3, 3)), ((), ("tx",)), np.zeros(3))
     with pytest.raises(DataError, match="'a' has a channel twice: rx, rx"):
         Skeleton(("a",), (-1,), np.zeros((1, 3)), np.zeros((1, 3, 3)), (("rx", "rx"),), np.zeros(3))

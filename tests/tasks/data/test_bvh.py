@@ -102,7 +102,11 @@ def test_comments_and_blank_lines_are_passed_over(tmp_path):
         ("OFFSET 0 -2 0", "OFFSET 0 -2", r"broken\.bvh, line 11: An offset: expected 3 finite numbers, got '0 -2'"),
         ("CHANNELS 1 Xrotation", "CHANNELS 1 Wrotation", "line 12: expected the number of channels and as many of"),
         ("CHANNELS 1 Xrotation", "CHANNELS 2 Xrotation", "line 12: expected the number of channels"),
-        ("CHANNELS 1 Xrotation", "CHANNELS 1 Xposition", "line 12: 'Shin' is to move along tx: only the root may"),
+        (
+            "CHANNELS 1 Xrotation",
+            "CHANNELS 1 Xposition",
+            "line 12: 'Shin' has the translations tx: only the root may translate",
+        ),
         ("JOINT Chest", "JOINT Thigh", "line 19: joints need names of their own, got 'Thigh'"),
         ("JOINT Chest", "ROOT Chest", "line 19: 'ROOT Chest' is not expected here"),
         ("JOINT Chest", "JOIN Chest", "line 19: 'JOIN Chest' is not a line of a hierarchy"),

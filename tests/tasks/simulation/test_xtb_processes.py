@@ -11,7 +11,7 @@ import pytest
 
 from geoequiv.tasks.data.trajectory import read_trajectory
 from geoequiv.tasks.simulation import xtb_simulation
-from geoequiv.tasks.simulation.xtb_simulation import Plan, simulate, twin_path
+from geoequiv.tasks.simulation.xtb_simulation import Plan, simulate, surrogate_path
 
 GEOEQUIV = [sys.executable, str(Path(__file__).with_name("small_chunks.py"))]
 
@@ -38,10 +38,12 @@ def test_molecules_side_by_side_survive_a_kill(tmp_path, monkeypatch):
     assert done.stdout.count("thermostat 500 K") == 2
     assert "steps/s" in done.stderr
     for molecule in molecules:
-        assert read_trajectory(twin_path(molecule, tmp_path)).positions.shape[0] == 220
+        assert read_trajectory(surrogate_path(molecule, tmp_path)).positions.shape[0] == 220
     monkeypatch.setattr(xtb_simulation, "CHUNK", 50)
     simulate(Plan("ethanol", 220, equilibration=0, nve=10), tmp_path / "again")
-    assert twin_path("ethanol", tmp_path / "again").read_bytes() == twin_path("ethanol", tmp_path).read_bytes()
+    assert (
+        surrogate_path("ethanol", tmp_path / "again").read_bytes() == surrogate_path("ethanol", tmp_path).read_bytes()
+    )
 
 
 def test_simulating_and_listing_do_without_torch():

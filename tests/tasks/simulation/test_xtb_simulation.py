@@ -1,4 +1,4 @@
-"""Simulating MD17's twin: physics, resuming bit for bit, and everything that can go wrong."""
+"""Simulating surrogate data for MD17: physics, resuming bit for bit, and everything that can go wrong."""
 
 import errno
 import hashlib
@@ -13,7 +13,7 @@ from geoequiv.errors import ConfigError, DataError
 from geoequiv.tasks.data.trajectory import read_trajectory
 from geoequiv.tasks.simulation import xtb_simulation
 from geoequiv.tasks.simulation.xtb_report import finding, lines_of
-from geoequiv.tasks.simulation.xtb_simulation import Plan, simulate, twin_path
+from geoequiv.tasks.simulation.xtb_simulation import Plan, simulate, surrogate_path
 
 PLAN = Plan("ethanol", 50, seed=3, equilibration=15, nve=20)
 
@@ -24,7 +24,7 @@ def _small_chunks(monkeypatch):
 
 
 def bytes_of(folder, molecule="ethanol"):
-    return twin_path(molecule, folder).read_bytes()
+    return surrogate_path(molecule, folder).read_bytes()
 
 
 @pytest.mark.parametrize(("name", "value"), [("frames", 0), ("frames", 2.5), ("equilibration", -1), ("nve", True)])
@@ -34,7 +34,7 @@ def test_numbers_that_cannot_be_are_refused(name, value):
 
 
 def test_the_file_has_the_layout_of_md17(whole):
-    with np.load(twin_path("ethanol", whole), allow_pickle=False) as file:
+    with np.load(surrogate_path("ethanol", whole), allow_pickle=False) as file:
         shapes = {name: (file[name].shape, file[name].dtype.kind) for name in file.files}
         assert shapes == {
             "R": ((50, 9, 3), "f"), "z": ((9,), "u"), "E": ((50, 1), "f"), "F": ((50, 9, 3), "f"),
@@ -51,7 +51,7 @@ def test_energies_and_forces_are_those_of_xtb_in_md17_s_units(whole):
     from ase import Atoms
     from tblite.ase import TBLite
 
-    found = read_trajectory(twin_path("ethanol", whole))
+    found = read_trajectory(surrogate_path("ethanol", whole))
     for frame in (0, 26, 49):
         atoms = Atoms(numbers=found.charges, positions=found.positions[frame], calculator=TBLite(verbosity=0))
         assert found.energies[frame] == pytest.approx(23.060548 * atoms.get_potential_energy(), rel=1e-7)
@@ -69,7 +69,7 @@ def total(positions, momenta, masses):
 def test_the_molecule_neither_drifts_nor_turns(whole):
     from ase import Atoms
 
-    found = read_trajectory(twin_path("ethanol", whole))
+    found = read_trajectory(surrogate_path("ethanol", whole))
     masses = Atoms(numbers=found.charges).get_masses()
     centres = np.einsum("tad,a->td", found.positions, masses) / masses.sum()
     np.testing.assert_allclose(centres, 0, atol=1e-9)
@@ -80,7 +80,7 @@ def test_the_molecule_neither_drifts_nor_turns(whole):
 
 
 def test_the_report(whole):
-    path = twin_path("ethanol", whole)
+    path = surrogate_path("ethanol", whole)
     report = finding(path)
     assert report["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
     assert report["plan"] == {"molecule": "ethanol", "frames": 50, "seed": 3, "equilibration": 15, "nve": 20}
@@ -114,7 +114,7 @@ def test_an_interrupted_simulation_gives_the_same_file(whole, tmp_path, stops):
     for step in stops:
         with pytest.raises(Stop):
             simulate(PLAN, tmp_path, stop_at(step))
-        assert not twin_path("ethanol", tmp_path).exists()
+        assert not surrogate_path("ethanol", tmp_path).exists()
     told = []
     simulate(PLAN, tmp_path, lambda done, *_: told.append(done))
     assert told[0] == {(7,): 0, (20, 40, 41): 40, (65,): 60}[stops]  # the last whole chunk
@@ -129,7 +129,7 @@ def test_another_seed_gives_another_file(whole, tmp_path):
 def test_a_damaged_part_is_done_again(whole, tmp_path):
     with pytest.raises(Stop):
         simulate(PLAN, tmp_path, stop_at(65))
-    parts = sorted(twin_path("ethanol", tmp_path).with_suffix(".parts").glob("steps_*.npz"))
+    parts = sorted(surrogate_path("ethanol", tmp_path).with_suffix(".parts").glob("steps_*.npz"))
     assert len(parts) == 3
     parts[1].write_bytes(parts[1].read_bytes()[:500])
     simulate(PLAN, tmp_path)
@@ -153,12 +153,12 @@ def test_an_unfinished_simulation_of_another_plan_is_left_alone(tmp_path):
 
 def test_a_complete_file_is_neither_done_again_nor_overwritten(whole, tmp_path):
     before = bytes_of(whole)
-    assert simulate(PLAN, whole, stop_at(0)) == finding(twin_path("ethanol", whole))
+    assert simulate(PLAN, whole, stop_at(0)) == finding(surrogate_path("ethanol", whole))
     with pytest.raises(DataError, match=r"md17_xtb_ethanol\.npz is in the way: it is a file of another plan"):
         simulate(Plan("ethanol", 60, seed=3, equilibration=15, nve=20), whole)
     assert bytes_of(whole) == before
     (tmp_path / "md17-xtb").mkdir()
-    twin_path("ethanol", tmp_path).write_bytes(before)
+    surrogate_path("ethanol", tmp_path).write_bytes(before)
     with pytest.raises(DataError, match="in the way: it is a file without a report"):
         simulate(PLAN, tmp_path)
 
@@ -166,7 +166,7 @@ def test_a_complete_file_is_neither_done_again_nor_overwritten(whole, tmp_path):
 def test_what_is_in_the_way_costs_no_unfinished_simulation(whole, tmp_path):
     with pytest.raises(Stop):
         simulate(PLAN, tmp_path, stop_at(25))
-    path = twin_path("ethanol", tmp_path)
+    path = surrogate_path("ethanol", tmp_path)
     path.write_bytes(b"of somebody else")
     with pytest.raises(DataError, match=r"in the way.*Move it"):
         simulate(PLAN, tmp_path)
@@ -179,7 +179,7 @@ def test_what_is_in_the_way_costs_no_unfinished_simulation(whole, tmp_path):
 
 
 def test_a_damaged_file_is_kept_aside_and_made_again(copied, whole):
-    path = twin_path("ethanol", copied)
+    path = surrogate_path("ethanol", copied)
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(DataError, match=r"its sha256 is .*expected.*kept as .*mismatch"):
         simulate(PLAN, copied)
@@ -199,13 +199,13 @@ def test_a_full_disk_loses_nothing(whole, tmp_path, monkeypatch):
     monkeypatch.setattr(xtb_simulation.np, "savez", savez)
     with pytest.raises(DataError, match=r"steps_00000040\.npz \(No space left on device\).*is kept: run again"):
         simulate(PLAN, tmp_path)
-    parts = twin_path("ethanol", tmp_path).with_suffix(".parts")
+    parts = surrogate_path("ethanol", tmp_path).with_suffix(".parts")
     assert sorted(each.name for each in parts.glob("*.npz")) == ["steps_00000000.npz", "steps_00000020.npz"]
     assert not list(parts.glob(".*"))
     room[0] = 2  # enough for the last two parts, not for the whole
     with pytest.raises(DataError, match=r"md17_xtb_ethanol\.npz \(No space left"):
         simulate(PLAN, tmp_path)
-    assert not twin_path("ethanol", tmp_path).exists()
+    assert not surrogate_path("ethanol", tmp_path).exists()
     monkeypatch.undo()
     monkeypatch.setattr(xtb_simulation, "CHUNK", 20)
     simulate(PLAN, tmp_path)
@@ -215,7 +215,7 @@ def test_a_full_disk_loses_nothing(whole, tmp_path, monkeypatch):
 def test_two_processes_do_not_write_one_file(tmp_path, monkeypatch):
     pytest.importorskip("tblite")
     monkeypatch.setattr(xtb_simulation, "PATIENCE", 0.05)
-    parts = twin_path("ethanol", tmp_path).with_suffix(".parts")
+    parts = surrogate_path("ethanol", tmp_path).with_suffix(".parts")
     parts.mkdir(parents=True)
     with FileLock(parts / "lock"), pytest.raises(DataError, match=r"Another process is simulating .*ethanol\.npz"):
         simulate(PLAN, tmp_path)
