@@ -2,7 +2,7 @@
 
     python benchmarks/align_findings.py [benchmarks/results/align_nbody] [--page docs/explanation/findings-alignment.md]
 
-Rewrites what stands between ``<!-- NAME -->`` and ``<!-- /NAME -->`` in the page, for each name of ``PARTS``; the prose
+Rewrites what is between ``<!-- NAME -->`` and ``<!-- /NAME -->`` in the page, for each name of ``PARTS``; the prose
 around it is written by hand. Numbers are mean ± sample standard deviation over seeds.
 """
 
@@ -27,14 +27,14 @@ from geoequiv.report.markdown import plain
 
 #: heading → method, and which of its numbers
 WAYS = {
-    "Units as they stand": ("none", "without_repair"),
-    "As they stand, after REPAIR": ("none", "barrier"),
+    "Units unmatched": ("none", "without_repair"),
+    "Unmatched, after REPAIR": ("none", "barrier"),
     "Permuted by activations": ("activations", "without_repair"),
     "Permuted by activations, after REPAIR": ("activations", "barrier"),
     "Permuted, and the residual stream rotated": ("rotations", "without_repair"),
     "Permuted and rotated, after REPAIR": ("rotations", "barrier"),
 }
-METHODS = {"none": "as they stand", "activations": "permuted", "rotations": "permuted and rotated"}
+METHODS = {"none": "unmatched", "activations": "permuted", "rotations": "permuted and rotated"}
 FAR = 90.0
 
 
@@ -86,8 +86,8 @@ def gravity(store: Path, docs: Path) -> str:
     return "\n\n".join(parts)
 
 
-def halfway(store: Path, docs: Path) -> str:
-    """The metric itself, of the networks, of their copies, and halfway, before REPAIR."""
+def midpoint(store: Path, docs: Path) -> str:
+    """The metric itself, of the networks, of their copies, and of their midpoint, before REPAIR."""
     (board,) = leaderboard(store / "gravity")
     heads = ["training", "network", "copies", *(f"{label}, copies" for label in METHODS.values())]
     heads += [f"{label}, another seed" for label in METHODS.values()]
@@ -236,7 +236,7 @@ def side_by_side(folder: Path) -> str:
 
 
 PARTS: dict[str, Callable[[Path, Path], str]] = {
-    "provenance": provenance, "gravity": gravity, "halfway": halfway, "units": units, "methods": methods,
+    "provenance": provenance, "gravity": gravity, "midpoint": midpoint, "units": units, "methods": methods,
     "layers": layers, "pictures": pictures, "charged": charged, "running": running,
 }  # fmt: skip
 

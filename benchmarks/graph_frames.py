@@ -36,7 +36,7 @@ def torus(steps: list[tuple[int, int]]) -> Tensor:
 
 
 def fuerer(n: int, twisted: bool) -> Tensor:
-    """The Cai-Fürer-Immerman graph of K_n, or its twin."""
+    """The Cai-Fürer-Immerman graph of K_n, or its twisted form."""
     base = list(itertools.combinations(range(n), 2))
     ends = {v: [edge for edge in base if v in edge] for v in range(n)}
     even = {v: [s for k in range(0, n, 2) for s in itertools.combinations(ends[v], k)] for v in range(n)}
@@ -64,7 +64,7 @@ def graphs() -> dict[str, Tensor]:
         "8 disjoint edges": torch.block_diag(*[1 - torch.eye(2, dtype=torch.float64)] * 8),
         "cube in 6 dimensions": graph(64, [(i, i ^ (1 << bit)) for i in range(64) for bit in range(6)]),
         "CFI of K4": fuerer(4, False),
-        "its twin": fuerer(4, True),
+        "CFI of K4, twisted": fuerer(4, True),
     }
 
 

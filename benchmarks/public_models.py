@@ -352,7 +352,7 @@ def table(folder: Path) -> str:
         "\n".join("| " + " | ".join(line) + " |" for line in lines),
         "Made with " + ", ".join(f"{name} {version}" for name, version in (versions | libraries()).items()) + ".",
         "What `geoequiv check` says about those that are not exact in float64:\n\n" + "\n".join(said),
-        "The commands, in the repository's root; `--dtype float64` gives the other columns:\n\n```\n"
+        "The commands, in the repository's root; `--dtype float64` gives the other columns:\n\n```console\n"
         + "\n".join(commands) + "\n```",
     ]  # fmt: skip
     return "\n\n".join(parts)

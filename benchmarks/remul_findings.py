@@ -178,7 +178,7 @@ def pictures(board: Leaderboard, arguments: argparse.Namespace) -> str:
     lines = []
     if sweeps_of(board):
         save(trade_off(board), folder / "remul-trade-off.svg")
-        lines.append("![Symmetry error and test error over β](images/remul-trade-off.svg)")
+        lines.append("![Equivariance error and test error over β](images/remul-trade-off.svg)")
     for row in board.rows:
         weighting = settings(row).get("weighting")
         if weighting in ("gradnorm", "constrained") and log_rows(arguments.store / row.runs[0]):

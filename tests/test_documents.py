@@ -1,60 +1,98 @@
-"""What the documents say is true: the README's examples run, its commands and files exist."""
+"""What the documents say is true: links, files, numbers of lines, generated pages, and a newcomer's questions."""
 
+import importlib.util
 import re
 from pathlib import Path
 
 import pytest
-import torch
 import yaml
 
 import geoequiv as ge
+from geoequiv.bench.suite import read_suite
+
+from .code_blocks import PAGES, run_page
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
-PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+README = ROOT / "README.md"
 
 
-def test_wrap_your_own_model(capsys):
-    names = {}
-    exec(compile(PYTHON[0], "README.md", "exec"), names)
-    assert float(capsys.readouterr().out) < 1e-5
-    bare = torch.nn.Module()
-    bare.net = names["Mine"]().net
-    broken = lambda pos, vel: pos + bare.net(torch.cat([pos, vel], dim=-1))  # noqa: E731
-    assert ge.equivariance_error(broken, names["inputs"], names["signature"], "E(3)").relative > 1e-2
+def test_readme_is_short():
+    assert README.read_text().count("\n") < 150
 
 
-def test_learn_the_symmetry():
-    net = torch.nn.Linear(6, 3)
-    names = {
-        "torch": torch,
-        "ge": ge,
-        "signature": "pos: point, vel: vector -> pos: point",
-        "model": lambda pos, vel: pos + net(torch.cat([pos, vel], -1)),
-        "inputs": {"pos": torch.randn(4, 5, 3), "vel": torch.randn(4, 5, 3)},
-        "target": torch.randn(4, 5, 3),
-    }
-    exec(compile(PYTHON[1], "README.md", "exec"), names)
-    assert net.weight.grad.abs().sum() > 0
-    assert names["loss"]._fields == ("total", "objective", "equivariance", "alpha", "beta")
+def test_numbers_of_the_readme(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = run_page(README)
+    framed, plain = map(float, capsys.readouterr().out.split())
+    assert framed < 1e-5
+    assert 0.1 < plain < 1
+    assert names["net"].net[0].weight.grad.abs().sum() > 0
+    loss = names["loss"]
+    total = (loss.alpha * loss.objective + loss.beta * loss.equivariance).detach()
+    assert float(loss.total.detach()) == pytest.approx(float(total))
+    assert len(read_suite("section.yaml").runs) == 3 * (2 * 7 + 1)
 
 
-def test_suite_of_the_readme_is_valid(tmp_path, monkeypatch):
-    from geoequiv.bench.suite import read_suite
+@pytest.mark.parametrize("page", ["suite.md", "commands.md"])
+def test_generated_pages_are_those_of_the_code(page):
+    spec = importlib.util.spec_from_file_location("generate_docs", ROOT / "docs/generate.py")
+    generate = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(generate)
+    assert (ROOT / "docs/reference" / page).read_text() == generate.PAGES[page](), "run: python docs/generate.py"
 
-    (text,) = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
-    (tmp_path / "my_package").mkdir()
-    (tmp_path / "my_package/__init__.py").touch()
-    (tmp_path / "my_package/my_module.py").write_text("from geoequiv.models.gnn import GNN as MyModel\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    (tmp_path / "mine.yaml").write_text(text)
-    assert len(read_suite(tmp_path / "mine.yaml").runs) == 3 * (3 * 7 + 1)
+
+def test_every_key_of_a_suite_has_a_meaning():
+    rows = re.findall(r"^\| (`[^|]*) \| ([^|]*) \|", (ROOT / "docs/reference/suite.md").read_text(), re.MULTILINE)
+    assert len(rows) > 100
+    assert [key for key, meaning in rows if not meaning.strip()] == []
+
+
+#: What a newcomer would search for → the page that a search has to find, and what it says there.
+QUESTIONS = {
+    "keys has `train`": ("docs/reference/suite.md", "| `epochs` |"),
+    "edge_index": ("docs/how-to/wrap-a-model.md", "## Name your edges"),
+    "add a frame": ("docs/how-to/add-your-own.md", "## A frame"),
+    "results lie": ("docs/reference/results.md", "results/<name of the suite>"),
+    "GPU": ("docs/how-to/run-suites.md", "--device"),
+    "Which E": ("docs/explanation/equivariance-errors.md", "REMUL paper"),
+    "compare two results": ("docs/how-to/run-suites.md", "geoequiv compare"),
+    "--resume": ("docs/how-to/run-suites.md", "## Resume"),
+    "cite": ("README.md", "CITATION.cff"),
+    "own group": ("docs/explanation/equivariance-errors.md", '"own group"'),
+}
+
+
+@pytest.mark.parametrize("words", QUESTIONS)
+def test_a_newcomers_question_is_answered_in_one_search(words):
+    found = [page for page in PAGES if words.lower() in page.read_text().lower()]
+    assert ROOT / "docs/how-to/questions.md" in found
+    page, answer = QUESTIONS[words]
+    assert answer in (ROOT / page).read_text()
+    if page.startswith("docs"):
+        assert page.removeprefix("docs/").split("/", 1)[1] in (ROOT / "docs/how-to/questions.md").read_text()
+
+
+def test_questions_are_ten():
+    assert (ROOT / "docs/how-to/questions.md").read_text().count("\n## ") == 10
+
+
+#: Words that only insiders know: STYLE.md.
+PRIVATE_WORDS = (
+    "symmetry error", "simulated twin", "its twin", "otherwise:", "yardstick", "halfway network", "network halfway",
+    "came to nothing", "at one place", "exchangeable", "as they stand",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page.name not in ("suite.md", "commands.md")], ids=lambda page: page.name
+)
+def test_pages_use_the_terms_of_the_field(page):
+    text = page.read_text().lower()
+    assert [words for words in PRIVATE_WORDS if words in text] == []
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.name)
 def test_committed_suites_are_valid(path):
-    from geoequiv.bench.suite import read_suite
-
     assert read_suite(path).runs
 
 

@@ -6,18 +6,12 @@ from geoequiv.config import Section
 
 
 class EvaluateConfig(Section):
-    """How a trained model is measured.
+    """How a trained model is measured: no part of a run's identity, so a change measures again and trains nothing."""
 
-    Attributes:
-        group: group of the equivariance error; None means the task's own.
-        num_samples: group elements drawn per item.
-        num_items: test items of the equivariance error (the metric always uses all of them).
-        batch_size: items per forward pass, also when inference is timed.
-        repeats: timed forward passes, of which the median counts.
-    """
-
-    group: str | None = None
-    num_samples: int = Field(16, ge=1)
-    num_items: int = Field(256, ge=1)
-    batch_size: int = Field(100, ge=1)
-    repeats: int = Field(10, ge=1)
+    group: str | None = Field(None, description="Group of the equivariance error (None: the task's own).")
+    num_samples: int = Field(16, ge=1, description="Group elements drawn for the equivariance error.")
+    num_items: int = Field(
+        256, ge=1, description="Test items of the equivariance error; the metric always uses all of them."
+    )
+    batch_size: int = Field(100, ge=1, description="Items per forward pass, also when inference is timed.")
+    repeats: int = Field(10, ge=1, description="Timed forward passes, of which the median counts.")

@@ -29,7 +29,7 @@ def test_the_suite_runs(tmp_path, monkeypatch):
         "my_molecules.npz", pos=rng.normal(size=(1000, 5, 3)), z=np.array([6, 1, 8, 1, 1]),
         energy=rng.normal(size=1000), forces=rng.normal(size=(1000, 5, 3)),
     )  # fmt: skip
-    (text,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    text = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)[0]
     text = text.replace("epochs: 100", "epochs: 1, equivariance_items: 0").replace("width: 32", "width: 4, depth: 1")
     text = text.replace("model: egnn", "model: {name: egnn, width: 4, depth: 1}")
     Path("mine.yaml").write_text(text + "evaluate: {num_items: 2, num_samples: 2, repeats: 1}\n")

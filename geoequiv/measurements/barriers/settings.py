@@ -14,34 +14,40 @@ RANDOM = "random"
 
 
 class AlignConfig(Section):
-    """How barriers are measured after training; not part of a run's id, since it changes nothing in the run.
+    """How barriers are measured after training: no part of a run's identity, since it changes nothing in the run."""
 
-    Attributes:
-        group: whose elements make the copies; None means the task's own, without its translations.
-        elements: draws of an infinite group (of a finite one: all elements but the identity), or, with `angles` about
-            random axes, how many axes.
-        angles: degrees; given, the copies are rotated by them instead. The rotations must belong to the group.
-        axis: of these rotations: "x", "y", "z" or "random"; None means the group's own, or else z.
-        method: one or more ways to match units, see `alignment.choices.METHODS`; "none" leaves them as they stand.
-        taps: where activations are read, at the "last" or at "all" places that show all units.
-        repair: whether the merged networks are also measured after REPAIR.
-        items: of the training data, to match and repair with, and of the test data, to measure on.
-        seed_baseline: whether each run is also merged with the next seed of the same entry.
-        path: points at which the metric is measured along the line between two networks; 0 for none.
-        seed: of the draws.
-    """
-
-    group: str | None = None
-    elements: int = Field(4, ge=1)
-    angles: tuple[float, ...] = ()
-    axis: str | None = None
-    method: tuple[str, ...] = Field(("activations",), min_length=1)
-    taps: str = "last"
-    repair: bool = True
-    items: int = Field(500, ge=2)
-    seed_baseline: bool = True
-    path: int = Field(0, ge=0)
-    seed: int = 0
+    group: str | None = Field(
+        None, description="Group whose elements make the copies (None: the task's own, without its translations)."
+    )
+    elements: int = Field(
+        4,
+        ge=1,
+        description="Draws of an infinite group; a finite one gives all elements but the identity. With `angles` about "
+        "random axes: how many axes.",
+    )
+    angles: tuple[float, ...] = Field(
+        (), description="Degrees: the copies are rotated by these instead. The rotations must belong to the group."
+    )
+    axis: str | None = Field(
+        None, description="Axis of these rotations: x, y, z or random (None: the group's own, or else z)."
+    )
+    method: tuple[str, ...] = Field(
+        ("activations",),
+        min_length=1,
+        description="How units are matched, one or more of " + ", ".join(METHODS) + "; `none` leaves them unmatched.",
+    )
+    taps: str = Field(
+        "last", description="Where activations are read: at the last or at all places that show all units of a stream."
+    )
+    repair: bool = Field(True, description="Whether the merged networks are also measured after REPAIR.")
+    items: int = Field(500, ge=2, description="Training items to match and repair with, and test items to measure on.")
+    seed_baseline: bool = Field(
+        True, description="Whether each run is also merged with the next seed of the same entry."
+    )
+    path: int = Field(
+        0, ge=0, description="Points on the line between two networks at which the metric is measured (0: none)."
+    )
+    seed: int = Field(0, description="Seed of the draws.")
 
     @field_validator("method", mode="before")
     @classmethod
