@@ -234,9 +234,9 @@ def table(singles: Mapping[Key, Any], merges: Mapping[tuple[Key, Key], Any], ben
         lines.append(f"| {name} | {len(own)} | {' | '.join(spread(column) for column in columns)} | "
                      f"{' | '.join(published)} |")  # fmt: skip
     lines += [
-        "", "Channels of all layers, by the permutation that matches a network with its mirror image: their own twins "
-        "(invariant), exchanged with one other (regular), in longer cycles, or never active (zero). A channel is its "
-        "own twin where no other goes better with it, however badly it does itself: the correlation tells.", "",
+        "", "Channels of all layers, by the permutation that matches a network with its mirror image: matched with "
+        "themselves (invariant), with one other (regular), in longer cycles, or never active (zero). A channel is "
+        "matched with itself where no other correlates better, even if it correlates badly: see the correlation.", "",
         "| network | invariant | regular | longer | zero | layers of order 1, 2, more | correlation before → after |",
         "|---|--:|--:|--:|--:|--:|--:|",
     ]  # fmt: skip
@@ -290,13 +290,13 @@ def draw(
         units = permutation_spec(model, bench.few)
         matching = match_activations(model, copy, units, [inputs for inputs, _ in bench.data])
         stream = units.streams[0].name
-        twins, scores = matching.permutation(stream), matching.scores[stream]
-        chosen = scores.gather(1, twins.unsqueeze(1)).squeeze(1)
+        partners, scores = matching.permutation(stream), matching.scores[stream]
+        chosen = scores.gather(1, partners.unsqueeze(1)).squeeze(1)
         dead = scores.abs().amax(1) == 0
         figure = matched_filters(
-            model.state_dict()["features.0.weight"].numpy(), twins.tolist(),
+            model.state_dict()["features.0.weight"].numpy(), partners.tolist(),
             torch.where(dead, float("nan"), chosen).tolist(),
-            f"{name}, seed {key[1]}: filters over their mirrored twins",
+            f"{name}, seed {key[1]}: filters over the mirrored ones they are matched with",
         )  # fmt: skip
         slug = "".join(c if c.isalnum() else "_" for c in name.lower())
         save(figure, output / f"filters_{slug}.svg")
