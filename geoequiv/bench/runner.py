@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from geoequiv import catalog
 from geoequiv.bench.environment import environment
@@ -86,12 +87,17 @@ def failed_record(spec: RunSpec, error: str, started: str | None = None, session
     )
 
 
-def build(spec: RunSpec, task: Task) -> Trained:
-    """The model as it is trained, and its objective, both as the run's method builds them."""
+def build_model(spec: RunSpec, task: Task) -> nn.Module:
+    """The run's model, bare: without its method and the task's head."""
     name, options = spec.part("model")
-    model = call(catalog.load("model", name), options, signature=task.model_signature)
+    model: nn.Module = call(catalog.load("model", name), options, signature=task.model_signature)
+    return model
+
+
+def build(spec: RunSpec, task: Task, model: nn.Module | None = None) -> Trained:
+    """The model as it is trained, and its objective, as the run's method builds them around a model; None makes one."""
     name, options = spec.part("symmetry")
-    return method(name).build(model, task, options)
+    return method(name).build(build_model(spec, task) if model is None else model, task, options)
 
 
 def load_task(spec: RunSpec, session: Session = DEFAULT) -> Task:

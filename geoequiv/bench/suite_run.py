@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.markup import escape
 
+from geoequiv.bench.construct import check_construction
 from geoequiv.bench.fallback import with_fallback
 from geoequiv.bench.runner import Outcome, load_task, run
 from geoequiv.bench.spec import RunSpec
@@ -18,6 +19,7 @@ from geoequiv.bench.workers import run_in_workers
 from geoequiv.errors import DataError, RunError
 from geoequiv.measurements.numbers import small
 from geoequiv.records import Record
+from geoequiv.records.identity import canonical
 from geoequiv.records.store import Store
 from geoequiv.session import DEFAULT, Session
 from geoequiv.tasks import Task
@@ -86,6 +88,7 @@ def run_suite(
     outcomes = {spec: _earlier(store, spec) for spec in done}
     tasks = _make_data(todo, suite.align, session, console)
     _check_files(outcomes, tasks, session, console)
+    check_construction(suite, todo, tasks)
     for spec, outcome in _executed(todo, store, session, console):
         outcomes[spec] = outcome
     unaligned: tuple[RunSpec, ...] = ()
@@ -178,7 +181,7 @@ def _make_data(
     tasks = {}
     if align is not None:
         from geoequiv.measurements.barriers import elements_of
-    each_task = {repr(spec.part("task")): spec for spec in todo}
+    each_task = {canonical(spec.config["task"]): spec for spec in todo}
     for key, spec in each_task.items():
         console.print(f"Preparing the data of {escape(spec.part('task')[0])} …")
         tasks[key] = task = load_task(spec, session)
@@ -203,7 +206,7 @@ def _check_files(
     """
     seen = set()
     for spec, outcome in outcomes.items():
-        key, path = repr(spec.part("task")), spec.part("task")[1].get("path")
+        key, path = canonical(spec.config["task"]), spec.part("task")[1].get("path")
         record = outcome.record
         if record is None or outcome.status != "skipped" or key in seen or (path is None and key not in tasks):
             continue
