@@ -151,6 +151,23 @@ def test_what_cannot_be_listed(capsys, what, message):
     assert message in capsys.readouterr().err
 
 
+def test_what_is_listed_can_be_chosen(capsys):
+    assert main(["list", "frames", "sorting", "pca"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines() if line[0] != " "] == ["sorting", "pca"]
+    assert main(["list", "frames", "sortign"]) == 2
+    assert "Unknown name among frames 'sortign'. Did you mean 'sorting'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_lists_fit_the_terminal(capsys, monkeypatch, width):
+    monkeypatch.setenv("COLUMNS", str(width))
+    for what in ("models", "groups"):
+        assert main(["list", what]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert max(map(len, lines)) <= width
+        assert max(map(len, lines)) > width - 25 or width == 200
+
+
 def test_data_is_made_listed_verified_and_damage_is_found(capsys, monkeypatch, folder):
     monkeypatch.setenv("GEOEQUIV_DATA", str(folder / "cache"))
     assert main(["data", "verify"]) == 0

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from geoequiv.cli.arguments import RAW, Commands, common
+from geoequiv.cli.columns import print_columns
 from geoequiv.cli.completion import completes, listed
 from geoequiv.errors import GeoequivError, unknown
 
@@ -47,23 +48,8 @@ def _known(what: str) -> str:
 
 
 def _list(options: argparse.Namespace) -> int:
-    from rich.console import Console
-    from rich.padding import Padding
-    from rich.table import Table
-
-    console = Console(highlight=False, markup=False)
     rows = _chosen(options.what, dict(LISTS[options.what]()), options.names)
-    if options.what == "protocols":  # ids are long: beside them a terminal has no room left
-        for name, about in rows:
-            console.print(name, style="bold", soft_wrap=True)
-            console.print(Padding(about, (0, 0, 0, 4)))
-        return 0
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column(no_wrap=True, style="bold")
-    table.add_column(overflow="fold")
-    for name, about in rows:
-        table.add_row(name, about)
-    console.print(table)
+    print_columns(rows, below=options.what == "protocols")  # whose ids are long
     return 0
 
 
