@@ -161,8 +161,9 @@ def _write(path: Path, text: str) -> None:
 
 def _figures(options: argparse.Namespace, alignment: Mapping[str, Any]) -> None:
     from geoequiv.records import AlignmentOfRun, read_run
-    from geoequiv.report.figures.inside import Subject, run_figures
+    from geoequiv.report.figures.inside import run_figures
     from geoequiv.report.figures.style import save
+    from geoequiv.report.figures.subject import Subject
 
     subject = Subject.of_run(read_run(options.directory), (AlignmentOfRun.model_validate(alignment),))
     for name, figure in run_figures(subject).items():

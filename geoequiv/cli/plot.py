@@ -45,8 +45,9 @@ def _plot(options: argparse.Namespace) -> int:
 
 def _training(run: Path, output: Path | None) -> list[Path]:
     from geoequiv.records import read_run
-    from geoequiv.report.figures.inside import Subject, run_figures
+    from geoequiv.report.figures.inside import run_figures
     from geoequiv.report.figures.style import save
+    from geoequiv.report.figures.subject import Subject
     from geoequiv.report.figures.training_curves import Bound, read_log, training_curves
 
     record = read_run(run)

@@ -69,15 +69,13 @@ def _show(options: argparse.Namespace) -> int:
     record = trained.record
     metric, value = record.metric, record.value("metric")
     measured = f"test {metric.name} {value:.3g} {metric.unit}".rstrip() if metric and value is not None else ""
-    heading = {
-        "title": f"{record.model}, {record.method.label}, seed {record.seed}",
-        "subtitle": f"{trained.task.protocol}: {measured}",
-    }
+    title = f"{record.model}, {record.method.label}, seed {record.seed}"
+    subtitle = f"{trained.task.protocol}: {measured}"
     folder = options.output or options.run / "pictures"
-    figure = picture_of(scenes, **heading)
+    figure = picture_of(scenes, title, subtitle)
     written = [save(figure, folder / f"{options.split}.{form}") for form in dict.fromkeys(options.format)]
     if options.gif:
-        written.append(save_film(film_of(scenes, **heading), folder / f"{options.split}.gif"))
+        written.append(save_film(film_of(scenes, title, subtitle), folder / f"{options.split}.gif"))
     for scene in scenes:
         print(f"{scene.title}: {scene.caption}")
     for path in written:
