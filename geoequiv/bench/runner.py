@@ -20,6 +20,7 @@ from geoequiv.measurements.measurement import Subject
 from geoequiv.methods import Trained, method, run_of_method
 from geoequiv.methods.method import call
 from geoequiv.records import Description, MethodOfRun, MetricOfRun, Number, Record, TaskCard
+from geoequiv.records.items import write_items
 from geoequiv.records.part import finite
 from geoequiv.records.run_directory import RunLocked
 from geoequiv.records.store import Store
@@ -133,7 +134,8 @@ def _measured(spec: RunSpec, directory: Path, session: Session, started: str) ->
     torch.manual_seed(config["seed"])  # models that draw while they predict must not depend on how training went
     subject = replace(subject, training=result)
     with session.casting(model):
-        found = found | measure(subject, "training") | measure(subject, "trained")
+        found = found | measure(subject, "training") | measure(subject, "trained", config.get("measure", ()))
+    write_items(directory, {name: each.cpu() for name, each in found.items.items()})
     metric = task.metric
     return failed_record(spec, "", started, session).changed(
         status="finished",

@@ -38,7 +38,7 @@ def log_rows(run: Path) -> Rows | None:
 
 def packed_table(logs: Mapping[str, Rows]) -> bytes:
     """Logs by run id as one compressed table: the column `run` and those of every log; equal logs give equal bytes."""
-    columns = dict.fromkeys([RUN, *(name for rows in logs.values() for row in rows for name in row)])
+    columns = dict.fromkeys([RUN, *(name for each in sorted(logs) for row in logs[each] for name in row)])
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
     writer.writeheader()

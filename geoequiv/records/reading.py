@@ -2,15 +2,19 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from geoequiv.errors import DataError
+from geoequiv.records.logs import Rows, log_rows
 from geoequiv.records.schema import Record
 from geoequiv.records.upgrade import upgraded
+
+if TYPE_CHECKING:
+    from geoequiv.records.items import Items
 
 #: The packed records of a results folder, one a line.
 PACKED = "records.jsonl"
@@ -31,6 +35,22 @@ class Records:
     records: tuple[Record, ...]
     left_out: tuple[LeftOut, ...] = ()
     unfinished: tuple[str, ...] = ()
+    #: the folder that the records' paths are seen from
+    root: Path = field(default=Path(), compare=False)
+
+    def directory(self, record: Record) -> Path:
+        """The run directory of a record; of a packed one, where it would be."""
+        return (self.root / record.path).parent
+
+    def items(self, record: Record) -> "Items | None":
+        """Numbers per test item, see `items.run_items`; None where none are kept."""
+        from geoequiv.records.items import run_items  # numpy is imported where it is asked for
+
+        return run_items(self.directory(record))
+
+    def log(self, record: Record) -> "Rows | None":
+        """The rows of its log, see `logs.log_rows`; None where none is kept."""
+        return log_rows(self.directory(record))
 
 
 def read(paths: str | Path | Sequence[str | Path]) -> Records:
@@ -56,7 +76,7 @@ def read(paths: str | Path | Sequence[str | Path]) -> Records:
     records: dict[str, Record] = {}
     left_out: list[LeftOut] = []
     unfinished: list[str] = []
-    for path, part in zip(paths, found, strict=True):
+    for path, part in zip(map(folder_of, paths), found, strict=True):
         left_out += [LeftOut(f"{path}/{item.path}", item.reason) for item in part.left_out]
         unfinished += [f"{path}/{name}" for name in part.unfinished]
         for record in part.records:
@@ -66,6 +86,11 @@ def read(paths: str | Path | Sequence[str | Path]) -> Records:
             else:
                 records[record.run_id] = record.model_copy(update={"path": where})
     return Records(tuple(records.values()), tuple(left_out), tuple(unfinished))
+
+
+def folder_of(path: str | Path) -> Path:
+    """The results folder of a path: of a packed file, the one that it is in."""
+    return Path(path).parent if Path(path).is_file() else Path(path)
 
 
 def read_run(directory: str | Path) -> Record | None:
@@ -147,7 +172,7 @@ def _read_one(path: Path) -> Records:
         single.sort(key=lambda record: record.path)
     if not single:
         raise DataError(_nothing_to_show(path, left_out, unfinished))
-    return Records(tuple(single), tuple(left_out), tuple(unfinished))
+    return Records(tuple(single), tuple(left_out), tuple(unfinished), path)
 
 
 def _run_directories(directory: Path) -> tuple[list[Record], list[LeftOut], list[str]]:
@@ -185,7 +210,7 @@ def _packed(path: Path, must_hold_one: bool = True) -> Records:
     if not records and must_hold_one:
         named = "; ".join(f"{item.path}: {item.reason}" for item in left_out[:5])
         raise DataError(f"No usable record in '{path}'{'. ' + named if named else ': it is empty'}. Pack it anew.")
-    return Records(tuple(sorted(records.values(), key=lambda record: record.path)), tuple(left_out))
+    return Records(tuple(sorted(records.values(), key=lambda record: record.path)), tuple(left_out), (), path.parent)
 
 
 def _same_run(record: Record, counted: Record) -> str:

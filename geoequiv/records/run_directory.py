@@ -11,7 +11,7 @@ from geoequiv.files import write_file
 from geoequiv.records.reading import LeftOut, read_file
 from geoequiv.records.schema import Record
 
-CONFIG, RECORD, LOG, CHECKPOINT, ITEMS = "config.yaml", "record.json", "log.csv", "checkpoint.ckpt", "items.npz"
+CONFIG, RECORD, LOG, CHECKPOINT = "config.yaml", "record.json", "log.csv", "checkpoint.ckpt"
 
 
 class RunLocked(RunError):

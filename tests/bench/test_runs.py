@@ -91,6 +91,10 @@ def test_every_way_of_getting_symmetry_ends_in_a_record(suite_file, data_dir):
     assert "egnn · none · seed 0  finished in" in text
     assert len(read("out").records) == 7
     assert read("out").left_out == ()
+    for record in read("out").records:  # the metric is the mean over the items that are kept
+        items = read("out").items(record)["metric"]
+        assert items.shape == (16,)
+        assert items.mean() == pytest.approx(record.value("metric"), rel=1e-5)
 
     before = {path: path.stat().st_mtime_ns for path in Path("out").rglob("record.json")}
     result, text = run(path, "out", data_dir)

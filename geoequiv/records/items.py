@@ -1,0 +1,69 @@
+"""Numbers per test item, beside the record of a run: its metric, and the group that each item belongs to."""
+
+import io
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from geoequiv.errors import DataError
+from geoequiv.files import write_file
+
+#: The items of a run, in its directory; of all packed runs, in their results folder, under `<run id>/<name>`.
+ITEMS = "items.npz"
+Items = dict[str, np.ndarray[Any, Any]]
+
+
+def write_items(directory: Path, values: Mapping[str, Any]) -> None:
+    """Write the items of a run, in one step: real numbers as float32, whole ones as int32.
+
+    Args:
+        directory: the run directory.
+        values: name → one value an item, ``[n]``: arrays or tensors on the CPU.
+
+    Raises:
+        DataError: it cannot be written.
+    """
+    write_file(directory / ITEMS, encoded({name: np.asarray(value) for name, value in values.items()}))
+
+
+def run_items(run: Path) -> Items | None:
+    """The items of a run: "metric", and "item_group" where the task has groups; None where none are kept.
+
+    Args:
+        run: its run directory, or, packed, where that would be in its results folder.
+
+    Raises:
+        DataError: they cannot be read.
+    """
+    if (run / ITEMS).exists():
+        return _read(run / ITEMS, "")
+    packed = run.parent / ITEMS
+    return (_read(packed, f"{run.name}/") or None) if packed.exists() else None
+
+
+def encoded(values: Mapping[str, np.ndarray[Any, Any]]) -> bytes:
+    """Arrays as a compressed npz file; equal arrays give equal bytes."""
+    buffer = io.BytesIO()
+    small = {name: _small(values[name]) for name in sorted(values)}
+    np.savez_compressed(buffer, allow_pickle=False, **small)
+    return buffer.getvalue()
+
+
+def _small(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    if not np.issubdtype(values.dtype, np.integer):
+        return values.astype(np.float32)
+    low, high = np.iinfo(np.int32).min, np.iinfo(np.int32).max
+    fits = not len(values) or (values.min() >= low and values.max() <= high)
+    return values.astype(np.int32) if fits else values
+
+
+def _read(path: Path, prefix: str) -> Items:
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
+            return {name.removeprefix(prefix): content[name] for name in content.files if name.startswith(prefix)}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(f"Cannot read the items in '{path}', damaged or truncated: {error}.") from error
