@@ -12,11 +12,12 @@ from torch.nn import functional as F
 
 from geoequiv.errors import DataError
 from geoequiv.fields import Signature
+from geoequiv.ranges import PositiveInt
 from geoequiv.tasks.classification import ACCURACY, CROSS_ENTROPY, cross_entropy
 from geoequiv.tasks.data.cache import UNREADABLE, checksum, data_directory
 from geoequiv.tasks.data.official import OfficialFile, find, obtain, unpacking
 from geoequiv.tasks.data.sources import located
-from geoequiv.tasks.options import checked_dtype, checked_seed, checked_size
+from geoequiv.tasks.options import DTypeName, Seed, checked_dtype, checked_seed, checked_size
 from geoequiv.tasks.protocols import CITATIONS, references_of
 from geoequiv.tasks.task import Split, Task
 
@@ -49,11 +50,11 @@ def cifar10(
     data_dir: str | os.PathLike[str] | None = None,
     *,
     path: str | None = None,
-    train: int | None = None,
-    val: int | None = None,
-    test: int | None = None,
-    seed: int = 0,
-    dtype: torch.dtype | str = torch.float32,
+    train: PositiveInt | None = None,
+    val: PositiveInt | None = None,
+    test: PositiveInt | None = None,
+    seed: Seed = 0,
+    dtype: torch.dtype | DTypeName = torch.float32,
 ) -> Task:
     """CIFAR-10: which of ten classes a photograph of 32 × 32 pixels shows; a mirrored one shows the same.
 

@@ -16,6 +16,7 @@ from geoequiv.fields import FieldType, Signature
 from geoequiv.groups import group
 from geoequiv.models.conservative import Conservative, energy_signature
 from geoequiv.models.scaled import Scale
+from geoequiv.ranges import PositiveInt
 from geoequiv.tasks.acting import check_acting
 from geoequiv.tasks.data.cache import checksum
 from geoequiv.tasks.data.sources import NamedArrays, elements, located, part_of, read
@@ -24,7 +25,7 @@ from geoequiv.tasks.drawing import Drawing
 from geoequiv.tasks.energy_and_forces import force_field_head
 from geoequiv.tasks.mean_squared_error import MAE, MSE
 from geoequiv.tasks.normalisation import normalising_head
-from geoequiv.tasks.options import checked_choice, checked_dtype, checked_seed, checked_size
+from geoequiv.tasks.options import DTypeName, Seed, checked_choice, checked_dtype, checked_seed, checked_size
 from geoequiv.tasks.task import Head, Split, Task
 
 PARTS = ("train", "val", "test")
@@ -39,10 +40,10 @@ def files(
     *,
     path: str,
     signature: str,
-    train: int | None = None,
-    val: int | None = None,
-    test: int | None = None,
-    seed: int = 0,
+    train: PositiveInt | None = None,
+    val: PositiveInt | None = None,
+    test: PositiveInt | None = None,
+    seed: Seed = 0,
     symmetry: str = "E(3)",
     metric: Literal["mse", "mae"] = "mse",
     unit: str = "",
@@ -50,7 +51,7 @@ def files(
     conservative: bool = False,
     item_group: str | None = None,
     description: str = "",
-    dtype: torch.dtype | str = torch.float32,
+    dtype: torch.dtype | DTypeName = torch.float32,
 ) -> Task:
     """Your own point clouds: an .npz file of named arrays, an .xyz or .extxyz file, or a folder of these.
 

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import torch
@@ -10,13 +11,14 @@ from numpy.typing import NDArray
 
 from geoequiv.errors import ConfigError
 from geoequiv.fields import Signature
+from geoequiv.ranges import NonNegativeInt, PositiveInt
 from geoequiv.tasks.data.cache import checksum, data_directory
 from geoequiv.tasks.data.official import OfficialFile, find, obtain
 from geoequiv.tasks.data.trajectory import BLOCK, Trajectory, block_name, bonds_within, read_trajectory, species
 from geoequiv.tasks.drawing import Drawing
 from geoequiv.tasks.mean_squared_error import MSE
 from geoequiv.tasks.normalisation import normalising_head
-from geoequiv.tasks.options import checked_choice, checked_dtype, checked_seed, checked_size
+from geoequiv.tasks.options import DTypeName, Seed, checked_choice, checked_dtype, checked_seed, checked_size
 from geoequiv.tasks.protocols import CITATIONS, references_of
 from geoequiv.tasks.relations import one_and_two_hops
 from geoequiv.tasks.simulation.xtb_trajectory import read_surrogate
@@ -35,6 +37,7 @@ FILES = {
     "toluene": "md17_toluene.npz",
     "uracil": "md17_uracil.npz",
 }
+Molecule = Literal["aspirin", "benzene", "ethanol", "malonaldehyde", "naphthalene", "salicylic", "toluene", "uracil"]
 HORIZON = 3000  # frames; the GMN paper prints 5000, which its authors correct
 MARGIN = 10_000  # frames at either end that are not used
 REACH = 1.6  # Å, longest bond
@@ -44,15 +47,15 @@ LARGEST = 100_000
 def dynamics(
     data_dir: str | os.PathLike[str] | None = None,
     *,
-    molecule: str = "aspirin",
-    horizon: int = HORIZON,
-    margin: int = MARGIN,
-    train: int = 500,
-    val: int = 2000,
-    test: int = 2000,
-    seed: int = 0,
+    molecule: Molecule = "aspirin",
+    horizon: PositiveInt = HORIZON,
+    margin: NonNegativeInt = MARGIN,
+    train: PositiveInt = 500,
+    val: PositiveInt = 2000,
+    test: PositiveInt = 2000,
+    seed: Seed = 0,
     normalise: bool = True,
-    dtype: torch.dtype | str = torch.float32,
+    dtype: torch.dtype | DTypeName = torch.float32,
 ) -> Task:
     """MD17 dynamics: positions of the heavy atoms ``horizon`` frames ahead (0.5 fs a frame).
 
@@ -81,7 +84,7 @@ def dynamics(
     Reference:
         Chmiela et al. 2017 for the data; Huang et al., GMN, ICLR 2022, for the task.
     """
-    molecule = checked_choice("molecule", molecule, tuple(FILES))
+    checked_choice("molecule", molecule, tuple(FILES))
     folder = data_directory(data_dir)
     places = [folder / "md17", folder / "md17" / "original", folder]
     path = find(FILES[molecule], places)
@@ -108,15 +111,15 @@ def dynamics(
 def surrogate(
     data_dir: str | os.PathLike[str] | None = None,
     *,
-    molecule: str = "aspirin",
-    horizon: int = HORIZON,
-    margin: int = MARGIN,
-    train: int = 500,
-    val: int = 2000,
-    test: int = 2000,
-    seed: int = 0,
+    molecule: Molecule = "aspirin",
+    horizon: PositiveInt = HORIZON,
+    margin: NonNegativeInt = MARGIN,
+    train: PositiveInt = 500,
+    val: PositiveInt = 2000,
+    test: PositiveInt = 2000,
+    seed: Seed = 0,
     normalise: bool = True,
-    dtype: torch.dtype | str = torch.float32,
+    dtype: torch.dtype | DTypeName = torch.float32,
 ) -> Task:
     """The same as md17/dynamics on a surrogate: GFN2-xTB at 500 K, made by ``geoequiv data make md17-xtb``.
 

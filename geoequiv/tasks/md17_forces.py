@@ -3,30 +3,33 @@
 import os
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Literal
+from typing import Annotated, Literal, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field
 
 from geoequiv.errors import ConfigError, DataError
 from geoequiv.fields import Signature
+from geoequiv.ranges import NonNegativeFloat, PositiveInt
 from geoequiv.tasks.data.cache import checksum, data_directory
 from geoequiv.tasks.data.rmd17_files import ARCHIVE, Frames, load
 from geoequiv.tasks.data.trajectory import Trajectory, block_name, species
 from geoequiv.tasks.drawing import Drawing
 from geoequiv.tasks.energy_and_forces import FORCE_MAE, FURTHER, energy_force_loss, force_field_head
-from geoequiv.tasks.options import checked_choice, checked_dtype, checked_seed, checked_size
+from geoequiv.tasks.md17_dynamics import Molecule as SurrogateMolecule
+from geoequiv.tasks.options import DTypeName, Seed, checked_choice, checked_dtype, checked_seed, checked_size
 from geoequiv.tasks.protocols import CITATIONS, references_of
 from geoequiv.tasks.simulation.xtb_trajectory import read_surrogate
 from geoequiv.tasks.task import Split, Task
 
 NAME = "md17/forces"
 SURROGATE = "md17-xtb/forces"
-MOLECULES = (
+Molecule = Literal[
     "aspirin", "azobenzene", "benzene", "ethanol", "malonaldehyde", "naphthalene", "paracetamol", "salicylic",
     "toluene", "uracil",
-)  # fmt: skip
+]  # fmt: skip
 SPLITS = 5
 TRAIN, TEST = 1000, 1000  # frames of each official split
 VALIDATION = 50  # of the training frames, the last ones
@@ -35,15 +38,15 @@ VALIDATION = 50  # of the training frames, the last ones
 def forces(
     data_dir: str | os.PathLike[str] | None = None,
     *,
-    molecule: str = "ethanol",
-    split: int = 1,
+    molecule: Molecule = "ethanol",
+    split: Annotated[int, Field(ge=1, le=SPLITS)] = 1,
     forces: Literal["gradient", "direct"] = "gradient",
-    train: int = TRAIN - VALIDATION,
-    val: int = VALIDATION,
-    test: int = TEST,
-    energy_weight: float = 0.01,
-    force_weight: float = 1.0,
-    dtype: torch.dtype | str = torch.float32,
+    train: PositiveInt = TRAIN - VALIDATION,
+    val: PositiveInt = VALIDATION,
+    test: PositiveInt = TEST,
+    energy_weight: NonNegativeFloat = 0.01,
+    force_weight: NonNegativeFloat = 1.0,
+    dtype: torch.dtype | DTypeName = torch.float32,
 ) -> Task:
     """Revised MD17: energies and forces of one molecule at DFT, from 1000 frames of a long trajectory at 500 K.
 
@@ -80,7 +83,7 @@ def forces(
         Christensen & von Lilienfeld, "On the role of gradients for machine learning of molecular energies and forces",
         2020, for data and splits; Schütt et al., SchNet, 2017, for the loss; Batzner et al., NequIP, 2022, for 950/50.
     """
-    molecule = checked_choice("molecule", molecule, MOLECULES)
+    checked_choice("molecule", molecule, get_args(Molecule))
     split = checked_size("split", split, SPLITS, "there are five official splits")
     mode = checked_choice("way of giving forces", forces, ("gradient", "direct"))
     dtype = checked_dtype(dtype)
@@ -116,15 +119,15 @@ def forces(
 def surrogate(
     data_dir: str | os.PathLike[str] | None = None,
     *,
-    molecule: str = "ethanol",
+    molecule: SurrogateMolecule = "ethanol",
     forces: Literal["gradient", "direct"] = "gradient",
-    train: int = TRAIN - VALIDATION,
-    val: int = VALIDATION,
-    test: int = TEST,
-    seed: int = 0,
-    energy_weight: float = 0.01,
-    force_weight: float = 1.0,
-    dtype: torch.dtype | str = torch.float32,
+    train: PositiveInt = TRAIN - VALIDATION,
+    val: PositiveInt = VALIDATION,
+    test: PositiveInt = TEST,
+    seed: Seed = 0,
+    energy_weight: NonNegativeFloat = 0.01,
+    force_weight: NonNegativeFloat = 1.0,
+    dtype: torch.dtype | DTypeName = torch.float32,
 ) -> Task:
     """Energies and forces of surrogate data for MD17: GFN2-xTB at 500 K, made by ``geoequiv data make md17-xtb``.
 

@@ -9,13 +9,14 @@ import torch
 from numpy.typing import NDArray
 
 from geoequiv.fields import Signature
+from geoequiv.ranges import PositiveInt
 from geoequiv.tasks.data.cache import OWN, Arrays, Cached, load_or_build, load_or_compute
 from geoequiv.tasks.drawing import Drawing
 from geoequiv.tasks.label_symmetry import measurement_key, summary_of
 from geoequiv.tasks.mean_squared_error import MSE
 from geoequiv.tasks.motion_capture import CM
 from geoequiv.tasks.normalisation import normalising_head
-from geoequiv.tasks.options import checked_dtype, checked_seed, checked_size
+from geoequiv.tasks.options import DTypeName, Seed, checked_dtype, checked_seed, checked_size
 from geoequiv.tasks.protocols import CITATIONS, references_of
 from geoequiv.tasks.recording import HORIZON, bonds, motion_split
 from geoequiv.tasks.simulation.gait import BONES, PARENTS, RATE, UNIT, bones, resting, walk
@@ -34,13 +35,13 @@ SPLITS = ("train", "val", "test")
 def gait(
     data_dir: str | os.PathLike[str] | None = None,
     *,
-    train: int = 200,
-    val: int = 240,
-    test: int = 240,
-    horizon: int = HORIZON,
-    seed: int = 0,
+    train: PositiveInt = 200,
+    val: PositiveInt = 240,
+    test: PositiveInt = 240,
+    horizon: PositiveInt = HORIZON,
+    seed: Seed = 0,
     normalise: bool = True,
-    dtype: torch.dtype | str = torch.float32,
+    dtype: torch.dtype | DTypeName = torch.float32,
 ) -> Task:
     """Simulated walkers: positions of 31 joints ``horizon`` frames ahead (120 frames are a second), without any files.
 

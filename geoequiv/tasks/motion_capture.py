@@ -7,13 +7,14 @@ from collections.abc import Mapping
 import torch
 
 from geoequiv.fields import Signature
+from geoequiv.ranges import PositiveInt
 from geoequiv.tasks.data.cache import checksum, data_directory
 from geoequiv.tasks.data.cmu_files import JOINTS, LICENCE, TRIALS, load_recording
 from geoequiv.tasks.data.recording import Recording
 from geoequiv.tasks.drawing import Drawing, recorded_paths
 from geoequiv.tasks.mean_squared_error import MSE
 from geoequiv.tasks.normalisation import normalising_head
-from geoequiv.tasks.options import checked_choice, checked_dtype, checked_seed, checked_size
+from geoequiv.tasks.options import DTypeName, Seed, checked_choice, checked_dtype, checked_seed, checked_size
 from geoequiv.tasks.protocols import CITATIONS, references_of
 from geoequiv.tasks.recording import (
     HORIZON,
@@ -43,13 +44,13 @@ MIRROR = "Cs@x&" + "".join(f"({joint} {other})" for joint, other in enumerate(MI
 def walk(
     data_dir: str | os.PathLike[str] | None = None,
     *,
-    train: int | None = None,
-    val: int | None = None,
-    test: int | None = None,
-    horizon: int = HORIZON,
-    seed: int = 0,
+    train: PositiveInt | None = None,
+    val: PositiveInt | None = None,
+    test: PositiveInt | None = None,
+    horizon: PositiveInt = HORIZON,
+    seed: Seed = 0,
     normalise: bool = True,
-    dtype: torch.dtype | str = torch.float32,
+    dtype: torch.dtype | DTypeName = torch.float32,
 ) -> Task:
     """Walking, subject 35 of CMU's motion capture: positions of 31 joints 30 frames ahead.
 
@@ -61,13 +62,13 @@ def walk(
 def run(
     data_dir: str | os.PathLike[str] | None = None,
     *,
-    train: int | None = None,
-    val: int | None = None,
-    test: int | None = None,
-    horizon: int = HORIZON,
-    seed: int = 0,
+    train: PositiveInt | None = None,
+    val: PositiveInt | None = None,
+    test: PositiveInt | None = None,
+    horizon: PositiveInt = HORIZON,
+    seed: Seed = 0,
     normalise: bool = True,
-    dtype: torch.dtype | str = torch.float32,
+    dtype: torch.dtype | DTypeName = torch.float32,
 ) -> Task:
     """Running, subject 9 of CMU's motion capture: positions of 31 joints 30 frames ahead.
 
@@ -79,13 +80,13 @@ def run(
 def motion_task(
     kind: str,
     data_dir: str | os.PathLike[str] | None = None,
-    train: int | None = None,
-    val: int | None = None,
-    test: int | None = None,
-    horizon: int = HORIZON,
-    seed: int = 0,
+    train: PositiveInt | None = None,
+    val: PositiveInt | None = None,
+    test: PositiveInt | None = None,
+    horizon: PositiveInt = HORIZON,
+    seed: Seed = 0,
     normalise: bool = True,
-    dtype: torch.dtype | str = torch.float32,
+    dtype: torch.dtype | DTypeName = torch.float32,
 ) -> Task:
     """Motion capture: positions of 31 joints ``horizon`` frames ahead (120 frames are a second).
 

@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from geoequiv.errors import ConfigError, DataError, unknown
 from geoequiv.fields import Signature
 from geoequiv.groups import group
+from geoequiv.ranges import PositiveInt
 from geoequiv.tasks.acting import check_acting
 from geoequiv.tasks.data.asf_amc import read_amc, read_asf
 from geoequiv.tasks.data.bvh import read_bvh
@@ -24,7 +26,7 @@ from geoequiv.tasks.data.sources import located
 from geoequiv.tasks.drawing import Drawing, recorded_paths
 from geoequiv.tasks.mean_squared_error import MSE
 from geoequiv.tasks.normalisation import normalising_head
-from geoequiv.tasks.options import checked_choice, checked_dtype, checked_seed, checked_size
+from geoequiv.tasks.options import DTypeName, Seed, checked_choice, checked_dtype, checked_seed, checked_size
 from geoequiv.tasks.recording import HORIZON, bonds, dealt, motion_split, trial_numbers, windows
 from geoequiv.tasks.task import Task
 
@@ -50,17 +52,17 @@ def trials(
     data_dir: str | os.PathLike[str] | None = None,
     *,
     path: str,
-    train: int = 200,
-    val: int = 240,
-    test: int = 240,
-    horizon: int = HORIZON,
-    up: str | None = None,
+    train: PositiveInt = 200,
+    val: PositiveInt = 240,
+    test: PositiveInt = 240,
+    horizon: PositiveInt = HORIZON,
+    up: Literal["x", "y", "z"] | None = None,
     joints: tuple[str, ...] | None = None,
     bones: tuple[tuple[str, str], ...] | None = None,
     symmetry: str | None = None,
-    seed: int = 0,
+    seed: Seed = 0,
     normalise: bool = True,
-    dtype: torch.dtype | str = torch.float32,
+    dtype: torch.dtype | DTypeName = torch.float32,
 ) -> Task:
     """Your own trials, .bvh, .c3d, or .amc with their .asf: joint positions ``horizon`` frames ahead.
 
@@ -100,8 +102,8 @@ def trials(
     read = [of_joints(trial, joints) for trial in read_folder(place)]
     first = read[0]
     check_alike(read)
-    up = checked_choice("axis", UP[first.path.suffix.lower()] if up is None else up, ("x", "y", "z"))
-    acting = group(symmetry or f"SO(2)@{up}")
+    axis = checked_choice("axis", UP[first.path.suffix.lower()] if up is None else up, ("x", "y", "z"))
+    acting = group(symmetry or f"SO(2)@{axis}")
     edges = edges_of(first, bones)
     recording = Recording({trial.path.stem: trial.positions for trial in read}, edges)
     starts = dealt(recording, sizes, horizon, seed)
@@ -124,7 +126,7 @@ def trials(
         protocol=trials_id(place, total, sizes, horizon, seed),
         description=(
             f"{place.name}: {len(read)} {first.path.suffix} trials of {count} joints, the data of a user; positions "
-            f"{horizon} frames ahead{rate}. {up} is up."
+            f"{horizon} frames ahead{rate}. {axis} is up."
         ),
         signature=signature,
         symmetry=acting.name,
@@ -141,7 +143,8 @@ def trials(
         ),
         drawing=Drawing(
             "skeleton" if bond is not None else "particles", "bond" if bond is not None else None,
-            up="xyz".index(up), unit=first.unit, paths=recorded_paths(recording.trials, starts, horizon, centred=True),
+            up="xyz".index(axis), unit=first.unit,
+            paths=recorded_paths(recording.trials, starts, horizon, centred=True),
         ),
         item_group_name="trial",
     )  # fmt: skip

@@ -10,11 +10,12 @@ import torch
 from numpy.typing import NDArray
 
 from geoequiv.fields import Signature
+from geoequiv.ranges import PositiveInt
 from geoequiv.tasks.data.cache import OWN, Arrays, Cached, load_or_build, load_or_compute
 from geoequiv.tasks.drawing import Drawing
 from geoequiv.tasks.label_symmetry import Cloud, label_symmetry_error, measurement_key
 from geoequiv.tasks.mean_squared_error import MSE
-from geoequiv.tasks.options import checked_choice, checked_dtype, checked_seed, checked_size
+from geoequiv.tasks.options import DTypeName, Seed, checked_choice, checked_dtype, checked_seed, checked_size
 from geoequiv.tasks.protocols import CITATIONS, references_of
 from geoequiv.tasks.simulation.charged_system import (
     INPUT_STEP,
@@ -43,12 +44,12 @@ VARIANTS = {
 def charged(
     data_dir: str | os.PathLike[str] | None = None,
     *,
-    variant: str = "component",
-    train: int = 3000,
-    val: int = 2000,
-    test: int = 2000,
-    seed: int = 43,
-    dtype: torch.dtype | str = torch.float32,
+    variant: Clamp = "component",
+    train: PositiveInt = 3000,
+    val: PositiveInt = 2000,
+    test: PositiveInt = 2000,
+    seed: Seed = 43,
+    dtype: torch.dtype | DTypeName = torch.float32,
 ) -> Task:
     """Charged n-body: positions after 1000 steps (Δt = 0.001) from positions, velocities and charges ±1.
 

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Literal
 
 import numpy as np
 import torch
@@ -11,11 +12,12 @@ from scipy.spatial.transform import Rotation
 
 from geoequiv.fields import Signature
 from geoequiv.groups import group
+from geoequiv.ranges import PositiveInt
 from geoequiv.tasks.data.cache import OWN, Arrays, Cached, load_or_build, load_or_compute
 from geoequiv.tasks.drawing import Drawing
 from geoequiv.tasks.label_symmetry import Cloud, label_symmetry_error, measurement_key
 from geoequiv.tasks.mean_squared_error import MSE
-from geoequiv.tasks.options import checked_choice, checked_dtype, checked_seed, checked_size
+from geoequiv.tasks.options import DTypeName, Seed, checked_choice, checked_dtype, checked_seed, checked_size
 from geoequiv.tasks.protocols import CITATIONS, references_of
 from geoequiv.tasks.simulation.gravity_system import STEPS, Systems, accepted_systems, evolve
 from geoequiv.tasks.stored_split import stored_split
@@ -37,12 +39,12 @@ STREAMS = {"train": 0, "val": 1, "test": 2, "test_rotated": 2, "test_shifted": 2
 def gravity(
     data_dir: str | os.PathLike[str] | None = None,
     *,
-    protocol: str = "remul",
-    train: int | None = None,
-    val: int = 5000,
-    test: int = 5000,
-    seed: int = 0,
-    dtype: torch.dtype | str = torch.float32,
+    protocol: Literal["remul", "gatr"] = "remul",
+    train: PositiveInt | None = None,
+    val: PositiveInt = 5000,
+    test: PositiveInt = 5000,
+    seed: Seed = 0,
+    dtype: torch.dtype | DTypeName = torch.float32,
 ) -> Task:
     """Gravity n-body: positions after 100 steps (Δt = 0.001, G = 1) from positions, velocities and masses.
 
@@ -81,7 +83,7 @@ def gravity(
         Brehmer et al., Geometric Algebra Transformer, NeurIPS 2023, section 5; Elhag et al., Relaxed Equivariance via
         Multitask Learning, 2024.
     """
-    protocol = checked_choice("protocol", protocol, tuple(TRAIN))
+    checked_choice("protocol", protocol, tuple(TRAIN))
     sizes = {
         name: checked_size(name, size, LARGEST, "the largest published training set")
         for name, size in (("train", TRAIN[protocol] if train is None else train), ("val", val), ("test", test))

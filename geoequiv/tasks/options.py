@@ -1,6 +1,12 @@
-"""Checks of the options that tasks share; each error says what came and what is possible."""
+"""Types and checks of the options that tasks share; each error says what came and what is possible.
 
-from typing import TYPE_CHECKING
+What a type can say (a seed, a size of at least 1, one of several names) is found in a suite before anything runs; what
+depends on the data is checked when the task is loaded.
+"""
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
 
 from geoequiv.errors import ConfigError, unknown
 
@@ -8,6 +14,9 @@ if TYPE_CHECKING:
     import torch
 
 DTYPES = ("float32", "float64")
+DTypeName = Literal["float32", "float64"]
+#: what numpy's generators take
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 def checked_size(option: str, value: object, largest: int, why: str) -> int:
