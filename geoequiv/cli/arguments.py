@@ -39,15 +39,19 @@ def computing() -> argparse.ArgumentParser:
     return parser
 
 
-def session_of(options: argparse.Namespace) -> Session:
-    """The session that a command's options ask for; its device is there.
+def session_of(options: argparse.Namespace, check: bool = True) -> Session:
+    """The session that a command's options ask for.
+
+    Args:
+        options: of the command.
+        check: whether the device must be there.
 
     Raises:
         ConfigError: a value is unknown, or this machine has no such device.
     """
     given = {name: getattr(options, name) for name in ("device", "precision", "jobs", "data_dir") if name in options}
     session = Session(**given)
-    if session.device != "cpu":
+    if check and session.device != "cpu":
         _ = session.torch_device  # an error before anything is read or computed
     return session
 

@@ -2,10 +2,17 @@
 
 import argparse
 import shlex
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from geoequiv.cli.arguments import RAW, Commands, common, computing, data_folder, positive, session_of
 from geoequiv.cli.completion import completes, suites
+
+if TYPE_CHECKING:
+    from geoequiv.bench.suite import Suite
+    from geoequiv.session import Session
 
 WRITTEN_AFTER_A_RUN = ("html", "md", "json")
 RUN = """\
@@ -26,6 +33,8 @@ examples:
   geoequiv run configs/quickstart.yaml --jobs 2                two at a time, the cores shared out
   geoequiv run configs/quickstart.yaml --jobs 2 --resume       after Ctrl-C, a crash or a power cut
   geoequiv run my_suite.yaml --output /data/results            somewhere else
+  geoequiv run my_suite.yaml --dry-run                         what it would do, and roughly what it costs
+  geoequiv run my_suite.yaml train.epochs=3 seeds=[0] entries.0.model.width=8       other settings than the file's
 
 a suite:
   name: mine
@@ -56,25 +65,57 @@ def add(commands: Commands) -> None:
     run.add_argument(
         "--limit", type=positive, metavar="N", help="for a quick look: at most N items of each split, own protocol ids"
     )
+    run.add_argument(
+        "--dry-run", action="store_true", help="list the runs, what each would do, and a rough cost; do nothing"
+    )
+    run.add_argument(
+        "overrides", nargs="*", metavar="KEY=VALUE", help="settings in place of the file's, such as train.epochs=3"
+    )
+    vars(run)["parse_known_args"] = partial(_parse, run)  # as its class would, and KEY=VALUE after options as well
     run.set_defaults(command=_run, after_interrupt=_how_to_resume)
 
 
+def _parse(
+    parser: argparse.ArgumentParser, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+) -> tuple[argparse.Namespace, list[str]]:
+    """Parse the command; argparse alone takes KEY=VALUE only right after the suite."""
+    options, rest = argparse.ArgumentParser.parse_known_args(parser, args, namespace)
+    options.overrides += [each for each in rest if "=" in each and not each.startswith("-")]
+    return options, [each for each in rest if each not in options.overrides]
+
+
 def _run(options: argparse.Namespace) -> int:
-    from geoequiv import report
     from geoequiv.bench.suite import read_suite
+
+    session = session_of(options, check=not options.dry_run)
+    suite = read_suite(options.suite, options.limit, options.overrides, session)
+    output = options.output or Path("results") / suite.name
+    if options.dry_run:
+        return _dry_run(suite, output, options.resume, session)
+    from geoequiv import report
     from geoequiv.bench.suite_run import run_suite
 
-    suite = read_suite(options.suite, options.limit)
-    output = options.output or Path("results") / suite.name
-    result = run_suite(suite, output, resume=options.resume, session=session_of(options))
+    result = run_suite(suite, output, resume=options.resume, session=session)
     if any(outcome.record for _, outcome in result.outcomes):
         for form in WRITTEN_AFTER_A_RUN:
             print(f"Wrote {report.write(output, form)}")
     return 0 if result.complete else 1
 
 
+def _dry_run(suite: "Suite", output: Path, resume: bool, session: "Session") -> int:
+    from rich.console import Console
+
+    from geoequiv.bench.dry_run import plan, told
+
+    console = Console(highlight=False)
+    if not console.is_terminal:  # a file or a pipe: as wide as its lines
+        console = Console(highlight=False, width=max(console.width, 160))
+    told(suite, plan(suite, output, resume), output, session, console)
+    return 0
+
+
 def _how_to_resume(options: argparse.Namespace) -> str:
-    words = ["geoequiv", "run", str(options.suite)]
+    words = ["geoequiv", "run", str(options.suite), *options.overrides]
     words += ["--output", str(options.output)] if options.output else []
     words += ["--jobs", str(options.jobs)] if options.jobs != 1 else []
     words += ["--device", options.device] if options.device != "cpu" else []

@@ -1,0 +1,171 @@
+"""What a suite would do, without doing it: its runs, their states, and roughly what they cost."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from geoequiv.bench.spec import RunSpec
+from geoequiv.bench.state import state_of
+from geoequiv.bench.suite import Suite
+from geoequiv.records.identity import canonical
+from geoequiv.records.reading import PACKED, read
+from geoequiv.records.schema import Record
+from geoequiv.records.store import Store
+from geoequiv.session import Session
+from geoequiv.tasks.protocols import PROTOCOLS
+
+#: States of a run in which it is trained, some of its epochs at least.
+TRAINED = ("to do", "to continue", "failed, to do again")
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One run of a plan.
+
+    Attributes:
+        spec: the run.
+        state: see `state_of`.
+        directory: name of its run directory, which former versions called otherwise.
+        steps: of its optimizer, in all epochs; None where the number of training items is not known without the data.
+        seconds: of its whole training, by finished runs of the same model and method; None without such.
+    """
+
+    spec: RunSpec
+    state: str
+    directory: str
+    steps: int | None
+    seconds: float | None
+
+    @property
+    def trains(self) -> bool:
+        """Whether anything would be trained."""
+        return self.state in TRAINED
+
+
+def plan(suite: Suite, output: Path, resume: bool = False) -> tuple[Planned, ...]:
+    """The runs of a suite, in its order, with what each would do.
+
+    Args:
+        suite: as read. Where it has a fallback, its own task is assumed to be at hand.
+        output: the output folder; it need not exist.
+        resume: as for `run_suite`.
+
+    Raises:
+        DataError: a record in the folder cannot be read.
+    """
+    store, pace = Store(output), seconds_an_epoch(_finished(output))
+    planned = []
+    for spec in suite.runs:
+        state, directory = state_of(spec, store, resume), store.directory(spec).name
+        planned.append(Planned(spec, state, directory, steps_of(spec.config), _seconds(spec.config, pace)))
+    return tuple(planned)
+
+
+def told(suite: Suite, planned: Iterable[Planned], output: Path, session: Session, console: Console) -> None:
+    """Print a plan: a line for each run, then the sums.
+
+    Args:
+        suite: whose plan it is.
+        planned: its runs.
+        output: the output folder.
+        session: how many runs would go on at the same time.
+        console: where it is printed.
+    """
+    planned = tuple(planned)
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("run", "state", "model · method · seed"):
+        table.add_column(name, no_wrap=name != "model · method · seed", overflow="fold")
+    for name in ("steps", "training"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for each in planned:
+        cost = duration(each.seconds) if each.trains else ""
+        steps = f"{each.steps:,}" if each.trains and each.steps is not None else "unknown" if each.trains else ""
+        table.add_row(each.directory, each.state, escape(each.spec.title), steps, cost)
+    console.print(table)
+    counts = Counter(each.state for each in planned)
+    states = ", ".join(f"{count} {state}" for state, count in counts.items())
+    plural = "s" if len(planned) != 1 else ""
+    console.print(f"\nSuite {suite.name}: {len(planned)} run{plural} ({states}) → {output}", soft_wrap=True)
+    trained = [each for each in planned if each.trains]
+    known = [each.seconds for each in trained if each.seconds is not None]
+    if known:
+        jobs = f" with {session.jobs} jobs" if session.jobs > 1 else ""
+        cost = f"about {duration(sum(known) / session.jobs)}{jobs} for {len(known)} of {len(trained)} runs"
+        console.print(f"Training: {cost}, by finished runs in {output}.", soft_wrap=True)
+    if few := len(trained) - len(known):
+        console.print(
+            f"Unknown for {few}: {output} has no finished run of the same model, method and task.", soft_wrap=True
+        )
+
+
+def seconds_an_epoch(records: Iterable[Record]) -> dict[str, float]:
+    """What decides the cost of an epoch → seconds; of the last of equal runs."""
+    pace: dict[str, float] = {}
+    for record in records:
+        seconds, epochs = record.value("seconds/train"), record.value("epochs/run")
+        if seconds and epochs:
+            pace[_kind(record.config)] = seconds / epochs
+    return pace
+
+
+def steps_of(config: Mapping[str, Any]) -> int | None:
+    """Steps of the optimizer in a whole training."""
+    items = training_items(config["task"])
+    if items is None:
+        return None
+    train = config["train"]
+    return int(train["epochs"]) * -(-items // int(train["batch_size"]))
+
+
+def training_items(task: Mapping[str, Any]) -> int | None:
+    """Training items of a task as a suite sets it: its option `train`, or what the register of protocols says.
+
+    >>> training_items({"name": "nbody/charged", "train": 500, "limit": 32})
+    32
+    """
+    items = task.get("train")
+    if not isinstance(items, int):
+        fitting = [
+            each for each in PROTOCOLS.values() if each.task == task["name"] and each.options.items() <= task.items()
+        ]
+        items = max(fitting, key=lambda each: len(each.options)).splits.get("train") if fitting else None
+    limit = task.get("limit")
+    return items if items is None or limit is None else min(items, limit)
+
+
+def duration(seconds: float | None) -> str:
+    """A time for people.
+
+    >>> duration(41.3), duration(400), duration(9000), duration(None)
+    ('41 s', '7 min', '2.5 h', 'unknown')
+    """
+    if seconds is None:
+        return "unknown"
+    if seconds < 90:
+        return f"{max(seconds, 1):.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _finished(output: Path) -> list[Record]:
+    """Finished runs of the output folder; none where it holds none."""
+    if not (output / PACKED).is_file() and not any(output.glob("*/record.json")):
+        return []
+    return [record for record in read(output).records if record.done]
+
+
+def _kind(config: Mapping[str, Any]) -> str:
+    """What decides how long an epoch takes: all but the seed, the epochs and what does not change the work."""
+    kept = {key: config.get(key) for key in ("task", "model", "symmetry", "precision", "compile")}
+    train = config.get("train") or {}
+    return canonical({**kept, "batch_size": train.get("batch_size") if isinstance(train, Mapping) else None})
+
+
+def _seconds(config: Mapping[str, Any], pace: Mapping[str, float]) -> float | None:
+    each = pace.get(_kind(config))
+    return None if each is None else each * float(config["train"]["epochs"])
