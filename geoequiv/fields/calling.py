@@ -207,6 +207,8 @@ def positional_names(parameters: Mapping[str, inspect.Parameter], names: list[st
     if set(names) & set(plain):
         return {}
     if len(required) < len(names):
+        if any(each.kind is each.VAR_KEYWORD for each in parameters.values()):
+            return {}  # **fields takes them by name
         required = [name for name in plain if name not in LAYOUT_NAMES][: len(names)]
     return dict(zip(required, names, strict=True)) if len(required) == len(names) else {}
 

@@ -169,3 +169,15 @@ def test_arrays_beside_the_outputs_cannot_be_averaged():
     for beside in (torch.ones(2, 4, 8), {"attention": [torch.ones(2, 4, 4)]}):
         with pytest.raises(ModelOutputError, match="returns 'hidden', which the signature's outputs"):
             extra_outputs(TWO, {"pos": X["pos"], "energy": X["pos"], "hidden": beside}, by_name)
+
+
+def test_an_optional_graph_does_not_take_the_only_field():
+    """Models of this package are called with a graph or with fields: forward(graph=None, /, **fields)."""
+
+    def model(graph=None, /, **fields):
+        assert graph is None
+        return {"energy": fields["pos"].sum((-1, -2)).unsqueeze(-1)}
+
+    pos = torch.ones(2, 3, 3)
+    found = call_model(model, Signature.parse("pos: point -> energy: scalar per graph"), {"pos": pos})
+    assert found["energy"].tolist() == [[9.0], [9.0]]
