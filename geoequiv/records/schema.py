@@ -114,7 +114,7 @@ class Record(Part):
         path: where it was read; not written.
     """
 
-    version: Literal[2] = Field(2, alias="schema")
+    version: Literal[2] = Field(default=2, alias="schema")
     run_id: str
     suite: str = ""
     status: Literal["finished", "failed"]
@@ -134,7 +134,7 @@ class Record(Part):
     environment: Mapping[str, Any] = Field(default_factory=dict)
     started: str | None = None
     finished: str | None = None
-    path: str = Field("", exclude=True)
+    path: str = Field(default="", exclude=True)
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
