@@ -121,13 +121,22 @@ COMMANDS = """\
 # Commands
 
 Every command and option of `geoequiv`, made from the code by `python docs/generate.py`. `geoequiv COMMAND --help`
-prints the same with examples. Exit status: 0 fine; 1 a run failed or a check did not pass; 2 bad usage or input;
-130 interrupted. Every command also takes `--debug`, which shows the traceback
-of an error.
+prints the same with examples. Every command also takes `--debug`, which shows the traceback of an error.
 
 | command | |
 |---|---|
 {overview}
+
+## Exit status
+
+{statuses}
+
+## Completion in the shell
+
+`pip install 'geoequiv[completion]'`, and `eval "$(register-python-argcomplete geoequiv)"` in `.bashrc`, or in `.zshrc`
+after `compinit`. The tab key then completes commands, options, names of models, tasks, methods, frames and groups,
+suite files, and options of a task (`geoequiv data make nbody/charged tr`). It asks the installed program, by
+[argcomplete](https://kislyuk.github.io/argcomplete/), so that nothing has to be set up anew after an update.
 
 {commands}
 """
@@ -251,11 +260,13 @@ def command_sections(parser: argparse.ArgumentParser, name: str, depth: int) -> 
 
 def commands_page() -> str:
     """docs/reference/commands.md."""
-    parser = command._parser()
+    parser = command.make_parser()
+    statuses = table(("status", "meaning"), command.EXIT_STATUS.items())
     found = list(subcommands(parser))
     overview = "\n".join(f"| [`geoequiv {name}`](#geoequiv-{name}) | {cell(text)} |" for name, text, _ in found)
     sections = "\n\n".join(part for name, _, each in found for part in command_sections(each, name, 2))
-    return COMMANDS.replace("{overview}", overview).replace("{commands}", sections)
+    filled = COMMANDS.replace("{overview}", overview).replace("{statuses}", statuses)
+    return filled.replace("{commands}", sections)
 
 
 PAGES = {"suite.md": suite_page, "commands.md": commands_page}

@@ -1,10 +1,11 @@
 """The command `geoequiv`: run suites, render leaderboards, list names, make and verify data.
 
-Exit codes: 0 fine; 1 some run failed or a check did not pass; 2 bad usage or bad input; 130 interrupted.
+The exit status says how it ended, see ``EXIT_STATUS``.
 """
 
 import argparse
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from geoequiv import __version__
 from geoequiv.cli import align, check, data, leaderboard, listing, plot, run, show
 from geoequiv.cli.arguments import RAW
 from geoequiv.errors import GeoequivError
+from geoequiv.signals import Ended, EndOnSignals
 
 DESCRIPTION = """\
 Symmetric, frame-averaged and softly equivariant networks on one leaderboard.
@@ -27,6 +29,18 @@ Symmetric, frame-averaged and softly equivariant networks on one leaderboard.
   geoequiv data make nbody/charged                 simulate a task's data ahead of time
 """
 
+#: of every command
+EXIT_STATUS = {
+    0: "done",
+    1: "a run failed, or a check did not pass",
+    2: "wrong usage or input",
+    130: "interrupted with Ctrl-C (SIGINT)",
+    143: "ended by SIGTERM (129: by SIGHUP, 138: by SIGUSR1), as after Ctrl-C",
+}
+COMPLETION = """\
+completion in bash and zsh:
+  pip install 'geoequiv[completion]'
+  eval "$(register-python-argcomplete geoequiv)"      in .bashrc, or in .zshrc after compinit"""
 #: in the order of the help text
 COMMANDS = (run, leaderboard, check, align, plot, show, listing, data)
 
@@ -38,18 +52,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: what follows `geoequiv` on the command line; `sys.argv` if None.
 
     Returns:
-        The exit code: 0, 1, 2 or 130.
+        The exit status, see ``EXIT_STATUS``.
     """
-    parser = _parser()
+    parser = make_parser()
     if "_ARGCOMPLETE" in os.environ:
         from geoequiv.cli.completion import complete
 
         complete(parser)
     options = parser.parse_args(arguments)
+    signals = EndOnSignals()
     try:
-        code: int = options.command(options)
+        with signals:
+            status = _status(options)
+    except Ended:
+        status = 1
+    if signals.signum is None:
+        return status
+    name = signal.Signals(signals.signum).name
+    print(f"\ngeoequiv: ended by {name}.{options.after_interrupt(options)}", file=sys.stderr)
+    return 128 + signals.signum
+
+
+def _status(options: argparse.Namespace) -> int:
+    """Run the command; the exit status, unless a signal ends it."""
+    try:
+        status: int = options.command(options)
         sys.stdout.flush()
-        return code
+        return status
+    except Ended:
+        raise
+    except SystemExit as error:  # code of a user, which has no say in how we end
+        print(f"geoequiv: error: the code that was imported called sys.exit({error.code!r}).", file=sys.stderr)
+        return 2
     except GeoequivError as error:
         if options.debug:
             traceback.print_exc()
@@ -63,9 +97,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
     parser = argparse.ArgumentParser(prog="geoequiv", description=DESCRIPTION, formatter_class=RAW)
-    parser.epilog = "exit codes: 0 fine; 1 a run failed or a check did not pass; 2 bad usage or input; 130 interrupted"
+    statuses = "\n".join(f"  {status:<5}{meaning}" for status, meaning in EXIT_STATUS.items())
+    parser.epilog = f"exit status:\n{statuses}\n\n{COMPLETION}"
     parser.add_argument("--version", action="version", version=f"geoequiv {__version__}")
     parser.add_argument("--debug", action="store_true", help="show the Python traceback of an error")
     parser.set_defaults(after_interrupt=lambda options: "")

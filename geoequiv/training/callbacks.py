@@ -72,6 +72,10 @@ class Checkpoints(pl.Callback):
         self.save, self.seconds, self.interrupts = save, seconds, interrupts
         self.next = time.monotonic() + seconds
 
+    def on_train_start(self, trainer: pl.Trainer, module: TrainingModule) -> None:  # type: ignore[override]
+        """Handle signals alone: on SIGTERM Lightning would end the training before it is saved."""
+        self.interrupts.install()
+
     def on_train_batch_end(self, trainer: pl.Trainer, module: TrainingModule, *_: Any) -> None:  # type: ignore[override]
         """Save within an epoch, except after its last batch: the end of the epoch does it then."""
         signum = self.interrupts.signum

@@ -9,7 +9,8 @@ from typing import Any, NoReturn
 import torch
 from torch import nn
 
-from geoequiv.errors import ConfigError, unknown
+from geoequiv.errors import ConfigError, RunError, unknown
+from geoequiv.signals import Ended
 from geoequiv.training.config import TrainConfig
 from geoequiv.training.evaluate import check_outputs
 from geoequiv.training.files import make_folder
@@ -63,7 +64,9 @@ def fit(
         ConfigError: this precision is not supported.
         RunError: a loss is not finite; the directory cannot be written or belongs to another run.
         DataError: the checkpoint is damaged, or of another model.
-        KeyboardInterrupt: on Ctrl-C, after the state was saved; on SIGTERM, SystemExit(143) likewise.
+        KeyboardInterrupt: on Ctrl-C, after the state was saved.
+        Ended: a SystemExit, on SIGTERM (143), SIGHUP (129) and SIGUSR1 (138), likewise; not where the caller has a
+            handler of its own, which is then called.
 
     Exactness: the resumed run is equal bit for bit on the same machine with the same number of threads, on a CPU, and
     on a GPU with `config.deterministic`.
@@ -80,24 +83,30 @@ def fit(
     check_outputs(model, task, config.batch_size)
     if compile:
         model.compile()
+    interrupts = Interrupts()
     try:
-        with Interrupts() as interrupts:
+        with interrupts:
             from geoequiv.training.engine import train  # imports Lightning, which takes seconds: only when needed
 
             result = train(model, objective, task, config, seed, directory, device, precision, progress, interrupts)
-            if interrupts.signum is not None:  # it came after the last step
-                raise Interrupted(interrupts.signum, saved=True)
     except Interrupted as stop:
-        _leave(stop, directory)
+        _leave(stop.signum, stop.saved, directory)
+    except (Exception, SystemExit) as error:
+        if interrupts.signum is not None:  # Lightning raises a SystemExit of its own on SIGTERM
+            _leave(interrupts.signum, False, directory)
+        if isinstance(error, SystemExit):
+            raise RunError(f"The model or its objective called sys.exit({error.code!r}) during training.") from error
+        raise
+    if interrupts.signum is not None:  # it came after the last step
+        _leave(interrupts.signum, True, directory)
     return result
 
 
-def _leave(stop: Interrupted, directory: Path) -> NoReturn:
+def _leave(signum: int, saved: bool, directory: Path) -> NoReturn:
     """Exit as the signal demands, after the former handlers were restored."""
-    state = "its state was saved" if stop.saved else "its last checkpoint is kept"
-    message = f"Training in {directory} was interrupted; {state}: run it again to go on from there."
-    if stop.signum == signal.SIGTERM:
-        if callable(signal.getsignal(signal.SIGTERM)):
-            signal.raise_signal(signal.SIGTERM)  # the caller's own handler
-        raise SystemExit(128 + stop.signum)
-    raise KeyboardInterrupt(message)
+    if signum != signal.SIGINT:
+        if callable(signal.getsignal(signum)):
+            signal.raise_signal(signum)  # the caller's own handler
+        raise Ended(signum)
+    state = "its state was saved" if saved else "its last checkpoint is kept"
+    raise KeyboardInterrupt(f"Training in {directory} was interrupted; {state}: run it again to go on from there.")

@@ -1,9 +1,9 @@
-"""Handlers of SIGINT and SIGTERM that stop a training at the next safe point."""
+"""Signals during a training: it stops at the next point from which it can be resumed."""
 
 import signal
-import threading
-from types import FrameType, TracebackType
-from typing import Any
+from types import FrameType
+
+from geoequiv.signals import ENDING, Handlers
 
 
 class Interrupted(BaseException):
@@ -14,32 +14,14 @@ class Interrupted(BaseException):
         self.signum, self.saved = signum, saved
 
 
-class Interrupts:
-    """While entered, the first SIGINT or SIGTERM is only recorded; a second one stops the run at once.
-
-    Outside the main thread, and for a signal that the process ignores, nothing is changed.
-    """
+class Interrupts(Handlers):
+    """While entered, the first SIGINT, SIGTERM, SIGHUP or SIGUSR1 is only noted; a second one stops the run at once."""
 
     def __init__(self) -> None:
-        self.signum: int | None = None
-        self._former: dict[int, Any] = {}
+        super().__init__((signal.SIGINT, *ENDING))
 
-    def __enter__(self) -> "Interrupts":
-        if threading.current_thread() is threading.main_thread():
-            for signum in (signal.SIGINT, signal.SIGTERM):
-                former = signal.getsignal(signum)
-                if former not in (signal.SIG_IGN, None):  # None: a handler that Python cannot restore
-                    self._former[signum] = former
-                    signal.signal(signum, self._note)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for signum, former in self._former.items():
-            signal.signal(signum, former)
-
-    def _note(self, signum: int, frame: FrameType | None) -> None:
+    def handle(self, signum: int, frame: FrameType | None) -> None:
+        """Note the signal, for the callback that saves."""
         if self.signum is not None:
             raise Interrupted(signum, saved=False)
         self.signum = signum

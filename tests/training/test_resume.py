@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from geoequiv.errors import DataError, RunError
+from geoequiv.signals import Ended
 from geoequiv.training import FitResult
 from geoequiv.training.data import Batches
 
@@ -103,32 +104,67 @@ def test_a_finished_run_returns_at_once(tmp_path: Path, whole: Any) -> None:
     assert_same_run(directory, model, again, whole)
 
 
+ENDED = {signal.SIGINT: None, signal.SIGTERM: 143, signal.SIGHUP: 129, signal.SIGUSR1: 138}
+
+
 @pytest.mark.parametrize(
-    ("signum", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)], ids=["ctrl-c", "term"]
+    ("signum", "call"),  # of 60, four an epoch
+    [
+        *((signal.SIGTERM, call) for call in (1, 8, 10, 60)),
+        *((signum, 10) for signum in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)),
+    ],
 )
 def test_a_signal_saves_and_stops_where_the_run_can_go_on(
-    tmp_path: Path, whole: Any, signum: signal.Signals, error: type[BaseException]
+    tmp_path: Path, whole: Any, signum: signal.Signals, call: int, monkeypatch: Any
 ) -> None:
+    monkeypatch.setattr(Batches, "PACE", 0.0)
+
     class Signalled(NoisyObjective):
         calls = 0
 
         def __call__(self, inputs: Any, targets: Any) -> Any:
             self.calls += 1
-            if self.calls == 10:
+            if self.calls == call:
                 signal.raise_signal(signum)
             return super().__call__(inputs, targets)
 
-    before = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
-    with pytest.raises(error) as caught:
+    before = {s: signal.getsignal(s) for s in ENDED}
+    with pytest.raises(KeyboardInterrupt if signum == signal.SIGINT else Ended) as caught:
         run(tmp_path, Signalled, checkpoint_seconds=1000)
     if signum == signal.SIGINT:
         assert "its state was saved: run it again to go on" in str(caught.value)
         assert str(tmp_path) in str(caught.value)
     else:
-        assert caught.value.code == 143
+        assert caught.value.code == ENDED[signum]
     assert {s: signal.getsignal(s) for s in before} == before
-    assert torch.load(tmp_path / "checkpoint.ckpt", weights_only=True)["progress"]["steps"] >= 10
+    assert torch.load(tmp_path / "checkpoint.ckpt", weights_only=True)["progress"]["steps"] >= call
     assert_same_run(tmp_path, *run(tmp_path), whole)
+
+
+def test_the_handler_of_the_caller_is_called(tmp_path: Path) -> None:
+    class Signalled(NoisyObjective):
+        def __call__(self, inputs: Any, targets: Any) -> Any:
+            signal.raise_signal(signal.SIGTERM)
+            return super().__call__(inputs, targets)
+
+    heard: list[int] = []
+    former = signal.signal(signal.SIGTERM, lambda signum, frame: heard.append(signum))
+    try:
+        with pytest.raises(Ended):
+            run(tmp_path, Signalled)
+    finally:
+        signal.signal(signal.SIGTERM, former)
+    assert heard == [signal.SIGTERM]
+
+
+@pytest.mark.parametrize("code", [None, 0, 3, "usage"])
+def test_a_model_that_exits_is_an_error(tmp_path: Path, code: Any) -> None:
+    class Exiting(NoisyObjective):
+        def __call__(self, inputs: Any, targets: Any) -> Any:
+            sys.exit(code)
+
+    with pytest.raises(RunError, match=r"called sys\.exit\(.*\) during training"):
+        run(tmp_path, Exiting)
 
 
 def test_a_second_ctrl_c_stops_at_once(tmp_path: Path) -> None:
