@@ -168,10 +168,10 @@ def test_barriers_are_of_the_run_s_own_data(runs, tmp_path, capsys):
     (copied / "record.json").write_text(json.dumps(record | {"task_card": card}))
     options = ["--angles", "90", "--items", "4"]
     assert main(["align", str(copied), *options]) == 0
-    assert f"These are not the data of the run {copied.name}: " in capsys.readouterr().err
+    assert f"This is not the data of the run {copied.name}: " in capsys.readouterr().err
     (copied / "record.json").write_text(json.dumps(record | {"protocol": "nbody/other"}))
     assert main(["align", str(copied), *options]) == 2
-    assert "The run is of nbody/other, and the data at hand makes nbody/charged" in capsys.readouterr().err
+    assert "The run is of nbody/other, and the data at hand has nbody/charged" in capsys.readouterr().err
     assert main(["align", str(copied.parent), *options]) == 1
     assert "no barrier: DataError: The run is of nbody/other" in capsys.readouterr().out
     assert not json.loads((copied / "record.json").read_text())["alignment"].get("methods")

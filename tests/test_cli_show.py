@@ -148,7 +148,7 @@ def test_an_element_that_rotates():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["show", "absent"], "is no folder of a run"),
+        (["show", "absent"], "is no run directory"),
         (["show", "RUN", "--items", "0", "12"], "no item 12 in split 'test': it has 12, 0 to 11"),
         (["show", "RUN", "--split", "tests"], "Did you mean 'test'"),
         (["show", "RUN", "--transform", "Cs@x"], "Cs@x has no rotation"),
@@ -191,7 +191,7 @@ def test_a_picture_is_of_the_run_s_own_data(runs, tmp_path, monkeypatch, capsys)
     np.savez(path, **arrays | {"energies": rng.normal(size=20)})
     monkeypatch.setenv("GEOEQUIV_DATA", str(tmp_path))
     assert main(["show", str(runs["forces"]), "--no-gif", "--output", str(tmp_path)]) == 0
-    assert "These are not the data of the run " in capsys.readouterr().err
+    assert "This is not the data of the run " in capsys.readouterr().err
     with np.load(runs["mocap"].parents[1] / "run.npz") as file:
         np.savez(tmp_path / "run.npz", **{name: file[name] for name in file.files if name != "trial_05"})
     assert main(["show", str(runs["mocap"]), "--no-gif", "--output", str(tmp_path)]) == 2
@@ -202,4 +202,4 @@ def test_a_picture_is_of_the_run_s_own_data(runs, tmp_path, monkeypatch, capsys)
     (copied / "record.json").write_text(json.dumps(record | {"protocol": "md17/forces/other"}))
     assert main(["show", str(copied), "--no-gif"]) == 2
     told = capsys.readouterr().err
-    assert "The run is of md17/forces/other, and the data at hand makes md17/forces/ethanol/split1/12-4-6" in told
+    assert "The run is of md17/forces/other, and the data at hand has md17/forces/ethanol/split1/12-4-6" in told

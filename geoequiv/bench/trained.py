@@ -1,4 +1,4 @@
-"""The trained model of a run's folder, with the task it was trained on."""
+"""The trained model of a run directory, with its task."""
 
 import sys
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from geoequiv.training.checkpoint import load_checkpoint
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """A finished run: what it was, what came of it, its task, and its model with the weights of its best validation."""
+    """A finished run: its settings, record and task, and its model with the weights of the best validation epoch."""
 
     spec: RunSpec
     record: Record
@@ -29,7 +29,7 @@ class TrainedRun:
 
 
 def load_trained(run: Path, session: Session = DEFAULT, task: Task | None = None) -> TrainedRun:
-    """Load a finished run from its folder; the model is in evaluation mode, on the session's device.
+    """Load a finished run from its directory; the model is in evaluation mode, on the session's device.
 
     Args:
         run: `results/<suite>/<run id>`, as `geoequiv run` writes it.
@@ -37,18 +37,18 @@ def load_trained(run: Path, session: Session = DEFAULT, task: Task | None = None
         task: the run's task, where another run of it has loaded it already.
 
     Raises:
-        DataError: it is no folder of a run, the run is not finished, its checkpoint is gone, cannot be read, or does
-            not fit the model; the data at hand makes another protocol (other data of the same protocol is told on
+        DataError: it is no run directory, the run is not finished, its checkpoint is missing, cannot be read, or does
+            not fit the model; the data at hand has another protocol (other data of the same protocol is reported on
             standard error).
     """
     config = run / "config.yaml"
     if not config.exists():
-        raise DataError(f"'{run}' is no folder of a run: there is no config.yaml in it. Give RESULTS/SUITE/RUN_ID.")
+        raise DataError(f"'{run}' is no run directory: it has no config.yaml. Give RESULTS/SUITE/RUN_ID.")
     spec = _spec(run.parent.name, config)
     record = _record(run)
     checkpoint = run / "checkpoint.ckpt"
     if not checkpoint.exists():
-        raise DataError(f"'{run}' has a record but no checkpoint.ckpt: its weights are elsewhere, or were deleted.")
+        raise DataError(f"'{run}' has a record but no checkpoint.ckpt: its weights were deleted or never copied here.")
     task = task or load_task(spec, session)
     check_data(run, record, task)
     model, _ = build(spec, task)
@@ -73,7 +73,7 @@ def _spec(suite: str, config: Path) -> RunSpec:
 
 
 def _record(run: Path) -> Record:
-    again = "`geoequiv run SUITE.yaml --resume` goes on with it."
+    again = "`geoequiv run SUITE.yaml --resume` continues it."
     if not (run / "record.json").exists():
         raise DataError(f"The run in '{run}' is not finished: it has no record.json. {again}")
     record = read_record(run)
@@ -83,20 +83,20 @@ def _record(run: Path) -> Record:
 
 
 def check_data(run: Path, record: Record, task: Task) -> None:
-    """Make sure that the data at hand is the run's: its error and its barriers belong to no other.
+    """Make sure that the data at hand is the run's: its measurements belong to no other.
 
     Raises:
-        DataError: the data makes another protocol; other data of the same protocol is told on standard error.
+        DataError: the data has another protocol; other data of the same protocol is reported on standard error.
     """
     if record.protocol != task.protocol:
         raise DataError(
-            f"The run is of {record.protocol}, and the data at hand makes {task.protocol}. Name the run's data with "
+            f"The run is of {record.protocol}, and the data at hand has {task.protocol}. Name the run's data with "
             "--data-dir or GEOEQUIV_DATA."
         )
     measured = record.task_card.checksum if record.task_card else ""
     if measured != task.checksum:
         print(
-            f"These are not the data of the run {run.name}: their checksum is {task.checksum[:12]}, the run's "
+            f"This is not the data of the run {run.name}: its checksum is {task.checksum[:12]}, the run's "
             f"{measured[:12]}.",
             file=sys.stderr,
         )

@@ -64,7 +64,7 @@ def test_an_untrained_model_measures_otherwise(finished, data_dir):
 @pytest.mark.parametrize(
     ("gone", "message"),
     [
-        ("config.yaml", "is no folder of a run"),
+        ("config.yaml", "is no run directory"),
         ("record.json", "is not finished: it has no record"),
         ("checkpoint.ckpt", "has a record but no checkpoint"),
     ],
