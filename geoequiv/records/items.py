@@ -39,10 +39,16 @@ def run_items(run: Path) -> Items | None:
     Raises:
         DataError: they cannot be read.
     """
-    if (run / ITEMS).exists():
-        return _read(run / ITEMS, "")
-    packed = run.parent / ITEMS
-    return (_read(packed, f"{run.name}/") or None) if packed.exists() else None
+    return _read(run / ITEMS, "") if (run / ITEMS).exists() else packed_items(run.parent / ITEMS, run.name)
+
+
+def packed_items(path: Path, run_id: str) -> Items | None:
+    """The items of one run in an archive of packed ones; None where it has none, or where there is no archive.
+
+    Raises:
+        DataError: they cannot be read.
+    """
+    return (_read(path, f"{run_id}/") or None) if path.exists() else None
 
 
 def encoded(values: Mapping[str, np.ndarray[Any, Any]]) -> bytes:

@@ -32,8 +32,17 @@ def log_rows(run: Path) -> Rows | None:
     packed = run.parent / PACKED_LOGS
     if not packed.exists():
         return None
-    seen = packed.stat()
-    return _packed(packed, seen.st_mtime_ns, seen.st_size).get(run.name)
+    return packed_logs(packed).get(run.name)
+
+
+def packed_logs(path: Path) -> dict[str, Rows]:
+    """The logs of a packed table by run id.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    seen = path.stat()
+    return _packed(path, seen.st_mtime_ns, seen.st_size)
 
 
 def packed_table(logs: Mapping[str, Rows]) -> bytes:
