@@ -4,8 +4,9 @@
 
 For each finished run: test accuracy, invariance error, barriers of the network and its flipped copy (channels matched
 by activations; with and without REPAIR), the parts of its channels that are invariant, regular or dead, and the orders
-of the permutations. Then pairs of trainings are merged, as the yardstick. Each measurement is kept in OUTPUT/merges as
-soon as it is there, so that a run of the script goes on where the last one stopped. At the end: table.md, and figures.
+of the permutations. Then pairs of trainings are merged, as the yardstick. Each measurement is kept in
+OUTPUT/merges.json as soon as it is there, so that a run of the script goes on where the last one stopped. At the end:
+table.md, and figures.
 
 GCNN and PGCNN are measured as the VGG11 that they are (see ``GCNN.plain``), so that flipping them moves their filters.
 """
@@ -28,6 +29,7 @@ import geoequiv as ge
 from geoequiv.alignment import barrier, hidden_representation, match_activations, permutation_spec, transformed_copy
 from geoequiv.bench.spec import RunSpec
 from geoequiv.bench.trained import load_trained
+from geoequiv.files import write_file
 from geoequiv.records import read
 from geoequiv.report.figures.filters import Point, barriers_against_errors, matched_filters, orders
 from geoequiv.report.figures.style import save
@@ -76,7 +78,7 @@ def main() -> None:
     if not found:
         parser.error(f"No finished run of the suite in {options.runs}.")
     task = load_trained(next(iter(found.values())), Session(data_dir=options.data_dir)).task
-    bench = Bench(task, options.items, options.output / "merges")
+    bench = Bench(task, options.items, options.output / "merges.json")
     singles = {key: bench.kept(key, lambda p=path: bench.itself(p)) for key, path in found.items()}
     merges = {}
     for first, second in pairs_of(found):
@@ -104,6 +106,12 @@ def runs_of(folder: Path) -> dict[Key, Path]:
     return {key: found[key] for key in sorted(found, key=lambda key: (place.index(key[0]), key[1]))}
 
 
+def one_a_line(values: Mapping[str, Any]) -> str:
+    """A JSON object with one member a line, in the order of their names."""
+    lines = [f"{json.dumps(name)}: {json.dumps(values[name])}" for name in sorted(values)]
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
 def pairs_of(found: Mapping[Key, Any]) -> list[tuple[Key, Key]]:
     """Different trainings to merge: seeds 0 and 1, 1 and 2, … of each pair of names."""
     chosen = []
@@ -120,28 +128,26 @@ class Bench:
     Args:
         task: the images.
         items: training images to match and repair on.
-        folder: where measurements are kept, a file each.
+        file: where measurements are kept, by name.
     """
 
-    def __init__(self, task: Task, items: int, folder: Path) -> None:
-        self.task, self.items, self.folder = task, items, folder
+    def __init__(self, task: Task, items: int, file: Path) -> None:
+        self.task, self.items, self.file = task, items, file
+        self.known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
         self.loader = batches(task, "test", len(task.splits["test"]))
         self.data = batches(task, "train", items)
         self.few = {"image": self.data[0][0]["image"][:2]}
-        folder.mkdir(parents=True, exist_ok=True)
 
     def kept(self, key: tuple, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """A measurement from its file, or made now."""
+        """A measurement from the file, or made now."""
         name = "-".join("".join(c if c.isalnum() else "_" for c in str(part)) for part in key)
-        path = self.folder / f"{name}.json"
-        if path.exists():
-            return json.loads(path.read_text(encoding="utf-8"))
+        if name in self.known:
+            return self.known[name]
         start = time.perf_counter()
         values = measure() | {"seconds": 0.0, "items": self.items, "torch": torch.__version__}
         values["seconds"] = round(time.perf_counter() - start, 1)
-        part = path.with_suffix(".part")
-        part.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
-        part.replace(path)
+        self.known[name] = json.loads(json.dumps(values))
+        write_file(self.file, one_a_line(self.known))
         print(f"{name}: barrier {values['merge']['barrier']:.4f} in {values['seconds']} s", flush=True)
         return values
 

@@ -1,7 +1,7 @@
 """Certificates of public models: what e3nn, PyTorch Geometric and PyTorch ship, checked with ``geoequiv check``.
 
     python benchmarks/public_models.py [NAME …] [--table-only] [--page docs/explanation/public-models.md]
-                                       [--records DIR]
+                                       [--records FILE]
 
 Runs the command of each case in float32 and float64, keeps what it tells as JSON and writes the table between
 ``<!-- table -->`` and ``<!-- /table -->``. With names, only those cases are measured anew; the rest of the table comes
@@ -27,6 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from geoequiv.cli import main as geoequiv
+from geoequiv.files import write_file
 from geoequiv.measurements.numbers import small
 from geoequiv.report.markdown import plain
 
@@ -287,7 +288,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help="measure only cases whose name holds one of these")
     parser.add_argument("--table-only", action="store_true", help="measure nothing, write the table from the records")
     parser.add_argument("--page", type=Path, default=Path("docs/explanation/public-models.md"))
-    parser.add_argument("--records", type=Path, default=Path("benchmarks/results/certificates"))
+    parser.add_argument("--records", type=Path, default=Path("benchmarks/results/certificates.json"))
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     for case in CASES:
@@ -296,9 +297,10 @@ def main() -> None:
             continue
         for dtype in DTYPES:
             told = certificate(case, dtype)
-            path = record(arguments.records, case, dtype)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+            known = certificates(arguments.records)
+            known[name_of(case, dtype)] = told
+            lines = [f"{json.dumps(name)}: {json.dumps(known[name], ensure_ascii=False)}" for name in sorted(known)]
+            write_file(arguments.records, "{\n" + ",\n".join(lines) + "\n}\n")
             print(f"{case.name:<36} {dtype} {told['verdict']}", flush=True)
     page = arguments.page.read_text(encoding="utf-8")
     if page.count(BEGIN) != 1 or page.count(END) != 1:
@@ -321,22 +323,28 @@ def certificate(case: Case, dtype: str) -> dict[str, Any]:
     return {"command": shlex.join(["geoequiv", *case.command(dtype)])} | {name: told[name] for name in KEPT}
 
 
-def record(folder: Path, case: Case, dtype: str) -> Path:
-    """Where a certificate is kept."""
+def certificates(file: Path) -> dict[str, Any]:
+    """The certificates that a file keeps, by name."""
+    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+
+
+def name_of(case: Case, dtype: str) -> str:
+    """Under which a certificate is kept."""
     slug = re.sub("[^a-z0-9]+", "-", case.name.lower().replace("+", "p")).strip("-")
-    return folder / f"{slug}.{dtype}.json"
+    return f"{slug}.{dtype}"
 
 
-def table(folder: Path) -> str:
+def table(file: Path) -> str:
     """The table, what is said about models that are not exact, and the commands."""
     heads = ["model", "claims", "verdict", "certified for"]
     heads += [f"{error} {dtype}" for error in ("E′", "worst") for dtype in DTYPES]
     lines = [heads, [":--"] * 4 + ["--:"] * 4]
     said, commands, versions = [], [], {}
+    known = certificates(file)
     for case in CASES:
-        if not record(folder, case, DTYPES[-1]).exists():
+        if name_of(case, DTYPES[-1]) not in known:
             continue
-        single, double = (json.loads(record(folder, case, dtype).read_text(encoding="utf-8")) for dtype in DTYPES)
+        single, double = (known[name_of(case, dtype)] for dtype in DTYPES)
         lines.append(
             [
                 plain(case.name), plain(case.claim), verdict(single, double), plain(respected(double)),

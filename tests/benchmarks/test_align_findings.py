@@ -38,14 +38,15 @@ def test_the_page_is_what_the_records_say(findings, tmp_path):
 
 def test_other_records_give_another_page(findings, tmp_path):
     store = Path(shutil.copytree(STORE, tmp_path / "store"))
-    for path in (store / "gravity").glob("*/record.json"):
-        record = json.loads(path.read_text())
-        for each in record["alignment"]["copies"]:
-            each["middle"] = 0.5
-        path.write_text(json.dumps(record))
+    path = store / "gravity" / "records.jsonl"
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    for each in (merge for record in records for merge in record["alignment"]["copies"]):
+        each["middle"] = 77.25
+    path.write_text("".join(f"{json.dumps(record)}\n" for record in records))
     page = tmp_path / "findings.md"
     shutil.copy(PAGE, page)
-    assert ".50 |" in findings(store, page)
+    assert "| 77 | 77 |" not in PAGE.read_text()
+    assert "| 77 | 77 |" in findings(store, page)
 
 
 def test_a_page_without_its_marks_is_refused(findings, tmp_path):
