@@ -108,6 +108,13 @@ def test_files_that_the_documents_name_exist():
             assert (ROOT / path).exists(), path
 
 
+def test_tables_that_contributing_names_exist():
+    rows = re.findall(r"`(\w+)` of `([\w/.]+)`", (ROOT / "CONTRIBUTING.md").read_text())
+    assert len(rows) >= 5
+    for name, path in rows:
+        assert re.search(rf"^{name}\b", (ROOT / path).read_text(), re.MULTILINE), f"{path} has no {name}"
+
+
 def test_citation_names_three_papers_and_the_version():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert len(citation["references"]) == 3
