@@ -67,7 +67,7 @@ def cost(model: nn.Module, signature: Signature | str, inputs: Mapping[str, Tens
         call_model(model, signature, inputs)  # lazy parameters take their shapes, caches fill
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
             outputs = call_model(model, signature, inputs)
-        total = sum(values.square().sum() for values in outputs.values())
+        total = torch.stack([values.square().sum() for values in outputs.values()]).sum()
         with FlopCounterMode(display=False, custom_mapping=mapping) as counter:
             call_model(model, signature, inputs)
         forward = counter.get_total_flops()

@@ -38,8 +38,8 @@ def errors_over(subject: Subject, group: str, prefix: str, setting: str) -> Meas
     numbers = {}
     for error in ERRORS:
         estimate = report.standard_errors.get(error.key)
-        spread = {"se": estimate.se, "se_items": estimate.items, "se_elements": estimate.elements} if estimate else {}
-        numbers[f"{prefix}{error.key}"] = Reading(getattr(report, error.key), **spread)
+        spread = (estimate.se, estimate.items, estimate.elements) if estimate else ()
+        numbers[f"{prefix}{error.key}"] = Reading(getattr(report, error.key), *spread)
     how = {
         "group": group, "num_items": report.num_items, "num_samples": report.num_samples, "dtype": report.dtype
     }  # fmt: skip

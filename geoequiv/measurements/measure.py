@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
+from geoequiv.measurements import table
 from geoequiv.measurements.measurement import Measured, Subject, When
 from geoequiv.measurements.own import function_of, measure_own
-from geoequiv.measurements.table import MEASUREMENTS
 
 
 def measure(subject: Subject, when: When, own: Sequence[str] = ()) -> Measured:
@@ -18,7 +18,7 @@ def measure(subject: Subject, when: When, own: Sequence[str] = ()) -> Measured:
     Raises:
         GeoequivError: whatever a measurement raises.
     """
-    rows = {row.measured_by: row for row in MEASUREMENTS if row.when == when and row.measured_by is not None}
+    rows = {row.measured_by: row for row in table.MEASUREMENTS if row.when == when and row.measured_by is not None}
     found = Measured({})
     for row in rows.values():
         found |= function_of(row)(subject)

@@ -26,7 +26,7 @@ NOWHERE: frozenset[str] = frozenset()  # csv and json have every number
 _METRIC = "geoequiv.measurements.task_metric:task_metric"
 _ERROR = "geoequiv.measurements.equivariance:equivariance"
 _FACTS = "geoequiv.measurements.training_facts:training_facts"
-_BARRIERS = "geoequiv.measurements.barriers.numbers:barrier_numbers"
+_BARRIERS = "geoequiv.measurements.barriers.merging:measure_barriers"
 
 #: how units were matched → in words
 MATCHINGS = {

@@ -11,9 +11,10 @@ from markupsafe import Markup
 
 from geoequiv.measurements.numbers import fixed
 from geoequiv.measurements.table import RANKING
+from geoequiv.methods.families import FAMILIES
 from geoequiv.report.columns import Column, board_columns
 from geoequiv.report.facts import LABELS, decimals_of, facts, floor_sentence, metric_label, symmetry_of_labels
-from geoequiv.report.families import FAMILIES, colour_rules
+from geoequiv.report.families import colour_rules
 from geoequiv.report.figures.inline.scatter import (
     PLOT_STYLE,
     accuracy_against_equivariance_error,
@@ -52,6 +53,7 @@ def render_html(boards: Sequence[Leaderboard]) -> str:
         style=_ours(style),
         font=_ours(FONT),
         ranking=RANKING,
+        families=FAMILIES,
     )
 
 

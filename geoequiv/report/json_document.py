@@ -4,8 +4,9 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from geoequiv.measurements import table
 from geoequiv.measurements.statistic import Statistic
-from geoequiv.measurements.table import BARRIER_KEY, ERRORS, MEASUREMENTS, MERGED_WITH, RANKING, position
+from geoequiv.measurements.table import BARRIER_KEY, ERRORS, MERGED_WITH, RANKING, position
 from geoequiv.report.leaderboard import STATES, Leaderboard
 from geoequiv.report.rows import Row
 
@@ -81,7 +82,7 @@ def document(board: Leaderboard) -> dict[str, Any]:
 
 def _row(board: Leaderboard, rank: int, row: Row) -> dict[str, Any]:
     former: dict[str, Any] = {"seconds": {name: row.settings.get("timing", {}).get(name) for name in _TIMING}}
-    for measurement in MEASUREMENTS:
+    for measurement in table.MEASUREMENTS:
         if measurement.former:
             *groups, name = measurement.former.split(".")
             into = former

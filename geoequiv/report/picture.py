@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from geoequiv.errors import DataError
 from geoequiv.measurements.numbers import fixed, small
 from geoequiv.measurements.table import RANKING
+from geoequiv.methods.families import FAMILIES
 from geoequiv.report.columns import Column, board_columns
 from geoequiv.report.facts import ROUND_OFF, decimals_of, facts
-from geoequiv.report.families import FAMILIES, colour_rules
+from geoequiv.report.families import colour_rules
 from geoequiv.report.figures.inline.scatter import PLOT_STYLE, Scheme, accuracy_against_equivariance_error
 from geoequiv.report.figures.inline.svg import FONT, clipped, marker, number, text, width
 from geoequiv.report.leaderboard import Leaderboard, Reference
