@@ -36,6 +36,7 @@ PUBLIC = {
     "Certificate": "geoequiv.metrics:Certificate",
     "alignment": "geoequiv.alignment",
     "testing": "geoequiv.testing",
+    "Measurement": "geoequiv.measurements:Measurement",
     "task": "geoequiv.catalog:task",
     "Method": "geoequiv.methods:Method",
     "GeoequivError": "geoequiv.errors:GeoequivError",

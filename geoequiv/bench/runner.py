@@ -2,6 +2,7 @@
 
 import time
 import traceback
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -142,18 +143,25 @@ def _measured(spec: RunSpec, directory: Path, session: Session, started: str) ->
         error=None,
         protocol=task.protocol,
         metric=MetricOfRun(name=metric.name, unit=metric.unit, better=metric.better),
-        numbers=numbers_of(found),
-        settings={**found.settings, "evaluate": config["evaluate"]},
-        described={key: Description(**each) for key, each in found.described.items()},
+        **measured_fields(found, config),
         task_card=TaskCard.model_validate(finite(card)),
         finished=_now(),
     )
 
 
-def numbers_of(found: Measured) -> dict[str, Number]:
-    """What was measured, as a record has it; values that are not finite are left out."""
+def measured_fields(found: Measured, config: Mapping[str, Any]) -> dict[str, Any]:
+    """What was measured, as the fields of a record; values that are not finite are left out.
+
+    Args:
+        found: by the table of measurements, and by the user's own.
+        config: of the run; its `evaluate` is kept among the settings.
+    """
     numbers = {key: Number.of(**vars(each)) for key, each in found.numbers.items()}
-    return {key: number for key, number in numbers.items() if number is not None}
+    return {
+        "numbers": {key: number for key, number in numbers.items() if number is not None},
+        "settings": {**found.settings, "evaluate": config["evaluate"]},
+        "described": {key: Description(**each) for key, each in found.described.items()},
+    }
 
 
 def task_card(task: Task) -> dict[str, Any]:

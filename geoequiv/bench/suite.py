@@ -12,7 +12,7 @@ from geoequiv.bench.sections import EntrySection, SuiteSection, checked, merged
 from geoequiv.bench.spec import RunSpec
 from geoequiv.config import Document, KeyPath, Problems, read_yaml
 from geoequiv.errors import GeoequivError
-from geoequiv.importing import import_object
+from geoequiv.measurements.own import own_measurement
 from geoequiv.measurements.settings import EvaluateConfig
 from geoequiv.session import DEFAULT, Session
 from geoequiv.training.config import TrainConfig
@@ -115,7 +115,7 @@ def _own_measurements(top: SuiteSection, problems: Problems) -> dict[str, Any]:
     """The `measure:` key, where there is one: each is imported, so that a mistake is found before anything runs."""
     for index, path in enumerate(top.measure):
         try:
-            import_object("measurement", path)
+            own_measurement(path)
         except GeoequivError as error:
             written = (problems.document.data or {}).get("measure")
             problems.add(("measure", index) if isinstance(written, list) else ("measure",), str(error))

@@ -14,7 +14,7 @@ from geoequiv.bench.fallback import with_fallback
 from geoequiv.bench.runner import Outcome, load_task, run
 from geoequiv.bench.spec import RunSpec
 from geoequiv.bench.suite import Suite
-from geoequiv.bench.summary import summary
+from geoequiv.bench.summary import headline, summary
 from geoequiv.bench.workers import run_in_workers
 from geoequiv.errors import DataError, RunError
 from geoequiv.measurements.numbers import small
@@ -258,9 +258,7 @@ def _line(outcome: Outcome) -> str:
         return f"[red]failed[/]: {escape(_last_line(record))}"
     if outcome.status == "skipped":
         return "finished before"
-    name = record.metric.name if record.metric else "metric"
-    value = f"{name} {small(record.value('metric'))}, equivariance error {small(record.value('relative'))}"
-    return f"[green]finished[/] in {outcome.seconds:.1f} s: {value}"
+    return f"[green]finished[/] in {outcome.seconds:.1f} s: {escape(headline(record))}"
 
 
 def _explain_failures(result: SuiteResult, store: Store, console: Console, resume: bool) -> None:
