@@ -97,7 +97,7 @@ def test_one_row_makes_a_column_in_every_format(run, monkeypatch):
     assert "± .0040" in html
     lines = [[cell.strip() for cell in line.split("|")] for line in render(out, "md").splitlines() if line[:1] == "|"]
     cells = dict(zip(lines[0], next(line for line in lines if "**linear**" in line), strict=True))
-    assert cells["rough"] == ".13 ± .0040"
+    assert cells["rough"] == ".12 ± .0040"
     (measured,) = [line for line in csv.DictReader(io.StringIO(render(out, "csv"))) if line["kind"] == "measured"]
     assert (measured["roughness"], measured["roughness:se"]) == ("0.125", "0.004")
     (found,) = json.loads(render(out, "json"))["rows"]
@@ -105,10 +105,10 @@ def test_one_row_makes_a_column_in_every_format(run, monkeypatch):
     assert found["geometry"] == {"rough": 0.125}
     svg = render(out, "svg")
     assert ">rough<" in svg
-    assert ">.13 ± .0040<" in svg
+    assert ">.12 ± .0040<" in svg
     shown = in_terminal([record])
     assert "rough" in shown
-    assert ".13 ± .0040" in shown
+    assert ".12 ± .0040" in shown
 
 
 def test_a_users_own_measurements_are_columns_and_boards_need_not_import_them(run):
