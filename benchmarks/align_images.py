@@ -4,7 +4,7 @@
 
 For each finished run: test accuracy, invariance error, barriers of the network and its flipped copy (channels matched
 by activations; with and without REPAIR), the parts of its channels that are invariant, regular or dead, and the orders
-of the permutations. Then pairs of trainings are merged, as the yardstick. Each measurement is kept in
+of the permutations. Then pairs of trainings are merged: the seed-to-seed baseline. Each measurement is kept in
 OUTPUT/merges.json as soon as it is there, so that a run of the script goes on where the last one stopped. At the end:
 table.md, and figures.
 
@@ -202,7 +202,7 @@ def spread(values: Sequence[float], digits: int = 3) -> str:
 
 
 def paired(permutation: Tensor) -> float:
-    """Fraction of channels that are exchanged with one other."""
+    """Fraction of channels that are permuted in pairs."""
     twice = permutation[permutation] == torch.arange(len(permutation))
     return float((twice & (permutation != torch.arange(len(permutation)))).double().mean())
 
@@ -258,7 +258,7 @@ def table(singles: Mapping[Key, Any], merges: Mapping[tuple[Key, Key], Any], ben
             f"{', '.join(f'{found[order] / total:.2f}' for order in (1, 2, 3))} | "
             f"{statistics.mean(before):.2f} → {statistics.mean(after):.2f} |"
         )
-    lines += ["", "Two different trainings, as the yardstick:", "",
+    lines += ["", "Two different trainings, as the seed-to-seed baseline:", "",
               "| networks | pairs | barrier | absolute | without REPAIR | as they stand | published |",
               "|---|--:|--:|--:|--:|--:|--:|"]  # fmt: skip
     for first, second in TRAININGS:

@@ -44,7 +44,7 @@ def main() -> None:
         task = first.task
         inputs = {name: value[:ITEMS] for name, value in task.splits["test"].inputs.items()}
         elements = elements_of(config, task.symmetry)
-        turned = [act(element, inputs, task.signature.inputs) for element in elements]
+        transformed = [act(element, inputs, task.signature.inputs) for element in elements]
         torch.manual_seed(first.spec.config["seed"])
         untrained, _ = build(first.spec, task)
         found: dict[str, Any] = {"run": run.name, "symmetry": first.record.method.label, "seed": first.record.seed}
@@ -53,7 +53,7 @@ def main() -> None:
             found[name] = [
                 {"element": describe_rotation(element), "angle": round(angle, 4), "explained": explained(still, moved)}
                 for element, angle, moved in zip(
-                    elements, angles(config), (streams(model, task, each) for each in turned), strict=True
+                    elements, angles(config), (streams(model, task, each) for each in transformed), strict=True
                 )
             ]
         if other is not None:

@@ -58,7 +58,7 @@ class PlainPCA(Frame):
 
 @dataclass(frozen=True)
 class SignByEntry(PlainPCA):
-    """One element: each axis turned so that its own first coordinate is positive."""
+    """One element: the signs of axes such that the first coordinate of each is positive."""
 
     def __call__(
         self, fields: Mapping[str, Any], side: Side, layout: Layout, *, training: bool = False
@@ -73,7 +73,7 @@ class SignByEntry(PlainPCA):
 
 @dataclass(frozen=True)
 class SignByPoint(SignByEntry):
-    """One element: each axis turned so that the first point's coordinate along it is positive."""
+    """One element: the signs of axes such that the first point has positive coordinates."""
 
     def deciding(self, points: Tensor, centre: Tensor, vectors: Tensor) -> Tensor:
         return (points[..., :1, :] - centre.unsqueeze(-2)) @ vectors
@@ -174,11 +174,11 @@ def milliseconds(frame: Frame, points: Tensor, name: str) -> float:
     """CPU time of the frames of 1000 clouds in float32; measured on fewer, and scaled, where clouds are large."""
     count = max(50, min(1000, 200_000 // len(points) ** 2))
     draws = torch.Generator().manual_seed(4)
-    turns = group("E(3)").sample(count, generator=draws).linear.double().reshape(count, 3, 3)
+    rotations = group("E(3)").sample(count, generator=draws).linear.double().reshape(count, 3, 3)
     here = points.expand(count, -1, -1)
     if name.startswith("generic"):
         here = torch.randn(count, *points.shape, dtype=torch.float64, generator=draws)
-    here = (here @ turns.mT).float()
+    here = (here @ rotations.mT).float()
     times = []
     with torch.no_grad():
         for _ in range(4):

@@ -2,7 +2,7 @@
 
     geoequiv run benchmarks/turned_trials.yaml --data-dir DIR           from the repository's folder
 
-All recorded trials run one way (`geoequiv data info mocap/run`). Here each item, input and target, is turned about
+All recorded trials run one way (`geoequiv data info mocap/run`). Here each item, input and target, is rotated about
 the vertical by an angle of its own. Frames about the vertical do not notice.
 """
 
@@ -18,7 +18,7 @@ from geoequiv.tasks.motion_capture import run
 
 
 def turned_run(data_dir: str | os.PathLike[str] | None = None, *, seed: int = 0) -> Task:
-    """Running, subject 9, each item turned about the vertical at random.
+    """Running, subject 9, each item rotated about the vertical at random.
 
     Args:
         data_dir: see mocap/run.
@@ -27,16 +27,16 @@ def turned_run(data_dir: str | os.PathLike[str] | None = None, *, seed: int = 0)
     task = run(data_dir, dtype="float64")
     generator = torch.Generator().manual_seed(seed)
 
-    def turned(split: Split) -> Split:
-        turns = group("SO(2)@y").sample(len(split), generator=generator)
+    def rotated(split: Split) -> Split:
+        rotations = group("SO(2)@y").sample(len(split), generator=generator)
         moved = (
-            act(turns, fields, side)
+            act(rotations, fields, side)
             for fields, side in ((split.inputs, task.signature.inputs), (split.targets, task.signature.outputs))
         )
         inputs, targets = ({name: values.float() for name, values in fields.items()} for fields in moved)
         return Split(inputs, targets, item_group=split.item_group)
 
-    splits = {name: turned(split) for name, split in task.splits.items()}
+    splits = {name: rotated(split) for name, split in task.splits.items()}
     protocol = task.protocol.replace("/mse", "/turned/mse") + (f"/turns{seed}" if seed else "")
     return replace(
         task,

@@ -58,11 +58,11 @@ def test_run_follows_the_public_split(tmp_path):
 def test_the_signature_moves_a_batch(tmp_path):
     packed(tmp_path)
     task = run(tmp_path, train=6, val=6, test=6, dtype="float64")
-    turn = group("SO(2)@y").sample(6, generator=torch.Generator().manual_seed(0))
+    rotation = group("SO(2)@y").sample(6, generator=torch.Generator().manual_seed(0))
     inputs = task.splits["test"].inputs
-    moved = act(turn, inputs, task.signature.inputs)
-    torch.testing.assert_close(moved["pos"][..., 1], inputs["pos"][..., 1])
-    assert torch.equal(moved["bond"], inputs["bond"])
+    transformed = act(rotation, inputs, task.signature.inputs)
+    torch.testing.assert_close(transformed["pos"][..., 1], inputs["pos"][..., 1])
+    assert torch.equal(transformed["bond"], inputs["bond"])
 
 
 @pytest.mark.parametrize(
@@ -256,7 +256,7 @@ def test_bonds_by_hand():
 
 
 def test_the_mirror_keeps_the_skeleton():
-    """Exchanging left and right maps bones to bones, and is its own inverse."""
+    """Swapping left and right maps bones to bones, and is its own inverse."""
     swap = np.array(MIRRORED)
     assert np.array_equal(swap[swap], np.arange(31))
     bond = bonds(EDGES, 31)
@@ -265,15 +265,15 @@ def test_the_mirror_keeps_the_skeleton():
 
 
 def test_the_mirror_is_a_group_to_choose(tmp_path):
-    """It exchanges left and right and reflects x; the skeleton and the names of the joints stay as they are."""
+    """It swaps left and right and reflects x; the skeleton and the names of the joints stay as they are."""
     packed(tmp_path)
     task = run(tmp_path, train=40, val=6, test=6, dtype="float64")
     inputs = task.splits["test"].inputs
-    moved = act(group(MIRROR).elements()[1], inputs, task.signature.inputs)
-    assert torch.equal(moved["joint"], inputs["joint"])
-    assert torch.equal(moved["bond"], inputs["bond"])
+    transformed = act(group(MIRROR).elements()[1], inputs, task.signature.inputs)
+    assert torch.equal(transformed["joint"], inputs["joint"])
+    assert torch.equal(transformed["bond"], inputs["bond"])
     expected = inputs["pos"][:, list(MIRRORED)] * torch.tensor([-1.0, 1, 1])
-    torch.testing.assert_close(moved["pos"], expected)
+    torch.testing.assert_close(transformed["pos"], expected)
     assert group("SO(2)@y*" + MIRROR).nodes == 31
 
 

@@ -107,7 +107,7 @@ def test_entries_are_whole():
 
 
 def test_published_forces_have_units_and_states():
-    """In meV/Å, the unit of the metric, on the first official split; none on the simulated twin."""
+    """In meV/Å, the unit of the metric, on the first official split; none on surrogate data."""
     published = {each.id: each.references for each in PROTOCOLS.values() if "forces/" in each.id and each.references}
     assert len(published) == 10
     assert all("/split1/" in identity for identity in published)

@@ -53,21 +53,21 @@ def write(path, text):
 
 
 def test_a_motion_by_hand(tmp_path):
-    """Frame 0 is at rest, moved: the root's place is offset and channels together. In frame 1 the root turns by 90°
-    about y, which takes x to −z and z to x; the thigh then about its own x by 90°, so that what pointed down points to
-    the root's −z, which is the world's −x; the shin bends by another 90°, to up."""
+    """Frame 0 is at rest, translated: the root's place is offset and channels together. In frame 1 the root rotates by
+    90° about y, which takes x to −z and z to x; the thigh then about its own x by 90°, so that what pointed down points
+    to the root's −z, which is the world's −x; the shin bends by another 90°, to up."""
     motion = read_bvh(write(tmp_path / "one.bvh", BVH))
     assert motion.rate == pytest.approx(125)
     skeleton = motion.skeleton
     assert skeleton.names == ("Hips", "Thigh", "Shin", "Shin_end", "Chest", "Chest_end", "Chest_end_end")
     assert skeleton.parents == (-1, 0, 1, 2, 0, 4, 4)
     np.testing.assert_allclose(skeleton.lengths, [1, 2, 3, 4, 1, 1])
-    rest, turned = motion.positions()
+    rest, rotated = motion.positions()
     hips = np.array([1.5, 2, 3])
     expected = [[0, 0, 0], [1, 0, 0], [1, -2, 0], [1, -5, 0], [0, 4, 0], [0, 5, 0], [0, 4, 1]]
     np.testing.assert_allclose(rest, hips + expected, atol=1e-12)
     expected = [[0, 0, 0], [0, 0, -1], [-2, 0, -1], [-2, 3, -1], [0, 4, 0], [0, 5, 0], [1, 4, 0]]
-    np.testing.assert_allclose(turned, np.array([0.5, 0, 0]) + expected, atol=1e-12)
+    np.testing.assert_allclose(rotated, np.array([0.5, 0, 0]) + expected, atol=1e-12)
 
 
 def test_the_format_read_naively(tmp_path):

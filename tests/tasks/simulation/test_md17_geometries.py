@@ -1,4 +1,4 @@
-"""Starting geometries of the simulated twin: the molecules, whole and in MD17's order."""
+"""Starting geometries of the surrogate simulations: the molecules, whole and in MD17's order."""
 
 import os
 from pathlib import Path
