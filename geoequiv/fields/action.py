@@ -84,7 +84,7 @@ def act_on_field(kind: FieldType, element: Element, values: Tensor, name: str, l
     items = lead + len(layout.shape)
     if element.permutation is not None and layout.is_ragged:
         n = element.permutation.shape[-1]
-        if kind.kind != "label" and layout.on_nodes(values, lead, name, kind.per_graph):
+        if kind.kind != "label" and layout.on_nodes(values, lead, name, kind):
             rows = layout.across(element.permutation, lead)
             for axis in (lead, lead + 1) if kind.kind == "adjacency" else (lead,):
                 values = relabel(values, rows, axis)
@@ -92,7 +92,7 @@ def act_on_field(kind: FieldType, element: Element, values: Tensor, name: str, l
             for axis in kind.node_axes(values, items, n, element.dim, name):
                 values = relabel(values, element.permutation, axis)
         element = Element(element.linear, element.translation)
-    return kind.act(layout.align(element, values, lead, name, kind.per_graph), values, name, items)
+    return kind.act(layout.align(element, values, lead, name, kind), values, name, items)
 
 
 def relabelled_indices(

@@ -1,5 +1,6 @@
 """How the items of a batch are told apart, and how a batch is repeated."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -10,9 +11,14 @@ from torch import Tensor
 from geoequiv.errors import BatchError
 from geoequiv.fields.graphs import named_fields
 from geoequiv.fields.signature import Side
+from geoequiv.fields.types import FieldType, Rows
 from geoequiv.fields.uncompiled import uncompiled
 from geoequiv.groups import Element
 
+#: PyG's rule for the names of what is given per edge
+EDGES = re.compile(r"(^|_)edges?(_|$)")
+#: types that are given per node, unless they say per graph or per edge
+NEVER_EDGES = ("point", "node", "adjacency", "label")
 PerItem = TypeVar("PerItem", Tensor, Element)
 
 
@@ -31,6 +37,8 @@ class Layout:
         mask: dense only, ``[*shape, nodes]`` bool, True for real nodes; ``None`` when all are.
         batch: ragged only, ``[nodes]`` int64, the graph of each node; ``None`` marks the dense layout.
         edges: ragged only, ``[2, E]`` int64, where the batch has an ``edge_index``.
+        edges_declared: whether the signature says of some input that it is ``per edge``: then what does not say is not.
+        dim: of space.
     """
 
     shape: tuple[int, ...]
@@ -38,6 +46,8 @@ class Layout:
     mask: Tensor | None = None
     batch: Tensor | None = None
     edges: Tensor | None = None
+    edges_declared: bool = False
+    dim: int = 3
 
     @property
     def is_ragged(self) -> bool:
@@ -63,8 +73,9 @@ class Layout:
         axes = {name: kind.lead(fields[name], dim, name) for name, kind in side.items() if not kind.is_scalar}
         if not axes:  # scalars only: the first axis is the only one that can tell items apart
             axes = {name: tuple(fields[name].shape[:2]) for name in side}
-        whole = [name for name, kind in side.items() if kind.kind == "image" or kind.per_graph]
-        name = sorted(axes, key=lambda name: (-len(axes[name]), name in whole))[0]
+        whole = [name for name, kind in side.items() if kind.kind == "image" or kind.rows in ("graph", "edge")]
+        located = side.of_kind("point", "node", "adjacency")  # the other types may be given per edge and not say so
+        name = sorted(axes, key=lambda name: (-len(axes[name]), name in whole, name not in located))[0]
         lead = axes[name]
         if batch is None and any(is_index(key) and isinstance(fields[key], Tensor) for key in fields):
             batch = torch.zeros(lead[0] if lead else 0, dtype=torch.int64, device=fields[name].device)
@@ -72,9 +83,10 @@ class Layout:
             graphs = check_batch_index(batch)
             if isinstance(fields.get("ptr"), Tensor) and len(fields["ptr"]) > graphs + 1:
                 raise BatchError(f"Graph {graphs} of the batch is empty: no node belongs to it.")
-            layout = cls((graphs,), len(batch), batch=batch, edges=edges)
+            told = any(kind.per_edge for kind in side.values())
+            layout = cls((graphs,), len(batch), batch=batch, edges=edges, edges_declared=told, dim=dim)
             for other in axes:
-                layout.rows(fields[other], 0, other, side[other].per_graph)
+                layout.row_kinds(fields[other], 0, other, side[other])
                 if side[other].rank and len(axes[other]) > 1 + side[other].per_graph:
                     raise BatchError(
                         f"Field '{other}' of shape {list(fields[other].shape)} has a batch axis, where a 'batch' index "
@@ -87,7 +99,12 @@ class Layout:
             raise BatchError(f"Field '{name}' of shape {list(fields[name].shape)} has clouds with no points.")
         if 0 in lead:
             raise BatchError(f"The batch is empty: field '{name}' of shape {list(fields[name].shape)} has no clouds.")
-        layout = cls(lead[:-1], lead[-1] if lead else 1, mask=fields.get("mask"))
+        if edged := [other for other, kind in side.items() if kind.per_edge]:
+            raise BatchError(
+                f"Field '{edged[0]}' is a {side[edged[0]]}, but the batch has no edges: give 'edge_index' [2, E], with "
+                "clouds one behind the other and a 'batch' index."
+            )
+        layout = cls(lead[:-1], lead[-1] if lead else 1, mask=fields.get("mask"), dim=dim)
         if layout.mask is not None:
             check_mask(layout.mask, lead, name)
         for other, found in axes.items():
@@ -98,41 +115,91 @@ class Layout:
                 )
         return layout
 
-    def rows(self, values: Tensor, lead: int, name: str = "field", per_graph: bool = False) -> Tensor | None:
-        """Ragged: the graph of each row of ``values`` (axis ``lead``); ``None`` where rows are graphs already.
+    def row_kinds(self, values: Tensor, lead: int, name: str, kind: FieldType) -> tuple[Rows, ...]:
+        """Ragged: what the rows of ``values`` (axis ``lead``) can be; the type says, or their number.
 
-        The length tells which; ``per_graph`` says that they have to be graphs.
+        Rows of a type that does not say are edges only where the name does (PyG's rule: ``edge_attr``), or where no
+        field of the signature says ``per edge`` and there are as many as edges.
 
         Raises:
-            BatchError: if the rows are neither the nodes, nor the edges, nor the graphs of the batch.
+            BatchError: if there are as many rows as of nothing that they can be.
+        """
+        found = values.shape[lead] if values.ndim > lead else 0
+        counts: dict[Rows, int] = {"node": self.nodes, "graph": self.shape[0]}
+        if self.edges is not None:
+            counts["edge"] = self.edges.shape[1]
+        fits: tuple[Rows, ...] = tuple(rows for rows, count in counts.items() if count == found)
+        if kind.rows is not None:
+            if kind.rows in fits:
+                return (kind.rows,)
+            if kind.rows not in counts:
+                raise BatchError(f"Field '{name}' is a {kind}, but the batch has no edges: it holds no 'edge_index'.")
+            raise BatchError(
+                f"Field '{name}' has {found} rows, expected one for each of {counts[kind.rows]} {kind.rows}s ({kind})."
+            )
+        if "edge" in fits and EDGES.search(name):
+            return ("edge",)
+        if kind.kind in NEVER_EDGES or self.edges_declared:
+            fits = tuple(rows for rows in fits if rows != "edge")
+        if not fits:
+            listed = ", ".join(f"{count} {rows}s" for rows, count in counts.items())
+            raise BatchError(f"Field '{name}' has {found} rows: that fits none of the {listed} of the batch.")
+        return fits
+
+    def rows(self, values: Tensor, lead: int, name: str, kind: FieldType) -> Tensor | None:
+        """Ragged: the graph of each row of ``values`` (axis ``lead``); ``None`` where rows are graphs already.
+
+        Raises:
+            BatchError: if there are as many rows as of nothing in the batch, or as of several things, so that they
+                belong to other graphs according to what they are, and the type does not say.
         """
         assert self.batch is not None
-        rows = values.shape[lead] if values.ndim > lead else 0
-        if per_graph:
-            if rows == self.shape[0]:
-                return None
-            raise BatchError(f"Field '{name}' has {rows} rows, expected one for each of {self.shape[0]} graphs.")
-        of_edges = self.edges is not None and rows == self.edges.shape[1]
-        if rows == self.nodes and not (of_edges and "edge" in name):  # PyG's rule where there are as many edges
-            return self.batch
-        if of_edges:
+        kinds = self.row_kinds(values, lead, name, kind)
+        if len(kinds) > 1 and not self._agree(kinds):
+            raise BatchError(ambiguous(name, kind, kinds))
+        return self._graphs(kinds[0])
+
+    def _graphs(self, rows: Rows) -> Tensor | None:
+        """The graph of each node or edge; ``None`` for graphs."""
+        assert self.batch is not None
+        if rows == "edge":
             assert self.edges is not None
             return self.batch[self.edges[0]]
-        if rows == self.shape[0]:
-            return None
-        raise BatchError(
-            f"Field '{name}' has {rows} rows: that fits neither the {self.nodes} nodes of the batch index nor its "
-            f"{self.shape[0]} graphs."
-        )
+        return self.batch if rows == "node" else None
 
-    def on_nodes(self, values: Tensor, lead: int, name: str = "field", per_graph: bool = False) -> bool:
+    def _agree(self, kinds: tuple[Rows, ...]) -> bool:
+        """Whether rows belong to the same graphs whichever of these they are."""
+        assert self.batch is not None
+        numbers = torch.arange(self.shape[0], device=self.batch.device)
+        first, *others = (numbers if (graphs := self._graphs(rows)) is None else graphs for rows in kinds)
+        return all(torch.equal(first, other) for other in others)
+
+    def on_nodes(self, values: Tensor, lead: int, name: str, kind: FieldType) -> bool:
         """Ragged: whether the rows of ``values`` (axis ``lead``) are the nodes of the batch."""
-        return self.rows(values, lead, name, per_graph) is self.batch
+        return self._are("node", values, lead, name, kind)
 
-    def on_edges(self, values: Tensor, lead: int, name: str = "field", per_graph: bool = False) -> bool:
+    def on_edges(self, values: Tensor, lead: int, name: str, kind: FieldType) -> bool:
         """Ragged: whether the rows of ``values`` (axis ``lead``) are the edges of the batch."""
-        rows = self.rows(values, lead, name, per_graph)
-        return rows is not None and rows is not self.batch
+        return self._are("edge", values, lead, name, kind)
+
+    def _are(self, rows: Rows, values: Tensor, lead: int, name: str, kind: FieldType) -> bool:
+        kinds = self.row_kinds(values, lead, name, kind)
+        if set(kinds) == {"node", "graph"} and self._agree(kinds):
+            kinds = ("node",)  # clouds of one node
+        if len(kinds) > 1:
+            raise BatchError(ambiguous(name, kind, kinds))
+        return kinds[0] == rows
+
+    def has_node_axis(self, values: Tensor, name: str, kind: FieldType) -> bool:
+        """Dense: whether the first axis of ``values`` after those of the batch is that of the nodes."""
+        items = len(self.shape)
+        if kind.rows in ("graph", "edge") or kind.kind == "image" or values.ndim <= items:
+            return False
+        if values.shape[items] != self.nodes:
+            return False
+        if kind.is_scalar:
+            return values.ndim > items + 1 or kind.multiplicity != self.nodes
+        return values.ndim - kind.trailing(values, self.dim, name) > items
 
     def members(self, nodes: int) -> Tensor:
         """Ragged, all graphs of ``nodes`` nodes: the rows of each graph in their order, ``[graphs, nodes]``."""
@@ -161,22 +228,30 @@ class Layout:
         rows = members.flatten().expand(*replicas, self.nodes)
         return torch.empty_like(rows).scatter(-1, rows, places.flatten(-2))
 
-    def align(
-        self, per_item: PerItem, values: Tensor, lead: int = 0, name: str = "field", per_graph: bool = False
-    ) -> PerItem:
+    def align(self, per_item: PerItem, values: Tensor, lead: int, name: str, kind: FieldType) -> PerItem:
         """What is given per item, ``[*replicas, *shape, …]``, ready to meet ``values`` with ``lead`` replica axes.
 
         In a ragged batch a node takes what belongs to its graph; lengths of 1 broadcast.
         """
         if not self.is_ragged or len(per_item.shape) <= lead or per_item.shape[lead] == 1:
             return per_item
-        index = self.rows(values, lead, name, per_graph)
+        index = self.rows(values, lead, name, kind)
         return per_item if index is None else per_item[(slice(None),) * lead + (index,)]
 
 
 def layout_of(inputs: Any, side: Side, dim: int = 3) -> Layout:
     """How a batch of inputs, a dict of tensors or a PyG object, is laid out."""
     return Layout.of(named_fields(inputs), side, dim)
+
+
+def ambiguous(name: str, kind: FieldType, kinds: tuple[Rows, ...]) -> str:
+    """Message for a field that has as many rows as there are of several things."""
+    things = " and ".join(f"{rows}s" for rows in kinds)
+    ways = " or ".join(f"'{name}: {kind} per {rows}'" for rows in kinds)
+    return (
+        f"Field '{name}' has as many rows as this batch has {things}, and the signature does not say which they are: "
+        f"write {ways}."
+    )
 
 
 def item_text(place: list[int]) -> str:
@@ -248,22 +323,23 @@ def check_finite(fields: Mapping[str, Tensor], side: Side, layout: Layout) -> No
         if bool(finite.all()):
             continue
         bad = ~finite
-        mask = None if side[name].per_graph else layout.mask
-        if mask is not None and bad.shape[: mask.ndim] == mask.shape:
+        mask = layout.mask
+        if mask is not None and layout.has_node_axis(fields[name], name, side[name]):
             bad = bad & mask.reshape(*mask.shape, *(1,) * (bad.ndim - mask.ndim))
         if not bool(bad.any()):
             continue
         place = bad.nonzero()[0].tolist()
         if layout.batch is not None:
-            item = [int(layout.batch[place[0]]) if bad.shape[0] == layout.nodes else place[0]]
+            graphs = layout.rows(fields[name], 0, name, side[name])
+            item = [place[0] if graphs is None else int(graphs[place[0]])]
         else:
             item = place[: len(layout.shape)]
         raise BatchError(f"Field '{name}' is not finite in {item_text(item)} (first at index {place}).")
 
 
-def finite_where_hidden(values: Tensor, layout: Layout) -> Tensor:
+def finite_where_hidden(values: Tensor, layout: Layout, name: str, kind: FieldType) -> Tensor:
     """A field with zeros for what is masked out and not finite, as 0 · NaN is NaN in the gradient of a frame."""
     mask = layout.mask
-    if mask is None or values.shape[: mask.ndim] != mask.shape:
+    if mask is None or not layout.has_node_axis(values, name, kind):
         return values
     return torch.where(values.isfinite() | mask[(..., *(None,) * (values.ndim - mask.ndim))], values, 0)

@@ -27,13 +27,13 @@ def item_squares(fields: Mapping[str, Tensor], side: Side, layout: Layout, mask:
     mask = layout.mask if mask is None else mask
     total: Tensor | None = None
     for name, value in fields.items():
-        squares, whole = value.square(), side[name].per_graph
+        squares = value.square()
         if layout.batch is not None:
             rows = squares.flatten(1).sum(-1) if squares.ndim > 1 else squares
-            index = layout.rows(value, 0, name, whole)
+            index = layout.rows(value, 0, name, side[name])
             part = rows if index is None else rows.new_zeros(items).index_add(0, index, rows)
         else:
-            if mask is not None and not whole and squares.shape[: lead + 1] == mask.shape:
+            if mask is not None and layout.has_node_axis(value, name, side[name]):
                 squares = squares * mask.reshape(*mask.shape, *(1,) * (squares.ndim - lead - 1))
             part = squares.reshape(items, -1).sum(-1)
         total = part if total is None else total + part

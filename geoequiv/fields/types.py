@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from typing import Literal, cast
 
 import torch
 from torch import Tensor
@@ -20,7 +21,9 @@ RANKS = {
 #: e3nn's spherical harmonics end there
 LARGEST_DEGREE = 12
 NAMES = [kind for kind in RANKS if kind != "irreps"]
-PER_GRAPH = re.compile(r"\s+per\s+graph\s*$")
+PER = re.compile(r"\s+per\s+(node|edge|graph)\s*$")
+#: what the rows of a field are
+Rows = Literal["node", "edge", "graph"]
 IRREPS = re.compile(r"\s*(\d+\s*x\s*)?\d+[eo](\s*\+\s*(\d+\s*x\s*)?\d+[eo])*\s*")
 
 
@@ -48,23 +51,24 @@ class FieldType:
     and its trailing shape has one value per node and is relabelled along that axis, any other belongs to the item and
     stays. A scalar has a free channel axis, so that ``[*batch, n]`` could be either: it is one number per node, unless
     n is the declared multiplicity (``scalar*5`` under S(5)). ``energy: scalar per graph`` says it: such a field has one
-    value per cloud, whatever its shape, and models sum over nodes to give it. Isometries leave ``node`` and
-    ``adjacency`` alone, relabellings leave ``image`` and ``label`` alone: where left and right are swapped, the node
-    that was on the left takes the position labelled "right". To a network, labels are scalars. In ragged batches
-    the rows are relabelled within each graph.
+    value per cloud, whatever its shape, and models sum over nodes to give it; ``shift: vector per edge`` has one for
+    each edge of a ragged batch. Isometries leave ``node`` and ``adjacency`` alone, relabellings leave ``image`` and
+    ``label`` alone: where left and right are swapped, the node that was on the left takes the position labelled
+    "right". To a network, labels are scalars. In ragged batches the rows are relabelled within each graph.
 
     Args:
         kind: one of the above.
         multiplicity: copies; ``vector*4`` is ``[4, d]``, or flat ``[4·d]``; ``scalar*8`` is ``[8]``; ``adjacency*4`` is
             ``[n, n, 4]``. ``node*8`` and ``image*3`` state k and C, which are free without.
         irreps: for kind ``irreps``, the e3nn string.
-        per_graph: whether a cloud has one value (written ``… per graph``) rather than each of its nodes.
+        rows: what has one value each: "node", "edge" or "graph" (written ``… per edge``). ``None``, where the signature
+            does not say: nodes, or whole clouds where there are as many values as clouds.
     """
 
     kind: str
     multiplicity: int = 1
     irreps: str | None = None
-    per_graph: bool = False
+    rows: Rows | None = None
 
     @classmethod
     def parse(cls, text: str) -> "FieldType":
@@ -73,27 +77,39 @@ class FieldType:
         Raises:
             SignatureError: for an unknown type, with the nearest one, or for nodes per graph.
         """
-        written, per_graph = PER_GRAPH.subn("", text.strip().strip("\"'"))
-        written = written.strip().strip("\"'").strip()
+        stripped = text.strip().strip("\"'")
+        per = PER.search(stripped)
+        rows = None if per is None else cast(Rows, per[1])
+        written = PER.sub("", stripped).strip().strip("\"'").strip()
         if IRREPS.fullmatch(written):
             from e3nn.o3 import Irreps
 
             irreps = Irreps(written)
             if irreps.lmax > LARGEST_DEGREE:
                 raise SignatureError(f"'{written}': irreps go up to l = {LARGEST_DEGREE}.")
-            return cls("irreps", 1, str(irreps), bool(per_graph))
+            return cls("irreps", 1, str(irreps), rows)
         kind, star, count = (part.strip() for part in written.partition("*"))
         if kind not in NAMES:
             raise SignatureError(unknown("field type", kind, NAMES) + " Or an e3nn irreps string such as '2x0e+1x1o'.")
         if star and not re.fullmatch(r"[1-9]\d*", count):
             raise SignatureError(f"The multiplicity in '{written}' must be a positive number, got '{count}'.")
-        if per_graph and kind in ("node", "adjacency"):
+        if rows not in (None, "node") and kind in ("node", "adjacency"):
             raise SignatureError(f"'{text.strip()}': a {kind} field has one value per node by its meaning.")
-        return cls(kind, int(count) if star else 1, None, bool(per_graph))
+        return cls(kind, int(count) if star else 1, None, rows)
 
     def __str__(self) -> str:
         copies = "" if self.multiplicity == 1 else f"*{self.multiplicity}"
-        return (self.irreps or self.kind + copies) + (" per graph" if self.per_graph else "")
+        return (self.irreps or self.kind + copies) + (f" per {self.rows}" if self.rows else "")
+
+    @property
+    def per_graph(self) -> bool:
+        """Whether a cloud has one value."""
+        return self.rows == "graph"
+
+    @property
+    def per_edge(self) -> bool:
+        """Whether each edge has one value."""
+        return self.rows == "edge"
 
     @property
     def rank(self) -> int:
@@ -169,7 +185,7 @@ class FieldType:
         """
         after = values.ndim - items
         axes: tuple[int, ...]
-        if self.kind in ("image", "label") or self.per_graph or after <= 0:
+        if self.kind in ("image", "label") or self.rows in ("graph", "edge") or after <= 0:
             axes = ()
         elif self.is_scalar:
             alone = after == 1 and (values.shape[items] != nodes or self.multiplicity == nodes)

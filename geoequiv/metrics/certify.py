@@ -102,7 +102,7 @@ def certify(
         former = EquivarianceReport.of(earlier, acting, num_samples is None)
     worst = search(model, inputs, signature, acting, elements, measured.relative, num_items=8, steps=steps)
     limit = tolerance_of(errors.dtype, tolerance)
-    few = few_items(inputs, layout, num_few)
+    few = few_items(inputs, layout, num_few, signature.inputs)
     dim = acting.dim
     can_rotate = is_geometric(signature) and can_act(signature, group_by_name(f"SO({dim})"))
     fixed = getattr(acting.linear_part, "axis", None) if not acting.is_finite else None

@@ -213,9 +213,9 @@ def check_relabelling(model: Model, inputs: Any, signature: Signature, dim: int,
         nodes = int(sizes.mode().values)
         alike = (sizes == nodes).nonzero().flatten()
         if len(alike) < len(sizes):
-            if not can_select(inputs, layout):
+            if not can_select(inputs, layout, signature.inputs):
                 return Skipped("the graphs are of different sizes")
-            inputs = select_items(inputs, layout, alike)
+            inputs = select_items(inputs, layout, alike, signature.inputs)
     if nodes < 2:
         return Skipped("the items have no nodes to relabel")
     acting = group_by_name(f"S({nodes})", dim=dim)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from geoequiv.errors import BatchError
 from geoequiv.fields import (
+    FieldType,
     Layout,
     Side,
     Signature,
@@ -184,15 +185,15 @@ def compare(
     transformed = act(g, here, signature.outputs, layout)
     now = layout if layout.mask is None else replace(layout, mask=mask)
     side = signature.outputs
-    difference = {name: without_hidden(there[name] - transformed[name], now, side[name].per_graph) for name in here}
+    difference = {name: without_hidden(there[name] - transformed[name], now, name, side[name]) for name in here}
     scale = 0.5 * (item_norm(there, now, side, outputs) + item_norm(transformed, now, side, outputs))
     return difference, item_norm(difference, now, side, outputs), scale
 
 
-def without_hidden(values: Tensor, layout: Layout, per_graph: bool) -> Tensor:
+def without_hidden(values: Tensor, layout: Layout, name: str, kind: FieldType) -> Tensor:
     """Values on nodes with zeros at those that are masked out, so that means over relabellings do not mix them in."""
     mask = layout.mask
-    if mask is None or per_graph or values.shape[: mask.ndim] != mask.shape:
+    if mask is None or not layout.has_node_axis(values, name, kind):
         return values
     return torch.where(mask[(..., *(None,) * (values.ndim - mask.ndim))], values, 0)
 

@@ -104,10 +104,10 @@ def search(
     layout = layout_of(inputs, signature.inputs, acting.dim)
     best, numbers = relative.max(0)  # [n]
     kept = torch.arange(len(best))
-    if num_items is not None and num_items < len(best) and can_select(inputs, layout):
+    if num_items is not None and num_items < len(best) and can_select(inputs, layout, signature.inputs):
         kept = best.topk(num_items).indices.sort().values
         device = layout.batch.device if layout.batch is not None else "cpu"
-        inputs = select_items(inputs, layout, kept.to(device))
+        inputs = select_items(inputs, layout, kept.to(device), signature.inputs)
         layout = layout_of(inputs, signature.inputs, acting.dim)
     worst = int(best[kept].argmax())
     start = float(best[kept][worst])

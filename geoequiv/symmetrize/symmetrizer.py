@@ -97,7 +97,10 @@ def symmetrize(
         layout = Layout.of(found, signature.inputs, frame.group.dim)
         if not torch._C._are_functorch_transforms_active():  # under vmap there is no asking a tensor for its values
             check_finite(found, signature.inputs, layout)
-        wide = {name: widened(finite_where_hidden(found[name], layout)) for name in signature.inputs}
+        wide = {
+            name: widened(finite_where_hidden(found[name], layout, name, kind))
+            for name, kind in signature.inputs.items()
+        }
         elements, weights = frame({**found, **wide}, signature.inputs, layout, training=training)
         if isinstance(elements, Coset):  # gradients, too, of the average over the whole coset
             wide = elements.with_gradients(wide, signature.inputs, layout)
@@ -212,7 +215,7 @@ def pull_back_and_sum(
         ) from None
     if weights is None:
         return pulled_back.sum(0)
-    here = layout.align(weights, stacked, 1, name, kind.per_graph).to(pulled_back)
+    here = layout.align(weights, stacked, 1, name, kind).to(pulled_back)
     return (here.reshape(here.shape + (1,) * (pulled_back.ndim - here.ndim)) * pulled_back).sum(0)
 
 

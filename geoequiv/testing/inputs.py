@@ -60,6 +60,10 @@ def random_inputs(
     fields: dict[str, Tensor] = {}
     shift = scale * normal((items, 1, dim), generator)
     for name, kind in signature.inputs.items():
+        if kind.per_edge:
+            if edges is None:
+                raise ConfigError(f"Field '{name}' is a {kind}: give edges='complete' or 'radius:R' for it.")
+            continue
         values = (
             scale * drawn(kind, items, points, dim, generator)
             if kind.translates
@@ -81,6 +85,10 @@ def random_inputs(
     fields["batch"] = torch.repeat_interleave(torch.arange(items), torch.tensor(sizes))
     if edges is not None:
         fields["edge_index"] = edges_within(edges, signature, fields)
+        count = fields["edge_index"].shape[1]
+        for name, kind in signature.inputs.items():
+            if kind.per_edge:
+                fields[name] = drawn(kind, 1, count, dim, generator)[0].to(dtype)
     return as_graph(fields) if layout == "graph" else fields
 
 

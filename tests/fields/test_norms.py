@@ -30,7 +30,9 @@ def test_values_per_graph_are_told_by_their_type_where_the_shape_does_not():
     crossed = Layout.of({"x": torch.ones(2, 3), "batch": torch.tensor([1, 0])}, WHOLE.inputs)  # as many nodes as graphs
     y = torch.tensor([[1.0, 0.0, 0.0], [2.0, 0.0, 0.0]])
     assert item_squares({"y": y}, WHOLE.outputs, crossed).tolist() == [1, 4]
-    assert item_squares({"y": y}, Signature.parse("x: point -> y: vector").outputs, crossed).tolist() == [4, 1]
+    assert item_squares({"y": y}, Signature.parse("x: point -> y: vector per node").outputs, crossed).tolist() == [4, 1]
+    with pytest.raises(BatchError, match=r"as many rows as this batch has nodes and graphs.* 'y: vector per node' or"):
+        item_squares({"y": y}, Signature.parse("x: point -> y: vector").outputs, crossed)
 
 
 def test_rows_that_fit_nothing_are_named():

@@ -205,7 +205,7 @@ def test_averages_over_relabellings_with_a_mask():
     assert ge.equivariance_error(averaged, inputs, signature, "S(3)").worst < 1e-13
 
 
-RAGGED = "pos: point, h: node*2, q: scalar, edge_attr: scalar, total: vector, adj: adjacency -> y: node, energy: scalar"
+RAGGED = "pos: point, h: node*2, q: scalar per node, edge_attr: scalar, total: vector, adj: adjacency -> y: node"
 
 
 def ragged(seed=0, graphs=3, n=4):
@@ -305,7 +305,7 @@ class Walk(torch.nn.Module):
 
 
 def test_averages_over_relabellings_of_ragged_batches():
-    signature = "pos: vector -> y: vector, message: vector, total: vector"
+    signature = "pos: vector per node -> y: vector per node, message: vector per edge, total: vector"
     inputs = {name: value for name, value in ragged().items() if name in ("pos", "edge_index", "batch")}
     averaged = ge.GroupAveraging(Walk(), signature, "S(4)", chunk=7)
     assert ge.equivariance_error(Walk(), inputs, signature, "S(4)").relative > 0.1

@@ -317,3 +317,15 @@ def test_relations_are_dense_and_are_not_predicted():
         built(pos=torch.randn(5, 3), kind=torch.randn(5, 2), bond=torch.zeros(5, 5, 2), batch=batch)
     with pytest.raises(SignatureError, match="predicts nodes and graphs, not pairs: 'bond'"):
         GNN("pos: point, bond: adjacency -> bond: adjacency")
+
+
+def test_scalars_of_each_cloud_need_no_channel_axis():
+    signature = Signature.parse("pos: point, t: scalar per graph -> energy: scalar per graph")
+    torch.manual_seed(0)
+    model = GNN(signature, width=8, depth=1)
+    pos, t = torch.randn(3, 4, 3), torch.randn(3)
+    assert torch.equal(model(pos=pos, t=t), model(pos=pos, t=t.unsqueeze(-1)))
+    flat, batch = pos.flatten(0, 1), torch.arange(3).repeat_interleave(4)
+    assert torch.equal(model(pos=flat, t=t, batch=batch), model(pos=flat, t=t.unsqueeze(-1), batch=batch))
+    with pytest.raises(SignatureError, match="has no fields per edge: 'shift'"):
+        GNN(Signature.parse("pos: point, shift: vector per edge -> pos: point"))

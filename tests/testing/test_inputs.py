@@ -79,3 +79,14 @@ def test_the_same_each_time_and_away_from_the_origin():
 def test_what_cannot_be_generated(signature, options, message):
     with pytest.raises(ConfigError, match=message):
         random_inputs(signature, 2, 4, **options)
+
+
+def test_fields_per_edge_have_a_row_for_each_edge():
+    signature = "pos: point, shift: vector per edge, kind: scalar*2 per edge -> y: vector"
+    for layout in ("ragged", "graph"):
+        x = random_inputs(signature, items=3, points=5, layout=layout, edges="complete")
+        count = x["edge_index"].shape[1]
+        assert x["shift"].shape == (count, 3)
+        assert x["kind"].shape == (count, 2)
+    with pytest.raises(ConfigError, match="give edges='complete'"):
+        random_inputs(signature, layout="ragged")

@@ -139,6 +139,9 @@ class SignatureAdapter:
         self.origin_channels = self._origin_channels()
         for name in outputs.of_kind("adjacency"):
             raise SignatureError(f"{architecture} predicts nodes and graphs, not pairs: '{name}' in '{signature}'.")
+        for name, field in (*inputs.items(), *outputs.items()):
+            if field.per_edge:
+                raise SignatureError(f"{architecture} has no fields per edge: '{name}' in '{signature}'.")
         if all(field.per_graph or field.kind == "adjacency" for field in inputs.values()):
             raise SignatureError(f"{architecture} needs an input that lives on nodes; '{signature}' has none.")
         if self.points == 0 and (needs_point or self.out_points):
@@ -166,9 +169,11 @@ class SignatureAdapter:
         for name in inputs:
             if name not in fields:
                 raise BatchError(f"Input '{name}' of '{self.signature}' is missing; got {sorted(fields)}.")
-        flat = {name: flattened(name, inputs[name], fields[name]) for name in inputs}
         first = next(name for name in inputs if not inputs[name].per_graph and inputs[name].kind != "adjacency")
-        lead = tuple(flat[first].shape[:-1])
+        lead = tuple(flattened(first, inputs[first], fields[first]).shape[:-1])
+        ragged = fields.get("batch") is not None or fields.get("edge_index") is not None
+        channels = {name: with_channel(inputs[name], fields[name], lead, ragged) for name in inputs}
+        flat = {name: flattened(name, inputs[name], values) for name, values in channels.items()}
         mask, batch, edge_index = clouds_of(fields, lead, first)
         graphs = len(fields["ptr"]) - 1 if batch is not None and fields.get("ptr") is not None else None
         columns: dict[str, list[Tensor]] = {"point": [], "vector": [], "scalar": [], "other": [], "adjacency": []}
@@ -283,6 +288,12 @@ class SignatureAdapter:
             return values
         copies = (field.multiplicity,) if field.multiplicity > 1 else ()
         return values.unflatten(-1, (*copies, *(3,) * field.rank)) if copies or field.rank > 1 else values
+
+
+def with_channel(field: FieldType, values: Tensor, lead: tuple[int, ...], ragged: bool) -> Tensor:
+    """A single scalar of each cloud, ``[B]``, with the axis that it has left out."""
+    axes = 1 if ragged else len(lead) - 1
+    return values.unsqueeze(-1) if field.is_scalar and field.per_graph and values.ndim == axes else values
 
 
 def as_networks_see(signature: Signature) -> Signature:

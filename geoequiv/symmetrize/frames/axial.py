@@ -1,7 +1,7 @@
 """Frames of the rotations about one axis of 3-space: a frame of the plane across it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -110,7 +110,7 @@ class AxialFrame(Frame):
         fields, side, layout = read_fields(fields, side, self.group.dim, layout)
         view = self.view(fields, side, layout)
         self.check_round(fields, side, view, layout)
-        elements, weights = self.planar(view.fields, view.side, layout, training=training)
+        elements, weights = self.planar(view.fields, view.side, replace(layout, dim=2), training=training)
         return self.raised(elements.linear, view.centre), weights
 
     def raised(self, planar: Tensor, centre: Tensor | None) -> Element:
@@ -149,7 +149,7 @@ class AxialFrame(Frame):
         fields, side, layout = read_fields(fields, side, 3, layout)
         view = self.view(fields, side, layout)
         assert isinstance(self.planar, PCAFrame)
-        return self.planar.diagnose(view.fields, view.side, layout)
+        return self.planar.diagnose(view.fields, view.side, replace(layout, dim=2))
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,7 +175,7 @@ class View:
         for name, off in self.off.items():
             off_axis = (off != 0).any(-1).any(-1)
             if layout.batch is not None:
-                rows = layout.rows(off, 0, name, self.side[name].per_graph)
+                rows = layout.rows(off, 0, name, self.side[name])
                 off_axis = (
                     off_axis
                     if rows is None
@@ -191,7 +191,7 @@ class View:
 
 def beside(per_item: Tensor, values: Tensor, name: str, kind: FieldType, layout: Layout) -> Tensor:
     """What belongs to an item, ``[*shape, k]``, ready to meet ``values`` ``[..., copies, k]`` of a field."""
-    here = layout.align(per_item, values, 0, name, kind.per_graph)
+    here = layout.align(per_item, values, 0, name, kind)
     return here.reshape(*here.shape[:-1], *(1,) * (values.ndim - here.ndim), here.shape[-1])
 
 

@@ -49,13 +49,13 @@ class Coset(Element):
         assert self.pairs_alike is not None
         kind, n, items = side[name], self.nodes_alike.shape[-1], len(layout.shape)
         if layout.is_ragged:
-            if layout.on_nodes(values, 0, name, kind.per_graph):
+            if layout.on_nodes(values, 0, name, kind):
                 if kind.kind == "adjacency":  # of a single graph
                     return self._pairs(values.unsqueeze(0), 1, 1)[0]
                 members = layout.members(n)
                 means = orbit_means(values[members].reshape(*members.shape, -1), self.nodes_alike)
                 return torch.zeros_like(values).index_put((members,), means.reshape(*members.shape, *values.shape[1:]))
-            if layout.on_edges(values, 0, name, kind.per_graph):
+            if layout.on_edges(values, 0, name, kind):
                 return self._edges(values, layout)
             if kind.kind not in ("node", "adjacency"):
                 return values

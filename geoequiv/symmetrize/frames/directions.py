@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from geoequiv.fields import Layout, Side
+from geoequiv.fields import FieldType, Layout, Side
 from geoequiv.symmetrize.frames.frame import per_node
 from geoequiv.symmetrize.frames.frame_inputs import FrameInputs
 from geoequiv.symmetrize.frames.labels import node_labels
@@ -54,8 +54,8 @@ class Directions:
             kind = side[name]
             values = spectrum.points if level == 0 else fields[name].double()
             if level and kind.translates and spectrum.centre is not None:
-                values = about(values, spectrum.centre, dim, layout, name, kind.per_graph)
-            rows, item, node = rows_of(values, dim, layout, name, kind.per_graph)
+                values = about(values, spectrum.centre, dim, layout, name, kind)
+            rows, item, node = rows_of(values, dim, layout, name, kind)
             keep = chosen.flatten()[item] & (node >= -1)
             rows, item, node = rows[keep], number[item[keep]], node[keep]
             length = rows.detach().norm(dim=-1)
@@ -94,13 +94,13 @@ class Directions:
         return (self.level >= 0) & ~self.back
 
 
-def rows_of(values: Tensor, dim: int, layout: Layout, name: str, per_graph: bool) -> tuple[Tensor, Tensor, Tensor]:
+def rows_of(values: Tensor, dim: int, layout: Layout, name: str, kind: FieldType) -> tuple[Tensor, Tensor, Tensor]:
     """All vectors of a field in one list ``[R, dim]``, and the item and node of each ``[R]``.
 
     Nodes are numbered through the batch; -1 stands for a vector of the whole item, -2 for one that is masked out.
     """
     if layout.batch is not None:
-        index = layout.rows(values, 0, name, per_graph)
+        index = layout.rows(values, 0, name, kind)
         item = torch.arange(layout.shape[0], device=values.device) if index is None else index
         node = torch.arange(len(item), device=values.device) if index is layout.batch else torch.full_like(item, -1)
         copies = values[0].numel() // dim
@@ -108,8 +108,7 @@ def rows_of(values: Tensor, dim: int, layout: Layout, name: str, per_graph: bool
     items = torch.Size(layout.shape).numel()
     rows = values.reshape(items, -1, dim)
     node = torch.full(rows.shape[:2], -1, device=values.device)
-    lead = len(layout.shape)
-    if not per_graph and values.ndim > lead + 1 and values.shape[lead] == layout.nodes:
+    if layout.has_node_axis(values, name, kind):
         copies = rows.shape[1] // layout.nodes
         node = torch.arange(items * layout.nodes, device=values.device).reshape(items, -1).repeat_interleave(copies, 1)
         if layout.mask is not None:
@@ -118,11 +117,11 @@ def rows_of(values: Tensor, dim: int, layout: Layout, name: str, per_graph: bool
     return rows.flatten(0, 1), item.flatten(), node.flatten()
 
 
-def about(values: Tensor, centre: Tensor, dim: int, layout: Layout, name: str, per_graph: bool) -> Tensor:
+def about(values: Tensor, centre: Tensor, dim: int, layout: Layout, name: str, kind: FieldType) -> Tensor:
     """Positions about the centre of their item."""
     here = centre
     if layout.batch is not None:
-        index = layout.rows(values, 0, name, per_graph)
+        index = layout.rows(values, 0, name, kind)
         here = centre if index is None else per_node(centre, layout)
     flat = values.reshape(*values.shape[: here.ndim - 1], -1, dim)
     return (flat - here.unsqueeze(-2)).reshape(values.shape)

@@ -59,7 +59,7 @@ def cloud_name(side: Side, group: Group) -> str:
     kinds = ("point",) if group.translates else ("point", "vector")
     for kind in kinds:
         for name in side.of_kind(kind):
-            if side[name].multiplicity == 1:
+            if side[name].multiplicity == 1 and side[name].rows in (None, "node"):
                 return name
     raise SignatureError(
         f"A frame of {group} needs an input of type {' or '.join(kinds)} (one per node); the inputs are ({side})."

@@ -69,7 +69,7 @@ class FrameInputs:
 
 def is_cloud(side: Side, name: str) -> bool:
     """Whether each node has one."""
-    return side[name].multiplicity == 1 and not side[name].per_graph
+    return side[name].multiplicity == 1 and side[name].rows in (None, "node")
 
 
 def check_names(names: tuple[str, ...], side: Side) -> None:
@@ -82,10 +82,9 @@ def check_names(names: tuple[str, ...], side: Side) -> None:
                 f"frame_from names '{name}', of type {side[name]}: frames are built from points, vectors and "
                 "pseudovectors, with scalars to tell nodes apart."
             )
-        if side[name].kind == "scalar" and side[name].per_graph:
+        if side[name].kind == "scalar" and side[name].rows in ("graph", "edge"):
             raise SignatureError(
-                f"frame_from names '{name}', a {side[name]}: it is the same for all nodes of a cloud and tells none "
-                "apart."
+                f"frame_from names '{name}', a {side[name]}: only a scalar of each node tells nodes apart."
             )
     if len(set(names)) < len(names):
         raise SignatureError(f"frame_from={list(names)} names an input twice.")

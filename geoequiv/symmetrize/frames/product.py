@@ -1,7 +1,7 @@
 """Frames of products: a frame of one factor, and an average over the other."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -85,7 +85,7 @@ class ProductFrame(Frame):
             many = Layout.of(views, side, self.group.dim)
         else:
             items = (copies * layout.shape[0], *layout.shape[1:]) if layout.shape else (copies,)
-            many = Layout(items, layout.nodes, views.get("mask"))
+            many = replace(layout, shape=items, mask=views.get("mask"))
         inner, inner_weights = self.inner(views, side, many, training=training)
         shape = (len(inner), copies, *layout.shape)
         inner = inner.expand(len(inner), *many.shape).reshape(*shape)

@@ -76,13 +76,13 @@ def columns_of(
         if kind.kind == "label":  # belongs to a position, not to a node: relabelling leaves it
             continue
         if layout.is_ragged:
-            if layout.on_nodes(values, 0, name, kind.per_graph):
+            if layout.on_nodes(values, 0, name, kind):
                 whole = values.unsqueeze(0) if kind.kind == "adjacency" else values[layout.members(n)]
                 axes: tuple[int, ...] = (1, 2) if kind.kind == "adjacency" else (1,)
             elif kind.kind in ("node", "adjacency"):
                 whole, axes = values, kind.node_axes(values, items, n, dim, name)
             else:
-                edges += [name] if layout.on_edges(values, 0, name, kind.per_graph) else []
+                edges += [name] if layout.on_edges(values, 0, name, kind) else []
                 continue
         else:
             whole, axes = values, kind.node_axes(values, items, n, dim, name)
