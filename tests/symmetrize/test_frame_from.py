@@ -127,7 +127,7 @@ def test_errors():
         make(["pos", "pos"])
     with pytest.raises(SignatureError, match=r"a list of input names, such as \['pos'\]"):
         make("pos")
-    with pytest.raises(SignatureError, match="the same for all nodes"):
+    with pytest.raises(SignatureError, match="only a scalar of each node tells nodes apart"):
         make(["pos", "t"], "pos: point, t: scalar per graph -> y: vector")
     with pytest.raises(GroupError, match="frame_from goes to the frame itself"):
         ge.FrameAveraging(Net(), SIGNATURE, "E(3)", PCAFrame(ge.group("E(3)")), frame_from=["pos"])
