@@ -65,7 +65,8 @@ class BoundCall:
         container = next((p for p, value in bound.arguments.items() if is_container(value, parameters[p], names)), None)
         if container is not None:
             check_alone(function, container, bound)
-            return cls(function, bound.arguments[container], {}, bound, container)
+            held = bound.arguments[container]
+            return cls(function, held[0] if isinstance(held, tuple) else held, {}, bound, container)
         fields: dict[str, Any] = {}
         slots: dict[str, tuple[str, str | int | None]] = {}
         for parameter, value in bound.arguments.items():
@@ -134,7 +135,8 @@ class BoundCall:
         """Call the model, with other values for the fields if some are given."""
         arguments = dict(self.bound.arguments)
         if fields is not None and self.container is not None:
-            arguments[self.container] = fields if is_graph(fields) else self.with_values(fields)
+            held = fields if is_graph(fields) else self.with_values(fields)
+            arguments[self.container] = (held,) if isinstance(arguments[self.container], tuple) else held
         elif fields is not None:
             for name, (parameter, key) in self.slots.items():
                 if name not in fields:
@@ -228,7 +230,9 @@ def takes_mapping(parameters: Mapping[str, inspect.Parameter], names: list[str])
 
 
 def is_container(value: object, parameter: inspect.Parameter, names: list[str]) -> bool:
-    """Whether an argument is a PyG object, or a dict of the inputs."""
+    """Whether an argument is a PyG object, or a dict of the inputs, or ``*args`` that hold one alone."""
+    if parameter.kind is parameter.VAR_POSITIONAL and isinstance(value, tuple):
+        return len(value) == 1 and is_container(value[0], parameter.replace(kind=parameter.POSITIONAL_ONLY), names)
     if is_graph(value):
         return True
     return parameter.kind is not parameter.VAR_KEYWORD and isinstance(value, Mapping) and all(n in value for n in names)
