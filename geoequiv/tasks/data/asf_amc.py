@@ -17,14 +17,27 @@ CHANNELS = ("tx", "ty", "tz", "rx", "ry", "rz")
 
 
 class Reader:
-    """Lines of a text file with their numbers, so that every error can name its line."""
+    """Lines of a text file with their numbers, so that every error can name its line.
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    Args:
+        path: a file in UTF-8, with or without a byte-order mark, or in Latin-1.
+        inline_comments: whether "#" begins a comment anywhere; else only at the start of a line.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], inline_comments: bool = True) -> None:
         self.path = Path(path)
+        self.inline_comments = inline_comments
         try:
-            text = self.path.read_text(encoding="utf-8", errors="strict")
-        except (OSError, UnicodeDecodeError) as error:
+            content = self.path.read_bytes()
+        except OSError as error:
             raise DataError(f"{self.path} cannot be read as text ({type(error).__name__}: {error}).") from error
+        try:
+            text = content.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            text = content.decode("latin-1")
+        control = next((each for each in text if each < " " and each not in "\t\n\r\f\v"), None)
+        if control is not None:
+            raise DataError(f"{self.path} cannot be read as text: it holds the control character {control!r}.")
         self.lines = text.splitlines()
         self.number = 0
 
@@ -32,7 +45,8 @@ class Reader:
         """Words of the lines that are neither blank nor a comment."""
         for number, line in enumerate(self.lines, start=1):
             self.number = number
-            words = line.split("#")[0].split()
+            begins = line.find("#") if self.inline_comments or line.lstrip().startswith("#") else -1
+            words = (line if begins < 0 else line[:begins]).split()
             if words:
                 yield words
 

@@ -40,15 +40,17 @@ class Motion:
         skeleton: in the unit of the file, which does not say what it is; ends of the last bones are joints as well.
         angles: joint name → ``[T, channels]``, as `forward_kinematics` takes them.
         rate: frames per second.
+        offsets: joint name → ``[T, 3]``, of joints whose position channels change their offset from the parent.
     """
 
     skeleton: Skeleton
     angles: dict[str, Array]
     rate: float
+    offsets: dict[str, Array]
 
     def positions(self) -> Array:
         """Joint positions ``[T, J, 3]``."""
-        return forward_kinematics(self.skeleton, self.angles)
+        return forward_kinematics(self.skeleton, self.angles, self.offsets)
 
 
 def read_bvh(path: str | os.PathLike[str]) -> Motion:
@@ -56,17 +58,20 @@ def read_bvh(path: str | os.PathLike[str]) -> Motion:
 
     In this format a joint rotates its children; in a `Skeleton` a bone rotates itself. The channels of a joint are
     therefore those of each bone that starts there, and bones at the root rotate with it. Rotations are intrinsic, in
-    the
-    order written: equal to extrinsic ones in the reverse order.
+    the order written: equal to extrinsic ones in the reverse order. Position channels are in place of the OFFSET, that
+    of the root as well; where they are equal to it in all frames, as most exporters write six channels for each joint,
+    bones are rigid.
+
+    The file is read as UTF-8, with or without a byte-order mark, or else as Latin-1; names may hold any character but
+    white space and braces.
 
     Raises:
-        DataError: with file and line, where it does not follow the format, or a joint other than the root moves along
-            an axis, so that bones would change their lengths.
+        DataError: with file and line, where it does not follow the format.
 
     Reference:
         https://research.cs.wisc.edu/graphics/Courses/cs-838-1999/Jeff/BVH.html (description of the format).
     """
-    reader = Reader(path)
+    reader = Reader(path, inline_comments=False)
     tree = Hierarchy()
     lines = iter(reader)
     for words in lines:
@@ -120,7 +125,7 @@ def read_hierarchy_line(reader: Reader, words: list[str], tree: Hierarchy) -> No
     elif key == "OFFSET" and tree.open:
         tree.offsets[tree.open[-1]] = reader.floats(words[1:], 3, "An offset")
     elif key == "CHANNELS" and tree.open:
-        tree.channels[tree.open[-1]] = checked_channels(reader, words[1:], tree)
+        tree.channels[tree.open[-1]] = checked_channels(reader, words[1:])
     elif key not in ("", "HIERARCHY"):
         reader.fail(f"'{' '.join(words)}' is not a line of a hierarchy.")
     for brace in braces:
@@ -134,17 +139,13 @@ def read_hierarchy_line(reader: Reader, words: list[str], tree: Hierarchy) -> No
             tree.open.pop()
 
 
-def checked_channels(reader: Reader, words: list[str], tree: Hierarchy) -> tuple[str, ...]:
+def checked_channels(reader: Reader, words: list[str]) -> tuple[str, ...]:
     """The channels of a joint in the words of `Skeleton`: ("tx", …, "rz")."""
     names = [word.lower() for word in words[1:]]
     unknown = [name for name in names if name not in CHANNELS]
     if unknown or not words or words[0] != str(len(names)) or len(set(names)) < len(names):
         reader.fail(f"expected the number of channels and as many of {', '.join(CHANNELS)}; got '{' '.join(words)}'.")
-    channels = tuple(CHANNELS[name] for name in names)
-    joint = tree.open[-1]
-    if joint and any(channel.startswith("t") for channel in channels):
-        reader.fail(f"'{tree.names[joint]}' has the translations {', '.join(channels)}: only the root may translate.")
-    return channels
+    return tuple(CHANNELS[name] for name in names)
 
 
 def rows(reader: Reader, lines: Iterator[list[str]], width: int) -> Array:
@@ -176,6 +177,16 @@ def assembled(tree: Hierarchy, table: Array, rate: float) -> Motion:
         taken.append([column for _, column in kept])
     offsets = np.array(tree.offsets, dtype=np.float64)
     position = offsets[0].copy()
+    position[["xyz".index(channel[1]) for channel in tree.channels[0] if channel.startswith("t")]] = 0.0
+    moving = {}
+    for joint, (name, channels) in enumerate(zip(tree.names, tree.channels, strict=True)):
+        if joint and any(channel.startswith("t") for channel in channels):
+            course = np.repeat(offsets[joint][None], len(table), axis=0)
+            for channel, column in zip(channels, columns[joint], strict=True):
+                if channel.startswith("t"):
+                    course[:, "xyz".index(channel[1])] = table[:, column]
+            if not np.allclose(course, offsets[joint], rtol=0, atol=1e-6 * max(np.abs(offsets).max(), 1e-300)):
+                moving[name] = course
     offsets[0] = 0.0
     skeleton = Skeleton(
         tuple(tree.names), tuple(tree.parents), offsets, np.stack([np.eye(3)] * len(offsets)), tuple(dofs), position
@@ -186,4 +197,4 @@ def assembled(tree: Hierarchy, table: Array, rate: float) -> Motion:
         angular = [channel.startswith("r") for channel in channels]
         values[:, angular] = np.deg2rad(values[:, angular])
         angles[name] = values
-    return Motion(skeleton, angles, rate)
+    return Motion(skeleton, angles, rate, moving)

@@ -74,7 +74,9 @@ class Skeleton:
         return [np.flatnonzero(np.array(depth) == level) for level in range(max(depth) + 1)]
 
 
-def forward_kinematics(skeleton: Skeleton, motion: Mapping[str, Array]) -> Array:
+def forward_kinematics(
+    skeleton: Skeleton, motion: Mapping[str, Array], offsets: Mapping[str, Array] | None = None
+) -> Array:
     r"""Joint positions from joint angles.
 
     With the bone's own axes :math:`C_j` and the motion :math:`M_j` about them,
@@ -88,6 +90,7 @@ def forward_kinematics(skeleton: Skeleton, motion: Mapping[str, Array]) -> Array
         skeleton: J joints.
         motion: joint name → ``[T, channels]``, in the order of its ``dofs``: angles in radians, translations in units
             of the skeleton. A joint that is not named stays at rest.
+        offsets: joint name → ``[T, 3]``, its offset :math:`o_j` in each frame, where that is not the skeleton's.
 
     Returns:
         ``[T, J, 3]``, in units of the skeleton.
@@ -96,7 +99,7 @@ def forward_kinematics(skeleton: Skeleton, motion: Mapping[str, Array]) -> Array
         DataError: an unknown joint, or another number of channels than it has.
 
     Exactness:
-        Round-off of float64; bone lengths are constant.
+        Round-off of float64; the lengths of bones are constant, but for those of ``offsets``.
     """
     frames = len(next(iter(motion.values()))) if motion else 1
     for name, channels in motion.items():
@@ -108,11 +111,12 @@ def forward_kinematics(skeleton: Skeleton, motion: Mapping[str, Array]) -> Array
     place = np.empty((frames, len(skeleton.names), 3))
     for first in range(0, frames, BLOCK):
         block = slice(first, min(first + BLOCK, frames))
-        place[block] = placed(skeleton, {name: each[block] for name, each in motion.items()}, block.stop - first)
+        angles, moving = ({name: each[block] for name, each in named.items()} for named in (motion, offsets or {}))
+        place[block] = placed(skeleton, angles, moving, block.stop - first)
     return place
 
 
-def placed(skeleton: Skeleton, motion: Mapping[str, Array], frames: int) -> Array:
+def placed(skeleton: Skeleton, motion: Mapping[str, Array], offsets: Mapping[str, Array], frames: int) -> Array:
     """Joint positions ``[T, J, 3]`` of one block of frames; inside, frames are the last axis of everything."""
     parents = np.array(skeleton.parents)
     before = np.concatenate([np.eye(3)[None], skeleton.axes[parents[1:]].swapaxes(-1, -2)])  # C_p⁻¹
@@ -126,10 +130,15 @@ def placed(skeleton: Skeleton, motion: Mapping[str, Array], frames: int) -> Arra
         product += above[:, :, 1, None] * here[:, None, 1]
         product += above[:, :, 2, None] * here[:, None, 2]
         frame[joints] = product
-    own = np.einsum("jab,ja->jb", skeleton.axes, skeleton.offsets)  # C⁻¹ o
-    place = frame[:, :, 0] * own[:, 0, None, None]
-    place += frame[:, :, 1] * own[:, 1, None, None]
-    place += frame[:, :, 2] * own[:, 2, None, None]
+    own = np.einsum("jab,ja->jb", skeleton.axes, skeleton.offsets)[..., None]  # C⁻¹ o
+    if offsets:
+        own = np.repeat(own, frames, axis=-1)
+        for name, course in offsets.items():
+            joint = skeleton.names.index(name)
+            own[joint] = (course @ skeleton.axes[joint]).T
+    place = frame[:, :, 0] * own[:, 0, None]
+    place += frame[:, :, 1] * own[:, 1, None]
+    place += frame[:, :, 2] * own[:, 2, None]
     place[0] = skeleton.position[:, None]
     if skeleton.names[0] in motion:
         place[0] += translations(skeleton.dofs[0], motion[skeleton.names[0]])
