@@ -90,7 +90,8 @@ def _check(options: argparse.Namespace) -> int:
     from geoequiv.groups import group
     from geoequiv.metrics import certify
 
-    signature, acting = Signature.parse(options.signature), group(options.group)
+    kinds = {name: "pass" for name, _ in map(_integers, options.input)}  # of nodes, by --input
+    signature, acting = Signature.parse(options.signature, kinds), group(options.group)
     signature.check_group(acting)
     dtype, session = getattr(torch, options.dtype), session_of(options)
     usual = torch.get_default_dtype()

@@ -2,8 +2,9 @@
 
 from geoequiv.fields.action import act, act_on_field, merge_replicas, replicate, split_replicas
 from geoequiv.fields.calling import BoundCall, call_model
+from geoequiv.fields.declared import layout_of, read_inputs
 from geoequiv.fields.graphs import named_fields
-from geoequiv.fields.layout import Layout, check_finite, finite_where_hidden, item_text, layout_of
+from geoequiv.fields.layout import Layout, check_finite, finite_where_hidden, item_text
 from geoequiv.fields.norms import item_squares
 from geoequiv.fields.outputs import extra_outputs, name_outputs, restore_outputs
 from geoequiv.fields.signature import Side, Signature
@@ -27,6 +28,7 @@ __all__ = [
     "merge_replicas",
     "name_outputs",
     "named_fields",
+    "read_inputs",
     "replicate",
     "restore_outputs",
     "split_replicas",

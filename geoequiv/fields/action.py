@@ -8,7 +8,7 @@ from torch import Tensor
 
 from geoequiv.errors import BatchError, GroupError
 from geoequiv.fields.graphs import graph_fields, is_graph, repeat_graph, with_fields
-from geoequiv.fields.layout import Layout, check_float, check_nodes, is_index
+from geoequiv.fields.layout import Layout, check_nodes, check_numbers
 from geoequiv.fields.relabel import relabel
 from geoequiv.fields.signature import Side
 from geoequiv.fields.types import FieldType
@@ -50,6 +50,7 @@ def act(element: Element | Tensor, fields: Any, side: str | Side, layout: Layout
     side = Side.parse(side)
     if is_graph(fields):
         found = graph_fields(fields)
+        layout = layout or Layout.of(found, side, element.dim, pyg=True)
         transformed = act(element, found, side, layout)
         changed = [name for name in transformed if name in side or transformed[name] is not found.get(name)]
         return with_fields(fields, {name: transformed[name] for name in changed})
@@ -67,7 +68,7 @@ def act(element: Element | Tensor, fields: Any, side: str | Side, layout: Layout
         if name not in fields:
             raise BatchError(f"The signature names '{name}', but the batch holds only {sorted(map(str, fields))}.")
         values = fields[name]
-        check_float(values, name)
+        check_numbers(values, name, kind)
         transformed[name] = (
             kind.act(element, values, name) if layout is None else act_on_field(kind, element, values, name, layout)
         )
@@ -99,7 +100,7 @@ def relabelled_indices(
     permutation: Tensor, fields: Mapping[str, Any], side: Side, layout: Layout, lead: int
 ) -> dict[str, Tensor]:
     """The fields of node numbers of a ragged batch, such as ``edge_index``: ``[*replicas, …]``."""
-    names = [name for name, value in fields.items() if is_index(name) and isinstance(value, Tensor)]
+    names = [name for name in layout.indices if isinstance(fields.get(name), Tensor)]
     if not any(name not in side for name in names):
         return {}
     rows = layout.across(permutation, lead)
@@ -144,7 +145,7 @@ def replicate(elements: Element, fields: Any, side: Side, layout: Layout, origin
         transformed["mask"] = merge_replicas(torch.cat([layout.mask.unsqueeze(0), mask]) if original else mask, layout)
     for name, kind in side.items():
         values = found[name]
-        check_float(values, name)
+        check_numbers(values, name, kind)
         whole = values.expand(copies - original, *values.shape)
         if kind.kind != "scalar" or elements.nodes is not None:
             whole = act_on_field(kind, elements, whole, name, layout, 1)
@@ -179,12 +180,12 @@ def split_replicas(values: Tensor, copies: int, layout: Layout) -> Tensor | None
 
 def repeat(name: str, values: Any, copies: int, layout: Layout) -> Any:
     """Copies of something that the signature does not name (see ``replicate``)."""
-    if not isinstance(values, Tensor) or values.ndim == 0:
+    if not isinstance(values, Tensor) or values.ndim == 0 or name in layout.constants:
         return values
     if not layout.is_ragged:
         rows = layout.shape[0] if layout.shape else layout.nodes
         return merge_replicas(values.expand(copies, *values.shape), layout) if values.shape[0] == rows else values
-    if name == "batch" or is_index(name):
+    if name == "batch" or name in layout.indices:
         step = layout.shape[0] if name == "batch" else layout.nodes
         return torch.cat([values + i * step for i in range(copies)], dim=-1)
     edges = layout.edges.shape[1] if layout.edges is not None else -1

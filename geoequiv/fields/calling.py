@@ -10,9 +10,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from geoequiv.errors import SignatureError, unknown
+from geoequiv.fields.declared import under_layout_names, under_own_names
 from geoequiv.fields.graphs import is_graph, with_fields
 from geoequiv.fields.outputs import model_name, name_outputs
-from geoequiv.fields.signature import Signature
+from geoequiv.fields.signature import LAYOUT_ROLES, Signature
 
 #: arguments that say how a batch is laid out
 LAYOUT_NAMES = ("batch", "mask", "edge_index")
@@ -28,13 +29,16 @@ class BoundCall:
         slots: field name → the parameter that holds it, and the key or position in it for ``**`` and ``*``.
         bound: the arguments as they came.
         container: the name of the parameter that takes a dict or a PyG object, if one does.
+        signature: of the model; tensors that it declares to be edges, a batch index or a mask have these names among
+            the fields, and their own in the call.
     """
 
     function: Callable[..., Any]
     fields: Any
     slots: Mapping[str, tuple[str, str | int | None]]
     bound: inspect.BoundArguments
-    container: str | None = None
+    container: str | None
+    signature: Signature
 
     @classmethod
     def bind(
@@ -45,7 +49,8 @@ class BoundCall:
         A parameter that bears a field's name holds that field; the names of ``**kwargs`` count as parameters, and
         ``*args`` take the signature's inputs in order. If no parameter bears the name of any input, the first
         parameters take the inputs in order (``forward(self, x)`` with ``"pos: point -> …"``). A PyG object, or a dict
-        that holds all inputs, stands for its entries.
+        that holds all inputs, stands for its entries. A mask or batch index that the model has no parameter for is a
+        field and is not passed on.
 
         Raises:
             SignatureError: if some of the inputs cannot be found among the arguments.
@@ -58,6 +63,10 @@ class BoundCall:
         field_of = positional_names(parameters, names)
         parameter_of = {field: parameter for parameter, field in field_of.items()}
         kwargs = {parameter_of.get(key, key): value for key, value in kwargs.items()}
+        takes_all = any(each.kind is each.VAR_KEYWORD for each in parameters.values())
+        kept_back = ("mask", "batch", *(name for name, role in signature.names if role in ("mask", "~mask", "batch")))
+        unseen = {} if takes_all else {n: kwargs[n] for n in kept_back if n in kwargs and n not in parameters}
+        kwargs = {key: value for key, value in kwargs.items() if key not in unseen}
         try:
             bound = written.bind(*args, **kwargs)
         except TypeError as error:
@@ -66,8 +75,10 @@ class BoundCall:
         if container is not None:
             check_alone(function, container, bound)
             held = bound.arguments[container]
-            return cls(function, held[0] if isinstance(held, tuple) else held, {}, bound, container)
-        fields: dict[str, Any] = {}
+            held = held[0] if isinstance(held, tuple) else held
+            held = held if is_graph(held) else under_layout_names(held, signature)
+            return cls(function, held, {}, bound, container, signature)
+        fields: dict[str, Any] = dict(unseen)
         slots: dict[str, tuple[str, str | int | None]] = {}
         for parameter, value in bound.arguments.items():
             kind = parameters[parameter].kind
@@ -87,9 +98,13 @@ class BoundCall:
                 f"The signature's input '{missing[0]}' is not among the arguments of {model_name(function)}: "
                 f"{unknown('argument', missing[0], [n for n in fields if n != 'self'])}"
             )
-        if "batch" in parameters and "batch" not in fields:
-            slots["batch"] = ("batch", None)
-        return cls(function, fields, slots, bound)
+        fields = dict(under_layout_names(fields, signature))
+        own_name = {role.removeprefix("~"): name for name, role in signature.names if role in LAYOUT_ROLES}
+        slots = {place_of(name, signature): slot for name, slot in slots.items()}
+        batch = own_name.get("batch", "batch")
+        if batch in parameters and fields.get("batch") is None:
+            slots["batch"] = (batch, None)
+        return cls(function, fields, slots, bound, None, signature)
 
     @classmethod
     def named(cls, function: Callable[..., Any], signature: Signature, inputs: Any) -> "BoundCall":
@@ -112,10 +127,11 @@ class BoundCall:
                 f"The signature's input '{absent[0]}' is not among the inputs {sorted(map(str, inputs))}."
             )
         parameters = parameters_of(function)
-        if takes_mapping(parameters, names):
+        takes_all = any(each.kind is each.VAR_KEYWORD for each in parameters.values())
+        as_dict = takes_mapping(parameters, names)
+        inputs = under_own_names(inputs, signature, lambda name: takes_all or as_dict or name in parameters)
+        if as_dict:
             return cls.bind(function, signature, (inputs,), {})
-        kinds = {each.kind for each in parameters.values()}
-        takes_all = inspect.Parameter.VAR_KEYWORD in kinds
         extra = {
             name: value for name, value in inputs.items() if name not in names and (takes_all or name in parameters)
         }
@@ -135,19 +151,22 @@ class BoundCall:
         """Call the model, with other values for the fields if some are given."""
         arguments = dict(self.bound.arguments)
         if fields is not None and self.container is not None:
-            held = fields if is_graph(fields) else self.with_values(fields)
+            held = fields if is_graph(fields) else under_own_names(self.with_values(fields), self.signature)
             arguments[self.container] = (held,) if isinstance(arguments[self.container], tuple) else held
         elif fields is not None:
             for name, (parameter, key) in self.slots.items():
                 if name not in fields:
                     continue
+                value = fields[name]
+                if value is not None and is_padding(key if isinstance(key, str) else parameter, self.signature):
+                    value = ~value
                 if key is None:
-                    arguments[parameter] = fields[name]
+                    arguments[parameter] = value
                 elif isinstance(key, str):
-                    arguments[parameter] = {**arguments[parameter], key: fields[name]}
+                    arguments[parameter] = {**arguments[parameter], key: value}
                 else:
                     entries = arguments[parameter]
-                    arguments[parameter] = (*entries[:key], fields[name], *entries[key + 1 :])
+                    arguments[parameter] = (*entries[:key], value, *entries[key + 1 :])
         ready = inspect.BoundArguments(self.bound.signature, arguments)
         return self.function(*ready.args, **ready.kwargs)
 
@@ -178,6 +197,17 @@ def call_model(function: Callable[..., Any], signature: Signature, inputs: Any) 
         ModelOutputError: what it returns does not fit the signature.
     """
     return name_outputs(signature, BoundCall.named(function, signature, inputs)(), function)
+
+
+def place_of(name: str, signature: Signature) -> str:
+    """The name that a tensor has among the fields: that of the layout, if it is declared to be a part of it."""
+    role = dict(signature.names).get(name, name)
+    return role.removeprefix("~") if role in LAYOUT_ROLES else name
+
+
+def is_padding(name: str, signature: Signature) -> bool:
+    """Whether an argument is declared to be a mask of padding."""
+    return dict(signature.names).get(name) == "~mask"
 
 
 def signature_of(function: Callable[..., Any]) -> inspect.Signature:

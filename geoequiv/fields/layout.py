@@ -2,14 +2,13 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from geoequiv.errors import BatchError
-from geoequiv.fields.graphs import named_fields
 from geoequiv.fields.signature import Side
 from geoequiv.fields.types import FieldType, Rows
 from geoequiv.fields.uncompiled import uncompiled
@@ -22,9 +21,18 @@ NEVER_EDGES = ("point", "node", "adjacency", "label")
 PerItem = TypeVar("PerItem", Tensor, Element)
 
 
-def is_index(name: str) -> bool:
-    """Whether a field by this name holds node numbers (PyG's rule: ``face``, or ``index`` in the name)."""
-    return "index" in name or name == "face"
+def is_index(name: str, value: object, pyg: bool = False) -> bool:
+    """Whether a tensor holds node numbers without being declared to.
+
+    ``edge_index``, and what PyG names so (``index`` in the name, or ``face``) if it is an integer matrix; of a PyG
+    object, whatever PyG takes for one.
+    """
+    if not isinstance(value, Tensor) or value.is_floating_point() or value.dtype == torch.bool:
+        return False
+    if name == "edge_index":
+        return True
+    named = name.endswith("_index") or name == "face"
+    return ("index" in name or name == "face") if pyg else named and value.ndim == 2 and len(value) in (2, 3, 4)
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +47,8 @@ class Layout:
         edges: ragged only, ``[2, E]`` int64, where the batch has an ``edge_index``.
         edges_declared: whether the signature says of some input that it is ``per edge``: then what does not say is not.
         dim: of space.
+        indices: names of the tensors that hold node numbers, ``edge_index`` among them.
+        constants: names of tensors that are the same for all clouds.
     """
 
     shape: tuple[int, ...]
@@ -48,6 +58,8 @@ class Layout:
     edges: Tensor | None = None
     edges_declared: bool = False
     dim: int = 3
+    indices: tuple[str, ...] = ()
+    constants: tuple[str, ...] = ()
 
     @property
     def is_ragged(self) -> bool:
@@ -55,11 +67,22 @@ class Layout:
         return self.batch is not None
 
     @classmethod
-    def of(cls, fields: Mapping[str, Tensor], side: Side, dim: int = 3) -> "Layout":
+    def of(
+        cls,
+        fields: Mapping[str, Any],
+        side: Side,
+        dim: int = 3,
+        names: tuple[tuple[str, str], ...] = (),
+        pyg: bool = False,
+    ) -> "Layout":
         """Read the layout of a batch off its fields and their types.
 
-        Ragged if there is a ``batch`` vector or an index field such as ``edge_index``; else dense, with the node axis
-        right before the trailing axes of the field that has most axes, scalars and images aside.
+        Ragged if there is a ``batch`` vector, ``edge_index`` or another tensor of node numbers; else dense, with the
+        node axis right before the trailing axes of the field that has most axes, scalars and images aside.
+
+        Args:
+            names: roles of tensors without a type (see ``Signature``).
+            pyg: whether these are the attributes of a PyG object, whose names have PyG's meaning.
 
         Raises:
             BatchError: a field is missing or not a float tensor, a mask or batch index does not fit, a graph is empty.
@@ -67,7 +90,10 @@ class Layout:
         for name in side:
             if name not in fields:
                 raise BatchError(f"The signature names '{name}', but the batch holds only {sorted(map(str, fields))}.")
-            check_float(fields[name], name)
+            check_numbers(fields[name], name, side[name])
+        indices = tuple(name for name, value in fields.items() if name not in side and is_index(name, value, pyg))
+        indices += tuple(n for n, role in names if role == "index" and isinstance(fields.get(n), Tensor))
+        constants = tuple(name for name, role in names if role == "constant")
         edges = fields.get("edge_index")
         batch = fields.get("batch")
         axes = {name: kind.lead(fields[name], dim, name) for name, kind in side.items() if not kind.is_scalar}
@@ -77,7 +103,7 @@ class Layout:
         located = side.of_kind("point", "node", "adjacency")  # the other types may be given per edge and not say so
         name = sorted(axes, key=lambda name: (-len(axes[name]), name in whole, name not in located))[0]
         lead = axes[name]
-        if batch is None and any(is_index(key) and isinstance(fields[key], Tensor) for key in fields):
+        if batch is None and indices:
             batch = torch.zeros(lead[0] if lead else 0, dtype=torch.int64, device=fields[name].device)
         if batch is not None:
             graphs = check_batch_index(batch)
@@ -85,6 +111,7 @@ class Layout:
                 raise BatchError(f"Graph {graphs} of the batch is empty: no node belongs to it.")
             told = any(kind.per_edge for kind in side.values())
             layout = cls((graphs,), len(batch), batch=batch, edges=edges, edges_declared=told, dim=dim)
+            layout = replace(layout, indices=indices, constants=constants)
             for other in axes:
                 layout.row_kinds(fields[other], 0, other, side[other])
                 if side[other].rank and len(axes[other]) > 1 + side[other].per_graph:
@@ -104,7 +131,7 @@ class Layout:
                 f"Field '{edged[0]}' is a {side[edged[0]]}, but the batch has no edges: give 'edge_index' [2, E], with "
                 "clouds one behind the other and a 'batch' index."
             )
-        layout = cls(lead[:-1], lead[-1] if lead else 1, mask=fields.get("mask"), dim=dim)
+        layout = cls(lead[:-1], lead[-1] if lead else 1, mask=fields.get("mask"), dim=dim, constants=constants)
         if layout.mask is not None:
             check_mask(layout.mask, lead, name)
         for other, found in axes.items():
@@ -239,11 +266,6 @@ class Layout:
         return per_item if index is None else per_item[(slice(None),) * lead + (index,)]
 
 
-def layout_of(inputs: Any, side: Side, dim: int = 3) -> Layout:
-    """How a batch of inputs, a dict of tensors or a PyG object, is laid out."""
-    return Layout.of(named_fields(inputs), side, dim)
-
-
 def ambiguous(name: str, kind: FieldType, kinds: tuple[Rows, ...]) -> str:
     """Message for a field that has as many rows as there are of several things."""
     things = " and ".join(f"{rows}s" for rows in kinds)
@@ -278,11 +300,11 @@ def check_nodes(element: Element, layout: Layout) -> None:
         )
 
 
-def check_float(values: object, name: str) -> None:
-    """Raise BatchError unless it is a tensor of floating-point numbers."""
+def check_numbers(values: object, name: str, kind: FieldType) -> None:
+    """Raise BatchError unless it is a tensor of floating-point numbers; scalars and labels may be whole numbers too."""
     if not isinstance(values, Tensor):
         raise BatchError(f"Field '{name}' must be a tensor, got {type(values).__name__}.")
-    if not values.is_floating_point():
+    if not values.is_floating_point() and (kind.kind not in ("scalar", "label") or values.is_complex()):
         raise BatchError(f"Field '{name}' must hold floating-point numbers, got {values.dtype}: convert with .float().")
 
 

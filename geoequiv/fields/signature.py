@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from geoequiv.errors import SignatureError
+from geoequiv.errors import SignatureError, unknown
 from geoequiv.fields.types import FieldType
 from geoequiv.groups import Group
 
@@ -58,6 +58,12 @@ class Side(Mapping[str, FieldType]):
         return tuple(name for name, kind in self.items_ if kind.kind in kinds)
 
 
+#: roles of tensors that say how a batch is laid out
+LAYOUT_ROLES = ("edge_index", "batch", "mask", "~mask")
+#: what a tensor without a field type can be declared to be
+ROLES = (*LAYOUT_ROLES, "index", "pass", "constant")
+
+
 @dataclass(frozen=True)
 class Signature:
     """How a model's inputs and outputs transform: an immutable value that parses from a string and prints back.
@@ -67,28 +73,74 @@ class Signature:
     ('vector', 'pos: point')
 
     Types: ``scalar pseudoscalar vector pseudovector point tensor node adjacency image`` with an optional multiplicity
-    (``vector*4``), or any e3nn irreps string. See ``FieldType`` for shapes and actions.
+    (``vector*4``), or any e3nn irreps string, each ``per node``, ``per edge`` or ``per graph``. See ``FieldType`` for
+    shapes and actions.
+
+    Other tensors among the inputs are declared by ``names``, or in the text as if by a type (``"edges: edge_index"``):
+
+    ============== ======================================================================
+    role           meaning
+    ============== ======================================================================
+    edge_index     edges ``[2, E]``, which make the batch ragged
+    batch          the cloud of each node, ``[n]``
+    mask, ~mask    which nodes are real, or which are padding, ``[B, N]`` bool
+    index          numbers of nodes, of any shape ``[…, m]``
+    pass           repeated with the rows that it goes with, and not transformed
+    constant       the same for all clouds, and not transformed
+    ============== ======================================================================
+
+    Args:
+        inputs, outputs: the typed fields.
+        names: name of a tensor → its role, as pairs.
     """
 
     inputs: Side
     outputs: Side
+    names: tuple[tuple[str, str], ...] = ()
 
     @classmethod
-    def parse(cls, text: "str | Signature") -> "Signature":
+    def parse(cls, text: "str | Signature", names: Mapping[str, str] | None = None) -> "Signature":
         """Read ``"inputs -> outputs"``; a ``Signature`` passes through.
 
+        Args:
+            names: roles of tensors that have no type (see the class), such as ``{"edges": "edge_index"}``.
+
         Raises:
-            SignatureError: naming the part that cannot be read and the nearest field type.
+            SignatureError: naming the part that cannot be read and the nearest field type or role.
         """
         if isinstance(text, Signature):
-            return text
+            return text.with_names(names or {})
         if not isinstance(text, str) or text.count("->") != 1:
             raise SignatureError(f"A signature reads 'name: type, … -> name: type, …'; got {text!r}.")
         inputs, outputs = text.split("->")
-        return cls(Side.parse(inputs), Side.parse(outputs))
+        parts = [part.partition(":") for part in inputs.split(",")]
+        roles = {name.strip(): role.strip() for name, _, role in parts if role.strip() in ROLES}
+        typed = ",".join("".join(part) for part in parts if part[2].strip() not in ROLES)
+        return cls(Side.parse(typed), Side.parse(outputs)).with_names({**roles, **(names or {})})
+
+    def with_names(self, names: Mapping[str, str]) -> "Signature":
+        """The signature with roles for further tensors.
+
+        Raises:
+            SignatureError: an unknown role, two tensors for one part of the layout, or a role for a typed field.
+        """
+        if not names:
+            return self
+        roles = {**dict(self.names), **names}
+        for name, role in roles.items():
+            if role not in ROLES:
+                raise SignatureError(unknown(f"role of '{name}'", str(role), ROLES))
+            if name in self.inputs:
+                raise SignatureError(f"'{name}' is a typed input of '{self}', it cannot be declared as '{role}' too.")
+        parts = [role.removeprefix("~") for role in roles.values() if role in LAYOUT_ROLES]
+        twice = next((part for part in parts if parts.count(part) > 1), None)
+        if twice is not None:
+            raise SignatureError(f"Two tensors are declared to be the '{twice}' of a batch: {roles}.")
+        return Signature(self.inputs, self.outputs, tuple(roles.items()))
 
     def __str__(self) -> str:
-        return f"{self.inputs} -> {self.outputs}"
+        roles = "".join(f", {name}: {role}" for name, role in self.names)
+        return f"{self.inputs}{roles} -> {self.outputs}"
 
     def check_group(self, group: Group) -> None:
         """Raise SignatureError if the group cannot act on one of the fields."""

@@ -42,6 +42,11 @@ class Group(ABC):
         return None
 
     @property
+    def acts_on_space(self) -> bool:
+        """Whether the group does anything but relabel nodes."""
+        return True
+
+    @property
     def permutes_pixels(self) -> bool:
         """Whether it acts on images: every element maps the square pixel grid of the plane (x, y) to itself."""
         return False

@@ -47,6 +47,10 @@ class PermutationGroup(Group):
         return self.size
 
     @property
+    def acts_on_space(self) -> bool:
+        return False
+
+    @property
     def permutes_pixels(self) -> bool:
         return True  # it leaves them alone
 

@@ -51,6 +51,10 @@ class ProductGroup(Group):
         return self.second.nodes
 
     @property
+    def acts_on_space(self) -> bool:
+        return self.first.acts_on_space or self.second.acts_on_space
+
+    @property
     def permutes_pixels(self) -> bool:
         return self.first.permutes_pixels and self.second.permutes_pixels
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 import geoequiv
-from geoequiv.fields import Signature, layout_of, named_fields
+from geoequiv.fields import Signature, layout_of, named_fields, read_inputs
 from geoequiv.fields.graphs import device_of
 from geoequiv.fields.outputs import model_name
 from geoequiv.groups import Group
@@ -88,9 +88,10 @@ def certify(
     evidence, not a proof. Translations are drawn with the group's scale about the origin, in the unit of the
     coordinates.
     """
-    signature, acting = Signature.parse(signature), group_by_name(group)
+    inputs, signature = read_inputs(inputs, signature, model)
+    acting = group_by_name(group)
     signature.check_group(acting)
-    layout = layout_of(inputs, signature.inputs, acting.dim)
+    layout = layout_of(inputs, signature, acting.dim, acting.acts_on_space)
     if num_samples is None:
         num_samples = None if acting.is_finite and (acting.order or 121) <= 120 else 64
     elements = elements_to_try(acting, num_samples, torch.Generator().manual_seed(seed))
@@ -191,7 +192,7 @@ def facts(
     name: str | None,
 ) -> dict[str, Any]:
     """What was measured, and with what."""
-    few_layout = layout_of(few, signature.inputs, acting.dim)
+    few_layout = layout_of(few, signature, acting.dim, acting.acts_on_space)
     items = 1
     for size in few_layout.shape:
         items *= size

@@ -116,7 +116,7 @@ def check_determinism(model: Model, inputs: Any, signature: Signature, dim: int)
     Training mode is tried on a copy, which leaves running statistics as they are; torch's global random state is
     restored.
     """
-    layout = layout_of(inputs, signature.inputs, dim)
+    layout = layout_of(inputs, signature, dim)
 
     def twice(called: Model) -> float:
         with torch.no_grad():
@@ -206,7 +206,7 @@ def check_relabelling(model: Model, inputs: Any, signature: Signature, dim: int,
 
     Of ragged batches with graphs of different sizes, those of the most frequent size are taken.
     """
-    layout = layout_of(inputs, signature.inputs, dim)
+    layout = layout_of(inputs, signature, dim)
     nodes = layout.nodes
     if layout.batch is not None:
         sizes = torch.bincount(layout.batch)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from geoequiv.errors import BatchError
-from geoequiv.fields import Layout, Side, Signature, act, layout_of
+from geoequiv.fields import Layout, Side, Signature, act, layout_of, read_inputs
 from geoequiv.groups import Element, Group
 from geoequiv.groups import group as group_by_name
 from geoequiv.metrics.equivariance import elements_to_try, lists_all
@@ -91,11 +91,12 @@ def data_symmetry_error(
     violation smaller than the noise floor over √n is not seen. Labels are assumed to change equally fast in all
     directions of the inputs. "respected" means that no violation was seen, not that there is none.
     """
-    signature, acting = Signature.parse(signature), group_by_name(group)
+    inputs, signature = read_inputs(inputs, signature)
+    acting = group_by_name(group)
     signature.check_group(acting)
     elements = elements_to_try(acting, num_samples, generator)
     inputs = dict(inputs)
-    layout = layout_of(inputs, signature.inputs, acting.dim)
+    layout = layout_of(inputs, signature, acting.dim, acting.acts_on_space)
     labels = {name: targets[name] for name in signature.outputs}
     every = lists_all(acting, num_samples)
     if relabel is not None:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from geoequiv.errors import GeoequivError, SignatureError
-from geoequiv.fields import Signature
+from geoequiv.fields import Signature, read_inputs
 from geoequiv.groups import Group
 from geoequiv.groups import group as group_by_name
 from geoequiv.metrics.data_symmetry import Relabel, data_symmetry_error
@@ -135,7 +135,7 @@ def discover_symmetry(
 
     Exactness: finite lists and draws: a symmetry that is broken only on a small part of a group can be missed.
     """
-    signature = Signature.parse(signature)
+    inputs, signature = read_inputs(inputs, signature, model_or_targets)
     groups = default_candidates(signature, dim) if candidates is None else [group_by_name(each) for each in candidates]
     if not groups:
         raise GeoequivError("There is no candidate group that can act on the fields of this signature.")

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from geoequiv.errors import GroupError
-from geoequiv.fields import Signature
+from geoequiv.fields import Signature, read_inputs
 from geoequiv.groups import Element, Group
 from geoequiv.groups import group as group_by_name
 from geoequiv.metrics.estimate import Estimate, as_plain, estimate, jackknife
@@ -129,7 +129,8 @@ def equivariance_error(
     Reference: E and E′: Elhag et al., "Relaxed equivariance via multitask learning" (2024), arXiv:2410.17878; the
     relative error after Bökman & Kahl (2023).
     """
-    signature, acting = Signature.parse(signature), group_by_name(group)
+    inputs, signature = read_inputs(inputs, signature, model)
+    acting = group_by_name(group)
     signature.check_group(acting)
     elements = elements_to_try(acting, num_samples, generator)
     measured = measure(model, inputs, signature, elements, batch_size=batch_size)

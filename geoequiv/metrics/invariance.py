@@ -6,7 +6,7 @@ from typing import Any, Literal
 import torch
 
 from geoequiv.errors import SignatureError
-from geoequiv.fields import FieldType, Side, Signature
+from geoequiv.fields import FieldType, Side, Signature, read_inputs
 from geoequiv.groups import Group
 from geoequiv.groups import group as group_by_name
 from geoequiv.metrics.equivariance import EquivarianceReport, elements_to_try, lists_all
@@ -43,7 +43,8 @@ def invariance_error(
 
     Reference: Bökman & Kahl, "Investigating how ReLU-networks encode symmetries" (NeurIPS 2023).
     """
-    signature, acting = Signature.parse(signature), group_by_name(group)
+    inputs, signature = read_inputs(inputs, signature, model)
+    acting = group_by_name(group)
     for name, kind in signature.inputs.items():
         kind.check_group(acting, name)
     names = signature.outputs.of_kind("scalar") if outputs == "scalars" else None

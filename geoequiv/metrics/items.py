@@ -8,7 +8,6 @@ from torch import Tensor
 from geoequiv.errors import BatchError
 from geoequiv.fields import FieldType, Layout, Side
 from geoequiv.fields.graphs import is_graph
-from geoequiv.fields.layout import is_index
 from geoequiv.fields.types import Rows
 
 
@@ -56,7 +55,7 @@ def select_items(inputs: Any, layout: Layout, chosen: Tensor, side: Side) -> Any
     for name, value in inputs.items():
         if name == "batch":
             some[name] = torch.searchsorted(chosen, value[nodes])
-        elif isinstance(value, Tensor) and is_index(name):
+        elif isinstance(value, Tensor) and name in layout.indices:
             some[name] = number[value[:, kept["edge"]]] if "edge" in kept and value.ndim == 2 else value
         else:
             rows = rows_of(name, value, layout, side)
@@ -70,7 +69,7 @@ def rows_of(name: str, value: Any, layout: Layout, side: Side) -> Rows | None:
     Raises:
         BatchError: there are as many as of several things, and nothing says of which.
     """
-    if not isinstance(value, Tensor) or value.ndim == 0 or name == "batch" or is_index(name):
+    if not isinstance(value, Tensor) or value.ndim == 0 or name in ("batch", *layout.indices, *layout.constants):
         return None
     counts = (layout.nodes, layout.shape[0], -1 if layout.edges is None else layout.edges.shape[1])
     if name not in side and len(value) not in counts:

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from geoequiv.errors import GeoequivError, GroupError
-from geoequiv.fields import Layout, Signature, act, call_model, check_finite, layout_of, named_fields
+from geoequiv.fields import Layout, Signature, act, call_model, check_finite, layout_of, named_fields, read_inputs
 from geoequiv.groups import Group, inverse
 from geoequiv.groups import group as group_by_name
 from geoequiv.metrics.estimate import Estimate, as_plain, spread
@@ -95,12 +95,13 @@ def lie_derivative(
 
     Reference: Gruver, Finzi, Goldblum & Wilson, "The Lie derivative for measuring learned equivariance" (ICLR 2023).
     """
-    signature, acting = Signature.parse(signature), group_by_name(group)
+    inputs, signature = read_inputs(inputs, signature, model)
+    acting = group_by_name(group)
     signature.check_group(acting)
     algebra = generators(acting)
     if not len(algebra):
         raise GroupError(f"{acting} has no continuous part, so there is nothing to differentiate along.")
-    layout = layout_of(inputs, signature.inputs, acting.dim)
+    layout = layout_of(inputs, signature, acting.dim, acting.acts_on_space)
     check_finite(named_fields(inputs), signature.inputs, layout)
     step = default_step(inputs, signature) if step is None else step
     with evaluating(model), torch.no_grad(), recording(model, layers) as recorder:
@@ -219,7 +220,7 @@ def rotation_tensor(
     Returns:
         Q ``[k, k]`` and the mean of ‖f(x)‖².
     """
-    layout = layout_of(inputs, signature.inputs, algebra.linear.shape[-1])
+    layout = layout_of(inputs, signature, algebra.linear.shape[-1])
     step = default_step(inputs, signature)
     with evaluating(model), torch.no_grad():
         here = call_model(model, signature, inputs)

@@ -76,6 +76,12 @@ def evaluating(model: Model) -> Iterator[None]:
             part.training = mode
 
 
+def rotates(elements: Element) -> bool:
+    """Whether elements do anything to space, beside relabelling nodes."""
+    eye = torch.eye(elements.dim, dtype=elements.linear.dtype, device=elements.linear.device)
+    return elements.translation is not None or bool((elements.linear != eye).any())
+
+
 def measure(
     model: Model,
     inputs: Any,
@@ -100,7 +106,7 @@ def measure(
     with evaluating(model), torch.no_grad():
         parts = []
         for part in batches(inputs, signature, elements.dim, batch_size):
-            layout = layout_of(part, signature.inputs, elements.dim)
+            layout = layout_of(part, signature, elements.dim, rotates(elements))
             check_finite(named_fields(part), signature.inputs, layout)
             here = call_model(model, signature, part)
             found = measure_outputs(
@@ -208,7 +214,7 @@ def batches(inputs: Any, signature: Signature, dim: int, batch_size: int | None)
     if batch_size is None:
         yield inputs
         return
-    layout = layout_of(inputs, signature.inputs, dim)
+    layout = layout_of(inputs, signature, dim)
     if layout.is_ragged or not layout.shape:
         raise BatchError("batch_size cuts dense batches only; give ragged ones and single clouds whole.")
     total = layout.shape[0]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from geoequiv.errors import GroupError
-from geoequiv.fields import Signature
+from geoequiv.fields import Signature, read_inputs
 from geoequiv.groups import Element
 from geoequiv.groups.orthogonal import plane_rotation, rotation_about
 from geoequiv.metrics.estimate import Estimate, as_plain, estimate
@@ -66,7 +66,7 @@ def angle_profile(
 
     Exactness: exact for the stated axes; standard errors for the items, and for the axes as if they were drawn.
     """
-    signature = Signature.parse(signature)
+    inputs, signature = read_inputs(inputs, signature, model)
     radians = torch.tensor(list(angles), dtype=torch.float64)
     if dim == 2:
         elements, averaged = Element(plane_rotation(radians)[:, None]), "nothing"
@@ -91,7 +91,7 @@ def axis_profile(
             mean over all angles); x, y and z come first.
         angles: radians; each value is the mean over them.
     """
-    signature = Signature.parse(signature)
+    inputs, signature = read_inputs(inputs, signature, model)
     if isinstance(axes, Tensor):
         around = axes.double() / axes.double().norm(dim=-1, keepdim=True)
     else:
@@ -114,7 +114,7 @@ def translation_profile(
 
     In float32 round-off grows with the length, as coordinates far from the origin have fewer digits to spare.
     """
-    signature = Signature.parse(signature)
+    inputs, signature = read_inputs(inputs, signature, model)
     if dim == 3:
         directions = spread_axes(num_directions)
     else:

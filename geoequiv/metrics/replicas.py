@@ -41,7 +41,7 @@ def transform_replicas(
         return transformed, replace(layout, mask=mask_of(transformed, layout)), some[0], here
     copies, ones = len(some), (1,) * len(layout.shape)
     transformed = replicate(some.reshape(copies, *ones), inputs, signature.inputs, layout)
-    now = layout_of(transformed, signature.inputs, some.dim)
+    now = layout_of(transformed, signature, some.dim, rotates=False)
     each = some.reshape(copies, *ones).expand(copies, *layout.shape).reshape(*now.shape)
     kept = {name: merge_replicas(value.expand(copies, *value.shape), layout) for name, value in here.items()}
     return transformed, now, each, kept

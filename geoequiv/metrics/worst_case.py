@@ -6,7 +6,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from geoequiv.fields import Layout, Signature, act, call_model, layout_of
+from geoequiv.fields import Layout, Signature, act, call_model, layout_of, read_inputs
 from geoequiv.groups import Element, Group, compose
 from geoequiv.groups import group as group_by_name
 from geoequiv.metrics.element_text import element_dict, first_line
@@ -82,7 +82,8 @@ def worst_case(
     Exactness: of a finite group exact on the items that were searched; else a lower bound of the maximum, never below
     the worst of the draws.
     """
-    signature, acting = Signature.parse(signature), group_by_name(group)
+    inputs, signature = read_inputs(inputs, signature, model)
+    acting = group_by_name(group)
     signature.check_group(acting)
     elements = elements_to_try(acting, num_samples, generator)
     relative = measure(model, inputs, signature, elements).relative
@@ -101,14 +102,14 @@ def search(
     steps: int,
 ) -> WorstCase:
     """``worst_case`` from the relative errors ``[M, n]`` of draws that are known already."""
-    layout = layout_of(inputs, signature.inputs, acting.dim)
+    layout = layout_of(inputs, signature, acting.dim, acting.acts_on_space)
     best, numbers = relative.max(0)  # [n]
     kept = torch.arange(len(best))
     if num_items is not None and num_items < len(best) and can_select(inputs, layout, signature.inputs):
         kept = best.topk(num_items).indices.sort().values
         device = layout.batch.device if layout.batch is not None else "cpu"
         inputs = select_items(inputs, layout, kept.to(device), signature.inputs)
-        layout = layout_of(inputs, signature.inputs, acting.dim)
+        layout = layout_of(inputs, signature, acting.dim, acting.acts_on_space)
     worst = int(best[kept].argmax())
     start = float(best[kept][worst])
     found = (elements[int(numbers[kept][worst])], int(kept[worst]), start)

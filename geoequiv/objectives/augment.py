@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from geoequiv.fields import Signature, layout_of
+from geoequiv.fields import Signature, layout_of, read_inputs
 from geoequiv.groups import Group
 from geoequiv.groups import group as group_by_name
 from geoequiv.objectives.pointwise import PointwiseLoss, as_named, compare
@@ -53,7 +53,8 @@ class Augmentation:
 
     def __call__(self, inputs: Any, targets: Tensor | Mapping[str, Tensor]) -> AugmentedLoss:
         named = as_named(targets, self.signature)
-        layout = layout_of(inputs, self.signature.inputs, self.group.dim)
+        inputs, _ = read_inputs(inputs, self.signature)
+        layout = layout_of(inputs, self.signature, self.group.dim, self.group.acts_on_space)
         elements = self.group.sample(self.num_samples, *layout.shape, generator=self.generator)
         fused = self.fused and self.num_samples > 1
         copies = predict_replicas(self.model, self.signature, inputs, elements, layout, original=False, fused=fused)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from geoequiv.fields import Signature, act, layout_of
+from geoequiv.fields import Signature, act, layout_of, read_inputs
 from geoequiv.groups import Group
 from geoequiv.groups import group as group_by_name
 from geoequiv.objectives.distance import item_distance
@@ -71,7 +71,8 @@ class InvarianceLoss:
     def __call__(self, inputs: Any, targets: Tensor | Mapping[str, Tensor]) -> RemulLoss:
         """Loss of a batch: inputs as the model takes them, targets by name or the tensor of a single output."""
         named = as_named(targets, self.signature)
-        layout = layout_of(inputs, self.signature.inputs, self.group.dim)
+        inputs, _ = read_inputs(inputs, self.signature)
+        layout = layout_of(inputs, self.signature, self.group.dim, self.group.acts_on_space)
         if self.augment:
             first = self.group.sample(1, *layout.shape, generator=self.generator)
             inputs = act(first[0], inputs, self.signature.inputs, layout)

@@ -7,7 +7,17 @@ import torch
 from torch import Tensor, nn
 
 from geoequiv.errors import ConfigError, ModelOutputError, unknown
-from geoequiv.fields import FieldType, Layout, Side, Signature, call_model, layout_of, replicate, split_replicas
+from geoequiv.fields import (
+    FieldType,
+    Layout,
+    Side,
+    Signature,
+    call_model,
+    layout_of,
+    read_inputs,
+    replicate,
+    split_replicas,
+)
 from geoequiv.groups import Element, Group
 from geoequiv.groups import group as group_by_name
 from geoequiv.objectives.pointwise import PointwiseLoss, as_named, compare
@@ -65,7 +75,8 @@ class LatentEquivariance:
 
     def __call__(self, inputs: Any, targets: Tensor | Mapping[str, Tensor]) -> RemulLoss:
         """Loss of a batch: inputs as the model takes them, targets by name or the tensor of a single output."""
-        layout = layout_of(inputs, self.signature.inputs, self.group.dim)
+        inputs, _ = read_inputs(inputs, self.signature)
+        layout = layout_of(inputs, self.signature, self.group.dim, self.group.acts_on_space)
         drawn = self.group.sample(1, *layout.shape, generator=self.generator)
         seen: list[Tensor] = []
         if self.layer is None:

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from geoequiv.errors import ConfigError, unknown
-from geoequiv.fields import Layout, Signature, layout_of
+from geoequiv.fields import Layout, Signature, layout_of, read_inputs
 from geoequiv.groups import Element, Group
 from geoequiv.groups import group as group_by_name
 from geoequiv.objectives.constrained import Constrained
@@ -207,7 +207,8 @@ class REMUL:
         """
         learn = torch.is_grad_enabled()
         named = as_named(targets, self.signature)
-        layout = layout_of(inputs, self.signature.inputs, self.group.dim)
+        inputs, _ = read_inputs(inputs, self.signature)
+        layout = layout_of(inputs, self.signature, self.group.dim, self.group.acts_on_space)
         elements = self._elements(inputs, named, layout)
         if self.idle:
             here = predict_replicas(self.model, self.signature, inputs, elements[:0], layout, fused=False)

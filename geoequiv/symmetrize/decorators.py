@@ -3,7 +3,7 @@
 import copy
 import functools
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -29,6 +29,7 @@ def group_averaging(
     generator: torch.Generator | None = None,
     quadrature: int | None = None,
     subgroup: str | Group | None = None,
+    names: Mapping[str, str] | None = None,
 ) -> Callable[[Target], Target]:
     """Decorate a module class, a module, a function or a method with averaging over a group.
 
@@ -43,7 +44,7 @@ def group_averaging(
     ...     return x * x.new_tensor([1.0, 0.0, 0.0])
     """
     frame = GroupFrame(group_by_name(group), num_samples, generator, quadrature, subgroup)
-    return decorator(Signature.parse(signature), lambda: frame, chunk)
+    return decorator(Signature.parse(signature, names), lambda: frame, chunk)
 
 
 def frame_averaging(
@@ -54,6 +55,7 @@ def frame_averaging(
     degenerate: Degenerate | None = None,
     tolerance: float | None = None,
     frame_from: Sequence[str] | None = None,
+    names: Mapping[str, str] | None = None,
 ) -> Callable[[Target], Target]:
     """Decorate a module class, a module, a function or a method with frame averaging.
 
@@ -62,7 +64,7 @@ def frame_averaging(
     """
     options = given(degenerate=degenerate, tolerance=tolerance, frame_from=frame_from)
     make = functools.partial(frame_by_name, frame, group_by_name(group), **options)
-    return decorator(Signature.parse(signature), make, chunk)
+    return decorator(Signature.parse(signature, names), make, chunk)
 
 
 def decorator(signature: Signature, make: Callable[[], Frame], chunk: int | None) -> Callable[[Any], Any]:

@@ -1,6 +1,6 @@
 """Test-time averaging: the model is trained as it is, and averaged only when it is evaluated."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import torch
@@ -28,6 +28,7 @@ class TestTimeAveraging(GroupAveraging):
             the module depends on it.
         chunk: largest number of group elements in one call of the model; ``None``: by the number of points.
         generator: source of the draws; ``None`` is torch's global one.
+        names: roles of tensors without a type (see ``Symmetrizer``).
 
     Exactness: as ``GroupAveraging``, in evaluation mode; none in training mode.
     """
@@ -43,8 +44,9 @@ class TestTimeAveraging(GroupAveraging):
         training: Literal["none", "augmentation"] = "none",
         chunk: int | None = None,
         generator: torch.Generator | None = None,
+        names: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(model, signature, group, num_samples, chunk, generator)
+        super().__init__(model, signature, group, num_samples, chunk, generator, names=names)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         return self.model(*args, **kwargs) if self.training else super().forward(*args, **kwargs)

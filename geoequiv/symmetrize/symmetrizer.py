@@ -18,6 +18,7 @@ from geoequiv.fields import (
     check_finite,
     extra_outputs,
     finite_where_hidden,
+    layout_of,
     name_outputs,
     named_fields,
     replicate,
@@ -94,7 +95,7 @@ def symmetrize(
     device = next((v.device.type for v in found.values() if isinstance(v, Tensor)), "cpu")
     mixed = autocast_dtype(device)
     with torch.autocast(device, enabled=False) if mixed else nullcontext():
-        layout = Layout.of(found, signature.inputs, frame.group.dim)
+        layout = layout_of(call.fields, signature, frame.group.dim, frame.group.acts_on_space)
         if not torch._C._are_functorch_transforms_active():  # under vmap there is no asking a tensor for its values
             check_finite(found, signature.inputs, layout)
         wide = {
@@ -234,16 +235,23 @@ class Symmetrizer(nn.Module):
         chunk: largest number of frame elements in one call of the model, to bound memory, with gradients too:
             activations are then computed again in the backward pass (see ``symmetrize``). ``None`` is for speed and
             goes by the number of points: small batches in one call, large ones element by element.
+        names: roles of tensors that the model takes and the signature does not type, such as ``{"edges":
+            "edge_index", "key_padding_mask": "~mask", "z": "pass"}`` (see ``Signature``).
     """
 
     def __init__(
-        self, model: Callable[..., Any], signature: str | Signature, frame: Frame, chunk: int | None = None
+        self,
+        model: Callable[..., Any],
+        signature: str | Signature,
+        frame: Frame,
+        chunk: int | None = None,
+        names: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__()
         if not callable(model):
             raise SignatureError(f"A model is a module or a function; got {model!r}.")
         self.model = model
-        self.signature = Signature.parse(signature)
+        self.signature = Signature.parse(signature, names)
         check(self.signature, frame, chunk)
         self.frame = with_parameters(frame)
         self.chunk = chunk
@@ -289,6 +297,7 @@ class GroupAveraging(Symmetrizer):
             ``geoequiv.groups.quadrature``): 12 elements of SO(3) for degree 2, 24 for 3, 60 for 5, 196 for 6.
         subgroup: a finite subgroup such as ``"O"``, to reduce the variance of the draws: each of the ``num_samples``
             draws is multiplied by all of its elements, so that M draws cost M · order calls.
+        names: roles of tensors without a type (see ``Symmetrizer``).
 
     Raises:
         GroupError: an infinite group without ``num_samples`` or ``quadrature``, or a combination that makes no sense.
@@ -312,9 +321,10 @@ class GroupAveraging(Symmetrizer):
         generator: torch.Generator | None = None,
         quadrature: int | None = None,
         subgroup: str | Group | None = None,
+        names: Mapping[str, str] | None = None,
     ) -> None:
         frame = GroupFrame(as_group(group), num_samples, generator, quadrature, subgroup)
-        super().__init__(model, signature, frame, chunk)
+        super().__init__(model, signature, frame, chunk, names)
 
 
 class FrameAveraging(Symmetrizer):
@@ -344,6 +354,7 @@ class FrameAveraging(Symmetrizer):
         frame_from: option of the frame, where it has it: names of the inputs that the frame is built from, such as
             ``["pos", "vel", "charge"]``. The first gives it, the others and scalars as labels decide between what it
             leaves open (see ``PCAFrame``). ``None``: the first point input.
+        names: roles of tensors without a type (see ``Symmetrizer``).
 
     Exactness: round-off, for every cloud; with ``degenerate="ignore"`` only where eigenvalues are distinct;
     ``stochastic`` in training: in expectation. Discontinuous in x where eigenvalues cross.
@@ -361,9 +372,10 @@ class FrameAveraging(Symmetrizer):
         degenerate: Degenerate | None = None,
         tolerance: ProperFraction | None = None,
         frame_from: Sequence[str] | None = None,
+        names: Mapping[str, str] | None = None,
     ) -> None:
         options = given(degenerate=degenerate, tolerance=tolerance, frame_from=frame_from)
-        super().__init__(model, signature, frame_by_name(frame, as_group(group), **options), chunk)
+        super().__init__(model, signature, frame_by_name(frame, as_group(group), **options), chunk, names)
 
 
 def as_group(name: str | Group) -> Group:

@@ -129,3 +129,11 @@ def test_per_graph_says_what_a_shape_cannot():
     dense = Layout.of({"pos": torch.randn(2, 3, 3)}, inputs)
     relabel = group("S(3)").sample(2)
     assert torch.equal(act(relabel, batch | {"batch": None}, side, dense)["charges"], batch["charges"])
+
+
+def test_whole_numbers_may_be_scalars():
+    side = Signature.parse("pos: point, z: scalar -> y: scalar").inputs
+    z = torch.tensor([[6, 1, 1]])
+    assert torch.equal(act(group("SO(3)").sample(), {"pos": torch.randn(1, 3, 3), "z": z}, side)["z"], z)
+    with pytest.raises(BatchError, match="'z' must hold floating-point numbers"):
+        act(group("SO(3)").sample(), {"z": z}, "z: vector")

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from geoequiv.errors import BatchError, SignatureError
 from geoequiv.fields import Layout, Side
-from geoequiv.fields.layout import is_index
 from geoequiv.symmetrize.frames.refinement import cells_of, joint_ranks, snapped
 
 
@@ -110,7 +109,7 @@ def edge_values(fields: Mapping[str, Any], named: list[str], side: Side, layout:
     assert layout.edges is not None
     assert layout.batch is not None
     edges, batch = layout.edges, layout.batch
-    unread = [name for name, value in fields.items() if is_index(name) and name != "edge_index" and value is not None]
+    unread = [name for name in layout.indices if name != "edge_index"]
     if unread:
         raise BatchError(
             f"'{unread[0]}' holds numbers of nodes, which would be relabelled; frames of graphs are computed from "
