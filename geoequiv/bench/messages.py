@@ -9,6 +9,7 @@ from rich.markup import escape
 
 from geoequiv.bench.runner import Outcome
 from geoequiv.bench.spec import RunSpec
+from geoequiv.bench.state import STANDS
 from geoequiv.bench.summary import headline
 from geoequiv.measurements.numbers import small
 from geoequiv.records import Record
@@ -24,14 +25,17 @@ def standard_output() -> Console:
     return console if console.is_terminal else Console(highlight=False, width=max(console.width, 120))
 
 
-def counts(states: Mapping[RunSpec, str], resume: bool) -> str:
+def counts(states: Mapping[RunSpec, str]) -> str:
     """How many runs there are in each state, in a line."""
     numbers = Counter(states.values())
     words = {
-        "new": "to do",
+        "to do": "to do",
         "finished": "finished before",
-        "half-finished": "to continue",
-        "failed": "failed before, to do again" if resume else "failed before (--resume does them again)",
+        "to measure again": "to measure again",
+        STANDS: "measured by former settings, whose weights are not there to measure again",
+        "to continue": "to continue",
+        "failed": "failed before (--resume does them again)",
+        "failed, to do again": "failed before, to do again",
     }
     listed = ", ".join(f"{numbers[state]} {text}" for state, text in words.items() if numbers[state])
     return f"{len(states)} run{'s' if len(states) != 1 else ''}: {listed}"
@@ -46,6 +50,10 @@ def line_of(outcome: Outcome) -> str:
         return f"[red]failed[/]: {escape(_last_line(record))}"
     if outcome.status == "skipped":
         return "finished before"
+    if outcome.status == "unmeasured":
+        return f"[red]not measured again[/]: {escape(outcome.error)} (its record stands)"
+    if outcome.status == "measured":
+        return f"[green]measured again[/] in {outcome.seconds:.1f} s: {escape(headline(record))}"
     return f"[green]finished[/] in {outcome.seconds:.1f} s: {escape(headline(record))}"
 
 

@@ -34,11 +34,25 @@ from geoequiv.training import TrainConfig, fit
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: "finished", "failed", "skipped" (was finished before) or "busy" (another process has it)."""
+    """How a run ended.
+
+    Attributes:
+        status: "finished", "failed", "skipped" (was finished before), "busy" (another process has it), "measured"
+            (again) or "unmeasured" (its record stands).
+        record: that it has now.
+        seconds: that it took.
+        error: why it could not be measured again.
+    """
 
     status: str
     record: Record | None
     seconds: float
+    error: str = ""
+
+    @property
+    def complete(self) -> bool:
+        """Whether the run has finished and has all the numbers that the suite asks for."""
+        return self.status in ("finished", "skipped", "measured")
 
 
 def run(spec: RunSpec, store: Store, session: Session = DEFAULT) -> Outcome:

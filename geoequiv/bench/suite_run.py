@@ -11,8 +11,10 @@ from rich.markup import escape
 from geoequiv.bench.construct import check_construction
 from geoequiv.bench.fallback import with_fallback
 from geoequiv.bench.messages import barriers_told, counts, explain_failures, line_of, standard_output
-from geoequiv.bench.runner import Outcome, run
+from geoequiv.bench.perform import perform
+from geoequiv.bench.runner import Outcome
 from geoequiv.bench.spec import RunSpec
+from geoequiv.bench.state import STANDS, state_of
 from geoequiv.bench.suite import Suite
 from geoequiv.bench.suite_data import check_files, make_data
 from geoequiv.bench.summary import summary
@@ -35,7 +37,7 @@ class SuiteResult:
     @property
     def complete(self) -> bool:
         """Whether every run has finished, now or before, with all the barriers that the suite asks for."""
-        return not self.unaligned and all(outcome.status in ("finished", "skipped") for _, outcome in self.outcomes)
+        return not self.unaligned and all(outcome.complete for _, outcome in self.outcomes)
 
 
 def run_suite(
@@ -70,18 +72,18 @@ def run_suite(
     store = Store(output)
     store.prepare()
     suite = with_fallback(suite, store, session)
-    states = {spec: store.state(spec) for spec in suite.runs}
-    half = [spec for spec, state in states.items() if state == "half-finished"]
+    states = {spec: state_of(spec, store, resume) for spec in suite.runs}
+    half = [spec for spec, state in states.items() if state == "to continue"]
     if half and not resume:
         raise RunError(
             f"{len(half)} of {len(states)} runs of '{suite.name}' are half-finished in '{output}': "
             f"{', '.join(spec.run_id for spec in half[:5])}{', …' if len(half) > 5 else ''}. "
             "Pass --resume to continue them, or choose another --output."
         )
-    done = {spec for spec, state in states.items() if state == "finished" or (state == "failed" and not resume)}
-    todo = [spec for spec in suite.runs if spec not in done]
-    console.print(f"Suite [bold]{escape(suite.name)}[/]: {counts(states, resume)} → {escape(str(output))}")
-    outcomes = {spec: _earlier(store, spec) for spec in done}
+    todo = [spec for spec, state in states.items() if state not in ("finished", "failed", STANDS)]
+    console.print(f"Suite [bold]{escape(suite.name)}[/]: {counts(states)} → {escape(str(output))}", soft_wrap=True)
+    ended = ("finished", "to measure again", STANDS, "failed")
+    outcomes = {spec: _earlier(store, spec) for spec, state in states.items() if state in ended}
     tasks = make_data(todo, suite.align, session, console)
     check_files(outcomes, tasks, session, console)
     check_construction(suite, todo, tasks)
@@ -109,7 +111,7 @@ def _executed(
     def here() -> Iterator[tuple[RunSpec, Outcome]]:
         for spec in todo:
             say(spec)
-            yield spec, run(spec, store, session)
+            yield spec, perform(spec, store, session)
 
     workers = session.jobs > 1 and len(todo) > 1
     for spec, outcome in run_in_workers(todo, store, session, started=say) if workers else here():
@@ -132,7 +134,11 @@ def _aligned(
     """
     from geoequiv.bench.align_runs import align_runs  # alignment is loaded only for suites that ask for it
 
-    runs = {store.directory(spec): spec for spec in suite.runs if outcomes[spec].status in ("finished", "skipped")}
+    runs = {
+        store.directory(spec): spec
+        for spec in suite.runs
+        if outcomes[spec].record is not None and outcomes[spec].status != "failed"
+    }
     merged = [run for run in runs if (run / "checkpoint.ckpt").exists()]
     if merged:
         console.print(f"Measuring barriers of {len(merged)} run{'s' if len(merged) != 1 else ''} …")

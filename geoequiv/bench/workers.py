@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
-from geoequiv.bench.runner import Outcome, failed_record, run
+from geoequiv.bench.perform import perform
+from geoequiv.bench.runner import Outcome, failed_record
 from geoequiv.bench.spec import RunSpec
 from geoequiv.records.run_directory import RunLocked
 from geoequiv.records.store import Store
@@ -92,9 +93,9 @@ def _start(store: Store, session: Session, threads: int) -> _Worker:
 
 @contextmanager
 def _inherited(threads: int) -> Iterator[None]:
-    """What a child takes over when it starts, before it imports torch: the thread limit, and deafness to Ctrl-C.
+    """What a child takes over when it starts, before it imports torch: the thread limit; it ignores SIGINT.
 
-    Ctrl-C reaches every process of the terminal at once; here the parent alone hears it, and tells the workers.
+    Ctrl-C reaches every process of the terminal at once; here the parent alone handles it, and ends the workers.
     """
     former = {name: os.environ.get(name) for name in THREAD_VARIABLES}
     main = threading.current_thread() is threading.main_thread()
@@ -121,7 +122,7 @@ def _work(connection: Connection, store: Store, session: Session, threads: int) 
     while True:
         try:
             spec = connection.recv()
-            connection.send(run(spec, store, session))
+            connection.send(perform(spec, store, session))
         except (EOFError, KeyboardInterrupt, SystemExit):
             return
 
@@ -135,13 +136,16 @@ def _end_with_parent() -> None:
 
 
 def _died(spec: RunSpec, store: Store, session: Session, exitcode: int | None) -> Outcome:
-    """Record a run whose process ended without a word (killed by the system, out of memory, crashed in C)."""
+    """Record a run whose process ended without an outcome (killed by the system, out of memory, crashed in C)."""
+    cause = f"signal {-exitcode}" if exitcode is not None and exitcode < 0 else f"exit status {exitcode}"
+    error = f"The worker process of this run ended with {cause}."
     try:
         with store.locked(spec):
             record = store.record(spec)
+            if record is not None and record.done:  # it was measured again
+                return Outcome("unmeasured", record, 0.0, error)
             if record is None:
-                cause = f"signal {-exitcode}" if exitcode is not None and exitcode < 0 else f"exit status {exitcode}"
-                record = failed_record(spec, f"The worker process of this run ended with {cause}.", session=session)
+                record = failed_record(spec, error, session=session)
                 store.write_record(spec, record)
     except RunLocked:
         return Outcome("busy", None, 0.0)

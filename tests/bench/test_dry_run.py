@@ -11,6 +11,7 @@ from rich.console import Console
 
 from geoequiv.bench.dry_run import plan, told, training_items
 from geoequiv.bench.runner import run
+from geoequiv.bench.state import STANDS
 from geoequiv.bench.suite import read_suite
 from geoequiv.cli import main
 from geoequiv.records.store import Store
@@ -46,7 +47,7 @@ def test_states(begun):
     assert states(begun, "evaluate.num_items=5") == ["to measure again", "to continue", "to do"]
     first = read_suite(begun).runs[0]
     (Path("out") / first.run_id / "checkpoint.ckpt").unlink()
-    assert states(begun, "evaluate.num_items=5")[0] == "finished"  # there are no weights to measure
+    assert states(begun, "evaluate.num_items=5")[0] == STANDS
     record = Path("out") / first.run_id / "record.json"
     content = json.loads(record.read_text())
     failed = {**content, "status": "failed", "error": "stop", "metric": None, "numbers": {}, "protocol": None}
