@@ -45,7 +45,7 @@ class Session:
         >>> Session(device="gpu")
         Traceback (most recent call last):
         ...
-        geoequiv.errors.ConfigError: Unknown device 'gpu'. Available: cpu, cuda, cuda:N, mps, auto.
+        geoequiv.errors.ConfigError: Unknown device 'gpu'. Did you mean 'cpu'? Available: cpu, cuda, cuda:N, mps, auto.
     """
 
     device: str = "cpu"

@@ -1,6 +1,7 @@
 """The floors of the house, enforced by reading imports (see DESIGN: import only from strictly lower floors)."""
 
 import ast
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -98,3 +99,53 @@ def test_public_name_exists_and_is_documented(name):
 def test_unknown_public_name():
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         geoequiv.nothing  # noqa: B018
+
+
+def module_file(name: str) -> Path | None:
+    """The file of a module of this package."""
+    path = ROOT.parent / name.replace(".", "/")
+    return next((each for each in (path.with_suffix(".py"), path / "__init__.py") if each.exists()), None)
+
+
+def imports_at_import(path: Path) -> set[Path]:
+    """Files of this package that a file imports when it is imported: not those of its functions and type checks."""
+    found: list[str] = []
+    waiting = list(ast.parse(path.read_text()).body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("geoequiv"):
+            inner = [f"{node.module}.{alias.name}" for alias in node.names]
+            found += [each if module_file(each) else str(node.module) for each in inner]
+        elif isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names if alias.name.startswith("geoequiv")]
+        elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            waiting += node.orelse
+        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            waiting += ast.iter_child_nodes(node)
+    return {file for each in found if (file := module_file(each))} - {path}
+
+
+def circles(graph: dict[Path, set[Path]]) -> list[list[str]]:
+    """Groups of files that import each other."""
+    try:
+        tuple(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        return [[str(path) for path in error.args[1]]]
+    return []
+
+
+def test_no_files_import_each_other_in_a_circle():
+    assert circles({path: imports_at_import(path) for path in ROOT.rglob("*.py")}) == []
+
+
+def test_a_circle_is_found():
+    """The tester tested."""
+    first, second = Path("first.py"), Path("second.py")
+    assert len(circles({first: {second}, second: {first}})) == 1
+    assert circles({first: {second}, second: set()}) == []
+
+
+def test_files_are_short():
+    lengths = sorted(len(path.read_text().splitlines()) for path in FILES)
+    assert lengths[len(lengths) // 2] <= 120
+    assert lengths[-1] <= 400
