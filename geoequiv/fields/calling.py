@@ -55,6 +55,7 @@ class BoundCall:
         Raises:
             SignatureError: if some of the inputs cannot be found among the arguments.
         """
+        check_batch_first(function)
         written = signature_of(function)
         parameters = written.parameters
         names = list(signature.inputs)
@@ -197,6 +198,25 @@ def call_model(function: Callable[..., Any], signature: Signature, inputs: Any) 
         ModelOutputError: what it returns does not fit the signature.
     """
     return name_outputs(signature, BoundCall.named(function, signature, inputs)(), function)
+
+
+#: modules of torch that can take the batch second
+SEQUENCE_MODULES = (
+    nn.Transformer, nn.TransformerEncoder, nn.TransformerDecoder, nn.TransformerEncoderLayer,
+    nn.TransformerDecoderLayer, nn.MultiheadAttention, nn.RNNBase,
+)  # fmt: skip
+
+
+def check_batch_first(function: Callable[..., Any]) -> None:
+    """Raise SignatureError for a module of torch that takes ``[nodes, batch, …]``: items would be taken for nodes."""
+    if not isinstance(function, SEQUENCE_MODULES):
+        return
+    part = next(each for each in function.modules() if hasattr(each, "batch_first"))
+    if not part.batch_first:
+        raise SignatureError(
+            f"{type(function).__name__} takes [nodes, batch, channels] and not [batch, nodes, channels]: build it with "
+            "batch_first=True, or permute the axes in a module of your own."
+        )
 
 
 def place_of(name: str, signature: Signature) -> str:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from geoequiv.errors import BatchError, GroupError, ModelOutputError, SignatureError
+from geoequiv.errors import BatchError, GeoequivError, GroupError, ModelOutputError, SignatureError
 from geoequiv.fields import (
     BoundCall,
     Layout,
@@ -38,6 +38,11 @@ from geoequiv.symmetrize.frames.parameters import with_parameters
 #: clouds of 21 points, over frames × bare: 0.8 with one copy a call, 1.1 with three, 1.2 with eight). Small batches
 #: gain up to 2× by going in one call; above that the activations fall out of the cache.
 POINTS_PER_CALL = 4096
+NO_EXPORT = (
+    "torch.export cannot trace a frame, which looks at the values of its inputs. Export the model inside, program = "
+    "torch.export.export(averaged.model, …), and average what it gives: ge.FrameAveraging(program.module(), signature, "
+    "group, chunk=1). Averages over groups can be exported whole, with strict=False."
+)
 HALVES = (torch.float16, torch.bfloat16)
 
 
@@ -90,13 +95,16 @@ def symmetrize(
     times, and gradients of gradients work, but a module that changes its own state in a forward pass, such as the
     statistics of a batch norm, changes it twice. Under ``torch.compile`` and ``torch.func`` everything is kept.
     """
+    exporting = torch.compiler.is_exporting()
+    if exporting and (torch.compiler.is_dynamo_compiling() or not isinstance(frame, GroupFrame)):
+        raise GeoequivError(NO_EXPORT)
     call = BoundCall.bind(function, signature, args, kwargs)
     found = named_fields(call.fields)
     device = next((v.device.type for v in found.values() if isinstance(v, Tensor)), "cpu")
     mixed = autocast_dtype(device)
     with torch.autocast(device, enabled=False) if mixed else nullcontext():
         layout = layout_of(call.fields, signature, frame.group.dim, frame.group.acts_on_space)
-        if not torch._C._are_functorch_transforms_active():  # under vmap there is no asking a tensor for its values
+        if not (exporting or torch._C._are_functorch_transforms_active()):  # there values cannot be looked at
             check_finite(found, signature.inputs, layout)
         wide = {
             name: widened(finite_where_hidden(found[name], layout, name, kind))
