@@ -36,7 +36,7 @@ MATCHINGS = {
     "best": "units matched in the best way",
     "weights": "units matched by weights",
     "weight_rotations": "units matched by rotations of weights",
-    "none": "units as they stand",
+    "none": "units unmatched",
 }
 #: what a network is merged with → (title, explanation)
 MERGED_WITH = {
@@ -59,7 +59,7 @@ def _barrier_title(rest: str) -> str:
     >>> _barrier_title("activations/copies")
     'transformed copies, matched by activations'
     >>> _barrier_title("none/trainings/absolute")
-    'another training, as they stand, absolute'
+    'another training, unmatched, absolute'
     """
     method, kind, *part = rest.split("/")
     title = MERGED_WITH.get(kind, (words(kind), ""))[0]

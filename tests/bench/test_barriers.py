@@ -160,7 +160,7 @@ def test_barriers_are_columns_of_every_board(trained):
     rows = {row["model"]: row for row in json.loads(render(out, "json"))["rows"]}
     assert rows["gnn"]["barriers"]["none"]["copies"]["n"] == 2
     assert rows["egnn"]["barriers"]["activations"]["trainings"] is None
-    assert "another training, as they stand" in render(out, "html")
+    assert "another training, unmatched" in render(out, "html")
 
 
 def test_what_is_measured_is_kept(copied, data_dir, monkeypatch):

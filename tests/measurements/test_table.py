@@ -33,7 +33,7 @@ def test_keys_are_unique():
 def test_titles_of_qualified_keys_follow_from_the_rest():
     assert measurement_of("metric/with/clamp_event").title == "with clamp event"
     assert measurement_of("metric/split/test_rotated").title == "test rotated"
-    assert measurement_of("barrier/none/trainings").name == "barrier, another training, as they stand"
+    assert measurement_of("barrier/none/trainings").name == "barrier, another training, unmatched"
     assert measurement_of("own/worst").over_seeds == "max"
     assert not measurement_of("barrier/none/copies/absolute").shown_in("html")
     assert measurement_of("barrier/none/copies").shown_in("html")

@@ -61,7 +61,7 @@ def test_figures_say_what_the_records_say(store):
     figures = board_figures(board)
     assert set(figures) == {"barrier-angle", "barrier-error"}
     stand, matched = figures["barrier-angle"].axes
-    assert stand.get_title(loc="left") == "units as they stand"
+    assert stand.get_title(loc="left") == "units unmatched"
     line = next(each for each in matched.get_lines() if len(each.get_xdata()) == 2)
     assert list(line.get_ydata()) == pytest.approx([0.95, 2.3])
     names = [text.get_text() for text in matched.get_legend().get_texts()]
