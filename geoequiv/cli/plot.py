@@ -9,7 +9,7 @@ from geoequiv.errors import DataError
 PLOT = """\
 Draw figures; which ones follows from what the folder is.
 
-  a run (it holds a log.csv)     losses, E′, α and β over training        training.svg
+  a run (that has a log)         losses, E′, α and β over training        training.svg
   a results folder of runs       E′ and test metric over β, per task      trade-off.svg
   either, with barriers          what `geoequiv align` found inside       barrier-*.svg, correlation.svg, cycles.svg
 """
@@ -35,10 +35,14 @@ def add(commands: Commands) -> None:
 
 
 def _plot(options: argparse.Namespace) -> int:
-    if not options.directory.is_dir():
-        raise DataError(f"No folder at '{options.directory}': give the folder of a run, or a results folder.")
-    draw = _training if (options.directory / "log.csv").exists() else _trade_off
-    for path in draw(options.directory, options.output):
+    from geoequiv.records.logs import log_rows
+    from geoequiv.records.reading import folder_of
+
+    directory = folder_of(options.directory)
+    logged = log_rows(directory) is not None  # also of a packed run, whose directory is not there
+    if not directory.is_dir() and not logged:
+        raise DataError(f"No folder at '{directory}': give a run directory, or a results folder.")
+    for path in (_training if logged else _trade_off)(directory, options.output):
         print(f"Wrote {path}")
     return 0
 

@@ -94,10 +94,21 @@ def folder_of(path: str | Path) -> Path:
 
 
 def read_run(directory: str | Path) -> Record | None:
-    """The record of one run directory; None where it has none yet, or one that cannot be used."""
+    """The record of one run directory; None where it has none yet, or one that cannot be used.
+
+    Args:
+        directory: the run directory, or, packed, where that would be in its results folder.
+    """
     path = Path(directory) / "record.json"
-    outcome = read_file(path, f"{path.parent.name}/record.json") if path.exists() else None
-    return outcome if isinstance(outcome, Record) else None
+    if path.exists():
+        outcome = read_file(path, f"{path.parent.name}/record.json")
+        return outcome if isinstance(outcome, Record) else None
+    packed = path.parent.parent / PACKED
+    if not packed.is_file() or path.parent.exists():
+        return None
+    name = path.parent.name
+    found = (record for _, record in packed_lines(packed) if isinstance(record, Record) and record.run_id == name)
+    return next((record.model_copy(update={"path": f"{name}/record.json"}) for record in found), None)
 
 
 def read_file(path: Path, name: str) -> Record | LeftOut:

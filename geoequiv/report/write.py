@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from geoequiv.errors import ConfigError, DataError, unknown
+from geoequiv.records.reading import folder_of
 from geoequiv.report.csv_table import render_csv
 from geoequiv.report.files import write_text
 from geoequiv.report.html import render_html
@@ -58,7 +59,7 @@ def write(
         DataError: no usable record, or the file cannot be written.
     """
     text = render(directories, format)
-    path = Path(output) if output is not None else Path(several(directories)[0]) / f"leaderboard.{format}"
+    path = Path(output) if output is not None else folder_of(several(directories)[0]) / f"leaderboard.{format}"
     if path.is_dir():
         raise DataError(f"Cannot write the leaderboard to '{path}': it is a folder. Give a file name.")
     try:

@@ -9,7 +9,7 @@ import yaml
 
 from geoequiv.cli import main
 from geoequiv.errors import DataError
-from geoequiv.records import read
+from geoequiv.records import read, read_run
 from geoequiv.records.items import write_items
 from geoequiv.records.packing import pack
 
@@ -123,3 +123,27 @@ def test_a_write_that_goes_wrong_deletes_nothing(results, tmp_path, monkeypatch)
     with pytest.raises(DataError, match="items"):
         pack(results, delete=True)
     assert set(names) <= {each.name for each in results.iterdir()}
+
+
+def test_a_packed_run_is_read_and_drawn_by_its_name(results, record, tmp_path):
+    pack(results, tmp_path / "packed")
+    run = tmp_path / "packed" / record(seed=0).run_id
+    assert read_run(run) == read_run(results / run.name)
+    assert read_run(run).seed == 0
+    assert read_run(tmp_path / "packed" / "nothing") is None
+    assert main(["plot", str(run), "--output", str(tmp_path / "training.svg")]) == 0
+    assert "none, seed 0" in (tmp_path / "training.svg").read_text()
+    assert main(["plot", str(tmp_path / "packed" / "nothing")]) == 2
+
+
+def test_boards_of_packed_files_are_those_of_the_folder(results, tmp_path, capsys):
+    pack(results, tmp_path / "packed")
+    shutil.rmtree(results / "unfinished")
+    for form in ("json", "md", "csv", "html"):
+        texts = set()
+        for path in (results, tmp_path / "packed", tmp_path / "packed" / "records.jsonl"):
+            assert main(["leaderboard", str(path), "--format", form, "--output", "-"]) == 0
+            texts.add(capsys.readouterr().out)
+        assert len(texts) == 1
+    assert main(["leaderboard", str(tmp_path / "packed" / "records.jsonl")]) == 0
+    assert (tmp_path / "packed" / "leaderboard.html").exists()
