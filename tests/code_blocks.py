@@ -106,7 +106,7 @@ def check_command(words: list[str]) -> None:
     line = " ".join(words)
     program, *arguments = words
     if program == "geoequiv":
-        assert exit_code(lambda: command._parser().parse_args(arguments)) == 0, line
+        assert exit_code(lambda: command.make_parser().parse_args(arguments)) == 0, line
     elif program == "make":
         targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
         assert {each for each in arguments if "=" not in each} <= set(targets), line

@@ -25,7 +25,7 @@ from geoequiv.tasks import Task
 class Aligned:
     """What became of one run: "measured", "kept" (its record has these barriers already), or "failed" (some or all).
 
-    `replaced` is true where barriers by other settings, or with another partner, have given way to these.
+    `replaced` is true where these barriers replaced some of other settings, or with another partner.
     """
 
     run: Path
@@ -38,10 +38,9 @@ class Aligned:
 def align_runs(runs: Sequence[Path], config: AlignConfig, session: Session = DEFAULT) -> Iterator[Aligned]:
     """Measure the barriers of finished runs and write them into their records, one run after the other.
 
-    Runs whose record has barriers of these settings, with the same partner, are left as they are, so that what was
-    interrupted goes on; methods that are missing are added to those that are there, one after the other, each written
-    when it is measured. Barriers by other settings give way to the new ones as soon as there are any. Each record is
-    replaced in one step.
+    A run whose record has barriers of these settings, with the same partner, is left as it is, so an interrupted call
+    can be repeated. Missing methods are added to those in the record, each written as soon as it is measured. Barriers
+    of other settings are replaced when the first new one is measured. Each record is replaced in one step.
 
     Args:
         runs: directories of finished runs; two seeds of one configuration are each other's seed-to-seed baseline.
@@ -49,8 +48,8 @@ def align_runs(runs: Sequence[Path], config: AlignConfig, session: Session = DEF
         session: its device and data cache are used.
 
     Yields:
-        What became of each run; a failure, whatever raised it, is stored in its record as well, beside the barriers
-        that it has, and tried again another time.
+        What became of each run. A failure, whatever raised it, is stored in the record beside the barriers that it
+        has, and the next call tries again.
 
     Raises:
         DataError: a record cannot be read or written.
@@ -61,7 +60,7 @@ def align_runs(runs: Sequence[Path], config: AlignConfig, session: Session = DEF
         with locked_directory(run):
             record = read_record(run)
             former = record.alignment or {}
-            known = fitting(former, config, other)
+            known = reusable(former, config, other)
             wanted = [method for method in config.method if method not in known.get("methods", {})]
             if not wanted:
                 yield Aligned(run, "kept", known, 0.0)
@@ -72,13 +71,13 @@ def align_runs(runs: Sequence[Path], config: AlignConfig, session: Session = DEF
             for method, reports in each_method(run, other, config, wanted, session, tasks):
                 if isinstance(reports, Exception):
                     errors[f"{type(reports).__name__}: {reports}"].append(method)
-                    stands = former.get("methods") and not found
-                    stays = former if stands else noted(config, found, named, start, session)
-                    alignment = {**stays, "error": listed(errors, wanted)}
+                    keep = former.get("methods") and not found
+                    kept = former if keep else as_recorded(config, found, named, start, session)
+                    alignment = {**kept, "error": error_text(errors, wanted)}
                 else:
-                    found = joined(found, reports)
-                    alignment = noted(config, found, named, start, session)
-                    alignment |= {"error": listed(errors, wanted)} if errors else {}
+                    found = with_methods(found, reports)
+                    alignment = as_recorded(config, found, named, start, session)
+                    alignment |= {"error": error_text(errors, wanted)} if errors else {}
                 write_record(run, record.with_alignment(finite(alignment)))
         replaced = bool(former.get("methods")) and bool(found) and not known
         yield Aligned(run, "failed" if errors else "measured", alignment, time.perf_counter() - start, replaced)
@@ -88,7 +87,7 @@ def each_method(
     run: Path, partner: Path | None, config: AlignConfig, methods: Sequence[str], session: Session,
     tasks: dict[str, Task],
 ) -> Iterator[tuple[str, dict[str, Any] | Exception]]:  # fmt: skip
-    """The reports of each method, or what was raised instead: networks of users are traced, which may raise anything.
+    """The reports of each method, or the exception instead: tracing a user's network may raise anything.
 
     Args:
         tasks: those loaded before, by their configuration; the run's is added.
@@ -112,21 +111,21 @@ def each_method(
             yield method, error
 
 
-def noted(
+def as_recorded(
     config: AlignConfig, found: Mapping[str, Any], other: str | None, start: float, session: Session
 ) -> dict[str, Any]:
-    """Reports as a record has them: by which settings, with whom, how long it took and on what."""
+    """Reports as a record has them: with the settings, the partner, the seconds and the environment."""
     settings = {**config.model_dump(mode="json"), "method": list(found.get("methods", config.method))}
     made = {"seconds": time.perf_counter() - start, "threads": torch.get_num_threads()}
     return {"settings": settings, "other": other, **found, **made, "environment": environment(session)}
 
 
-def listed(errors: Mapping[str, Sequence[str]], methods: Sequence[str]) -> str:
-    """Messages with the methods that they stopped, unless one stopped all.
+def error_text(errors: Mapping[str, Sequence[str]], methods: Sequence[str]) -> str:
+    """Error messages, each with the methods that raised it, unless one message is of all methods.
 
-    >>> listed({"KeyError: 'x'": ["none", "weights"]}, ["none", "weights"])
+    >>> error_text({"KeyError: 'x'": ["none", "weights"]}, ["none", "weights"])
     "KeyError: 'x'"
-    >>> listed({"KeyError: 'x'": ["weights"]}, ["none", "weights"])
+    >>> error_text({"KeyError: 'x'": ["weights"]}, ["none", "weights"])
     "KeyError: 'x' (weights)"
     """
     return "; ".join(
@@ -135,7 +134,7 @@ def listed(errors: Mapping[str, Sequence[str]], methods: Sequence[str]) -> str:
 
 
 def alignable(directory: Path, say: Callable[[str], object] = print) -> list[Path]:
-    """The folders of a results folder that hold a finished run with its weights, in the order of their names.
+    """The run directories of a results folder that have a finished run and its checkpoint, in the order of their names.
 
     Args:
         directory: the results folder.
@@ -154,7 +153,7 @@ def alignable(directory: Path, say: Callable[[str], object] = print) -> list[Pat
 
 
 def partners(runs: Sequence[Path]) -> dict[Path, Path | None]:
-    """Each run with that of the next seed (after the last the first) of the same configuration; None if it is alone."""
+    """Each run with the run of the next seed of its configuration, the last with the first; None for a single seed."""
     alike: dict[str, list[tuple[int, Path]]] = defaultdict(list)
     for run in runs:
         config = dict(read_record(run).config)
@@ -168,20 +167,20 @@ def partners(runs: Sequence[Path]) -> dict[Path, Path | None]:
     return {run: found[run] for run in runs}
 
 
-def fitting(known: Mapping[str, Any] | None, config: AlignConfig, other: Path | None) -> Mapping[str, Any]:
-    """What a record has, if it was measured by these settings but for the methods; else nothing."""
+def reusable(known: Mapping[str, Any] | None, config: AlignConfig, other: Path | None) -> Mapping[str, Any]:
+    """The barriers of a record, if they were measured by these settings (whatever the methods); else nothing."""
     if not known or not known.get("methods"):
         return {}
     try:
         settings = AlignConfig.model_validate(known["settings"])
-    except (ValidationError, KeyError):  # of another version: measured anew
+    except (ValidationError, KeyError):  # of another version: measure again
         return {}
     same = settings.model_copy(update={"method": config.method}) == config
     return known if same and known.get("other") == (other.name if config.seed_baseline and other else None) else {}
 
 
-def joined(known: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
-    """Reports of further methods after those that a record has."""
+def with_methods(known: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
+    """The reports of a record with those of further methods."""
     if not known:
         return dict(found)
     lists = {kind: [*known[kind], *found[kind]] for kind in ("copies", "trainings")}

@@ -36,7 +36,7 @@ def summary(records: Sequence[Record]) -> Table:
         setting = {key: value for key, value in record.config.items() if key not in BESIDES}
         settings[json.dumps(setting, sort_keys=True)].append(record)
     protocols: dict[str, list[list[Record]]] = defaultdict(list)
-    failed = []
+    failed: list[list[Record]] = []
     for runs in settings.values():
         protocol = next((record.protocol for record in runs if record.done), None)
         (failed if protocol is None else protocols[protocol]).append(runs)

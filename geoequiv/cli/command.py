@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Sequence
 
 from geoequiv import __version__
-from geoequiv.cli import align, check, data, leaderboard, listing, pack, plot, run, show
+from geoequiv.cli import align, check, compare, data, leaderboard, listing, pack, plot, run, show
 from geoequiv.cli.arguments import RAW
 from geoequiv.errors import GeoequivError
 from geoequiv.signals import Ended, EndOnSignals
@@ -21,6 +21,7 @@ Symmetric, frame-averaged and softly equivariant networks on one leaderboard.
 
   geoequiv run configs/quickstart.yaml --jobs 2    train a suite, write its leaderboard
   geoequiv leaderboard results/quickstart          render it again
+  geoequiv compare results/before results/after    which numbers changed
   geoequiv check egnn --signature "pos: point -> pos: point" --group "E(3)"       how symmetric is it really?
   geoequiv align results/quickstart/01ca75b89dbe   is a trained network equivariant inside?
   geoequiv plot results/quickstart                 figures of a run or of a sweep
@@ -43,7 +44,7 @@ completion in bash and zsh:
   pip install 'geoequiv[completion]'
   eval "$(register-python-argcomplete geoequiv)"      in .bashrc, or in .zshrc after compinit"""
 #: in the order of the help text
-COMMANDS = (run, leaderboard, check, align, plot, show, pack, listing, data)
+COMMANDS = (run, leaderboard, compare, check, align, plot, show, pack, listing, data)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -29,7 +29,8 @@ class Scaled(nn.Module):
             one for each column.
         outputs: output name → what it is multiplied by, likewise.
         zeros: output name → the constant that the task has taken off its targets, in their unit: kept in the checkpoint
-            for whoever wants absolute values, which are output + zero; k of them for ``scalar*k``.
+            for whoever wants absolute values, which are output + zero; k of them for ``scalar*k``. Where an energy was
+            taken off for each element, these, in the order of nuclear charge.
 
     Raises:
         SignatureError: an unknown name, a scale that is not positive, several scales where there are no columns, or

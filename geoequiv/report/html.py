@@ -71,7 +71,7 @@ def _view(board: Leaderboard, index: int) -> dict[str, Any]:
         "columns": columns,
         "groups": groups,
         "lines": _lines(board, columns),
-        "fallen": _fallen(board),
+        "failed_rows": _failed_rows(board),
         "families": [(family, _icon(family.marker, family.key)) for family in FAMILIES if family.key in present],
         "states": [(s, STATES[s]) for s in "PSM" if any(r.state == s for r in board.references)],
         "plots": [
@@ -134,7 +134,7 @@ def _sparkline(board: Leaderboard, column: Column, row: Row, published: Sequence
     return _ours(sparkline(value, None, [*values, *number.measurement.sparkline], row.family.key, wide=30))
 
 
-def _fallen(board: Leaderboard) -> list[dict[str, Any]]:
+def _failed_rows(board: Leaderboard) -> list[dict[str, Any]]:
     """Configurations of which no seed finished."""
     found: dict[tuple[str, str, str], dict[str, Any]] = {}
     for failure in board.failures:

@@ -110,13 +110,13 @@ def leaderboard(*directories: str | Path) -> list[Leaderboard]:
         DataError: a folder is missing or holds no usable record.
     """
     store = read(directories)
-    homeless = [record for record in store.records if not record.protocol]
+    without_protocol = [record for record in store.records if not record.protocol]
     groups: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for record in store.records:
         if record.protocol:
             groups[record.task, record.protocol].append(record)
-    for record in homeless:
-        groups[_home(record, groups)].append(record)
+    for record in without_protocol:
+        groups[_group_of(record, groups)].append(record)
     boards = []
     for (task, protocol), members in sorted(groups.items()):
         board = _board(task, protocol, sorted(members, key=lambda record: record.path))
@@ -124,11 +124,11 @@ def leaderboard(*directories: str | Path) -> list[Leaderboard]:
     return boards
 
 
-def _home(record: Record, groups: Mapping[tuple[str, str], Sequence[Record]]) -> tuple[str, str]:
-    """Where a run that failed before its protocol was known is listed: with the runs of the same task and options."""
-    homes = [key for key in groups if key[0] == record.task and key[1] != NO_PROTOCOL]
-    alike = [key for key in homes if any(r.config.get("task") == record.config.get("task") for r in groups[key])]
-    for candidates in (alike, homes):
+def _group_of(record: Record, groups: Mapping[tuple[str, str], Sequence[Record]]) -> tuple[str, str]:
+    """The group of a run that failed before its protocol was known: that of the same task and options."""
+    known = [key for key in groups if key[0] == record.task and key[1] != NO_PROTOCOL]
+    alike = [key for key in known if any(r.config.get("task") == record.config.get("task") for r in groups[key])]
+    for candidates in (alike, known):
         if len(candidates) == 1:
             return candidates[0]
     return record.task, NO_PROTOCOL

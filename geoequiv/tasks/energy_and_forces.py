@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from geoequiv.errors import ConfigError
 from geoequiv.fields import Signature
 from geoequiv.models.conservative import Conservative, energy_signature
-from geoequiv.models.scaled import Scaled
+from geoequiv.models.scaled import Scale, Scaled
 from geoequiv.tasks.normalisation import root_mean_square
 from geoequiv.tasks.task import Head, Metric, PointwiseLoss, Split
 
@@ -59,7 +59,7 @@ FURTHER = (
 )
 
 
-def force_field_head(signature: Signature, train: Split, zero: float, *, gradient: bool) -> Head:
+def force_field_head(signature: Signature, train: Split, zero: Scale, *, gradient: bool) -> Head:
     """Units of energies and forces, fitted on the training split, and the derivative.
 
     With ``gradient`` the unit of energy is the root mean square of a force component, times one unit of length; else
@@ -68,7 +68,7 @@ def force_field_head(signature: Signature, train: Split, zero: float, *, gradien
     Args:
         signature: of energy and forces (see `Conservative`).
         train: the training split.
-        zero: what has been taken off all energies.
+        zero: what has been taken off all energies: a constant, or an energy for each element.
         gradient: whether forces are minus the gradient of the energy, or predicted as they are.
     """
     inner = energy_signature(signature)

@@ -1,17 +1,16 @@
 """Your own data as a task: arrays in an ``.npz`` file, or molecules in ``.xyz`` files (task ``files``)."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from geoequiv.errors import BatchError, ConfigError, DataError, unknown
+from geoequiv.errors import ConfigError, DataError
 from geoequiv.fields import FieldType, Signature
 from geoequiv.groups import group
 from geoequiv.models.conservative import Conservative, energy_signature
@@ -19,11 +18,14 @@ from geoequiv.models.scaled import Scale
 from geoequiv.ranges import PositiveInt
 from geoequiv.tasks.acting import check_acting
 from geoequiv.tasks.data.cache import checksum
+from geoequiv.tasks.data.force_sign import check_force_sign
 from geoequiv.tasks.data.sources import NamedArrays, elements, located, part_of, read
 from geoequiv.tasks.data.trajectory import species
 from geoequiv.tasks.drawing import Drawing
+from geoequiv.tasks.element_energies import element_energies
 from geoequiv.tasks.energy_and_forces import force_field_head
 from geoequiv.tasks.mean_squared_error import MAE, MSE
+from geoequiv.tasks.named_fields import all_masked, check_open, composition, groups_of, len_of, read_fields
 from geoequiv.tasks.normalisation import normalising_head
 from geoequiv.tasks.options import DTypeName, Seed, checked_choice, checked_dtype, checked_seed, checked_size
 from geoequiv.tasks.task import Head, Split, Task
@@ -49,6 +51,7 @@ def files(
     unit: str = "",
     normalise: bool = True,
     conservative: bool = False,
+    ignore_cell: bool = False,
     item_group: str | None = None,
     description: str = "",
     dtype: torch.dtype | DTypeName = torch.float32,
@@ -60,6 +63,7 @@ def files(
     outputs can share a name. An input ``species: scalar*k`` that the file does not have is made of the elements
     (``numbers``, ``z`` or ``nuclear_charges``, [N] or [n, N]), one-hot in the order of nuclear charge. Clouds of
     different sizes are padded (``mask`` [n, N] in an .npz; .xyz by themselves), where all outputs are per graph.
+    Periodic frames have ``cell`` [n, 3, 3] (rows are lattice vectors: ``cell: vector*3 per graph``) and ``pbc`` [n, 3].
 
     A folder with ``train``, ``val`` and ``test`` (.npz, .xyz or .extxyz) has its splits; else items are shuffled by the
     seed and dealt out.
@@ -77,9 +81,13 @@ def files(
         metric: mean squared or mean absolute error, over all components of all targets; the loss is the same.
         unit: of the metric, for the leaderboard.
         normalise: whether models work in units fitted on the training split: points, vectors (see `scales_of`), and
-            scalar outputs, which are then relative to their training mean, each column of a ``scalar*k`` to its own.
-            Pseudoscalars are scaled and not shifted: a mirror would no longer change their sign.
+            scalar outputs, which are then relative to their training mean, each column of a ``scalar*k`` to its own;
+            where clouds differ in composition, a scalar per graph is relative to an energy for each element, by least
+            squares on the training split, if that leaves less. Pseudoscalars are scaled and not shifted: a reflection
+            would no longer change their sign.
         conservative: whether the vector output is minus the gradient of the scalar per graph (see `Conservative`).
+        ignore_cell: whether periodic frames are read as open clouds; without it they are an error, unless the signature
+            names the ``cell``.
         item_group: array of whole numbers, one an item, that says which molecule, trajectory or recording it is from
             (see `Split`); None where items are independent.
         description: for the leaderboard's header.
@@ -101,13 +109,18 @@ def files(
     if given:
         sources = {part: read(file) for part, file in given.items()}
         kinds = elements(sources.values())
+        for source in sources.values() if not ignore_cell else ():
+            check_open(source, parsed)
         fields = {part: read_fields(source, parsed, kinds, acting.dim) for part, source in sources.items()}
         fields = all_masked(fields, parsed)
         rows = {part: np.arange(cut(part, sizes[part], len_of(fields[part]))) for part in PARTS}
         groups = {part: groups_of(source, item_group, len_of(fields[part])) for part, source in sources.items()}
     else:
         source = read(place)
+        sources = dict.fromkeys(PARTS, source)
         kinds = elements([source])
+        if not ignore_cell:
+            check_open(source, parsed)
         whole = read_fields(source, parsed, kinds, acting.dim)
         fields, rows = dict.fromkeys(PARTS, whole), drawn(sizes, len_of(whole), seed)
         groups = dict.fromkeys(PARTS, groups_of(source, item_group, len_of(whole)))
@@ -117,19 +130,27 @@ def files(
             f"{place} has clouds of different sizes. Padding would count in the loss of outputs that live on nodes: "
             "give clouds of one size, or outputs per graph."
         )
+    for source, whole in {id(each): (each, fields[part]) for part, each in sources.items()}.values():
+        check_forces(source, whole, parsed, conservative)
     numbers = parsed.outputs.of_kind("scalar", "pseudoscalar") if normalise else ()
     zeros = {name: zero_of(arrays[f"train_target {name}"], parsed.outputs[name]) for name in numbers}
-    splits = {part: files_split(arrays, part, parsed, zeros, dtype) for part in PARTS}
-    for part, grouping in groups.items():
-        if grouping is not None:
-            splits[part] = replace(splits[part], item_group=torch.from_numpy(grouping[rows[part]]))
+    counts = {part: composition(sources[part], fields[part], kinds, len_of(fields[part])) for part in PARTS}
+    shares = {part: each[rows[part]] for part, each in counts.items() if each is not None}
+    per_element = energies_of(arrays, shares, parsed, numbers)
+    splits = {}
+    for part in PARTS:
+        offsets = {name: shares[part] @ np.array([each]).T for name, each in per_element.items()}
+        split = files_split(arrays, part, parsed, zeros | offsets, dtype)
+        grouping = groups[part]
+        splits[part] = split if grouping is None else replace(split, item_group=torch.from_numpy(grouping[rows[part]]))
+    zeros |= per_element
     check_acting(acting, parsed, splits["train"])
     sum_of_all = checksum({**arrays, "signature": np.array(str(parsed))})
-    counts = "-".join(str(len(rows[part])) for part in PARTS)
+    sizes_used = "-".join(str(len(rows[part])) for part in PARTS)
     shuffled = f"/seed{seed}" if seed and not given else ""
     return Task(
         name="files",
-        protocol=f"files/{place.stem}/{sum_of_all[:8]}/{counts}/{kind}{shuffled}",
+        protocol=f"files/{place.stem}/{sum_of_all[:8]}/{sizes_used}/{kind}{shuffled}",
         description=description or f"{place.name}: {len(arrays)} arrays, the data of a user.",
         signature=parsed,
         symmetry=acting.name,
@@ -140,7 +161,7 @@ def files(
         checksum=sum_of_all,
         citation="",
         head=head_of(parsed, splits["train"], zeros, normalise, conservative),
-        notes=(("Source", f"{place}, files of a user"),),
+        notes=(("Source", f"{place}, files of a user"), *notes_of(per_element, kinds)),
         drawing=drawing_of(parsed, kinds),
         item_group_name=item_group or "",
     )
@@ -154,130 +175,59 @@ def zero_of(target: Array, kind: FieldType) -> Scale:
     return columns if kind.multiplicity > 1 else float(target.mean())
 
 
+def energies_of(
+    arrays: Mapping[str, Array], shares: Mapping[str, Array], signature: Signature, names: Sequence[str]
+) -> dict[str, list[float]]:
+    """Scalar output per graph → an energy for each element, where that leaves less than the mean does.
+
+    Raises:
+        DataError: an element is in another split and not in the training split, so that its energy cannot be known.
+    """
+    found: dict[str, list[float]] = {}
+    for name in names if len(shares) == len(PARTS) else ():
+        kind = signature.outputs[name]
+        if kind.kind == "scalar" and kind.per_graph and kind.multiplicity == 1:
+            energies = element_energies(arrays[f"train_target {name}"][:, 0], shares["train"])
+            found |= {} if energies is None else {name: energies}
+    for part in PARTS[1:] if found else ():
+        new = (shares[part].sum(0) > 0) & (shares["train"].sum(0) == 0)
+        if new.any():
+            raise DataError(
+                f"The split '{part}' has an element that no item of the training split has, so that its energy is not "
+                "known. Give a training split with all elements, or set normalise: false."
+            )
+    return found
+
+
+def check_forces(source: NamedArrays, fields: Fields, signature: Signature, conservative: bool) -> None:
+    """Raise DataError where outputs that are an energy and its forces have forces of the wrong sign."""
+    energies = [n for n, k in signature.outputs.items() if k.kind == "scalar" and k.per_graph and k.multiplicity == 1]
+    forces = [n for n, k in signature.outputs.items() if k.kind == "vector" and not k.per_graph and k.multiplicity == 1]
+    points = [n for n, k in signature.inputs.items() if k.kind == "point" and not k.per_graph and k.multiplicity == 1]
+    if not (len(energies) == len(forces) == len(points) == 1) or not (conservative or forces[0].startswith("force")):
+        return
+    energy, force = (fields[f"target {names[0]}"] for names in (energies, forces))
+    check_force_sign(source.path, fields[points[0]], energy[:, 0], force, source.charges())
+
+
+def notes_of(per_element: Mapping[str, Sequence[float]], kinds: NDArray[np.int64]) -> list[tuple[str, str]]:
+    """Lines of the card about outputs that are relative to an energy for each element."""
+    symbols = species(kinds)[1] or ("node",)
+    return [
+        (
+            f"Zero of {name}",
+            "by least squares on the training split: "
+            + ", ".join(f"{symbol} {energy:.6g}" for symbol, energy in zip(symbols, energies, strict=False)),
+        )
+        for name, energies in per_element.items()
+    ]
+
+
 def drawing_of(signature: Signature, kinds: NDArray[np.int64]) -> Drawing:
     """Molecules where the elements are known, particles elsewhere; the first relation is taken for bonds."""
     named = len(kinds) > 0 and "species" in signature.inputs and signature.inputs["species"].multiplicity == len(kinds)
     bonds = next(iter(signature.inputs.of_kind("adjacency")), None)
     return Drawing("molecule", bonds, tuple(kinds.tolist())) if named else Drawing("particles", bonds)
-
-
-def read_fields(source: NamedArrays, signature: Signature, kinds: NDArray[np.int64], dim: int) -> Fields:
-    """Inputs by name, targets as "target <name>", and "mask" where clouds are padded; items first.
-
-    Raises:
-        DataError: a field is missing, has another shape than its type, or another number of items than the first.
-    """
-    found: Fields = {}
-    masks: list[NDArray[np.bool_]] = []
-
-    def take(key: str, name: str, kind: FieldType) -> None:
-        array, real = source.get(name)
-        masks.extend([real] if real is not None else [])
-        found[key] = shaped(array, kind, name, dim, source.path)
-
-    absent = [name for name in signature.inputs if name not in source.names]
-    for name, kind in signature.inputs.items():
-        if name not in absent:
-            take(name, name, kind)
-        else:
-            check_made(source, name, kind, kinds)
-    for name, kind in signature.outputs.items():
-        stored = f"target_{name}" if f"target_{name}" in source.names else name
-        if stored not in source.names or (stored == name and name in signature.inputs):
-            wanted = f"target_{name}" if name in signature.inputs else name
-            raise DataError(f"{source.path}: {unknown('array', wanted, source.names)}")
-        take(f"target {name}", stored, kind)
-    items = max(len(array) for array in found.values())
-    found |= {name: one_hot(source, kinds, items) for name in absent}
-    lengths = {name: len(array) for name, array in found.items()}
-    if len(set(lengths.values())) > 1:
-        raise DataError(f"{source.path}: all fields need equally many items, got {lengths}.")
-    bad = [name for name, array in found.items() if not np.isfinite(array).all()]
-    if bad:
-        item = int(np.flatnonzero(~np.isfinite(found[bad[0]]).reshape(items, -1).all(1))[0])
-        raise DataError(f"{source.path}: '{bad[0]}' is not finite, first in item {item}.")
-    nodes = shape_of_nodes(found, signature)
-    for mask in masks if nodes else ():  # without fields on nodes there is nothing to pad
-        if mask.shape != nodes or (mask != masks[0]).any():
-            raise DataError(
-                f"{source.path}: 'mask' must say of {list(nodes)} (items, nodes) which are real, the same for all "
-                f"fields; got one of shape {list(mask.shape)}."
-            )
-        found["mask"] = mask  # type: ignore[assignment]
-    return found
-
-
-def shape_of_nodes(fields: Fields, signature: Signature) -> tuple[int, ...]:
-    """Items and nodes, (n, N), of the first field that lives on nodes; () where all are per graph."""
-    on_nodes = [name for name, kind in signature.inputs.items() if not kind.per_graph]
-    on_nodes += [f"target {name}" for name, kind in signature.outputs.items() if not kind.per_graph]
-    return fields[on_nodes[0]].shape[:2] if on_nodes else ()
-
-
-def all_masked(parts: dict[str, Fields], signature: Signature) -> dict[str, Fields]:
-    """A mask for every split if one has it: where none was given, all nodes are real."""
-    if any("mask" in fields for fields in parts.values()):
-        for fields in parts.values():
-            fields.setdefault("mask", np.ones(shape_of_nodes(fields, signature), dtype=bool))
-    return parts
-
-
-def check_made(source: NamedArrays, name: str, kind: FieldType, kinds: NDArray[np.int64]) -> None:
-    """DataError unless a field that the source does not have is ``species``, and can be made out of its elements."""
-    if name != "species" or kind.kind != "scalar" or source.charges() is None:
-        raise DataError(f"{source.path}: {unknown('array', name, source.names)}")
-    if kind.multiplicity != len(kinds):
-        symbols = species(kinds)[1]
-        raise DataError(
-            f"{source.path} has {len(kinds)} elements ({', '.join(symbols)}): write species: scalar*{len(kinds)}."
-        )
-
-
-def one_hot(source: NamedArrays, kinds: NDArray[np.int64], items: int) -> Array:
-    """The field ``species`` out of the elements: ``[items, N, kinds]``."""
-    charges = source.charges()
-    assert charges is not None
-    hot = (charges[..., None] == kinds).astype(np.float64)
-    return np.broadcast_to(hot, (items, *hot.shape[-2:])) if charges.ndim == 1 else hot
-
-
-def shaped(array: Array, kind: FieldType, name: str, dim: int, where: Path) -> Array:
-    """An array with the trailing axes of its type; numbers per node or graph may come without theirs."""
-    if kind.is_scalar:
-        axes = 2 if kind.per_graph else 3
-        array = array[..., None] if array.ndim == axes - 1 and kind.multiplicity == 1 else array
-        if array.ndim != axes or array.shape[-1] != kind.multiplicity:
-            wanted = f"[n, {kind.multiplicity}]" if kind.per_graph else f"[n, N, {kind.multiplicity}]"
-            raise DataError(f"{where}: '{name}' is a {kind}: expected shape {wanted}, got {list(array.shape)}.")
-        return array
-    try:
-        trailing = kind.trailing(torch.from_numpy(np.ascontiguousarray(array)), dim, name)
-    except BatchError as error:
-        raise DataError(f"{where}: {error} The dimension is that of the task's symmetry.") from error
-    if array.ndim - trailing != (1 if kind.per_graph else 2):
-        wanted = "[n, …]" if kind.per_graph else "[n, N, …]"
-        raise DataError(f"{where}: '{name}' is a {kind}: expected shape {wanted}, got {list(array.shape)}.")
-    return array
-
-
-def groups_of(source: NamedArrays, name: str | None, items: int) -> NDArray[np.int64] | None:
-    """The array that says which group each item is in; DataError if it is missing or not one whole number an item."""
-    if name is None:
-        return None
-    if name not in source.names:
-        raise DataError(f"{source.path}: {unknown('array', name, source.names)}")
-    array = source.get(name)[0]
-    if array.shape != (items,) or not np.isfinite(array).all() or (array != np.round(array)).any():
-        raise DataError(
-            f"{source.path}: item_group '{name}' must be one whole number for each of {items} items; got an array of "
-            f"shape {list(array.shape)}."
-        )
-    return array.astype(np.int64)
-
-
-def len_of(fields: Fields) -> int:
-    """Number of items."""
-    return len(next(iter(fields.values())))
 
 
 def cut(part: str, size: int | None, there: int) -> int:
@@ -302,7 +252,11 @@ def drawn(sizes: Mapping[str, int | None], items: int, seed: int) -> dict[str, N
 
 
 def files_split(
-    arrays: Mapping[str, Array], part: str, signature: Signature, zeros: Mapping[str, Scale], dtype: torch.dtype
+    arrays: Mapping[str, Array],
+    part: str,
+    signature: Signature,
+    zeros: Mapping[str, Scale | Array],
+    dtype: torch.dtype,
 ) -> Split:
     """Tensors of one split."""
     inputs = {name: torch.from_numpy(arrays[f"{part}_{name}"].copy()).to(dtype) for name in signature.inputs}
@@ -322,5 +276,4 @@ def head_of(
     if not normalise:
         return Head(inner, partial(Conservative, signature=signature))
     (zero,) = (zeros[name] for name in inner.outputs)
-    assert isinstance(zero, float)  # one energy to a graph
     return force_field_head(signature, train, zero, gradient=True)

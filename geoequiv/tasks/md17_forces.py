@@ -14,6 +14,7 @@ from geoequiv.errors import ConfigError, DataError
 from geoequiv.fields import Signature
 from geoequiv.ranges import NonNegativeFloat, PositiveInt
 from geoequiv.tasks.data.cache import checksum, data_directory
+from geoequiv.tasks.data.force_sign import check_force_sign
 from geoequiv.tasks.data.rmd17_files import ARCHIVE, Frames, load
 from geoequiv.tasks.data.trajectory import Trajectory, block_name, species
 from geoequiv.tasks.drawing import Drawing
@@ -241,12 +242,13 @@ def forces_id(molecule: str, split: int, sizes: dict[str, int]) -> str:
 
 
 def trajectory_fields(trajectory: Trajectory) -> dict[str, NDArray[np.float64]]:
-    """pos, energy and forces of all frames; DataError if the file lacks the last two."""
+    """pos, energy and forces of all frames; DataError if the file lacks the last two, or has gradients for forces."""
     if trajectory.energies is None or trajectory.forces is None:
         raise DataError(f"{trajectory.path} must hold energies [T] and forces [T, N, 3].")
     for name, array in (("energies", trajectory.energies), ("forces", trajectory.forces)):
         if not np.isfinite(array).all():
             raise DataError(f"{trajectory.path}: {name} are not finite.")
+    check_force_sign(trajectory.path, trajectory.positions, trajectory.energies, trajectory.forces)
     return {"pos": trajectory.positions, "energy": trajectory.energies[:, None], "forces": trajectory.forces}
 
 

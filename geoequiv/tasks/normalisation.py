@@ -21,13 +21,13 @@ def normalising_head(signature: Signature, train: Split, zeros: Mapping[str, Sca
         signature: of the task.
         train: the training split, and no other.
         zeros: scalar output → what has been taken off its targets; such outputs are scaled by the root mean square of
-            what is left. Where that is a number for each column of a ``scalar*k``, so is the scale.
+            what is left, each column of a ``scalar*k`` by its own.
     """
     inputs, fitted = scales_of(signature, train)
     outputs: dict[str, Scale] = dict(fitted)
-    for name, zero in (zeros or {}).items():
+    for name in zeros or {}:
         target = train.targets[name]
-        if not isinstance(zero, float):
+        if signature.outputs[name].multiplicity > 1:
             outputs[name] = [root_mean_square(column) or 1.0 for column in target.unbind(-1)]
         elif scale := root_mean_square(target):
             outputs[name] = scale
@@ -38,8 +38,8 @@ def scales_of(signature: Signature, train: Split) -> tuple[dict[str, float], dic
     r"""Scales of inputs and outputs.
 
     Points share one length: the root mean square of the distances of nodes from the centroid of their own cloud, over
-    the first input point that nodes have, per coordinate. Vectors and tensors have the root mean square of their
-    components. Nothing is shifted, and scalars stay as they are.
+    the first input point that nodes have, per coordinate. The vectors of a periodic ``cell`` share it. Other vectors
+    and tensors have the root mean square of their components. Nothing is shifted, and scalars stay as they are.
 
     Args:
         signature: of the task.
@@ -58,6 +58,7 @@ def scales_of(signature: Signature, train: Split) -> tuple[dict[str, float], dic
             for name in side.of_kind(*SCALED)
         }
         found |= dict.fromkeys(side.of_kind("point"), length)
+        found |= {"cell": length} if "cell" in found and length else {}  # walls are where points are
         return {name: scale for name, scale in found.items() if scale > 0}
 
     return of_side(signature.inputs, train.inputs), of_side(signature.outputs, train.targets)

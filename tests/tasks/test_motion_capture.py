@@ -80,6 +80,11 @@ def test_the_signature_moves_a_batch(tmp_path):
         ({"split_train_trials": np.array(["1"])}, r"split_train_trials must be whole numbers from 0, of shape \[n\]"),
         ({"split_train_1_starts": np.array([1.5])}, "split_train_1_starts must be whole numbers from 0 below 60"),
         ({"edges": np.array([{}])}, r"run\.npz cannot be read .*allow_pickle"),
+        (
+            {"split_val_trials": np.array([0, 1]), "split_val_1_starts": np.arange(20)},
+            "trial_01 is in the splits 'train' and 'val'",
+        ),
+        ({"split_train_1_starts": np.array([3, 3, *range(18)])}, "'train' starts trial_01 at a frame more than once"),
     ],
 )
 def test_a_broken_recording_is_named(tmp_path, changes, message):

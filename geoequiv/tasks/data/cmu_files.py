@@ -90,6 +90,13 @@ def read_packed(path: Path) -> Recording:
                 starts[split][name] = indices(path, begin, arrays[begin], 1, len(trials[name]))
         except KeyError as error:
             raise DataError(f"{path} lacks {error}, which its split '{split}' names.") from error
+    owner: dict[str, str] = {}
+    for split, members in starts.items():
+        for name, frames in members.items():
+            if owner.setdefault(name, split) != split:
+                raise DataError(f"{path}: {name} is in the splits '{owner[name]}' and '{split}': trials belong to one.")
+            if len(np.unique(frames)) < len(frames):
+                raise DataError(f"{path}: the split '{split}' starts {name} at a frame more than once.")
     return Recording(trials, edges, starts, f"{path}; EGNO's public files, official: {SOURCE}09/")
 
 

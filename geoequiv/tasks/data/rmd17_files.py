@@ -28,12 +28,14 @@ def load(folder: Path, molecule: str, split: int) -> tuple[Frames, Frames]:
     places = [home, home / "rmd17" / "npz_data", home / "npz_data", folder]
     cut = [find(f"rmd17_{molecule}_{part}_{split:02d}.npz", places) for part in ("train", "test")]
     if all(cut):
-        learn, held_out = (read_trajectory(path) for path in cut if path)
+        learn, held_out = (read_trajectory(path, in_order=False) for path in cut if path)
         if not np.array_equal(learn.charges, held_out.charges):
             raise DataError(
                 f"{learn.path} and {held_out.path.name} must have the same atoms in the same order; their charges are "
                 f"{learn.charges.tolist()} and {held_out.charges.tolist()}."
             )
+        if learn.numbers is not None and held_out.numbers is not None:
+            check_apart(learn.path, held_out.path, learn.numbers, held_out.numbers)
         return (learn, np.arange(len(learn.positions))), (held_out, np.arange(len(held_out.positions)))
     names = {"data": f"rmd17_{molecule}.npz"}
     names |= {part: f"index_{part}_{split:02d}.csv" for part in ("train", "test")}
@@ -43,11 +45,26 @@ def load(folder: Path, molecule: str, split: int) -> tuple[Frames, Frames]:
         unpack(obtain(ARCHIVE, home), home, tuple(names.values()))
         found = {part: find(name, [home]) for part, name in names.items()}
     data, train, test = (path for path in found.values() if path)
-    trajectory = read_trajectory(data)
-    return (
-        (trajectory, read_index(train, len(trajectory.positions))),
-        (trajectory, read_index(test, len(trajectory.positions))),
-    )
+    trajectory = read_trajectory(data, in_order=False)
+    rows = [read_index(path, len(trajectory.positions)) for path in (train, test)]
+    check_apart(train, test, *rows)
+    return (trajectory, rows[0]), (trajectory, rows[1])
+
+
+def check_apart(first: Path, second: Path, learn: NDArray[np.int64], held_out: NDArray[np.int64]) -> None:
+    """Raise DataError for frames that are in training and test, or twice in one of them."""
+    for path, numbers in ((first, learn), (second, held_out)):
+        values, counts = np.unique(numbers, return_counts=True)
+        if (counts > 1).any():
+            raise DataError(
+                f"{path} has {int((counts > 1).sum())} frames more than once, first {values[counts > 1][0]}: a split "
+                "has each frame once."
+            )
+    both = np.intersect1d(learn, held_out)
+    if len(both):
+        raise DataError(
+            f"{first} and {second.name} share {len(both)} frames, first {both[0]}: none may be in training and test."
+        )
 
 
 def read_index(path: Path, frames: int) -> NDArray[np.int64]:

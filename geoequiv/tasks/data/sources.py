@@ -24,6 +24,13 @@ class NamedArrays:
     names: tuple[str, ...]
     get: Callable[[str], tuple[Array, NDArray[np.bool_] | None]]
 
+    def first_periodic(self) -> int | None:
+        """The first item that is periodic along any axis, by its ``pbc``; None if none is."""
+        if "pbc" not in self.names:
+            return None
+        periodic = (self.get("pbc")[0] != 0).reshape(-1, 3).any(-1)
+        return int(periodic.argmax()) if periodic.any() else None
+
     def charges(self) -> Array | None:
         """Nuclear charges [N] or [n, N], if the source has them; 0 where a cloud is padded."""
         name = next((name for name in CHARGES if name in self.names), None)
@@ -69,6 +76,10 @@ def read(path: Path) -> NamedArrays:
         )
         raise DataError(f"{path} {what}. Trials of motion capture (.bvh, .c3d, .amc) are for the task mocap/files.")
     frames = [frame for each in found for frame in read_frames(each)]
+    if any("cell" in frame for frame in frames):  # frames without one are open
+        for frame in frames:
+            frame.setdefault("cell", np.zeros((3, 3)))
+            frame.setdefault("pbc", np.zeros(3))
     names = tuple(name for name in frames[0] if all(name in frame for frame in frames))
     return NamedArrays(path, names, lambda name: stacked(frames, name, path))
 

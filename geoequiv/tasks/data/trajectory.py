@@ -53,8 +53,12 @@ class Trajectory:
         return None if self.numbers is None else self.numbers[rows] // length
 
 
-def read_trajectory(path: str | os.PathLike[str]) -> Trajectory:
+def read_trajectory(path: str | os.PathLike[str], in_order: bool = True) -> Trajectory:
     """A trajectory in MD17's layout (``R``, ``z``, ``E``, ``F``) or revised MD17's (``coords``, ``nuclear_charges`` …).
+
+    Args:
+        path: the file.
+        in_order: whether its rows are the frames of one simulation, in order, unless it says otherwise.
 
     Raises:
         DataError: it cannot be read, holds pickled objects, lacks positions or charges, or shapes do not fit.
@@ -94,7 +98,7 @@ def read_trajectory(path: str | os.PathLike[str]) -> Trajectory:
         raise DataError(
             f"{path}: old_indices must be {len(positions)} whole numbers, got {list(numbers.shape)} {numbers.dtype}."
         )
-    if numbers is None and "coords" not in names:  # revised files are out of order; the original ones are in it
+    if numbers is None and in_order:
         numbers = np.arange(len(positions))
     if not np.isfinite(positions).all():
         frame = int(np.flatnonzero(~np.isfinite(positions).all(axis=(1, 2)))[0])
