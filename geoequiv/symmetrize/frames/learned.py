@@ -21,7 +21,7 @@ from geoequiv.symmetrize.frames.spectrum import Spectrum
 
 #: the length of a channel below which it fades out instead of giving a direction
 SOFT = 0.3
-#: smallest length of a leg over its noise, in units of ``Spectrum.gap_threshold``
+#: smallest length of a leg over its noise, in units of ``Spectrum.length_threshold``
 LEG = 1 / 3
 
 
@@ -41,7 +41,7 @@ class LearnedFrame(nn.Module):
     Where the vectors are dependent, as on every cloud with a symmetry, they tell no frame, and near that they tell
     one badly. How badly follows from the slopes of φ and ψ: what a vector adds to those before, over how far errors of
     the points change it (to first order, for independent errors of size 1), must be above a third of
-    ``Spectrum.gap_threshold`` (6e-3 in float32, 4e-5 in float64); for the third one, whose side alone counts, above
+    ``Spectrum.length_threshold`` (6e-3 in float32, 4e-5 in float64); for the third one, whose side alone counts, above
     ``Spectrum.tolerance`` (a limit that depends on where the cloud lies would make the frame jump). The elements of
     ``MinimalFrame`` are taken elsewhere: for the network as it starts that is 3 to 11 % of random clouds in float32
     (under SO and O, which see the origin, 1 to 3 %).
@@ -152,7 +152,7 @@ class LearnedFrame(nn.Module):
             for k in range(1, sizes.shape[-1]):  # what the legs before it do to it
                 along = (vectors[..., k, None, :] * axes[..., :k].mT).sum(-1) * (noise / sizes.clamp_min(tiny))[..., :k]
                 noise[..., k] = (noise[..., k].square() + along.square().sum(-1)).sqrt()
-            limit = (LEG * spectrum.gap_threshold).unsqueeze(-1).expand_as(noise)
+            limit = (LEG * spectrum.length_threshold).unsqueeze(-1).expand_as(noise)
             if not self.group.is_proper:  # of the last vector only the side counts
                 limit = torch.cat([limit[..., :-1], spectrum.tolerance.unsqueeze(-1)], -1)
         return axes, sizes / noise.clamp_min(tiny) - limit
@@ -184,7 +184,7 @@ class LearnedFrame(nn.Module):
         with torch.enable_grad():
             points = fields[cloud].detach().double().requires_grad_()
             exact = self.fallback.spectrum({**fields, cloud: points}, side, layout)
-            _, margin = self.axes(replace(exact, gap_threshold=given.gap_threshold), layout)
+            _, margin = self.axes(replace(exact, length_threshold=given.length_threshold), layout)
             reach = [first_order(value, value, points, layout) for value in margin.unbind(-1)]
         dependent = (margin <= 0).any(-1).detach()
         report = self.fallback.diagnose(fields, side, layout)

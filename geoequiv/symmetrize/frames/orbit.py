@@ -21,7 +21,7 @@ def orbit(
     axis: Tensor,
     has_axis: Tensor,
     tolerance: Tensor,
-    gap_threshold: Tensor,
+    threshold: Tensor,
     noise: Tensor,
     proper: bool,
     plane: bool,
@@ -38,7 +38,7 @@ def orbit(
 
     Where no pair spans a plane, the cloud has a continuous stabilizer and looks the same from all frames that differ
     by it; C_6 (C_6v) about the line, or I (I_h) about coincident points, replace it. Where the best w is shorter than
-    ``gap_threshold``, C_6 is applied to the frames as well: round-off of relative size ε rotates them by ε/|w| about
+    ``threshold``, C_6 is applied to the frames as well: round-off of relative size ε rotates them by ε/|w| about
     the first leg, the average over C_6 leaves of that an effect of |w|, and the product is round-off again, however
     short w is.
 
@@ -46,7 +46,7 @@ def orbit(
         directions: of D items.
         legs: which of them may span frames, ``[D, K]``.
         axis: ``[D, 3]`` the simple principal axis, where ``has_axis`` ``[D]``.
-        tolerance, gap_threshold, noise: relative, ``[D]`` (see ``Spectrum``).
+        tolerance, threshold, noise: relative, ``[D]`` (``threshold``: ``Spectrum.length_threshold``).
         proper: leave out the mirrored frames.
         plane: clouds of the plane, in the first two components; ``axis`` is then z.
 
@@ -63,7 +63,7 @@ def orbit(
         across = first.unsqueeze(2).cross(directions.vectors.unsqueeze(1).expand(-1, first.shape[1], -1, -1), dim=-1)
         size = across.norm(dim=-1)
         score = rank(size, level.unsqueeze(1), noise[:, None, None])
-        score = torch.where(size > gap_threshold[:, None, None], score, score - POOR)
+        score = torch.where(size > threshold[:, None, None], score, score - POOR)
         score = torch.where(first_real.unsqueeze(-1), score, -math.inf).flatten(1)
         best, place = score.max(1)
         length = size.flatten(1).gather(1, place.unsqueeze(1)).squeeze(1)

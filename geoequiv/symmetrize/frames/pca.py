@@ -38,7 +38,8 @@ class PCAFrame(Frame):
     Where eigenvalues coincide, V is not determined, and the points themselves give the frames (see ``orbit``):
     as many as the cloud has symmetries, 24 for methane under O(3), 12 for benzene under SO(3). Where they nearly do, V
     is determined badly, and the points give the frames as well: where a gap is below ``Spectrum.gap_threshold`` of the
-    largest eigenvalue, 2e-2 in float32 and 1e-4 in float64. Where the symmetries are continuous (collinear or
+    largest eigenvalue, which falls with the number of points: from 2e-2 to 2e-3 in float32, from 1e-4 to 1e-5 in
+    float64. Where the symmetries are continuous (collinear or
     coincident points), further vector inputs are used; if they leave the stabilizer continuous, a finite group replaces
     it, 6 to 24 elements for collinear points, 60 or 120 for coincident ones (in the plane 6 or 12).
 
@@ -189,8 +190,8 @@ class PCAFrame(Frame):
         dim, source = self.group.dim, self.frame_inputs(side)
         chosen = degenerate.flatten()
         directions = Directions.of(fields, side, layout, source, spectrum, degenerate)
-        tolerance, gap_threshold, noise = (
-            v.flatten()[chosen] for v in (spectrum.tolerance, spectrum.gap_threshold, spectrum.noise)
+        tolerance, threshold, noise = (
+            v.flatten()[chosen] for v in (spectrum.tolerance, spectrum.length_threshold, spectrum.noise)
         )
         coincident = spectrum.coincident.flatten()[chosen]
         axes = spectrum.axes.reshape(-1, dim, dim)[chosen]
@@ -203,12 +204,12 @@ class PCAFrame(Frame):
             axis = torch.where(equal[:, :1], axes[..., 2], axes[..., 0])
             has_axis = ~equal.all(1) & ~coincident
             off = directions.vectors.detach().cross(axis.detach().unsqueeze(1).expand_as(directions.vectors), dim=-1)
-            flat = (off.norm(dim=-1) <= gap_threshold.unsqueeze(1)) | (directions.level != 0)
+            flat = (off.norm(dim=-1) <= threshold.unsqueeze(1)) | (directions.level != 0)
             is_round = coincident | (has_axis & flat.all(1))
         legs = (directions.level == 0) | is_round.unsqueeze(1)
         directions = directions.only((directions.level <= len(source.further)) | is_round.unsqueeze(1))
         frames, real, continuous = orbit(
-            directions, legs, axis, has_axis, tolerance, gap_threshold, noise, self.group.is_proper, plane=dim == 2
+            directions, legs, axis, has_axis, tolerance, threshold, noise, self.group.is_proper, plane=dim == 2
         )
         if bool(continuous.any()):
             where = chosen.nonzero().squeeze(1)[continuous]

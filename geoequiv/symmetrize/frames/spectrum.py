@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -24,11 +25,13 @@ class Spectrum:
         values: eigenvalues of the sum of outer products, ascending, ``[*shape, d]``, without gradient.
         axes: their eigenvectors as columns, ``[*shape, d, d]``.
         tolerance: what counts as equal, relative ``[*shape]``; never below 32 round-offs of the coordinates.
-        gap_threshold: smallest relative gap, and smallest relative length, that determines a direction ``[*shape]``:
-            the fourth root of the round-off (1.9e-2 in float32, 1.2e-4 in float64), as round-off is magnified by one
-            over it; at least ``tolerance``.
+        length_threshold: smallest relative length of a single point that determines a direction ``[*shape]``: the
+            fourth root of the round-off ε (1.9e-2 in float32, 1.2e-4 in float64), as round-off is magnified by one over
+            it; at least ``tolerance``.
         noise: 32 round-offs of the coordinates, relative to the size of the cloud ``[*shape]``.
         coincident: whether all points of a cloud coincide, ``[*shape]``.
+        eps: round-off ε of the coordinates.
+        layout: of the batch.
     """
 
     points: Tensor
@@ -36,9 +39,11 @@ class Spectrum:
     values: Tensor
     axes: Tensor
     tolerance: Tensor
-    gap_threshold: Tensor
+    length_threshold: Tensor
     noise: Tensor
     coincident: Tensor
+    eps: float
+    layout: Layout
 
     @classmethod
     def of(
@@ -72,7 +77,19 @@ class Spectrum:
         base = tolerance if tolerance is not None else eps**0.5
         equal = torch.where(coincident, base, noise.clamp_min(base))
         noise = torch.where(coincident, 32 * eps, noise)
-        return cls(cloud, centre, values, axes, equal, equal.clamp_min(eps**0.25), noise, coincident)
+        return cls(
+            cloud, centre, values, axes, equal, equal.clamp_min(eps**0.25), noise, coincident, eps, layout,
+        )  # fmt: skip
+
+    @cached_property
+    def gap_threshold(self) -> Tensor:
+        """Smallest relative gap of eigenvalues that determines their eigenvectors, ``[*shape]``.
+
+        Round-off rotates eigenvectors by u ε / gap, where u falls with the number of points (see ``uncertainty``). The
+        threshold is u times the fourth root of ε, and at most ``length_threshold``; at least ``tolerance``.
+        """
+        factor = uncertainty(self.points.detach(), self.values[..., -1], self.layout, self.eps).clamp(max=1.0)
+        return torch.maximum(self.tolerance, factor * self.eps**0.25)
 
     @property
     def gaps(self) -> Tensor:
@@ -90,6 +107,52 @@ class Spectrum:
     def degenerate(self) -> Tensor:
         """Whether the spectrum is degenerate: some gap is, or all points coincide, ``[*shape]``."""
         return self.degenerate_gaps.any(-1) | self.coincident
+
+
+#: Uncertainty of a covariance whose group element has round-off, over ε: what does not fall with the number of points.
+ELEMENT = 0.1
+
+
+def uncertainty(cloud: Tensor, largest: Tensor, layout: Layout, eps: float) -> Tensor:
+    r"""Round-off of the covariance relative to its largest eigenvalue, over the round-off ε of the coordinates.
+
+    .. math:: u^2 = b^2 + \frac{r^2 m}{\lambda}, \qquad
+              m = \sum_n m_n |x_n|^2 \Big/ \sum_n |x_n|^2
+
+    Coordinates are rounded independently, so errors of N points add up like √N. r is the distance
+    of the farthest point, λ the largest eigenvalue (N times a variance), m_n the number of points as far from the
+    centre as the n-th: they may be copies of it, with the same error. b = 0.1 stands for the round-off of a rotation
+    matrix, which all points share. All of it is invariant to isometries: a threshold that depends on where the cloud
+    lies would make the frame jump.
+
+    Args:
+        cloud: points about the centre, ``[*shape, N, d]`` or ``[n, d]``, zero where masked out.
+        largest: λ, ``[*shape]``.
+    """
+    squares = cloud.square().sum(-1)
+    tiny = torch.finfo(squares.dtype).tiny
+    total = node_sum(squares.unsqueeze(-1), layout).squeeze(-1).clamp_min(tiny)
+    longest = item_max(squares.sqrt(), layout)
+    shared = node_sum((squares * alike(squares.sqrt(), longest, layout, eps)).unsqueeze(-1), layout).squeeze(-1)
+    return (ELEMENT**2 + longest.square() * shared / (total * largest.clamp_min(tiny))).sqrt()
+
+
+def alike(lengths: Tensor, longest: Tensor, layout: Layout, eps: float) -> Tensor:
+    """For each node, how many of its item have the same length up to round-off: ``[*shape, N]`` or ``[n]``."""
+    item_scale = longest.unsqueeze(-1) if layout.batch is None else longest[layout.batch]
+    steps = lengths / (4 * eps * item_scale).clamp_min(torch.finfo(lengths.dtype).tiny)
+    flat = steps.reshape(-1)
+    item = layout.batch
+    if item is None:
+        items = flat.numel() // max(1, lengths.shape[-1])
+        item = torch.arange(items, device=flat.device).repeat_interleave(lengths.shape[-1])
+    order = flat.argsort(stable=True)
+    order = order[item[order].argsort(stable=True)]  # by item, then by length
+    new = torch.ones_like(order, dtype=torch.bool)
+    new[1:] = (flat[order].diff() > 1) | (item[order].diff() != 0)
+    run = new.cumsum(0) - 1
+    counts = torch.bincount(run).to(lengths)[run]
+    return torch.empty_like(flat).index_copy(0, order, counts).reshape(lengths.shape)
 
 
 def real_nodes(values: Tensor, layout: Layout) -> Tensor:

@@ -47,7 +47,7 @@ class WeightedFrame(PCAFrame):
             longest as long as the others', times (3 + label)/4.
 
     Exactness: round-off. Continuous in x, once differentiable but where the largest pairs change, except at collinear
-    clouds (nearer than ``Spectrum.gap_threshold``) and where all of a further field vanish.
+    clouds (nearer than ``Spectrum.length_threshold``) and where all of a further field vanish.
 
     Reference: weighted frames: Dym, Lawrence & Siegel, "Equivariant frames and the impossibility of continuous
     canonicalization" (ICML 2024), whose weights of pairs have c = 0.
@@ -92,12 +92,12 @@ class WeightedFrame(PCAFrame):
         taken = (directions.level >= 0) & (directions.level <= len(source.further))
         x = directions.vectors * (taken * (3 + directions.label) / 4).unsqueeze(-1)
         legs = x if self.group.dim == 3 else x.new_tensor([0.0, 0.0, 1.0]).expand(len(x), 1, 3)
-        gap_threshold, tolerance = spectrum.gap_threshold.flatten(), spectrum.tolerance.flatten()
-        item, i, j = self.candidates(legs, x, gap_threshold, tolerance)
+        least_length, tolerance = spectrum.length_threshold.flatten(), spectrum.tolerance.flatten()
+        item, i, j = self.candidates(legs, x, least_length, tolerance)
         a, u = legs[item, i], x[item, j]
         spans = a.cross(u, dim=-1).square().sum(-1)
         most = largest(spans, item, tolerance)
-        flat = most <= gap_threshold**2
+        flat = most <= least_length**2
         weights = (spans - self.threshold * most[item]).clamp_min(0).square()
         kept = (weights > 1e-16 * most[item].square()) & ~flat[item]  # less is round-off
         item, a, u, weights = item[kept], a[kept], u[kept], weights[kept]
@@ -113,7 +113,7 @@ class WeightedFrame(PCAFrame):
             frames, weights = torch.cat([frames, mirrored(frames)]), weights.repeat(2, 1) / 2
         return frames, weights, flat
 
-    def candidates(self, legs: Tensor, x: Tensor, gap_threshold: Tensor, tolerance: Tensor) -> tuple[Tensor, ...]:
+    def candidates(self, legs: Tensor, x: Tensor, least_length: Tensor, tolerance: Tensor) -> tuple[Tensor, ...]:
         """All pairs of ``[B, A, 3]`` and ``[B, K, 3]`` that may have a weight: items, first and second ``[R]``.
 
         What pairs span is |a|²|x|² - (a·x)², quick for all of them and good to a few round-offs of |a|²|x|². None are
@@ -124,7 +124,7 @@ class WeightedFrame(PCAFrame):
         found = []
         with torch.no_grad():
             for start in range(0, max(len(x), 1), size):
-                a, u, flat = (part[start : start + size] for part in (legs, x, gap_threshold**2 / 2))
+                a, u, flat = (part[start : start + size] for part in (legs, x, least_length**2 / 2))
                 spans = a.square().sum(-1).unsqueeze(2) * u.square().sum(-1).unsqueeze(1) - (a @ u.mT).square()
                 most = spans.amax((1, 2))
                 bound = torch.where(most > flat, least[start : start + size] * most - SLACK, torch.inf)
