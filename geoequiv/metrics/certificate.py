@@ -1,7 +1,7 @@
 """The certificate: everything that is measured about a model's symmetry, in a fixed order."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from geoequiv.metrics.checks import Determinism, Parts, Precision, Skipped
 from geoequiv.metrics.diagnosis import Fault, outside_healthy
@@ -11,9 +11,8 @@ from geoequiv.metrics.equivariance import EquivarianceReport
 from geoequiv.metrics.estimate import as_plain
 from geoequiv.metrics.lie_derivative import LieReport
 from geoequiv.metrics.profiles import Profile
+from geoequiv.metrics.verdict import Verdict
 from geoequiv.metrics.worst_case import WorstCase
-
-Verdict = Literal["exact", "approximate", "broken"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,8 +25,8 @@ class Certificate:
         measured: ``model``, ``signature``, ``group``, ``num_items``, ``num_samples``, ``num_few`` (items of the parts
             after ``worst_optimised``), ``dtype``, ``device``, ``seed``, ``parameters``, ``versions``.
         floor: ``epsilon`` of the dtype, ``tolerance``: the largest relative error that counts as round-off.
-        verdict: ``"exact"``: no relative error above the tolerance; ``"approximate"``: the mean relative error is
-            within ``thresholds["approximate"]``; else ``"broken"``.
+        verdict: ``"exact"``: no relative error above the tolerance that float64 does not shrink (see ``judge``);
+            ``"approximate"``: the mean relative error is within ``thresholds["approximate"]``; else ``"broken"``.
         thresholds: ``exact`` and ``approximate``.
         faults: likely faults, each a ``code`` and a ``sentence``.
         errors: E, E′, the distance to the group average and the relative error with standard errors, worst of M (an
@@ -186,7 +185,7 @@ def relabelling_line(found: EquivarianceReport | Skipped) -> str:
     """The permutation check."""
     if isinstance(found, Skipped):
         return skipped(found)
-    return f"relative {found.standard_errors['relative']}, worst {found.worst:.1e} under {found.group}"
+    return f"relative {found.standard_errors['relative']}, worst {found.worst:.1e} under {found.group}, {found.dtype}"
 
 
 def determinism_line(found: Determinism | Skipped) -> str:

@@ -13,7 +13,7 @@ from geoequiv.fields.graphs import device_of
 from geoequiv.fields.outputs import model_name
 from geoequiv.groups import Group
 from geoequiv.groups import group as group_by_name
-from geoequiv.metrics.certificate import Certificate, Verdict
+from geoequiv.metrics.certificate import Certificate
 from geoequiv.metrics.checks import (
     Skipped,
     check_determinism,
@@ -31,6 +31,7 @@ from geoequiv.metrics.lie_derivative import LieReport, lie_derivative
 from geoequiv.metrics.measure import Model, measure
 from geoequiv.metrics.profiles import angle_profile, axis_profile, translation_profile
 from geoequiv.metrics.tolerances import tolerance_of
+from geoequiv.metrics.verdict import judge
 from geoequiv.metrics.worst_case import search
 
 Part = TypeVar("Part")
@@ -101,9 +102,17 @@ def certify(
     if before is not None:
         earlier = measure(before, inputs, signature, elements, batch_size=batch_size)
         former = EquivarianceReport.of(earlier, acting, num_samples is None)
-    worst = search(model, inputs, signature, acting, elements, measured.relative, num_items=8, steps=steps)
-    limit = tolerance_of(errors.dtype, tolerance)
+    worst = search(model, inputs, signature, acting, elements, measured, num_items=8, steps=steps)
     few = few_items(inputs, layout, num_few, signature.inputs)
+    precision = attempt(lambda: check_precision(model, few, signature, elements[:16]))
+    largest = max(errors.worst, worst.value)
+    tolerated = tolerance_of(errors.dtype, tolerance)
+    verdict, limit, faults = judge(
+        errors, largest, precision,
+        lambda: attempt(lambda: check_precision(model, inputs, signature, worst.element.reshape(1))),
+        limit=tolerated, factor=min(measured.factors.values(), default=1.0),
+        given=tolerance is not None, approximate=approximate,
+    )  # fmt: skip
     dim = acting.dim
     can_rotate = is_geometric(signature) and can_act(signature, group_by_name(f"SO({dim})"))
     fixed = getattr(acting.linear_part, "axis", None) if not acting.is_finite else None
@@ -131,18 +140,15 @@ def certify(
         attempt(lambda: check_relabelling(model, few, signature, dim)) if relabelling else Skipped("not asked for")
     )
     determinism = attempt(lambda: check_determinism(model, few, signature, dim))
-    precision = attempt(lambda: check_precision(model, few, signature, elements[:16]))
-    largest = max(errors.worst, worst.value)
-    verdict: Verdict = "exact" if largest <= limit else "approximate" if errors.relative <= approximate else "broken"
-    faults = diagnose(
+    faults += diagnose(
         limit, largest, parts, precision, determinism, permuted, lie,
         discovered.largest if isinstance(discovered, Discovery) else (),
     )  # fmt: skip
     return Certificate(
         measured=facts(model, inputs, signature, acting, errors, few, seed, name),
-        floor={"epsilon": torch.finfo(getattr(torch, errors.dtype)).eps, "tolerance": limit},
+        floor={"epsilon": torch.finfo(getattr(torch, errors.dtype)).eps, "tolerance": tolerated},
         verdict=verdict,
-        thresholds={"exact": limit, "approximate": approximate},
+        thresholds={"exact": tolerated, "approximate": approximate},
         faults=faults,
         errors=errors,
         before=former,

@@ -19,7 +19,7 @@ class Fault:
     Args:
         code: ``"not-deterministic"``, ``"batch-leak"``, ``"precision"``, ``"forgotten-centroid"``,
             ``"absolute-coordinates"``, ``"handedness"``, ``"unlike-sides"``, ``"preferred-direction"``,
-            ``"permutation-leak"`` or ``"no-symmetry"``.
+            ``"permutation-leak"``, ``"no-symmetry"``, ``"offset"`` or ``"small-violation"``.
         sentence: what was seen, and the likely cause.
     """
 

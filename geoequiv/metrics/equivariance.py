@@ -22,8 +22,9 @@ class EquivarianceReport:
     Args:
         E: norm of the difference of the means of gf(x) and of f(gx), as published with REMUL.
         E_prime: mean norm of the difference of gf(x) and f(gx), as published with REMUL.
-        relative: the same over the mean of the two norms; no unit, between 0 and 2.
+        relative: the same over the mean of the two norms; no unit, between 0 and 2 for outputs without an offset.
         worst: largest relative error over items and group elements.
+        worst_by_size: the same with the norms of outputs as they are, offsets included.
         to_average: distance of f(x) from its group average.
         per_element: mean relative error over the items, for each group element, in order.
         num_items, num_samples: how many items and group elements it was measured on.
@@ -39,6 +40,7 @@ class EquivarianceReport:
     E_prime: float
     relative: float
     worst: float
+    worst_by_size: float
     to_average: float
     per_element: tuple[float, ...]
     num_items: int
@@ -62,6 +64,7 @@ class EquivarianceReport:
         return cls(
             **{name: error.value for name, error in errors.items()},
             worst=float(found.relative.max()),
+            worst_by_size=float(found.by_size.max()),
             per_element=tuple(found.relative.mean(-1).tolist()),
             num_items=found.distance.shape[-1],
             num_samples=len(found.distance),
@@ -100,13 +103,17 @@ def equivariance_error(
     ‖·‖ is the Euclidean norm of all outputs of one item together. By the triangle inequality E ≤ E′ and
     to_average ≤ E′.
 
+    **Offsets.** In the denominator of ``relative`` and ``worst``, invariant scalars (also traces and 0e) count with
+    their spread over the items: they are multiplied by their spread over their root mean square. Otherwise an energy
+    of −4·10⁵ that varies by 5 would hide an error as large as its variation. ``worst_by_size`` is without this factor.
+    Round-off in float32 is large beside such a spread, too: subtract the offset, or use float64.
+
     **What each is blind to.** E compares two means, so errors of opposite sign cancel: it is 0 for every linear map
     f(x) = Ax of vectors, equivariant or not, over a group whose matrices have mean zero (``C4`` in the plane, ``O``,
     ``SO(3)``, …). For a scalar output E is the distance of f(x) from its mean over the orbit. ``to_average`` sees such
     maps; it is 0 on whole orbits only if f is equivariant there, but errors may cancel at a single x. E′ is 0 only if
     f is equivariant on these inputs and elements. E, E′ and ``to_average`` have the unit and size of the outputs: a
-    small output looks symmetric. ``relative`` has neither, but a large invariant part of an output
-    (an offset) hides an error in the rest. ``worst`` is the worst case seen, not how frequent it is.
+    small output looks symmetric. ``relative`` has neither. ``worst`` is the worst case seen, not how frequent it is.
 
     Args:
         model: a module (put in evaluation mode while it is measured) or function.

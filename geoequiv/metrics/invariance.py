@@ -52,7 +52,9 @@ def invariance_error(
         raise SignatureError(f"None of the outputs ({signature.outputs}) is declared a scalar: give outputs='all'.")
     flat = Side(tuple((name, as_scalar(kind)) for name, kind in signature.outputs.items()))
     elements = elements_to_try(acting, num_samples, generator)
-    measured = measure(model, inputs, replace(signature, outputs=flat), elements, batch_size=batch_size, outputs=names)
+    measured = measure(
+        model, inputs, replace(signature, outputs=flat), elements, batch_size=batch_size, outputs=names, factors={}
+    )
     return EquivarianceReport.of(measured, acting, lists_all(acting, num_samples))
 
 

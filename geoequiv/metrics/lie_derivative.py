@@ -16,6 +16,7 @@ from geoequiv.metrics.estimate import Estimate, as_plain, spread
 from geoequiv.metrics.generators import Generators, generators
 from geoequiv.metrics.layers import LayerDerivative, layer_derivatives, recording
 from geoequiv.metrics.measure import Model, evaluating, item_norm, ratio
+from geoequiv.metrics.spread import scale_invariants, spread_factors
 
 Method = Literal["forward-mode", "finite-difference"]
 
@@ -31,7 +32,8 @@ class LieReport:
     Args:
         norm: by generator, the mean over the items of ‖L f(x)‖, in the unit of the outputs per radian (rotations) or
             per unit of length (translations).
-        relative: by generator, the mean of ‖L f(x)‖ / ‖f(x)‖, per radian or per unit of length.
+        relative: by generator, the mean of ‖L f(x)‖ / ‖f(x)‖, per radian or per unit of length; invariant scalars count
+            with their spread over the items, as in ``equivariance_error``.
         layers: per layer, in the order of the calls, where requested (see ``LayerDerivative``).
         method: how the derivatives were taken.
         group: name of the group.
@@ -117,7 +119,8 @@ def lie_derivative(
             changes.append(change)
             velocities.append(seen)
         found = layer_derivatives(calls, velocities, algebra, method, step) if calls else ()
-    scale = item_norm(here, layout, signature.outputs)
+    factors = spread_factors([here], signature.outputs, [layout])
+    scale = item_norm(scale_invariants(here, signature.outputs, factors), layout, signature.outputs)
     norms = [item_norm(change, layout, signature.outputs) for change in changes]
     return LieReport(
         norm={name: over_items(norm) for name, norm in zip(algebra.names, norms, strict=True)},

@@ -1,9 +1,9 @@
 """The one loop that transforms a batch, calls a model and compares outputs; every metric is computed from it."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,7 @@ from geoequiv.fields import (
 from geoequiv.groups import Element, inverse
 from geoequiv.metrics.partial_sums import PartialSums
 from geoequiv.metrics.replicas import output_replicas, replicas_per_call, transform_replicas
+from geoequiv.metrics.spread import scale_invariants, spread_factors
 
 Model = Callable[..., Any]
 
@@ -34,28 +35,33 @@ class SampledErrors:
 
     Args:
         distance: ``[M, n]``, ‖f(gx) − g f(x)‖.
-        relative: ``[M, n]``, the distance over the mean of the two norms.
+        relative: ``[M, n]``, the distance over the mean of the two norms, where invariant parts of outputs count with
+            their spread over the items (see ``spread_factors``).
+        by_size: ``[M, n]``, the distance over the mean of the two norms as they are.
         of_means: ``[n]``, ‖mean over g of g f(x) − mean over g of f(gx)‖.
         of_means_without: ``[K, n]``, the same without the k-th part of the elements.
         to_average: ``[n]``, ‖f(x) − mean over g of g⁻¹ f(gx)‖.
         to_average_without: ``[K, n]``, the same without the k-th part of the elements.
+        factors: spread over size of each output with an invariant part.
         dtype: of the outputs, ``"float32"``.
     """
 
     distance: Tensor
     relative: Tensor
+    by_size: Tensor
     of_means: Tensor
     of_means_without: Tensor
     to_average: Tensor
     to_average_without: Tensor
+    factors: Mapping[str, float]
     dtype: str
 
     @classmethod
     def concatenate(cls, parts: "list[SampledErrors]") -> "SampledErrors":
         """The errors of the same elements on a batch that was cut into parts."""
-        names = [name for name in cls.__dataclass_fields__ if name != "dtype"]
+        names = [name for name in cls.__dataclass_fields__ if name not in ("dtype", "factors")]
         columns = {name: torch.cat([getattr(part, name) for part in parts], dim=-1) for name in names}
-        return cls(**columns, dtype=parts[0].dtype)
+        return cls(**columns, factors=parts[0].factors, dtype=parts[0].dtype)
 
     def worst_index(self) -> tuple[int, int]:
         """Element and item of the largest relative error."""
@@ -90,6 +96,7 @@ def measure(
     *,
     batch_size: int | None = None,
     outputs: Collection[str] | None = None,
+    factors: Mapping[str, float] | None = None,
 ) -> SampledErrors:
     """Compare f(gx) with g f(x) for each group element g and each item x.
 
@@ -99,21 +106,26 @@ def measure(
         elements: ``[M]``, shared by all items.
         batch_size: dense batches only: items per call.
         outputs: names of those that count; ``None`` counts all.
+        factors: of invariant parts, from a larger batch; ``None`` computes those of this one (``spread_factors``).
 
     Raises:
         BatchError: an input that is not finite (the item is named), or a batch that cannot be cut.
     """
     with evaluating(model), torch.no_grad():
-        parts = []
-        for part in batches(inputs, signature, elements.dim, batch_size):
-            layout = layout_of(part, signature, elements.dim, rotates(elements))
+        parts = list(batches(inputs, signature, elements.dim, batch_size))
+        layouts = [layout_of(part, signature, elements.dim, rotates(elements)) for part in parts]
+        for part, layout in zip(parts, layouts, strict=True):
             check_finite(named_fields(part), signature.inputs, layout)
-            here = call_model(model, signature, part)
-            found = measure_outputs(
-                lambda _, given: call_model(model, signature, given), here, part, signature, elements, layout, outputs
+        before = [call_model(model, signature, part) for part in parts]
+        factors = spread_factors(before, signature.outputs, layouts) if factors is None else factors
+        found = [
+            measure_outputs(
+                lambda _, given: call_model(model, signature, given),
+                here, part, signature, elements, layout, outputs, factors=factors,
             )
-            parts.append(found)
-    return SampledErrors.concatenate(parts)
+            for here, part, layout in zip(before, parts, layouts, strict=True)
+        ]  # fmt: skip
+    return SampledErrors.concatenate(found)
 
 
 def measure_outputs(
@@ -125,6 +137,7 @@ def measure_outputs(
     layout: Layout,
     outputs: Collection[str] | None = None,
     at_once: bool = True,
+    factors: Mapping[str, float] | None = None,
 ) -> SampledErrors:
     """``measure`` for anything that gives outputs, such as a simulator.
 
@@ -134,20 +147,23 @@ def measure_outputs(
         inputs: a dict of tensors or a PyG object.
         at_once: small batches are transformed by several elements at once, as one larger batch, and g holds one element
             per item. With False, g is one element.
+        factors: as in ``measure``.
     """
     count = len(elements)
+    factors = spread_factors([here], signature.outputs, [layout]) if factors is None else factors
     differences, pulled_back = PartialSums(count), PartialSums(count)
-    distances, relatives = [], []
+    distances, relatives, by_size = [], [], []
     size = replicas_per_call(inputs, signature, layout, count) if at_once else 1
     for start in range(0, count, size):
         some = elements[start : start + size]
         transformed, now, each, kept = transform_replicas(some, inputs, here, signature, layout)
         there = label(some[0] if len(some) == 1 else each, transformed)
-        difference, distance, scale = compare(each, kept, there, signature, now, now.mask, outputs)
-        distances.append(distance.reshape(len(some), -1))
-        relatives.append(ratio(distance, scale).reshape(len(some), -1))
+        compared = compare(each, kept, there, signature, now, now.mask, outputs, factors)
+        distances.append(compared.distance.reshape(len(some), -1))
+        relatives.append(ratio(compared.distance, compared.scale).reshape(len(some), -1))
+        by_size.append(ratio(compared.distance, compared.size).reshape(len(some), -1))
         back = act(inverse(each), there, signature.outputs, now)
-        for sums, values in ((differences, difference), (pulled_back, back)):
+        for sums, values in ((differences, compared.difference), (pulled_back, back)):
             for name in here:
                 for i, value in enumerate(output_replicas(name, values[name], here[name], len(some), layout)):
                     sums.add(start + i, name, value)
@@ -165,12 +181,23 @@ def measure_outputs(
     return SampledErrors(
         torch.cat(distances).cpu(),
         torch.cat(relatives).cpu(),
+        torch.cat(by_size).cpu(),
         of_means.cpu(),
         torch.cat(none + [size_of(each)[None] for each in differences.means_without()]).cpu(),
         to_average.cpu(),
         torch.cat(none + [from_here(each)[None] for each in pulled_back.means_without()]).cpu(),
+        factors,
         str(next(iter(here.values())).dtype).removeprefix("torch."),
     )
+
+
+class Comparison(NamedTuple):
+    """f(gx) − g f(x), 0 at masked-out nodes; its norm ``[n]``; the mean of the two norms with and without factors."""
+
+    difference: dict[str, Tensor]
+    distance: Tensor
+    scale: Tensor
+    size: Tensor
 
 
 def compare(
@@ -181,19 +208,27 @@ def compare(
     layout: Layout,
     mask: Tensor | None,
     outputs: Collection[str] | None = None,
-) -> tuple[dict[str, Tensor], Tensor, Tensor]:
-    """f(gx) − g f(x), zero at masked-out nodes; its norm; and the mean of the two norms; norms are ``[n]``.
+    factors: Mapping[str, float] | None = None,
+) -> Comparison:
+    """f(gx) against g f(x).
 
     Args:
         g: one element, or one per item.
         mask: of the transformed batch.
+        factors: as in ``measure``; ``None`` takes outputs as they are.
     """
     transformed = act(g, here, signature.outputs, layout)
     now = layout if layout.mask is None else replace(layout, mask=mask)
     side = signature.outputs
     difference = {name: without_hidden(there[name] - transformed[name], now, name, side[name]) for name in here}
-    scale = 0.5 * (item_norm(there, now, side, outputs) + item_norm(transformed, now, side, outputs))
-    return difference, item_norm(difference, now, side, outputs), scale
+
+    def size_of(both: Sequence[dict[str, Tensor]]) -> Tensor:
+        return 0.5 * (item_norm(both[0], now, side, outputs) + item_norm(both[1], now, side, outputs))
+
+    size = scale = size_of((there, transformed))
+    if factors and any(factor != 1.0 for factor in factors.values()):
+        scale = size_of([scale_invariants(each, side, factors) for each in (there, transformed)])
+    return Comparison(difference, item_norm(difference, now, side, outputs), scale, size)
 
 
 def without_hidden(values: Tensor, layout: Layout, name: str, kind: FieldType) -> Tensor:

@@ -1,5 +1,6 @@
 """The worst case over a group: by enumeration where it is finite, by climbing on the Lie algebra where it is not."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,7 +14,7 @@ from geoequiv.metrics.element_text import element_dict, first_line
 from geoequiv.metrics.equivariance import elements_to_try
 from geoequiv.metrics.generators import Generators, generators
 from geoequiv.metrics.items import can_select, select_items
-from geoequiv.metrics.measure import Model, compare, evaluating, measure, ratio
+from geoequiv.metrics.measure import Model, SampledErrors, compare, evaluating, measure, ratio
 from geoequiv.metrics.replicas import mask_of
 
 #: Elements of a finite group that are tried one by one; above it only the draws are used.
@@ -86,8 +87,8 @@ def worst_case(
     acting = group_by_name(group)
     signature.check_group(acting)
     elements = elements_to_try(acting, num_samples, generator)
-    relative = measure(model, inputs, signature, elements).relative
-    return search(model, inputs, signature, acting, elements, relative, num_items=num_items, steps=steps)
+    draws = measure(model, inputs, signature, elements)
+    return search(model, inputs, signature, acting, elements, draws, num_items=num_items, steps=steps)
 
 
 def search(
@@ -96,14 +97,14 @@ def search(
     signature: Signature,
     acting: Group,
     elements: Element,
-    relative: Tensor,
+    draws: SampledErrors,
     *,
     num_items: int | None,
     steps: int,
 ) -> WorstCase:
-    """``worst_case`` from the relative errors ``[M, n]`` of draws that are known already."""
+    """``worst_case`` from the errors of draws that are known already."""
     layout = layout_of(inputs, signature, acting.dim, acting.acts_on_space)
-    best, numbers = relative.max(0)  # [n]
+    best, numbers = draws.relative.max(0)  # [n]
     kept = torch.arange(len(best))
     if num_items is not None and num_items < len(best) and can_select(inputs, layout, signature.inputs):
         kept = best.topk(num_items).indices.sort().values
@@ -120,7 +121,7 @@ def search(
         method, listed = "enumeration", acting.elements()
         if not same(listed, elements):  # as many draws as there are elements are not yet the elements
             try:
-                errors = measure(model, inputs, signature, listed).relative
+                errors = measure(model, inputs, signature, listed, factors=draws.factors).relative
                 i, j = divmod(int(errors.argmax()), errors.shape[1])
                 found = keep_larger(found, (listed[i], int(kept[j]), float(errors[i, j])))
             except Exception as error:  # raised by the model, which took all items but may refuse a few
@@ -129,7 +130,9 @@ def search(
         begin = elements[numbers[kept]]
         radius = float(elements.translation.norm(dim=-1).max()) if elements.translation is not None else 0.0
         try:
-            values, ends, steps_taken = climb(model, inputs, signature, layout, algebra, begin, radius, steps)
+            values, ends, steps_taken = climb(
+                model, inputs, signature, layout, algebra, begin, radius, steps, draws.factors
+            )
             method = "gradient"
             j = int(values.argmax())
             found = keep_larger(found, (ends[j], int(kept[j]), float(values[j])))
@@ -159,6 +162,7 @@ def climb(
     begin: Element,
     radius: float,
     steps: int,
+    factors: Mapping[str, float],
 ) -> tuple[Tensor, Element, int]:
     """Gradient ascent of every item from its own element ``[k]``: best values ``[k]``, their elements, steps made.
 
@@ -177,8 +181,8 @@ def climb(
                 g = g if layout.shape else g[0]
                 transformed = act(g, inputs, signature.inputs, layout)
                 there = call_model(model, signature, transformed)
-                _, distance, scale = compare(g, here, there, signature, layout, mask_of(transformed, layout))
-                value = ratio(distance, scale)
+                found = compare(g, here, there, signature, layout, mask_of(transformed, layout), None, factors)
+                value = ratio(found.distance, found.scale)
                 slope = torch.autograd.grad(value.sum(), c)[0]
             return value.detach().cpu(), slope.nan_to_num(0.0, 0.0, 0.0)  # ‖·‖ has no slope where it is 0
 

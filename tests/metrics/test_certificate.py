@@ -365,3 +365,91 @@ def test_layers_and_derivatives_that_fail_with_errors_of_their_own():
     found = ge.certify(model, {"input": torch.randn(8, 5, 3)}, "input: vector -> y: vector", "SO(3)", steps=1)
     assert found.lie_derivative.method == "finite-difference"
     assert found.lie_derivative.largest < 1e-2
+
+
+class OffsetEnergy(torch.nn.Module):
+    """An energy of MD17's size: −4·10⁵ and a variation of about 5; with ``slope`` it depends on x as well."""
+
+    def __init__(self, slope: float = 0.0) -> None:
+        super().__init__()
+        self.slope = slope
+        self.register_buffer("offset", torch.tensor(-4e5, dtype=torch.float64))
+
+    def forward(self, pos: torch.Tensor) -> torch.Tensor:
+        pairs = torch.linalg.vector_norm(pos.unsqueeze(-2) - pos.unsqueeze(-3) + 1e-9, dim=-1)
+        energy = pairs.sum((-1, -2)) / 4 + self.slope * pos[..., 0].sum(-1)
+        one = torch.nn.functional.normalize(pos[..., 0, :], dim=-1).square().sum(-1)  # up to round-off
+        return (energy + self.offset.to(energy) * one).unsqueeze(-1)
+
+
+ENERGY = "pos: vector -> energy: scalar per graph"
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("slope", [1.0, 1e-3])
+def test_an_offset_hides_no_dependence_on_orientation(slope, dtype):
+    """Beside 4·10⁵ the error is below the tolerance; beside the variation of the energy it is not."""
+    x = {"pos": clouds(24, dtype=dtype)["pos"]}
+    report = ge.equivariance_error(OffsetEnergy(slope), x, ENERGY, "SO(3)", 32)
+    assert report.worst_by_size < 1e-4
+    spread = float(OffsetEnergy(slope)(x["pos"]).double().std(correction=0))
+    assert report.relative == pytest.approx(report.E_prime / spread, rel=1e-3)
+    found = ge.certify(OffsetEnergy(slope), x, ENERGY, "SO(3)", num_few=8, steps=4)
+    assert found.verdict == ("broken" if slope == 1.0 else "approximate")
+    by_offset = found.errors.worst_by_size <= found.floor["tolerance"]
+    assert ("offset" in [fault.code for fault in found.faults]) == by_offset
+    with pytest.raises(AssertionError, match="not equivariant to SO"):
+        ge.testing.assert_equivariant(OffsetEnergy(slope), x, ENERGY, "SO(3)")
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_an_invariant_energy_with_an_offset_is_exact(dtype):
+    """Its round-off is above the tolerance of either dtype beside its variation, and shrinks as round-off does."""
+    x = {"pos": clouds(24, dtype=dtype)["pos"]}
+    found = ge.certify(OffsetEnergy(), x, ENERGY, "SO(3)", num_few=8, steps=4)
+    assert found.verdict == "exact"
+    assert found.discovered.largest == ("O(3)",)
+    assert [fault.code for fault in found.faults] == ["offset"]
+    assert found.relabelling.worst < 1e-8
+    ge.testing.assert_equivariant(OffsetEnergy(), x, ENERGY, "SO(3)")
+
+
+def test_a_small_violation_that_float64_does_not_shrink_is_no_round_off():
+    x = {"pos": clouds(24)["pos"]}
+    tilted = lambda pos: pos + 1e-6 * pos[..., :1]  # noqa: E731
+    found = ge.certify(tilted, x, "pos: vector -> pos: vector", "SO(3)", num_few=8, steps=4)
+    assert found.errors.worst < 1e-5
+    assert found.verdict == "approximate"
+    assert found.faults[0].code == "small-violation"
+    assert "not round-off" in found.diagnosis
+    given = ge.certify(tilted, x, "pos: vector -> pos: vector", "SO(3)", num_few=8, steps=4, tolerance=1e-5)
+    assert given.verdict == "exact"
+
+
+def test_invariant_parts_of_tensors_and_irreps_count_with_their_spread():
+    """A polarizability 10⁴·1 + x xᵀ that is off by 1 along e_z e_zᵀ, as a matrix and as 0e + 2e."""
+    from e3nn.io import CartesianTensor
+
+    x = {"pos": clouds(24, dtype=torch.float64)["pos"][:, 0]}
+    matrix = lambda pos: (  # noqa: E731
+        pos.unsqueeze(-1) * pos.unsqueeze(-2) + torch.diag(torch.tensor([1e4, 1e4, 1e4 + 1])).to(pos)
+    )
+    basis = CartesianTensor("ij=ji").reduced_tensor_products().change_of_basis.double()
+    irreps = lambda pos: torch.einsum("kij,...ij->...k", basis, matrix(pos))  # noqa: E731
+    found = [
+        ge.equivariance_error(matrix, x, "pos: vector -> a: tensor", "SO(3)", 32),
+        ge.equivariance_error(irreps, x, "pos: vector -> a: 1x0e+1x2e", "SO(3)", 32),
+    ]
+    for report in found:
+        assert report.worst_by_size < 1e-3
+        assert report.worst > 0.1
+    assert found[0].relative == pytest.approx(found[1].relative, rel=1e-6)
+
+
+def test_constant_outputs_and_single_items_have_no_spread_to_be_measured_against():
+    x = {"pos": clouds(24)["pos"]}
+    constant = lambda pos: pos.new_full((len(pos), 1), 3.0) + 0 * pos.sum((-1, -2)).unsqueeze(-1)  # noqa: E731
+    assert ge.equivariance_error(constant, x, ENERGY, "SO(3)").worst == 0
+    one = {"pos": x["pos"][:1]}
+    report = ge.equivariance_error(OffsetEnergy(1.0), one, ENERGY, "SO(3)")
+    assert report.worst == report.worst_by_size
