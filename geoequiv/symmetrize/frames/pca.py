@@ -39,9 +39,9 @@ class PCAFrame(Frame):
     as many as the cloud has symmetries, 24 for methane under O(3), 12 for benzene under SO(3). Where they nearly do, V
     is determined badly, and the points give the frames as well: where a gap is below ``Spectrum.gap_threshold`` of the
     largest eigenvalue, which falls with the number of points: from 2e-2 to 2e-3 in float32, from 1e-4 to 1e-5 in
-    float64. Where the symmetries are continuous (collinear or
-    coincident points), further vector inputs are used; if they leave the stabilizer continuous, a finite group replaces
-    it, 6 to 24 elements for collinear points, 60 or 120 for coincident ones (in the plane 6 or 12).
+    float64. Where the symmetries are continuous (collinear or coincident points), further vector inputs are used; if
+    they leave the stabilizer continuous, a finite group replaces it, 6 to 24 elements for collinear points, 60 or 120
+    for coincident ones (in the plane 6 or 12).
 
     Args:
         degenerate: what to do about clouds whose eigenvalues (nearly) coincide: ``"orbit"`` completes the frame to an

@@ -119,11 +119,11 @@ def uncertainty(cloud: Tensor, largest: Tensor, layout: Layout, eps: float) -> T
     .. math:: u^2 = b^2 + \frac{r^2 m}{\lambda}, \qquad
               m = \sum_n m_n |x_n|^2 \Big/ \sum_n |x_n|^2
 
-    Coordinates are rounded independently, so errors of N points add up like √N. r is the distance
-    of the farthest point, λ the largest eigenvalue (N times a variance), m_n the number of points as far from the
-    centre as the n-th: they may be copies of it, with the same error. b = 0.1 stands for the round-off of a rotation
-    matrix, which all points share. All of it is invariant to isometries: a threshold that depends on where the cloud
-    lies would make the frame jump.
+    Coordinates are rounded independently, so errors of N points add up like √N. r is the distance of the farthest
+    point, λ the largest eigenvalue (N times a variance), m_n the number of points as far from the centre as the n-th:
+    they may be copies of it, with the same error. b = 0.1 stands for the round-off of a rotation matrix, which all
+    points share. All of it is invariant to isometries: a threshold that depends on where the cloud lies would make the
+    frame jump.
 
     Args:
         cloud: points about the centre, ``[*shape, N, d]`` or ``[n, d]``, zero where masked out.
