@@ -82,6 +82,12 @@ def test_arrays_with_pbc_are_periodic_too(tmp_path):
         files(path=str(tmp_path / "a.npz"), signature="pos: point -> energy: scalar per graph")
 
 
+def test_one_flag_an_item_is_a_period_too(tmp_path):
+    np.savez(tmp_path / "a.npz", pos=np.zeros((9, 2, 3)), energy=np.arange(9.0), pbc=np.arange(9) == 4)
+    with pytest.raises(DataError, match=r"a\.npz: item 4 is periodic"):
+        files(path=str(tmp_path / "a.npz"), signature="pos: point -> energy: scalar per graph")
+
+
 def test_a_stress_of_nine_numbers_is_a_matrix(tmp_path):
     path = written(tmp_path / "a.extxyz", comment='Properties=species:S:1:pos:R:3 stress="1 2 3 2 5 6 3 6 9"')
     task = files(path=path, signature="pos: point -> stress: tensor per graph", normalise=False)

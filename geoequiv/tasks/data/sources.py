@@ -28,7 +28,8 @@ class NamedArrays:
         """The first item that is periodic along any axis, by its ``pbc``; None if none is."""
         if "pbc" not in self.names:
             return None
-        periodic = (self.get("pbc")[0] != 0).reshape(-1, 3).any(-1)
+        walls = self.get("pbc")[0]
+        periodic = (walls != 0).reshape(len(walls), -1).any(-1)
         return int(periodic.argmax()) if periodic.any() else None
 
     def charges(self) -> Array | None:
