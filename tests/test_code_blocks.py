@@ -47,17 +47,8 @@ def test_blocks_say_their_language(page):
     assert [block for block in blocks_of(page.read_text()) if block.language not in LANGUAGES] == []
 
 
-#: Commands and options that are documented and not there yet.
-AWAITED = ("compare",)
-
-
-def marks(words):
-    awaited = set(words) & set(AWAITED)
-    return [pytest.mark.xfail(reason=f"not there yet: {each}") for each in awaited]
-
-
 COMMANDS = [
-    pytest.param(words, id=f"{name_of(page)}: {' '.join(words)}", marks=marks(words))
+    pytest.param(words, id=f"{name_of(page)}: {' '.join(words)}")
     for page in PAGES
     for block in blocks_of(page.read_text())
     if block.language == "console"

@@ -30,16 +30,16 @@ class SuiteSection(Section):
     """The top of a suite file.
 
     Attributes:
-        name: of the suite; results go to results/<name>.
-        description: shown on its board.
-        task: a name, or {name: …, options}.
-        fallback: the task on machines that have not the files of `task`.
-        train: settings of `TrainConfig`, for all entries.
-        evaluate: settings of `EvaluateConfig`, for all entries.
-        measure: measurements of your own, "package.module:function".
-        align: settings of `AlignConfig`; given, barriers are measured after training.
-        seeds: of the runs of each entry.
-        entries: see `EntrySection`.
+        name: name of the suite; results go to results/<name>.
+        description: one sentence, shown on the board.
+        task: the task: a name, or {name: …, options}.
+        fallback: the task that is used where the files of `task` are missing and cannot be downloaded.
+        train: settings of `TrainConfig` for all entries.
+        evaluate: settings of `EvaluateConfig` for all entries.
+        measure: your own measurements, "package.module:function".
+        align: settings of `AlignConfig`; if given, barriers are measured after training.
+        seeds: seeds; every entry is run once with each.
+        entries: the models and methods to compare, see `EntrySection`.
     """
 
     name: str
@@ -58,11 +58,11 @@ class EntrySection(Section):
     """One entry: models × methods × seeds, with settings that override the suite's.
 
     Attributes:
-        model: a name, {name: …, options}, or a list of these.
+        model: the model: a name, {name: …, options}, or a list of these.
         symmetry: the method: a name, {name: {options}}, or a list of these.
         train: settings that override the suite's.
-        evaluate: likewise.
-        seeds: in place of the suite's.
+        evaluate: settings that override the suite's.
+        seeds: seeds that replace the suite's.
     """
 
     model: Any
