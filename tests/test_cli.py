@@ -235,3 +235,18 @@ def test_an_interrupted_run_says_how_to_resume(capsys, jobs):
     assert len(list(Path("out").glob("*/checkpoint.ckpt"))) == int(jobs)
     assert main(["run", "suite.yaml", "--output", "out"]) == 2
     assert "Pass --resume" in capsys.readouterr().err
+
+
+def test_a_closed_pipe_is_no_error(tmp_path):
+    """``geoequiv run SUITE.yaml --dry-run | head -1``, whose table rich prints."""
+    (tmp_path / "suite.yaml").write_text(
+        "name: many\ntask: nbody/charged\nseeds: ["
+        + ", ".join(map(str, range(1500)))
+        + "]\nentries: [{model: linear}]\n"
+    )
+    command = f"{sys.executable} -m geoequiv run suite.yaml --dry-run --output results"
+    script = f"{command} 2>errors | head -1 >first; echo ${{PIPESTATUS[0]}} >status"
+    subprocess.run(["bash", "-c", script], cwd=tmp_path, check=True)
+    assert (tmp_path / "first").read_text().startswith("run ")
+    assert (tmp_path / "errors").read_text() == ""
+    assert (tmp_path / "status").read_text() == "0\n"

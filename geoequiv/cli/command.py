@@ -83,7 +83,10 @@ def _status(options: argparse.Namespace) -> int:
         return status
     except Ended:
         raise
-    except SystemExit as error:  # code of a user, which has no say in how we end
+    except SystemExit as error:
+        if isinstance(error.__context__, BrokenPipeError):  # rich's way to end, with the pipe closed already
+            return 0
+        # code of a user, which has no say in how we end
         print(f"geoequiv: error: the code that was imported called sys.exit({error.code!r}).", file=sys.stderr)
         return 2
     except GeoequivError as error:
