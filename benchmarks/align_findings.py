@@ -104,10 +104,10 @@ def midpoint(store: Path, docs: Path) -> str:
 def units(store: Path, docs: Path) -> str:
     """Correlations of units before and after matching, and the cycles of the permutations."""
     (board,) = leaderboard(store / "gravity")
-    turned = {f"{angle:g}°": ("copies", angle) for angle in (FAR, 180.0)}
-    columns = [*turned.items(), ("another seed", ("trainings", None))]
+    rotated = {f"{angle:g}°": ("copies", angle) for angle in (FAR, 180.0)}
+    columns = [*rotated.items(), ("another seed", ("trainings", None))]
     heads = ["training", *(f"correlation, {name}" for name, _ in columns), "≥ 90° over another seed"]
-    heads += [f"in cycles that divide {order_of(angle)}, {name}" for name, (_, angle) in turned.items()]
+    heads += [f"in cycles that divide {order_of(angle)}, {name}" for name, (_, angle) in rotated.items()]
     lines = []
     for each in subjects_of(board):
         cells = []
@@ -116,7 +116,7 @@ def units(store: Path, docs: Path) -> str:
                     for when in ("before", "after")]  # fmt: skip
             cells.append(" → ".join(small(value.mean) if value else "–" for value in both))
         cells.append(spread(gain(each)))
-        for _, (_, angle) in turned.items():
+        for _, (_, angle) in rotated.items():
             cells.append(f"{allowed_share(each.merges('copies', 'activations', angle), order_of(angle)):.0%}")
         lines.append([plain(each.name), *cells])
     content = json.loads((store / "untrained.json").read_text(encoding="utf-8"))
@@ -127,7 +127,7 @@ def units(store: Path, docs: Path) -> str:
         both = [Statistic.of(merge.correlation[when] for merge in those) for when in ("before", "after")]
         cells.append(" → ".join(small(value.mean) if value else "–" for value in both))
     cells.append("–")
-    for _, (_, angle) in turned.items():
+    for _, (_, angle) in rotated.items():
         cells.append(f"{allowed_share([merge for merge in untrained if merge.angle == angle], order_of(angle)):.0%}")
     return table(heads, [*lines, ["*before training*", *cells]])
 
@@ -216,7 +216,7 @@ def running(store: Path, docs: Path) -> str:
 
 
 def side_by_side(folder: Path) -> str:
-    """Barriers of copies turned by 90° and more, and of another seed, after REPAIR; and their ratio, by rotations."""
+    """Barriers of copies rotated by 90° and more, and of another seed, after REPAIR; and their ratio, by rotations."""
     if not folder.exists():
         return "*Not measured yet.*"
     (board,) = leaderboard(folder)

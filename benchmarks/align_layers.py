@@ -51,8 +51,8 @@ def main() -> None:
         for name, model in (("trained", first.model), ("untrained", untrained.eval())):
             still = streams(model, task, inputs)
             found[name] = [
-                {"element": describe_rotation(element), "angle": round(angle, 4), "explained": explained(still, moved)}
-                for element, angle, moved in zip(
+                {"element": describe_rotation(element), "angle": round(angle, 4), "explained": explained(still, other)}
+                for element, angle, other in zip(
                     elements, angles(config), (streams(model, task, each) for each in transformed), strict=True
                 )
             ]
@@ -103,11 +103,11 @@ def streams(model: nn.Module, task: Any, inputs: dict[str, Tensor]) -> dict[str,
     return heard
 
 
-def explained(still: dict[str, Tensor], moved: dict[str, Tensor]) -> dict[str, dict[str, float]]:
-    """By layer: share of the variance of ``moved`` that the best affine and the best rigid map of ``still`` explain."""
+def explained(still: dict[str, Tensor], other: dict[str, Tensor]) -> dict[str, dict[str, float]]:
+    """By layer: share of the variance of ``other`` that the best affine and the best rigid map of ``still`` explain."""
     found = {}
     for name, source in still.items():
-        target, half = moved[name], len(source) // 2
+        target, half = other[name], len(source) // 2
         means = source[:half].mean(0), target[:half].mean(0)
         a, b = source - means[0], target - means[1]
         ridge = 1e-7 * a[:half].square().sum() * torch.eye(a.shape[1], dtype=a.dtype)

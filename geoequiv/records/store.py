@@ -78,7 +78,7 @@ class Store:
         return run_directory(self.root, run.config) or self.root / run.run_id
 
     def record(self, run: Run) -> Record | None:
-        """The run's record, or None if it has not come to its end.
+        """The run's record, or None if it has neither finished nor failed.
 
         Raises:
             DataError: there is a record, but it cannot be read.
@@ -110,13 +110,13 @@ class Store:
             yield directory
 
     def set_aside(self, run: Run) -> None:
-        """Move a failed attempt into `failed-<k>/`, so that the next one starts anew and nothing is overwritten.
+        """Put a failed attempt into `failed-<k>/`: the next one starts anew, and nothing is overwritten.
 
-        A training that had come to its end stays, with its log: only the record is moved.
+        A finished training stays, with its log: then only the record is put there.
         """
         directory = self.directory(run)
-        moved = (RECORD,) if trained_to_the_end(directory / CHECKPOINT) else ATTEMPT
-        present = [directory / name for name in moved if (directory / name).exists()]
+        names = (RECORD,) if trained_to_the_end(directory / CHECKPOINT) else ATTEMPT
+        present = [directory / name for name in names if (directory / name).exists()]
         if not present:
             return
         numbers = [int(each.name.removeprefix("failed-")) for each in directory.glob("failed-*") if FAILED(each.name)]
