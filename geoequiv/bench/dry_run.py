@@ -67,7 +67,7 @@ def plan(suite: Suite, output: Path, resume: bool = False) -> tuple[Planned, ...
     return tuple(planned)
 
 
-def told(suite: Suite, planned: Iterable[Planned], output: Path, session: Session, console: Console) -> None:
+def print_plan(suite: Suite, planned: Iterable[Planned], output: Path, session: Session, console: Console) -> None:
     """Print a plan: a line for each run, then the sums.
 
     Args:

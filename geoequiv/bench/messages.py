@@ -41,7 +41,7 @@ def counts(states: Mapping[RunSpec, str]) -> str:
     return f"{len(states)} run{'s' if len(states) != 1 else ''}: {listed}"
 
 
-def line_of(outcome: Outcome) -> str:
+def outcome_line(outcome: Outcome) -> str:
     """How a run ended, in a line."""
     if outcome.status == "busy":
         return "[yellow]is being trained by another process[/]"
@@ -57,7 +57,7 @@ def line_of(outcome: Outcome) -> str:
     return f"[green]finished[/] in {outcome.seconds:.1f} s: {escape(headline(record))}"
 
 
-def barriers_told(aligned: "Aligned") -> str:
+def barriers_line(aligned: "Aligned") -> str:
     """What became of one run, in a line."""
     if aligned.status == "failed":
         return f"no barrier: {aligned.alignment['error']}"
@@ -66,7 +66,7 @@ def barriers_told(aligned: "Aligned") -> str:
         known = {"transformed copies": kinds["copies"], "another training": kinds["trainings"]}
         values = [f"{name} {small(each['barrier'])}" for name, each in known.items() if each]
         parts.append(f"{method}: {', '.join(values)}")
-    note = " (measured before)" if aligned.status == "kept" else " (those of other settings gave way)"
+    note = " (measured before)" if aligned.status == "kept" else " (in place of those by other settings)"
     return f"barriers, {'; '.join(parts)}" + (note if aligned.status == "kept" or aligned.replaced else "")
 
 

@@ -46,7 +46,7 @@ def named(kind: str, written: Any, problems: Problems, at: KeyPath, sweep: bool 
         return
     if isinstance(written, list) and sweep:
         if not written:
-            problems.add(at, f"an empty list of {SPOKEN.get(kind, kind)}s asks for no run at all.")
+            problems.add(at, f"an empty list of {SPOKEN.get(kind, kind)}s gives no run.")
         for index, each in enumerate(written):
             yield from named(kind, each, problems, (*at, index))
         return

@@ -84,7 +84,7 @@ def expand(
         annotation = known.annotations.get(name, Any)
         several = sweep and isinstance(value, list) and why_not(annotation, value, alone=True) is not None
         if several and not value:
-            problems.add((*at, name), "an empty list asks for no run at all.")
+            problems.add((*at, name), "an empty list gives no run.")
         choices[name] = []
         for index, each in enumerate(value if several else [value]):
             message = why_not(annotation, each) or (None if _writable(each) else f"cannot use {each!r} here.")

@@ -1,4 +1,4 @@
-"""One run: task, model, symmetry, training, measurement, record."""
+"""One run: task, model, method, training, measurement, record."""
 
 import time
 import traceback
@@ -56,9 +56,9 @@ class Outcome:
 
 
 def run(spec: RunSpec, store: Store, session: Session = DEFAULT) -> Outcome:
-    """Do one run and write its record; a checkpoint of it that is there is continued, a failed attempt is done anew.
+    """Do one run and write its record; an interrupted run continues from its checkpoint, a failed one is done again.
 
-    An attempt that failed after its training had come to its end is measured anew, not trained anew.
+    A run that failed after its training had ended is measured again, not trained again.
 
     Whatever goes wrong inside the run is written to its record with the traceback. A `KeyboardInterrupt` passes
     through, and leaves the checkpoint from which the run will continue.
@@ -139,7 +139,7 @@ def _measured(spec: RunSpec, directory: Path, session: Session, started: str) ->
     model, objective = build(spec, task)
     model.to(session.torch_device)
     subject = Subject(model, task, evaluate, config["train"])
-    # what can be told of an untrained model is, first: where it fails, no training is lost
+    # first what can be measured on an untrained model: where that fails, no training is lost
     with session.casting(model):
         found, card = measure(subject, "untrained"), task_card(task)
     result = fit(

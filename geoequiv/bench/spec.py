@@ -9,7 +9,7 @@ from typing import Any
 from geoequiv.methods import run_of_method
 from geoequiv.records.identity import canonical, former_identity, identity
 
-#: Parameters of a model or symmetry that the bench fills in; a suite cannot set them.
+#: Parameters of a model or method that the bench fills in; a suite cannot set them.
 RESERVED = frozenset({"self", "signature", "model", "loss", "generator", "data_dir", "chunk", "names"})
 #: The same of a task, which may ask for a signature.
 RESERVED_OF_TASKS = frozenset({"self", "data_dir"})

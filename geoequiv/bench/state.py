@@ -28,7 +28,7 @@ def state_of(spec: RunSpec, store: Store, resume: bool = False) -> str:
         if not asks_for_more(spec, record):
             return "finished"
         return "to measure again" if (store.directory(spec) / CHECKPOINT).exists() else STANDS
-    named = {"new": "to do", "half-finished": "to continue", "failed": "failed, to do again" if resume else "failed"}
+    named = {"new": "to do", "interrupted": "to continue", "failed": "failed, to do again" if resume else "failed"}
     return named[state]
 
 

@@ -64,7 +64,7 @@ def read_suite(
         session: a precision or compilation that is not the default is part of a run's configuration.
 
     Returns:
-        The suite; its runs are in the order of the file, a run that two entries ask for is there once.
+        The suite; its runs are in the order of the file, a run of two entries is there once.
 
     Raises:
         ConfigError: lists everything that is wrong, each with file, line, key and the nearest valid choice.
@@ -155,7 +155,7 @@ def _entry(
     top: SuiteSection, data: Any, tasks: list[dict[str, Any]], problems: Problems, at: KeyPath
 ) -> Iterator[tuple[dict[str, Any], Place]]:
     """The configurations that an entry stands for, and where each stands in the file."""
-    if data is None and problems.found:  # the stand-in of a list that was missing, which is noted already
+    if data is None and problems.found:  # the list was missing, which is noted already
         return
     entry = checked(EntrySection, data, problems, at, {"model": None})
     if entry is None:

@@ -1,4 +1,4 @@
-"""A whole suite: what is done is skipped, what is half-finished continues, what fails does not stop the rest."""
+"""A whole suite: finished runs are skipped, interrupted ones continue, a failed one does not stop the others."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +10,7 @@ from rich.markup import escape
 
 from geoequiv.bench.construct import check_construction
 from geoequiv.bench.fallback import with_fallback
-from geoequiv.bench.messages import barriers_told, counts, explain_failures, line_of, standard_output
+from geoequiv.bench.messages import barriers_line, counts, explain_failures, outcome_line, standard_output
 from geoequiv.bench.perform import perform
 from geoequiv.bench.runner import Outcome
 from geoequiv.bench.spec import RunSpec
@@ -52,14 +52,14 @@ def run_suite(
     Args:
         suite: the checked suite.
         output: the output folder.
-        resume: continue half-finished runs and do failed ones anew; without it, the first are an error, and the
-            second stay as they are.
+        resume: continue interrupted runs and do failed ones again; without it, interrupted runs are an error, and
+            failed ones stay as they are.
         session: where runs are computed, and how many at a time; progress and the summary go to its console, or to the
             standard output if it has none.
 
     Raises:
         DataError: the output folder cannot be written, or the data cannot be made; nothing was trained then.
-        RunError: there are half-finished runs and `resume` is off, or the files of the user's own data have changed
+        RunError: there are interrupted runs and `resume` is off, or the files of the user's own data have changed
             since a run finished (its id has their path, not what is in them).
 
     Exactness:
@@ -73,11 +73,11 @@ def run_suite(
     store.prepare()
     suite = with_fallback(suite, store, session)
     states = {spec: state_of(spec, store, resume) for spec in suite.runs}
-    half = [spec for spec, state in states.items() if state == "to continue"]
-    if half and not resume:
+    interrupted = [spec for spec, state in states.items() if state == "to continue"]
+    if interrupted and not resume:
         raise RunError(
-            f"{len(half)} of {len(states)} runs of '{suite.name}' are half-finished in '{output}': "
-            f"{', '.join(spec.run_id for spec in half[:5])}{', …' if len(half) > 5 else ''}. "
+            f"{len(interrupted)} of {len(states)} runs of '{suite.name}' were interrupted in '{output}': "
+            f"{', '.join(spec.run_id for spec in interrupted[:5])}{', …' if len(interrupted) > 5 else ''}. "
             "Pass --resume to continue them, or choose another --output."
         )
     todo = [spec for spec, state in states.items() if state not in ("finished", "failed", STANDS)]
@@ -115,7 +115,7 @@ def _executed(
 
     workers = session.jobs > 1 and len(todo) > 1
     for spec, outcome in run_in_workers(todo, store, session, started=say) if workers else here():
-        say(spec, line_of(outcome))
+        say(spec, outcome_line(outcome))
         yield spec, outcome
 
 
@@ -149,7 +149,7 @@ def _aligned(
         if aligned.status == "failed":
             unaligned.append(spec)
         if aligned.status != "kept":
-            line = f"[dim]{spec.run_id}[/] {escape(spec.title)}  {escape(barriers_told(aligned))}"
+            line = f"[dim]{spec.run_id}[/] {escape(spec.title)}  {escape(barriers_line(aligned))}"
             console.print(line, soft_wrap=True, highlight=False)
     return updated, tuple(unaligned)
 

@@ -178,7 +178,7 @@ def folder_of(options: argparse.Namespace) -> Path:
 def _folder(options: argparse.Namespace, config: "AlignConfig") -> int:
     from geoequiv import report
     from geoequiv.bench.align_runs import align_runs, alignable
-    from geoequiv.bench.messages import barriers_told
+    from geoequiv.bench.messages import barriers_line
 
     if options.other or options.json:
         raise DataError(f"--other and --json go with the folder of one run; '{options.directory}' has no config.yaml.")
@@ -190,7 +190,7 @@ def _folder(options: argparse.Namespace, config: "AlignConfig") -> int:
     failed = 0
     for number, aligned in enumerate(align_runs(runs, config, session_of(options)), 1):
         failed += aligned.status == "failed"
-        print(f"[{number}/{len(runs)}] {aligned.run.name}  {barriers_told(aligned)}", flush=True)
+        print(f"[{number}/{len(runs)}] {aligned.run.name}  {barriers_line(aligned)}", flush=True)
     print(f"Wrote {report.write(options.directory, 'html')}")
     if options.plots is not None:
         from geoequiv.cli.plot import inside

@@ -19,9 +19,9 @@ RUN = """\
 Do every run of a suite and write DIR/leaderboard.html, .md and .json.
 
 A run is named by a hash of its settings, so no run is ever done twice: those that have finished are skipped.
-Runs that were interrupted continue from their last checkpoint with --resume, and those that failed are done anew.
-A run that fails is recorded with its traceback; the others go on, and the exit status is 1. So it is where a barrier
-that the suite asks for (align:) cannot be measured. What failed after its training is measured anew, not trained anew.
+With --resume, interrupted runs continue from their last checkpoint, and failed runs are done again.
+A failed run is recorded with its traceback; the others go on, and the exit status is 1. It is 1 as well where a barrier
+(align:) cannot be measured. Finished runs are measured again where evaluate: or measure: have changed; none is trained.
 Where the files of its task cannot be had, a suite runs on the task that it names as its `fallback`, if it names one.
 
 A suite can name your own Python objects (package.module:Class), which are imported from the current folder or the
@@ -58,7 +58,7 @@ def add(commands: Commands) -> None:
     run.add_argument(
         "--output", type=Path, metavar="DIR", help="folder of the results (default: results/<name of the suite>)"
     )
-    run.add_argument("--resume", action="store_true", help="continue interrupted runs, do failed ones anew")
+    run.add_argument("--resume", action="store_true", help="continue interrupted runs, do failed ones again")
     run.add_argument(
         "--jobs", type=positive, default=1, metavar="N", help="runs at the same time, in processes of their own (1)"
     )
@@ -105,12 +105,12 @@ def _run(options: argparse.Namespace) -> int:
 def _dry_run(suite: "Suite", output: Path, resume: bool, session: "Session") -> int:
     from rich.console import Console
 
-    from geoequiv.bench.dry_run import plan, told
+    from geoequiv.bench.dry_run import plan, print_plan
 
     console = Console(highlight=False)
     if not console.is_terminal:  # a file or a pipe: as wide as its lines
         console = Console(highlight=False, width=max(console.width, 160))
-    told(suite, plan(suite, output, resume), output, session, console)
+    print_plan(suite, plan(suite, output, resume), output, session, console)
     return 0
 
 

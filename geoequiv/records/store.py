@@ -89,11 +89,11 @@ class Store:
         return packed_record(self.root, run.config)
 
     def state(self, run: Run) -> str:
-        """One of "new", "half-finished", "finished", "failed"."""
+        """One of "new", "interrupted", "finished", "failed"."""
         record = self.record(run)
         if record is not None:
             return record.status
-        return "half-finished" if (self.directory(run) / CHECKPOINT).exists() else "new"
+        return "interrupted" if (self.directory(run) / CHECKPOINT).exists() else "new"
 
     @contextmanager
     def locked(self, run: Run, timeout: float = 3.0) -> Iterator[Path]:

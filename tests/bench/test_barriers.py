@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from geoequiv.bench import align_runs as orchestration
 from geoequiv.bench.align_runs import align_runs, alignable, partners
-from geoequiv.bench.messages import barriers_told
+from geoequiv.bench.messages import barriers_line
 from geoequiv.bench.suite import read_suite
 from geoequiv.bench.suite_run import run_suite
 from geoequiv.errors import AlignmentError, ConfigError
@@ -187,8 +187,8 @@ def test_what_is_missing_or_otherwise_asked_for_is_measured(copied, data_dir):
     other = SETTINGS.model_copy(update={"angles": (90.0,), "path": 0})
     said = list(align_runs(runs, other, Session(data_dir=data_dir)))
     assert all(each.status == "measured" and each.replaced for each in said)
-    assert barriers_told(said[0]).endswith("(those of other settings gave way)")
-    # without its partner a run has no seed-to-seed baseline, which is measured anew
+    assert barriers_line(said[0]).endswith("(in place of those by other settings)")
+    # without its partner a run has no seed-to-seed baseline, and is measured again
     (alone,) = align_runs([gnn], other, Session(data_dir=data_dir))
     assert (alone.status, alone.alignment["other"]) == ("measured", None)
 
@@ -260,7 +260,7 @@ def test_a_failing_method_costs_neither_those_before_nor_those_after(copied, dat
         (aligned,) = align_runs([run], more, Session(data_dir=data_dir))
     found = read_record(run).alignment
     assert aligned.status == "failed"
-    assert "KeyError: 'layer' (weights)" in barriers_told(aligned)
+    assert "KeyError: 'layer' (weights)" in barriers_line(aligned)
     assert found["error"] == "KeyError: 'layer' (weights)"
     assert list(found["methods"]) == found["settings"]["method"] == ["none", "activations", "rotations"]
     assert found["copies"][:4] == fresh.alignment["copies"]

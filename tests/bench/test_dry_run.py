@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from geoequiv.bench.dry_run import plan, told, training_items
+from geoequiv.bench.dry_run import plan, print_plan, training_items
 from geoequiv.bench.runner import run
 from geoequiv.bench.state import STANDS
 from geoequiv.bench.suite import read_suite
@@ -81,7 +81,7 @@ def test_it_is_told_and_nothing_is_done(begun, capsys):
 def test_a_folder_without_results(suite_file):
     suite = read_suite(suite_file("- model: egnn", HEAD))
     console = Console(file=io.StringIO(), width=160)
-    told(suite, plan(suite, Path("nowhere")), Path("nowhere"), Session(), console)
+    print_plan(suite, plan(suite, Path("nowhere")), Path("nowhere"), Session(), console)
     assert "Unknown for 1: nowhere has no finished run" in console.file.getvalue()
     assert not Path("nowhere").exists()
 

@@ -253,7 +253,7 @@ def test_a_killed_suite_resumes_to_the_same_records(suite_file, data_dir, jobs):
         process.wait()
     assert numbers("cut") == {}
     assert list(Path("cut").glob("*/checkpoint.ckpt"))
-    with pytest.raises(RunError, match=r"half-finished in 'cut': .*Pass --resume"):
+    with pytest.raises(RunError, match=r"were interrupted in 'cut': .*Pass --resume"):
         run(path, "cut", data_dir)
     result, text = run(path, "cut", data_dir, resume=True)
     assert result.complete

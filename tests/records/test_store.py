@@ -38,7 +38,7 @@ def test_the_states_of_a_run(tmp_path, failed, finished):
     with store.locked(SPEC) as directory:
         assert store.state(SPEC) == "new"
         (directory / "checkpoint.ckpt").write_bytes(b"")
-        assert store.state(SPEC) == "half-finished"
+        assert store.state(SPEC) == "interrupted"
         store.write_record(SPEC, failed)
         assert store.state(SPEC) == "failed"
         store.write_record(SPEC, finished)
@@ -130,7 +130,7 @@ def test_a_half_finished_run_is_found_by_its_configuration(tmp_path):
     assert store.state(SPEC) == "new"  # there is nothing in it yet
     (directory / "checkpoint.ckpt").write_bytes(b"")
     (directory / "config.yaml").write_text(json.dumps({**CONFIG, "evaluate": {"repeats": 7}}))
-    assert store.state(SPEC) == "half-finished"
+    assert store.state(SPEC) == "interrupted"
     assert store.directory(SPEC) == directory
 
 
