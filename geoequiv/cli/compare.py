@@ -17,7 +17,8 @@ Compare two results, row by row: which numbers changed, and whether beyond their
 
 Runs match by task, protocol, configuration and seed, whatever is measured on them and whichever version made them;
 numbers are compared over the seeds that both have. A change is beyond the standard errors when it is more than two of
-them, of seeds and of the measurement, in both results together.
+them, of seeds and of the measurement, in both results together; of the metric, where both keep their test items
+(items.npz), of the paired differences.
 
 exit status: 0 no number changed beyond its standard error; 1 one did, or changed and has none, or no row is in both.
 Times do not count, nor do rows that only one of the two has; both are told.
@@ -54,7 +55,7 @@ def _compare(options: argparse.Namespace) -> int:
     from geoequiv.report.comparison import compare
 
     both = [read(path) for path in (options.first, options.second)]
-    comparison = compare(both[0].records, both[1].records)
+    comparison = compare(both[0].records, both[1].records, (both[0].items, both[1].items))
     if options.json:
         print(json.dumps(document(comparison), indent=2, ensure_ascii=False, allow_nan=False))
     else:

@@ -51,6 +51,28 @@ def packed_items(path: Path, run_id: str) -> Items | None:
     return (_read(path, f"{run_id}/") or None) if path.exists() else None
 
 
+def paired_error(first: Items, second: Items) -> float | None:
+    """Standard error of the mean difference of two runs' metrics over the same items.
+
+    Items of one group are not independent: the differences are summed in each group, and groups count,
+    √(G/(G−1) Σ_g (Σ_{i∈g} (d_i − d̄))²) / n; without groups it is the usual s/√n.
+
+    Returns:
+        None where the items are not the same ones, or fewer than two groups.
+    """
+    if first["metric"].shape != second["metric"].shape:
+        return None
+    groups = [each.get("item_group", np.arange(len(each["metric"]))) for each in (first, second)]
+    if not np.array_equal(groups[0], groups[1]):
+        return None
+    difference = second["metric"].astype(np.float64) - first["metric"].astype(np.float64)
+    _, group = np.unique(groups[0], return_inverse=True)
+    sums = np.bincount(group, weights=difference - difference.mean())
+    if len(sums) < 2:
+        return None
+    return float(np.sqrt(len(sums) / (len(sums) - 1) * np.sum(sums**2)) / len(difference))
+
+
 def encoded(values: Mapping[str, np.ndarray[Any, Any]]) -> bytes:
     """Arrays as a compressed npz file; equal arrays give equal bytes."""
     buffer = io.BytesIO()

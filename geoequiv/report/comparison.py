@@ -3,14 +3,14 @@
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from geoequiv.measurements.columns import describe
 from geoequiv.measurements.measurement import Measurement
 from geoequiv.measurements.statistic import OverSeeds
-from geoequiv.measurements.table import measurement_of, position
+from geoequiv.measurements.table import RANKING, measurement_of, position
 from geoequiv.records import MetricOfRun, Number, Record
 from geoequiv.records.index import key as run_key
 
@@ -92,16 +92,22 @@ class Comparison:
         )
 
 
-def compare(first: Sequence[Record], second: Sequence[Record]) -> Comparison:
+def compare(
+    first: Sequence[Record],
+    second: Sequence[Record],
+    items: tuple[Callable[[Record], Any], Callable[[Record], Any]] | None = None,
+) -> Comparison:
     """Match the finished runs of two results by protocol, configuration and seed, and compare their numbers.
 
     Configurations match whatever is measured on the trained model, and whichever version wrote them. The standard
     error of a difference has both sources that are known: of the seeds (standard deviation over root of their number)
-    and of the measurement (finite numbers of items and group elements), in both results.
+    and of the measurement (finite numbers of items and group elements), in both results. Of the metric, where both keep
+    their test items on the same data, the measurement's is that of the paired differences, see `paired_error`.
 
     Args:
         first: records of the results to start from.
         second: records of the results to compare with them.
+        items: what gives the items of a record of each (`Records.items`).
     """
     sides = [_by_row(first), _by_row(second)]
     common = [key for key in sides[0] if key in sides[1] and sides[0][key].keys() & sides[1][key].keys()]
@@ -109,7 +115,7 @@ def compare(first: Sequence[Record], second: Sequence[Record]) -> Comparison:
     for key in common:
         seeds = sorted(sides[0][key].keys() & sides[1][key].keys())
         before, after = ([side[key][seed] for seed in seeds] for side in sides)
-        rows.append(_row(before, after))
+        rows.append(_row(before, after, _paired(before, after, items)))
         matched[0].extend(before)
         matched[1].extend(after)
     only = tuple(
@@ -129,7 +135,24 @@ def _by_row(records: Iterable[Record]) -> dict[Key, dict[int, Record]]:
     return dict(found)
 
 
-def _row(before: list[Record], after: list[Record]) -> RowChange:
+def _paired(before: list[Record], after: list[Record], items: Any) -> float | None:
+    """Standard error of the mean difference of the metric over the test items, averaged over seeds."""
+    if items is None:
+        return None
+    from geoequiv.records.items import paired_error  # numpy is imported where it is asked for
+
+    found = []
+    for pair in zip(before, after, strict=True):
+        cards = {record.task_card.checksum if record.task_card else "" for record in pair}
+        kept = [of(record) for of, record in zip(items, pair, strict=True)]
+        error = paired_error(*kept) if len(cards) == 1 and all(each and "metric" in each for each in kept) else None
+        if error is None:
+            return None
+        found.append(error)
+    return math.hypot(*found) / len(found)
+
+
+def _row(before: list[Record], after: list[Record], paired: float | None) -> RowChange:
     shown = after[-1]
     keys = [dict.fromkeys(key for record in side for key in record.numbers) for side in (before, after)]
     metric = shown.metric or MetricOfRun(name="metric")
@@ -141,19 +164,22 @@ def _row(before: list[Record], after: list[Record]) -> RowChange:
         model=shown.model,
         method=shown.method.label,
         seeds=tuple(record.seed for record in after),
-        changes=tuple(_change(measurement_of(key, described.get(key)), before, after) for key in both),
+        changes=tuple(
+            _change(measurement_of(key, described.get(key)), before, after, paired if key == RANKING else None)
+            for key in both
+        ),
         missing=(tuple(key for key in keys[0] if key not in keys[1]), tuple(k for k in keys[1] if k not in keys[0])),
         notes=tuple(_notes(before, after)),
     )
 
 
-def _change(measurement: Measurement, before: list[Record], after: list[Record]) -> Change:
+def _change(measurement: Measurement, before: list[Record], after: list[Record], paired: float | None) -> Change:
     sides = [[each for record in side if (each := record.numbers.get(measurement.key))] for side in (before, after)]
     values = [[number.value for number in side] for side in sides]
     stand = [seen for side in sides if (seen := OverSeeds.of(measurement, side)) is not None]
     assert len(stand) == 2, "both results have the number"
     errors = [standard_error(side) for side in sides]
-    known = [each for each in errors if each is not None]
+    known = [each for each in (*errors, paired) if each is not None]
     error = math.hypot(*known) if known else None
     difference = abs(stand[1].value - stand[0].value)
     verdict: Verdict

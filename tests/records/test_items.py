@@ -5,7 +5,7 @@ import pytest
 
 from geoequiv.errors import DataError
 from geoequiv.records import read
-from geoequiv.records.items import ITEMS, encoded, run_items, write_items
+from geoequiv.records.items import ITEMS, encoded, paired_error, run_items, write_items
 
 METRIC = np.random.default_rng(0).random(50)
 GROUPS = np.repeat(np.arange(5), 10)
@@ -64,3 +64,24 @@ def test_no_code_is_run_from_a_file(tmp_path):
     (tmp_path / "evil.npz").rename(tmp_path / ITEMS)
     with pytest.raises(DataError, match="damaged"):
         run_items(tmp_path)
+
+
+def test_the_paired_error_is_that_of_independent_groups():
+    rng = np.random.default_rng(1)
+    first, second = rng.random(40), rng.random(40)
+    difference = second - first
+    error = paired_error({"metric": first}, {"metric": second})
+    assert error == pytest.approx(difference.std(ddof=1) / 40**0.5)
+    groups = np.arange(40) % 10  # ten groups of four: as if the ten means were all that is known
+    means = np.array([difference[groups == each].mean() for each in range(10)])
+    error = paired_error({"metric": first, "item_group": groups}, {"metric": second, "item_group": groups})
+    assert error == pytest.approx(means.std(ddof=1) / 10**0.5)
+
+
+def test_items_that_are_not_the_same_have_no_paired_error():
+    groups = np.arange(40) % 10
+    assert paired_error({"metric": METRIC}, {"metric": METRIC[:3]}) is None
+    assert paired_error({"metric": METRIC[:40], "item_group": groups}, {"metric": METRIC[:40]}) is None
+    one = {"metric": METRIC, "item_group": np.zeros(50, dtype=int)}
+    assert paired_error(one, one) is None
+    assert paired_error({"metric": METRIC}, {"metric": METRIC}) == 0

@@ -2,10 +2,12 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from geoequiv.cli import main
 from geoequiv.records import Record, read
+from geoequiv.records.items import write_items
 from geoequiv.report.comparison import compare, standard_error
 
 
@@ -141,6 +143,23 @@ def test_the_command(tmp_path, capsys):
     assert row["numbers"]["relative"] == {
         "first": 0.5, "second": 0.5, "standard_error": pytest.approx(0.01), "verdict": "equal"}  # fmt: skip
     assert content["changed"] is True
+
+
+def test_kept_items_tell_the_error_of_one_seed(tmp_path, capsys):
+    first, second = (write(tmp_path / name, [run(0, value)]) for name, value in (("a", 1.0), ("b", 1.1)))
+    rng = np.random.default_rng(0)
+    items = rng.random(100)
+    write_items(tmp_path / "a" / "None-0", {"metric": items})
+    for spread, verdict in ((0.01, "beyond"), (2.0, "within")):
+        other = items + 0.1 + spread * rng.standard_normal(100)
+        write_items(tmp_path / "b" / "None-0", {"metric": other})
+        main(["compare", first, second, "--json"])
+        found = json.loads(capsys.readouterr().out)["rows"][0]["numbers"]["metric"]
+        assert found["verdict"] == verdict
+        assert found["standard_error"] == pytest.approx((other - items).std(ddof=1) / 10, rel=1e-3)
+    records = read(first).records, [run(0, 1.1, task_card={"checksum": "b" * 64})]
+    (row,) = compare(*records, items=(lambda _: {"metric": items}, lambda _: {"metric": items + 1})).rows
+    assert {each.measurement.key: each for each in row.changes}["metric"].verdict == "unknown", "on other data"
 
 
 def test_paths_that_are_not_there(tmp_path, capsys):
