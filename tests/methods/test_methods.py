@@ -5,8 +5,11 @@ import textwrap
 import pytest
 
 import geoequiv as ge
+from geoequiv.bench.options import options_of
 from geoequiv.bench.runner import run
+from geoequiv.bench.spec import RESERVED
 from geoequiv.bench.suite import read_suite
+from geoequiv.declared import inspected
 from geoequiv.errors import ConfigError, GeoequivError
 from geoequiv.methods import FAMILIES, METHODS, Method, method, run_of_method
 from geoequiv.records.store import Store
@@ -119,6 +122,13 @@ def test_the_options_of_a_method_are_parameters_of_what_it_makes(name):
     assert callable(row.load())
     assert row.load().__doc__
     assert row.family in {each.key for each in FAMILIES}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_options_read_from_source_are_those_of_the_imported_target(name):
+    row = METHODS[name]
+    imported = options_of(inspected(row.load()), RESERVED)
+    assert repr(options_of(row.declaration, RESERVED)) == repr(imported)  # two equal Field() are not ==
 
 
 def test_a_model_that_claims_a_group_is_of_the_family_built_in():
