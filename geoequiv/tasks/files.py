@@ -25,7 +25,15 @@ from geoequiv.tasks.drawing import Drawing
 from geoequiv.tasks.element_energies import element_energies
 from geoequiv.tasks.energy_and_forces import force_field_head
 from geoequiv.tasks.mean_squared_error import MAE, MSE
-from geoequiv.tasks.named_fields import all_masked, check_open, composition, groups_of, len_of, read_fields
+from geoequiv.tasks.named_fields import (
+    all_masked,
+    check_open,
+    composition,
+    groups_of,
+    len_of,
+    read_fields,
+    warn_of_overlap,
+)
 from geoequiv.tasks.normalisation import normalising_head
 from geoequiv.tasks.options import DTypeName, Seed, checked_choice, checked_dtype, checked_seed, checked_size
 from geoequiv.tasks.task import Head, Split, Task
@@ -115,6 +123,7 @@ def files(
         fields = all_masked(fields, parsed)
         rows = {part: np.arange(cut(part, sizes[part], len_of(fields[part]))) for part in PARTS}
         groups = {part: groups_of(source, item_group, len_of(fields[part])) for part, source in sources.items()}
+        warn_of_overlap(place, fields, parsed)
     else:
         source = read(place)
         sources = dict.fromkeys(PARTS, source)

@@ -1,5 +1,7 @@
 """Fields of a signature out of a user's named arrays: shapes, masks, elements, periodic cells, groups of items."""
 
+import warnings
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -139,6 +141,25 @@ def check_open(source: NamedArrays, signature: Signature) -> None:
             "per graph' (rows are lattice vectors) and 'pbc: scalar*3 per graph' to the inputs; for molecules that do "
             "not reach through a wall set ignore_cell: true."
         )
+
+
+def warn_of_overlap(place: Path, parts: dict[str, Fields], signature: Signature) -> None:
+    """Warn where the split files of a user share items, by the bytes of their inputs."""
+    names = [*signature.inputs]
+    seen = {
+        part: {
+            b"".join(np.ascontiguousarray(fields[name][i]).tobytes() for name in names) for i in range(len_of(fields))
+        }
+        for part, fields in parts.items()
+    }
+    for first, second in combinations(seen, 2):
+        both = len(seen[first] & seen[second])
+        if both:
+            warnings.warn(
+                f"{place}: {both} different items of '{second}' are in '{first}' as well, with equal inputs. Errors on "
+                "items that were trained on, or chosen by, say little.",
+                stacklevel=3,
+            )
 
 
 def composition(

@@ -143,8 +143,8 @@ def test_padded_clouds_are_for_outputs_per_graph(tmp_path):
 def test_padding_of_any_split_is_padding(tmp_path):
     mask = np.ones((40, 4), dtype=bool)
     mask[::2, 3] = False
-    for part, real in (("train", None), ("val", mask), ("test", None)):
-        saved(tmp_path, f"{part}.npz", mask=real)
+    for seed, (part, real) in enumerate((("train", None), ("val", mask), ("test", None))):
+        saved(tmp_path, f"{part}.npz", seed, mask=real)
     with pytest.raises(DataError, match="clouds of different sizes"):  # its padding would count in the metric
         files(path=str(tmp_path), signature=MOVING)
     task = files(path=str(tmp_path), signature="pos: point, species: scalar*3 -> energy: scalar per graph")

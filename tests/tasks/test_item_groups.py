@@ -126,9 +126,10 @@ def test_simulated_particles_are_independent(component, gatr):
 @pytest.mark.parametrize("given", [False, True])
 def test_a_user_names_the_array_of_groups(tmp_path, given):
     signature, molecule = "pos: point -> energy: scalar per graph", np.arange(12) // 3
-    arrays = {"pos": np.zeros((12, 2, 3)), "energy": np.arange(12.0), "molecule": molecule}
-    for name in ("train", "val", "test") if given else ("mine",):
-        np.savez(tmp_path / f"{name}.npz", **arrays)
+    arrays = {"energy": np.arange(12.0), "molecule": molecule}
+    for seed, name in enumerate(("train", "val", "test") if given else ("mine",)):
+        pos = np.random.default_rng(seed).normal(size=(12, 2, 3))
+        np.savez(tmp_path / f"{name}.npz", pos=pos, **arrays)
     path = str(tmp_path if given else tmp_path / "mine.npz")
     task = files(path=path, signature=signature, normalise=False, item_group="molecule")
     assert task.item_group_name == "molecule"

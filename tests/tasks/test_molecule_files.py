@@ -175,7 +175,7 @@ def test_element_energies_by_hand(energies, counts, expected):
 
 
 def test_an_element_that_training_lacks_is_an_error(tmp_path):
-    arrays = molecules()
+    arrays = molecules(seed=3)
     for part, seed in (("train", 0), ("val", 1), ("test", 2)):
         np.savez(tmp_path / f"{part}.npz", **molecules(seed=seed))
     arrays["numbers"][0, 0] = 8
@@ -274,3 +274,18 @@ def test_cut_files_that_share_frames_are_refused(tmp_path):
         )
     with pytest.raises(DataError, match=r"train_01\.npz and rmd17_ethanol_test_01\.npz share 10 frames, first 50"):
         forces(tmp_path, train=20, val=9, test=20)
+
+
+def test_split_files_that_share_items_are_warned_of(tmp_path):
+    rng = np.random.default_rng(0)
+    items = {"pos": rng.normal(size=(12, 2, 3)), "energy": np.arange(12.0)}
+    for part, rows in (("train", slice(0, 6)), ("val", slice(6, 9)), ("test", slice(9, 12))):
+        np.savez(tmp_path / f"{part}.npz", **{name: array[rows] for name, array in items.items()})
+    signature = "pos: point -> energy: scalar per graph"
+    assert files(path=str(tmp_path), signature=signature)
+    np.savez(tmp_path / "test.npz", **{name: array[4:8] for name, array in items.items()})
+    with (
+        pytest.warns(UserWarning, match="2 different items of 'test' are in 'train' as well"),
+        pytest.warns(UserWarning, match="2 different items of 'test' are in 'val' as well"),
+    ):
+        files(path=str(tmp_path), signature=signature)
