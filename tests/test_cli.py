@@ -13,6 +13,7 @@ import pytest
 from geoequiv.cli import main
 from geoequiv.cli.listing import LISTS
 
+CONFIGS = Path(__file__).parents[1] / "configs"
 SUITE = """\
 name: small
 task: {name: nbody/charged, train: 16, val: 4, test: 4}

@@ -57,6 +57,8 @@ def answers(line: str) -> list[str]:
         ("geoequiv run ", ["configs/", "mine.yaml"]),
         ("geoequiv run configs/", ["configs/other.yml"]),
         ("geoequiv run mine.yaml --res", ["--resume"]),
+        ("geoequiv run mine.yaml train.ep", ["train.epochs="]),
+        ("geoequiv run mine.yaml train.optimizer=", ["train.optimizer=adam", "train.optimizer=adamw"]),
         ("geoequiv data make nbody/ch", ["nbody/charged"]),
         ("geoequiv data make nbody/charged va", ["variant=", "val="]),
         ("geoequiv data make md17/dynamics normalise=", ["normalise=true", "normalise=false"]),

@@ -20,6 +20,8 @@ COMMANDS = {
         f"geoequiv list {what}": ["list", what]
         for what in ("models", "tasks", "methods", "frames", "measurements", "groups", "protocols", "train", "align")
     },
+    "geoequiv run configs/quickstart.yaml --dry-run": ["run", "configs/quickstart.yaml", "--dry-run"],
+    "geoequiv run configs/mocap.yaml --dry-run": ["run", "configs/mocap.yaml", "--dry-run"],
 }
 ROOT = Path(__file__).parents[2]
 

@@ -85,6 +85,18 @@ def options_of_task(prefix: str, options: argparse.Namespace) -> Iterator[str]:
         yield from _assignments(name, found.annotations.get(name), prefix)
 
 
+def overrides(prefix: str, options: argparse.Namespace) -> Iterator[str]:
+    """``KEY=`` of the sections of a suite, with ``true`` and ``false`` or the choices of a key that has some."""
+    from geoequiv.measurements.barriers.settings import AlignConfig
+    from geoequiv.measurements.settings import EvaluateConfig
+    from geoequiv.training.config import TrainConfig
+
+    for name, section in (("train", TrainConfig), ("evaluate", EvaluateConfig), ("align", AlignConfig)):
+        for key, field in section.model_fields.items():
+            yield from _assignments(f"{name}.{key}", field.annotation, prefix)
+    yield "seeds="
+
+
 def _assignments(name: str, annotation: Any, prefix: str) -> Iterator[str]:
     from typing import Literal, get_args, get_origin
 

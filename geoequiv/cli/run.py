@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geoequiv.cli.arguments import RAW, Commands, common, computing, data_folder, positive, session_of
-from geoequiv.cli.completion import completes, suites
+from geoequiv.cli.completion import completes, overrides, suites
 
 if TYPE_CHECKING:
     from geoequiv.bench.suite import Suite
@@ -68,9 +68,10 @@ def add(commands: Commands) -> None:
     run.add_argument(
         "--dry-run", action="store_true", help="list the runs, what each would do, and a rough cost; do nothing"
     )
-    run.add_argument(
+    settings = run.add_argument(
         "overrides", nargs="*", metavar="KEY=VALUE", help="settings in place of the file's, such as train.epochs=3"
     )
+    completes(settings, overrides)
     vars(run)["parse_known_args"] = partial(_parse, run)  # as its class would, and KEY=VALUE after options as well
     run.set_defaults(command=_run, after_interrupt=_how_to_resume)
 
