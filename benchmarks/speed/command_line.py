@@ -26,12 +26,10 @@ COMMANDS = {
 ROOT = Path(__file__).parents[2]
 
 
-def seconds(command: list[str], **environment: str) -> float:
+def seconds(command: list[str], environment: dict[str, str]) -> float:
     """Processor time of a process."""
     before = os.times()
-    done = subprocess.run(
-        [sys.executable, *command], cwd=ROOT, env={**os.environ, **environment}, capture_output=True, check=False
-    )
+    done = subprocess.run([sys.executable, *command], cwd=ROOT, env=environment, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()
     after = os.times()
     return after.children_user + after.children_system - before.children_user - before.children_system
@@ -50,12 +48,16 @@ def main() -> None:
     rounds = parser.parse_args().rounds
     timed = [(name, ["-m", "geoequiv", *arguments], {}) for name, arguments in COMMANDS.items()]
     lines = ("geoequiv list models eg", "geoequiv data make nbody/charged tr")
-    timed += [(f"completion of `{line}`", ["-m", "geoequiv"], completion(line)) for line in lines]
+    timed += [(f"completion of {line} TAB", ["-m", "geoequiv"], completion(line)) for line in lines]
     print("| command | seconds | of `import torch` |\n|---|---|---|")
     imports = []
-    for name, command, environment in timed:
-        seconds(command, **environment)  # not counted: files come into the cache
-        pairs = [(seconds(command, **environment), seconds(["-c", "import torch"])) for _ in range(rounds)]
+    installed = {**os.environ, "PYTHONPATH": str(ROOT)}
+    installed.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package has its bytecode beside it
+    torch = ["-c", "import torch"]
+    seconds(torch, installed)
+    for name, command, asked in timed:
+        seconds(command, {**installed, **asked})  # not counted: files come into the cache
+        pairs = [(seconds(command, {**installed, **asked}), seconds(torch, installed)) for _ in range(rounds)]
         imports += [other for _, other in pairs]
         own, ratio = (statistics.median(each) for each in zip(*((a, a / b) for a, b in pairs), strict=True))
         print(f"| `{name}` | {own:.2f} | {ratio:.2f} |", flush=True)

@@ -11,9 +11,8 @@ import numpy as np
 
 from geoequiv.errors import DataError
 from geoequiv.files import write_file
+from geoequiv.records.run_directory import ITEMS
 
-#: The items of a run, in its directory; of all packed runs, in their results folder, under `<run id>/<name>`.
-ITEMS = "items.npz"
 Items = dict[str, np.ndarray[Any, Any]]
 
 

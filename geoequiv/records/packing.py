@@ -12,10 +12,10 @@ import yaml
 from geoequiv.errors import DataError
 from geoequiv.files import write_file
 from geoequiv.records.identity import identity
-from geoequiv.records.items import ITEMS, Items, encoded, packed_items
+from geoequiv.records.items import Items, encoded, packed_items
 from geoequiv.records.logs import PACKED_LOGS, Rows, packed_logs, packed_table
 from geoequiv.records.reading import PACKED, LeftOut, Records, read
-from geoequiv.records.run_directory import CONFIG, LOG, RECORD
+from geoequiv.records.run_directory import CONFIG, ITEMS, LOG, RECORD
 from geoequiv.records.schema import Record
 
 #: all that a run directory may hold to be deleted once it is packed

@@ -10,8 +10,7 @@ from pydantic import ValidationError
 
 from geoequiv.errors import DataError
 from geoequiv.records.logs import Rows, log_rows
-from geoequiv.records.schema import Record
-from geoequiv.records.upgrade import upgraded
+from geoequiv.records.schema import SCHEMA, Record
 
 if TYPE_CHECKING:
     from geoequiv.records.items import Items
@@ -135,7 +134,11 @@ def parsed(text: str, name: str) -> Record | LeftOut:
     if not isinstance(content, dict):
         return LeftOut(name, f"expected a JSON object, got {type(content).__name__}")
     try:
-        return Record.model_validate({**upgraded(content), "path": name})
+        if content.get("schema") != SCHEMA:
+            from geoequiv.records.upgrade import upgraded  # former schemas are loaded only for records of them
+
+            content = upgraded(content)
+        return Record.model_validate({**content, "path": name})
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])

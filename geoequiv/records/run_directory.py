@@ -4,14 +4,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from geoequiv.errors import DataError, RunError
 from geoequiv.files import write_file
 from geoequiv.records.reading import LeftOut, read_file
 from geoequiv.records.schema import Record
 
 CONFIG, RECORD, LOG, CHECKPOINT = "config.yaml", "record.json", "log.csv", "checkpoint.ckpt"
+#: numbers per test item; in a results folder, those of all packed runs, under `<run id>/<name>`
+ITEMS = "items.npz"
 
 
 class RunLocked(RunError):
@@ -28,6 +28,8 @@ def locked_directory(directory: Path, timeout: float = 3.0) -> Iterator[None]:
         RunLocked: another process holds it.
         DataError: it cannot be written.
     """
+    from filelock import FileLock, Timeout  # loads asyncio
+
     try:
         directory.mkdir(parents=True, exist_ok=True)
         lock = FileLock(directory / ".lock", timeout=timeout)

@@ -14,10 +14,10 @@ import yaml
 from geoequiv.errors import DataError
 from geoequiv.files import write_file
 from geoequiv.records.index import packed_record, run_directory
-from geoequiv.records.items import ITEMS
 from geoequiv.records.run_directory import (
     CHECKPOINT,
     CONFIG,
+    ITEMS,
     LOG,
     RECORD,
     locked_directory,

@@ -5,7 +5,8 @@ import pytest
 
 from geoequiv.errors import DataError
 from geoequiv.records import read
-from geoequiv.records.items import ITEMS, encoded, paired_error, run_items, write_items
+from geoequiv.records.items import encoded, paired_error, run_items, write_items
+from geoequiv.records.run_directory import ITEMS
 
 METRIC = np.random.default_rng(0).random(50)
 GROUPS = np.repeat(np.arange(5), 10)
