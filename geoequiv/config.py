@@ -18,7 +18,7 @@ SectionT = TypeVar("SectionT", bound=BaseModel)
 class Section(BaseModel):
     """Base of a configuration section: frozen, and a key it does not know is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class _Loader(yaml.SafeLoader):

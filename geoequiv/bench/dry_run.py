@@ -1,14 +1,10 @@
 """What a suite would do, without doing it: its runs, their states, and roughly what they cost."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from geoequiv.bench.spec import RunSpec
 from geoequiv.bench.state import state_of
@@ -67,41 +63,39 @@ def plan(suite: Suite, output: Path, resume: bool = False) -> tuple[Planned, ...
     return tuple(planned)
 
 
-def print_plan(suite: Suite, planned: Iterable[Planned], output: Path, session: Session, console: Console) -> None:
-    """Print a plan: a line for each run, then the sums.
+def plan_lines(suite: Suite, planned: Iterable[Planned], output: Path, session: Session) -> Iterator[str]:
+    """A plan in lines: one for each run, then the sums.
 
     Args:
         suite: whose plan it is.
         planned: its runs.
         output: the output folder.
         session: how many runs would go on at the same time.
-        console: where it is printed.
     """
     planned = tuple(planned)
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in ("run", "state", "model · method · seed"):
-        table.add_column(name, no_wrap=name != "model · method · seed", overflow="fold")
-    for name in ("steps", "training"):
-        table.add_column(name, justify="right", no_wrap=True)
+    rows = [("run", "state", "model · method · seed", "steps", "training")]
     for each in planned:
         cost = duration(each.seconds) if each.trains else ""
         steps = f"{each.steps:,}" if each.trains and each.steps is not None else "unknown" if each.trains else ""
-        table.add_row(each.directory, each.state, escape(each.spec.title), steps, cost)
-    console.print(table)
+        rows.append((each.directory, each.state, each.spec.title, steps, cost))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = [text.ljust(width) for text, width in zip(row[:3], widths[:3], strict=True)]
+        cells += [text.rjust(width) for text, width in zip(row[3:], widths[3:], strict=True)]
+        yield "  ".join(cells).rstrip()
     counts = Counter(each.state for each in planned)
     states = ", ".join(f"{count} {state}" for state, count in counts.items())
     plural = "s" if len(planned) != 1 else ""
-    console.print(f"\nSuite {suite.name}: {len(planned)} run{plural} ({states}) → {output}", soft_wrap=True)
+    yield ""
+    yield f"Suite {suite.name}: {len(planned)} run{plural} ({states}) → {output}"
     trained = [each for each in planned if each.trains]
     known = [each.seconds for each in trained if each.seconds is not None]
     if known:
         jobs = f" with {session.jobs} jobs" if session.jobs > 1 else ""
         cost = f"about {duration(sum(known) / session.jobs)}{jobs} for {len(known)} of {len(trained)} runs"
-        console.print(f"Training: {cost}, by finished runs in {output}.", soft_wrap=True)
+        yield f"Training: {cost}, by finished runs in {output}."
     if few := len(trained) - len(known):
-        console.print(
-            f"Unknown for {few}: {output} has no finished run of the same model, method and task.", soft_wrap=True
-        )
+        yield f"Unknown for {few}: {output} has no finished run of the same model, method and task."
 
 
 def seconds_an_epoch(records: Iterable[Record]) -> dict[str, float]:

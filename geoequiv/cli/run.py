@@ -104,14 +104,10 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _dry_run(suite: "Suite", output: Path, resume: bool, session: "Session") -> int:
-    from rich.console import Console
+    from geoequiv.bench.dry_run import plan, plan_lines
 
-    from geoequiv.bench.dry_run import plan, print_plan
-
-    console = Console(highlight=False)
-    if not console.is_terminal:  # a file or a pipe: as wide as its lines
-        console = Console(highlight=False, width=max(console.width, 160))
-    print_plan(suite, plan(suite, output, resume), output, session, console)
+    for line in plan_lines(suite, plan(suite, output, resume), output, session):
+        print(line)
     return 0
 
 
