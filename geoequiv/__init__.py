@@ -21,6 +21,7 @@ PUBLIC = {
     "FrameAveraging": "geoequiv.symmetrize:FrameAveraging",
     "group_averaging": "geoequiv.symmetrize:group_averaging",
     "frame_averaging": "geoequiv.symmetrize:frame_averaging",
+    "Conservative": "geoequiv.models.conservative:Conservative",
     "REMUL": "geoequiv.objectives:REMUL",
     "InvarianceLoss": "geoequiv.objectives:InvarianceLoss",
     "LatentEquivariance": "geoequiv.objectives:LatentEquivariance",

@@ -7,10 +7,12 @@ from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from geoequiv.errors import SignatureError, unknown
 from geoequiv.fields.declared import under_layout_names, under_own_names
+from geoequiv.fields.differentiating import called
 from geoequiv.fields.graphs import is_graph, with_fields
 from geoequiv.fields.outputs import model_name, name_outputs
 from geoequiv.fields.signature import LAYOUT_ROLES, Signature
@@ -185,6 +187,8 @@ class BoundCall:
 def call_model(function: Callable[..., Any], signature: Signature, inputs: Any) -> dict[str, Tensor]:
     """Call a model with named inputs and name its outputs.
 
+    Where gradients are off, a model that differentiates inside has them on for the call (see ``called``).
+
     Args:
         function: a module or function that takes the inputs by name, in the signature's order, as a dict or as a PyG
             object.
@@ -197,7 +201,12 @@ def call_model(function: Callable[..., Any], signature: Signature, inputs: Any) 
         SignatureError: the model cannot be called with these inputs.
         ModelOutputError: what it returns does not fit the signature.
     """
-    return name_outputs(signature, BoundCall.named(function, signature, inputs)(), function)
+    call = BoundCall.named(function, signature, inputs)
+    named = name_outputs(signature, called(function, call, call.fields, call.with_values), function)
+    if torch.is_grad_enabled():
+        return named
+    # what has no graph stays as it is: detaching it would take the derivative of forward mode away
+    return {name: value.detach() if value.requires_grad else value for name, value in named.items()}
 
 
 #: modules of torch that can take the batch second

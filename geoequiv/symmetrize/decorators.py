@@ -12,11 +12,12 @@ from torch import nn
 from geoequiv.fields import Signature
 from geoequiv.groups import Group
 from geoequiv.groups import group as group_by_name
+from geoequiv.symmetrize.forces import check_forces, has_to_be_checked
 from geoequiv.symmetrize.frames import Frame, GroupFrame
 from geoequiv.symmetrize.frames.by_name import FrameSpec, frame_by_name
 from geoequiv.symmetrize.frames.options import Degenerate
 from geoequiv.symmetrize.frames.parameters import with_parameters
-from geoequiv.symmetrize.symmetrizer import Symmetrizer, check, given, symmetrize
+from geoequiv.symmetrize.symmetrizer import Symmetrizer, averaging, check, given, symmetrize
 
 Target = TypeVar("Target")
 
@@ -115,11 +116,17 @@ def averaged(
     Args:
         frame: ``None`` is that of the module whose method it is.
     """
+    forces_open = True
 
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
+        nonlocal forces_open
         training = bool(args) and isinstance(args[0], nn.Module) and args[0].training
         chosen = args[0].frame if frame is None else frame
+        if forces_open and has_to_be_checked(signature, chosen):
+            forces_open = not check_forces(
+                function, averaging(function, signature, chosen, chunk), signature, args, kwargs
+            )
         return symmetrize(function, signature, chosen, args, kwargs, training=training, chunk=chunk)
 
     return wrapper

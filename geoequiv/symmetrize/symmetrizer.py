@@ -28,6 +28,7 @@ from geoequiv.fields import (
 from geoequiv.groups import Element, Group, group, inverse
 from geoequiv.ranges import ProperFraction
 from geoequiv.symmetrize.checkpoint import share_checkpoints
+from geoequiv.symmetrize.forces import check_forces, has_to_be_checked
 from geoequiv.symmetrize.frames import Coset, Frame, GroupFrame
 from geoequiv.symmetrize.frames.by_name import FrameSpec, frame_by_name
 from geoequiv.symmetrize.frames.options import Degenerate
@@ -160,6 +161,17 @@ def mean_so_far(
     return {key: joined(key, value) for key, value in new.items()}
 
 
+def averaging(
+    function: Callable[..., Any], signature: Signature, frame: Frame, chunk: int | None
+) -> Callable[..., Any]:
+    """A model averaged over a frame as in evaluation, called like the model."""
+
+    def average(*args: Any, **kwargs: Any) -> Any:
+        return symmetrize(function, signature, frame, args, kwargs, chunk=chunk)
+
+    return average
+
+
 def autocast_dtype(device: str) -> torch.dtype | None:
     """The lower precision of the ``torch.autocast`` under way, ``None`` without one."""
     if not torch.amp.is_autocast_available(device) or not torch.is_autocast_enabled(device):
@@ -263,6 +275,7 @@ class Symmetrizer(nn.Module):
         check(self.signature, frame, chunk)
         self.frame = with_parameters(frame)
         self.chunk = chunk
+        self.forces_open = has_to_be_checked(self.signature, self.frame)
         share_checkpoints(self)
 
     @property
@@ -276,6 +289,9 @@ class Symmetrizer(nn.Module):
         return self.frame.group.name if self.frame.is_exact else None
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
+        if self.forces_open:
+            average = averaging(self.model, self.signature, self.frame, self.chunk)
+            self.forces_open = not check_forces(self.model, average, self.signature, args, kwargs)
         return symmetrize(
             self.model, self.signature, self.frame, args, kwargs, training=self.training, chunk=self.chunk
         )

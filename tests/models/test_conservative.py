@@ -199,3 +199,63 @@ def test_each_column_of_a_scalar_has_its_scale():
 def test_scales_that_cannot_be(scales, message):
     with pytest.raises(SignatureError, match=message):
         Scaled(nn.Linear(1, 1), "pos: point -> pos: point", **scales)
+
+
+PERIODIC = "pos: point, cell: vector*3 per graph -> energy: scalar per graph"
+
+
+class Crystal(nn.Module):
+    """A Gaussian pair potential over the nearest images."""
+
+    def forward(self, pos, cell, batch=None):
+        steps = torch.cartesian_prod(*[torch.arange(-1, 2, dtype=pos.dtype)] * 3)
+        if batch is None:
+            gap = (pos.unsqueeze(-2) - pos.unsqueeze(-3)).unsqueeze(-2) + (steps @ cell)[..., None, None, :, :]
+            return (-gap.square().sum(-1)).exp().sum((-1, -2, -3)).unsqueeze(-1)
+        alone = [Crystal.forward(self, pos[batch == k], cell[k]) for k in range(len(cell))]
+        return torch.stack(alone)
+
+
+def crystals(items=2, nodes=4):
+    generator = torch.Generator().manual_seed(0)
+    cell = 2 * torch.eye(3, dtype=torch.float64) + 0.3 * torch.randn(
+        items, 3, 3, generator=generator, dtype=torch.float64
+    )
+    return {"pos": torch.rand(items, nodes, 3, generator=generator, dtype=torch.float64) @ cell, "cell": cell}
+
+
+def test_stress_is_the_derivative_by_strain():
+    field, x = Conservative(Crystal(), PERIODIC), crystals()
+    assert str(field.signature) == f"{PERIODIC}, forces: vector, stress: tensor per graph"
+    out = field(**x)
+    torch.testing.assert_close(out["stress"], out["stress"].mT)
+    step = 1e-5
+    for i, j in ((0, 0), (1, 2), (2, 0)):
+        strain = torch.zeros(3, 3, dtype=torch.float64)
+        strain[i, j] += step / 2
+        strain[j, i] += step / 2
+        ahead, behind = (
+            field(**{name: value @ (torch.eye(3).double() + sign * strain) for name, value in x.items()})["energy"]
+            for sign in (1, -1)
+        )
+        slope = ((ahead - behind) / (2 * step)).squeeze(-1) / torch.linalg.det(x["cell"]).abs()
+        torch.testing.assert_close(out["stress"][:, i, j], slope, atol=1e-8, rtol=1e-6)
+    ge.testing.assert_equivariant(field, x, field.signature, "E(3)", tolerance=1e-8)
+    flat = field(x["pos"].flatten(0, 1), x["cell"], torch.arange(2).repeat_interleave(4))
+    torch.testing.assert_close(flat["stress"], out["stress"])
+    torch.testing.assert_close(flat["forces"], out["forces"].flatten(0, 1))
+    with pytest.raises(SignatureError, match=r"three vectors for each cloud, 'cell: vector\*3 per graph'"):
+        Conservative(Crystal(), "pos: point, cell: vector -> energy: scalar per graph")
+
+
+def test_energy_in_and_forces_out_as_the_model_is_called():
+    inputs = clouds()
+    named = Conservative(Springs(), ENERGY)
+    assert str(named.signature) == SIGNATURE
+    expected = Conservative(Springs(), SIGNATURE)(**inputs)
+    for found in (named(**inputs), named(inputs["pos"], inputs["kind"]), named(inputs["pos"], kind=inputs["kind"])):
+        assert torch.equal(found["forces"], expected["forces"])
+    wrapped = ge.Conservative(ge.FrameAveraging(Springs(), ENERGY, "SE(3)"))  # the signature is the wrapper's
+    torch.testing.assert_close(wrapped(**inputs)["forces"], expected["forces"])
+    with pytest.raises(SignatureError, match="Springs has no signature of its own"):
+        Conservative(Springs())
