@@ -20,15 +20,16 @@ if TYPE_CHECKING:
         StochasticFrame,
         WeightedFrame,
     )
-    from geoequiv.symmetrize.symmetrizer import FrameAveraging, GroupAveraging, Symmetrizer, symmetrize
+    from geoequiv.symmetrize.symmetrizer import Symmetrizer, symmetrize
+    from geoequiv.symmetrize.wrappers import FrameAveraging, GroupAveraging
 else:  # imported on first use: the table of frames is listed without torch
     __getattr__ = lazy_names(
         __name__,
         {
             "AxialFrame": "frames",
             "Frame": "frames",
-            "FrameAveraging": "symmetrizer",
-            "GroupAveraging": "symmetrizer",
+            "FrameAveraging": "wrappers",
+            "GroupAveraging": "wrappers",
             "GroupFrame": "frames",
             "LearnedFrame": "frames",
             "MinimalFrame": "frames",

@@ -17,7 +17,8 @@ from geoequiv.symmetrize.frames import Frame, GroupFrame
 from geoequiv.symmetrize.frames.by_name import FrameSpec, frame_by_name
 from geoequiv.symmetrize.frames.options import Degenerate
 from geoequiv.symmetrize.frames.parameters import with_parameters
-from geoequiv.symmetrize.symmetrizer import Symmetrizer, averaging, check, given, symmetrize
+from geoequiv.symmetrize.symmetrizer import Symmetrizer, averaging, check, symmetrize
+from geoequiv.symmetrize.wrappers import given
 
 Target = TypeVar("Target")
 

@@ -7,7 +7,7 @@ import torch
 
 from geoequiv.fields import Signature
 from geoequiv.groups import Group
-from geoequiv.symmetrize.symmetrizer import GroupAveraging
+from geoequiv.symmetrize.wrappers import GroupAveraging
 
 
 class TestTimeAveraging(GroupAveraging):
