@@ -83,9 +83,7 @@ PRIVATE_WORDS = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "page", [page for page in PAGES if page.name not in ("suite.md", "commands.md")], ids=lambda page: page.name
-)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_pages_use_the_terms_of_the_field(page):
     text = page.read_text().lower()
     assert [words for words in PRIVATE_WORDS if words in text] == []
