@@ -49,6 +49,8 @@ class Layout:
         dim: of space.
         indices: names of the tensors that hold node numbers, ``edge_index`` among them.
         constants: names of tensors that are the same for all clouds.
+        round_off: relative round-off of the values, where it is more than that of their dtype: of a float16 or bfloat16
+            batch that was cast to float32.
     """
 
     shape: tuple[int, ...]
@@ -60,6 +62,11 @@ class Layout:
     dim: int = 3
     indices: tuple[str, ...] = ()
     constants: tuple[str, ...] = ()
+    round_off: float | None = None
+
+    def eps(self, values: Tensor) -> float:
+        """Relative round-off of a tensor of this batch: of its dtype, or of the one it was cast from."""
+        return max(torch.finfo(values.dtype).eps, self.round_off or 0.0)
 
     @property
     def is_ragged(self) -> bool:

@@ -1,8 +1,9 @@
 """The one operator: a weighted average of a model over an equivariant set of group elements."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -81,7 +82,8 @@ def symmetrize(
         ModelOutputError: what the model returns does not.
 
     Exactness: that of the frame; beyond that, round-off. Frames and group actions are computed in float32 at least:
-    float16 and bfloat16 inputs are widened for them, the model gets its inputs in the dtype that they came in, and
+    float16 and bfloat16 inputs are widened for them, but what counts as equal follows their own round-off (see
+    ``Layout.round_off``); the model gets its inputs in the dtype that they came in, and
     what it returns is averaged in float32 and returned in the model's dtype. Under ``torch.autocast`` only the model
     runs in the lower precision, and the average stays in float32.
 
@@ -108,6 +110,7 @@ def symmetrize(
             name: widened(finite_where_hidden(found[name], layout, name, kind))
             for name, kind in signature.inputs.items()
         }
+        layout = replace(layout, round_off=round_off(found[name] for name in signature.inputs))
         elements, weights = frame({**found, **wide}, signature.inputs, layout, training=training)
         if isinstance(elements, Coset):  # gradients, too, of the average over the whole coset
             wide = elements.with_gradients(wide, signature.inputs, layout)
@@ -174,6 +177,11 @@ def autocast_dtype(device: str) -> torch.dtype | None:
     if not torch.amp.is_autocast_available(device) or not torch.is_autocast_enabled(device):
         return None
     return torch.get_autocast_dtype(device)
+
+
+def round_off(fields: Iterable[Tensor]) -> float | None:
+    """Largest round-off of the float16 and bfloat16 fields; ``None`` without such."""
+    return max((torch.finfo(values.dtype).eps for values in fields if values.dtype in HALVES), default=None)
 
 
 def widened(values: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from geoequiv.symmetrize.frames.diagnosis import FrameReport, read_fields
 from geoequiv.symmetrize.frames.frame import Frame, centroid, cloud_name, cloud_of
 from geoequiv.symmetrize.frames.frame_inputs import FrameInputs
 from geoequiv.symmetrize.frames.pca import PCAFrame
-from geoequiv.symmetrize.frames.spectrum import item_max, real_nodes
+from geoequiv.symmetrize.frames.spectrum import item_max, noise_of, real_nodes
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class AxialFrame(Frame):
         cloud = FrameInputs.of(side, self.group, named).centre or cloud_name(side, self.group)
         places = real_nodes(cloud_of(fields, cloud, layout), layout)
         centre = centroid(places, layout) if self.group.translates else None
-        across, noise = self.basis(places)[:, :2], 32 * torch.finfo(places.dtype).eps
+        across, noise = self.basis(places)[:, :2], noise_of(layout.eps(places))
         largest = item_max(places.detach().abs().amax(-1), layout).unsqueeze(-1)
         seen, kinds, off = dict(fields), {}, {}
         for name, kind in side.items():

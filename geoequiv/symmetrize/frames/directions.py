@@ -11,7 +11,7 @@ from geoequiv.fields import FieldType, Layout, Side
 from geoequiv.symmetrize.frames.frame import per_node
 from geoequiv.symmetrize.frames.frame_inputs import FrameInputs
 from geoequiv.symmetrize.frames.labels import node_labels
-from geoequiv.symmetrize.frames.spectrum import Spectrum
+from geoequiv.symmetrize.frames.spectrum import Spectrum, noise_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +63,7 @@ class Directions:
             lost = longest <= 0
             if kind.translates and spectrum.centre is not None:
                 far_off = spectrum.centre.detach().abs().amax(-1).flatten()[chosen.flatten()]
-                lost = single if level == 0 else longest <= 32 * torch.finfo(fields[name].dtype).eps * far_off
+                lost = single if level == 0 else longest <= noise_of(layout.eps(fields[name])) * far_off
             elif level == 0:
                 lost = single
             rows = rows / longest.clamp_min(torch.finfo(longest.dtype).tiny)[item].unsqueeze(-1)

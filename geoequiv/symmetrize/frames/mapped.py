@@ -70,13 +70,19 @@ def widened_layout(layout: Layout, lead: Lead) -> Layout:
         return layout
     if layout.batch is None:
         mask = None if layout.mask is None else layout.mask.expand(*lead, *layout.mask.shape)
-        return Layout((*lead, *layout.shape), layout.nodes, mask)
+        return Layout((*lead, *layout.shape), layout.nodes, mask, round_off=layout.round_off)
     copies = torch.arange(math.prod(lead), device=layout.batch.device)
     batch = (layout.batch + layout.shape[0] * copies.unsqueeze(1)).flatten()
     edges = layout.edges
     if edges is not None:
         edges = (edges.unsqueeze(1) + layout.nodes * copies[:, None]).flatten(1)
-    return Layout((layout.shape[0] * len(copies),), layout.nodes * len(copies), batch=batch, edges=edges)
+    return Layout(
+        (layout.shape[0] * len(copies),),
+        layout.nodes * len(copies),
+        batch=batch,
+        edges=edges,
+        round_off=layout.round_off,
+    )
 
 
 @dataclass(frozen=True, eq=False)

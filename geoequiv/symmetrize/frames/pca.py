@@ -47,8 +47,8 @@ class PCAFrame(Frame):
         degenerate: what to do about clouds whose eigenvalues (nearly) coincide: ``"orbit"`` completes the frame to an
             orbit as above, ``"error"`` raises, ``"ignore"`` takes LAPACK's eigenvectors, which is not equivariant.
         tolerance: what counts as equal: eigenvalues relative to the largest, lengths relative to the longest.
-            ``None`` is the square root of the round-off: 1.5e-8 in float64, 3.5e-4 in float32. Measured structures
-            are symmetric to fewer digits than that; give the digits they have.
+            ``None`` is the square root of the round-off: 1.5e-8 in float64, 3.5e-4 in float32 (.03 in float16, .25 in
+            bfloat16). Measured structures are symmetric to fewer digits than that; give the digits they have.
         frame_from: names of the inputs that the frame is built from, in order of precedence. The first point or vector
             gives the axes; further points, vectors and pseudovectors, and scalars as labels of nodes, choose between
             the equivalent frames of a symmetric cloud. Only directions, lengths relative to the

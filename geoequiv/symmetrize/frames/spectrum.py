@@ -24,11 +24,11 @@ class Spectrum:
         centre: ``[*shape, d]``, or ``None``.
         values: eigenvalues of the sum of outer products, ascending, ``[*shape, d]``, without gradient.
         axes: their eigenvectors as columns, ``[*shape, d, d]``.
-        tolerance: what counts as equal, relative ``[*shape]``; never below 32 round-offs of the coordinates.
+        tolerance: what counts as equal, relative ``[*shape]``; never below ``noise``.
         length_threshold: smallest relative length of a single point that determines a direction ``[*shape]``: the
             fourth root of the round-off ε (1.9e-2 in float32, 1.2e-4 in float64), as round-off is magnified by one over
             it; at least ``tolerance``.
-        noise: 32 round-offs of the coordinates, relative to the size of the cloud ``[*shape]``.
+        noise: of the coordinates (see ``noise_of``), relative to the size of the cloud ``[*shape]``.
         coincident: whether all points of a cloud coincide, ``[*shape]``.
         eps: round-off ε of the coordinates.
         layout: of the batch.
@@ -52,10 +52,11 @@ class Spectrum:
         """Read it off a batch.
 
         Args:
-            tolerance: ``None`` takes the square root of the round-off of the positions' dtype.
+            tolerance: ``None`` takes the square root of the round-off of the positions' dtype (8 times their noise in
+                float16 and bfloat16).
         """
         given = cloud_of(fields, source.cloud, layout)
-        eps = torch.finfo(given.dtype).eps
+        eps = layout.eps(given)
         cloud = real_nodes(given.double(), layout)
         largest = item_max(cloud.detach().abs().amax(-1), layout)
         centre = None
@@ -72,11 +73,11 @@ class Spectrum:
         values, axes = principal_axes(covariance)
         values = values.clamp_min(0)
         spread = (values[..., -1] / node_count(cloud, layout).squeeze(-1)).sqrt()
-        noise = 32 * eps * largest / spread.clamp_min(torch.finfo(values.dtype).tiny)
+        noise = noise_of(eps) * largest / spread.clamp_min(torch.finfo(values.dtype).tiny)
         coincident = (noise >= 1) | (spread <= 0)
-        base = tolerance if tolerance is not None else eps**0.5
+        base = tolerance if tolerance is not None else max(eps**0.5, ROOM * noise_of(eps))
         equal = torch.where(coincident, base, noise.clamp_min(base))
-        noise = torch.where(coincident, 32 * eps, noise)
+        noise = torch.where(coincident, noise_of(eps), noise)
         return cls(
             cloud, centre, values, axes, equal, equal.clamp_min(eps**0.25), noise, coincident, eps, layout,
         )  # fmt: skip
@@ -109,6 +110,9 @@ class Spectrum:
         return self.degenerate_gaps.any(-1) | self.coincident
 
 
+#: The tolerance is this many times the noise of a cloud about the origin, so that it seldom depends on where a cloud
+#: lies: a frame would jump with it. Matters to float16 and bfloat16 alone.
+ROOM = 8
 #: Uncertainty of a covariance whose group element has round-off, over ε: what does not fall with the number of points.
 ELEMENT = 0.1
 
@@ -153,6 +157,14 @@ def alike(lengths: Tensor, longest: Tensor, layout: Layout, eps: float) -> Tenso
     run = new.cumsum(0) - 1
     counts = torch.bincount(run).to(lengths)[run]
     return torch.empty_like(flat).index_copy(0, order, counts).reshape(lengths.shape)
+
+
+def noise_of(eps: float) -> float:
+    """How far coordinates are off, relative to the largest: 32 round-offs, as they come out of a computation.
+
+    float16 and bfloat16 are for storage: their values come from a computation in higher precision, 4 round-offs off.
+    """
+    return (32 if eps < 1e-4 else 4) * eps
 
 
 def real_nodes(values: Tensor, layout: Layout) -> Tensor:
