@@ -100,10 +100,10 @@ def test_links_lead_somewhere(name):
         assert target.startswith("http") or (ROOT / target).exists(), target
 
 
-def test_files_that_the_documents_name_exist():
-    for name in ("README.md", "CONTRIBUTING.md"):
-        for path in re.findall(r"`((?:geoequiv|tests|benchmarks|configs)/[\w./]+)`", (ROOT / name).read_text()):
-            assert (ROOT / path).exists(), path
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_files_that_a_page_names_exist(page):
+    for path in re.findall(r"`(?:python )?((?:geoequiv|tests|benchmarks|configs|docs)/[\w./-]+)", page.read_text()):
+        assert (ROOT / path).exists(), path
 
 
 def test_tables_that_contributing_names_exist():
