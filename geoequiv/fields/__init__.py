@@ -6,7 +6,7 @@ from geoequiv.fields.declared import layout_of, read_inputs
 from geoequiv.fields.graphs import named_fields
 from geoequiv.fields.layout import Layout, check_finite, finite_where_hidden, item_text
 from geoequiv.fields.norms import item_squares
-from geoequiv.fields.outputs import extra_outputs, name_outputs, restore_outputs
+from geoequiv.fields.outputs import extra_outputs, name_outputs, restore_outputs, with_channels
 from geoequiv.fields.signature import Side, Signature
 from geoequiv.fields.types import FieldType
 
@@ -32,4 +32,5 @@ __all__ = [
     "replicate",
     "restore_outputs",
     "split_replicas",
+    "with_channels",
 ]

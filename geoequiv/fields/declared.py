@@ -117,7 +117,7 @@ def meanings(value: Tensor, layout: Layout, dim: int, rotates: bool) -> Meanings
             return None
         types = ("vector", "vector per edge") if layout.edges is not None else ("vector",)
         return "directions, which rotate", types, ("pass", "constant")
-    if value.ndim == 2 and value.shape[0] == 2 and value.shape[1] != 1:
+    if value.ndim == 2 and value.shape[0] == 2:
         return "the edges of a graph", ("edge_index",), ("edge_index", "index", "pass", "constant")
     if value.ndim == 1 and len(value) == layout.nodes:
         return "the batch index, numbers of nodes, or kinds of nodes", ("scalar",), ("batch", "index", "pass")

@@ -42,6 +42,18 @@ def name_outputs(signature: Signature, raw: Any, function: Callable[..., Any]) -
     return named
 
 
+def with_channels(named: Mapping[str, Tensor], targets: Mapping[str, Any], signature: Signature) -> dict[str, Tensor]:
+    """Outputs in the shape of their targets where these have an axis for the channel of a single scalar, ``[B, 1]``."""
+
+    def shaped(name: str, value: Tensor) -> Tensor:
+        target = targets.get(name)
+        alone = isinstance(target, Tensor) and target.shape[-1:] == (1,) and target.ndim == value.ndim + 1
+        kind = signature.outputs.get(name)
+        return value.unsqueeze(-1) if alone and kind is not None and kind.is_scalar else value
+
+    return {name: shaped(name, value) for name, value in named.items()}
+
+
 def entries_of(raw: Any) -> dict[Key, Any]:
     """The entries of what a model returned, by name or position; empty if it is of another form."""
     if isinstance(raw, Tensor):

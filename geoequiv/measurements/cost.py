@@ -1,6 +1,7 @@
 """What a model costs on any machine: parameters, floating-point operations, bytes kept for the backward pass."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,17 +67,48 @@ def cost(model: nn.Module, signature: Signature | str, inputs: Mapping[str, Tens
     with sdpa_kernel(SDPBackend.MATH), torch.enable_grad():
         call_model(model, signature, inputs)  # lazy parameters take their shapes, caches fill
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-            outputs = call_model(model, signature, inputs)
-        total = torch.stack([values.square().sum() for values in outputs.values()]).sum()
+            total = of_squares(call_model(model, signature, inputs))
         with FlopCounterMode(display=False, custom_mapping=mapping) as counter:
             call_model(model, signature, inputs)
         forward = counter.get_total_flops()
         trainable = [each for each in model.parameters() if each.requires_grad]
-        with FlopCounterMode(display=False, custom_mapping=mapping) as counter:
-            if trainable:
-                torch.autograd.grad(total, trainable, allow_unused=True)
-        backward = counter.get_total_flops()
+        backward = counted_backward(total, trainable, mapping)
+        if backward is None:
+            with in_training(model):
+                total = of_squares(call_model(model, signature, inputs))
+            backward = counted_backward(total, trainable, mapping) or 0
     return Cost(trainable_parameters(model), forward / samples, backward / samples, sum(kept.values()) / samples)
+
+
+def of_squares(outputs: Mapping[str, Tensor]) -> Tensor:
+    """A single number that depends on all outputs."""
+    return torch.stack([values.square().sum() for values in outputs.values()]).sum()
+
+
+def counted_backward(total: Tensor, trainable: list[nn.Parameter], mapping: dict[Any, Any]) -> int | None:
+    """Operations of a backward pass; ``None`` if the model has freed its graph, as potentials do in evaluation mode."""
+    if not trainable:
+        return 0
+    with FlopCounterMode(display=False, custom_mapping=mapping) as counter:
+        try:
+            torch.autograd.grad(total, trainable, allow_unused=True)
+        except RuntimeError as error:
+            if "a second time" not in str(error):
+                raise
+            return None
+    return counter.get_total_flops()
+
+
+@contextmanager
+def in_training(model: nn.Module) -> Iterator[None]:
+    """The model in training mode, in which a potential keeps its graph."""
+    modes = [(part, part.training) for part in model.modules()]
+    model.train()
+    try:
+        yield
+    finally:
+        for part, mode in modes:
+            part.training = mode
 
 
 def parameters(subject: Subject) -> Measured:

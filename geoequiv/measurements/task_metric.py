@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from geoequiv.errors import ModelOutputError
+from geoequiv.fields import with_channels
 from geoequiv.measurements.measurement import Measured, Reading, Subject
 from geoequiv.measurements.settings import EvaluateConfig
 from geoequiv.tasks import Metric, Task
@@ -55,8 +56,9 @@ def per_item(
     Raises:
         ModelOutputError: as for `task_metric`.
     """
-    outputs = predict(model, task.signature, task.splits[split].inputs, config.batch_size)
     targets = task.splits[split].targets
+    outputs = predict(model, task.signature, task.splits[split].inputs, config.batch_size)
+    outputs = with_channels(outputs, targets, task.signature)
     for name, target in targets.items():
         if outputs[name].shape != target.shape:
             raise ModelOutputError(

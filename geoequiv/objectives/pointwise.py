@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from geoequiv.errors import ModelOutputError
-from geoequiv.fields import Signature, call_model
+from geoequiv.fields import Signature, call_model, with_channels
 
 PointwiseLoss = Callable[[Tensor, Tensor], Tensor] | Mapping[str, Callable[[Tensor, Tensor], Tensor]]
 
@@ -30,6 +30,7 @@ def compare(
         ModelOutputError: if a target is missing or a prediction has another shape (so that nothing broadcasts unseen).
     """
     parts = []
+    predictions = with_channels(predictions, targets, signature)
     for name in signature.outputs:
         if name not in targets:
             raise ModelOutputError(f"There is no target for output '{name}'; targets: {list(targets)}.")

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from geoequiv.errors import ModelOutputError
-from geoequiv.fields import Signature, call_model
+from geoequiv.fields import Signature, call_model, with_channels
 from geoequiv.metrics.measure import evaluating
 
 
@@ -55,7 +55,8 @@ def score(
     Raises:
         ModelOutputError: the outputs or the metric are not finite.
     """
-    values = task.metric.per_item(predict(model, task.signature, inputs, batch_size), targets)
+    outputs = with_channels(predict(model, task.signature, inputs, batch_size), targets, task.signature)
+    values = task.metric.per_item(outputs, targets)
     value = float(values.double().mean())
     if not isfinite(value):
         raise ModelOutputError(f"The metric {task.metric.name} of the model's outputs is {value}.")
@@ -72,7 +73,7 @@ def check_outputs(model: nn.Module, task: Any, items: int) -> None:
     device = device_of(model)
     with evaluating(model), torch.no_grad():
         batch = {name: tensor[:items].to(device) for name, tensor in split.inputs.items()}
-        outputs = call_model(model, task.signature, batch)
+        outputs = with_channels(call_model(model, task.signature, batch), split.targets, task.signature)
     for name, target in split.targets.items():
         if name not in outputs:
             raise ModelOutputError(

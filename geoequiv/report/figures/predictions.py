@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from geoequiv.errors import DataError, unknown
-from geoequiv.fields import Signature, act
+from geoequiv.fields import Signature, act, with_channels
 from geoequiv.groups import Element, inverse
 from geoequiv.report.figures.scene import Array, Scene
 from geoequiv.tasks import Split, Task
@@ -48,14 +48,14 @@ def predictions(
         raise DataError(unknown(f"split of {task.name}", split, task.splits))
     whole = task.splits[split]
     if items is None:
-        outputs = predict(model, task.signature, whole.inputs, batch_size)
+        outputs = predicted(model, task, whole, batch_size)
         errors = task.metric.per_item(outputs, whole.targets).double()
         items, names = extremes(errors, task.metric.better)
         outputs = {name: tensor[items] for name, tensor in outputs.items()}
     else:
         check_items(items, len(whole), split)
         names = [""] * len(items)
-        outputs = predict(model, task.signature, whole.rows(items).inputs, batch_size)
+        outputs = predicted(model, task, whole.rows(items), batch_size)
     part = whole.rows(items)
     errors = task.metric.per_item(outputs, part.targets).double()
     back = None
@@ -70,6 +70,11 @@ def predictions(
         title = f"{names[place]} · item {item}" if names[place] else f"item {item}"
         scenes.append(replace(scene, title=title, caption=caption(scene, task, float(errors[place]))))
     return scenes
+
+
+def predicted(model: nn.Module, task: Task, split: Split, batch_size: int) -> dict[str, Tensor]:
+    """Outputs of a split, in the shape of its targets."""
+    return with_channels(predict(model, task.signature, split.inputs, batch_size), split.targets, task.signature)
 
 
 def drawable(signature: Signature) -> tuple[str, str]:
