@@ -67,7 +67,8 @@ def cost(model: nn.Module, signature: Signature | str, inputs: Mapping[str, Tens
     with sdpa_kernel(SDPBackend.MATH), torch.enable_grad():
         call_model(model, signature, inputs)  # lazy parameters take their shapes, caches fill
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-            total = of_squares(call_model(model, signature, inputs))
+            outputs = call_model(model, signature, inputs)
+        total = of_squares(outputs)
         with FlopCounterMode(display=False, custom_mapping=mapping) as counter:
             call_model(model, signature, inputs)
         forward = counter.get_total_flops()
