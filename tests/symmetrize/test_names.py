@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 import geoequiv as ge
@@ -196,3 +198,56 @@ def test_what_is_wrong_with_a_declaration():
     averaged = ge.FrameAveraging(Attention(), SIGNATURE, "SE(3)", names={"key_padding_mask": "~mask"})
     with pytest.raises(BatchError, match="hold both 'mask' and 'key_padding_mask'"):
         averaged(**padded(), mask=torch.ones(2, 5, dtype=torch.bool))
+
+
+ROLES = {"links": "edge_index", "cloud": "batch", "parent": "index", "kind": "pass", "scale": "constant"}
+TYPED = "pos: point, shift: vector per edge -> pos: point, force: vector per edge"
+
+
+def everything(pos, shift, links, cloud, parent, kind, scale):
+    """Depends on all that it is given, with no symmetry of its own."""
+    i, j = links
+    message = (pos[i] - pos[j]).roll(1, -1) * shift + shift.sin() * kind[i].unsqueeze(-1)
+    mean = torch.zeros(int(cloud.max()) + 1, 3, dtype=pos.dtype).index_add(0, cloud, pos - pos[parent])
+    return pos + scale * torch.zeros_like(pos).index_add(0, i, message) + mean[cloud].sin(), message
+
+
+@st.composite
+def coinciding(draw):
+    """Clouds with as many edges as nodes, as clouds, as space has dimensions, or as drawn."""
+    sizes = draw(st.lists(st.integers(2, 4), min_size=1, max_size=3))
+    total = draw(st.sampled_from([sum(sizes), len(sizes), 3, 5]))
+    owner = draw(st.lists(st.integers(0, len(sizes) - 1), min_size=total, max_size=total))
+    generator = torch.Generator().manual_seed(draw(st.integers(0, 99)))
+    starts = torch.tensor([0, *sizes]).cumsum(0)
+    within = lambda k, *shape: torch.randint(sizes[k], shape, generator=generator) + starts[k]  # noqa: E731
+    cloud = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
+    return {
+        "pos": torch.randn(sum(sizes), 3, generator=generator, dtype=torch.float64) + 2,
+        "shift": torch.randn(total, 3, generator=generator, dtype=torch.float64),
+        "links": torch.stack([within(k, 2) for k in owner], 1), "cloud": cloud,
+        "parent": torch.cat([within(k, size) for k, size in enumerate(sizes)]),
+        "kind": torch.randint(1, 4, (sum(sizes),), generator=generator),
+        "scale": torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64),
+    }  # fmt: skip
+
+
+@given(coinciding(), st.sets(st.sampled_from([*ROLES, "shift"])), st.sampled_from(["pca", "minimal", "O"]))
+@settings(max_examples=60, deadline=None)
+def test_all_is_declared_and_right_or_refused(x, left_out, way):
+    """Whatever the numbers of nodes, edges and clouds: no tensor passes of which nothing says what it is."""
+    names = {name: role for name, role in ROLES.items() if name not in left_out}
+    signature = TYPED.replace(", shift: vector per edge ->", " ->") if "shift" in left_out else TYPED
+    group = "O" if way == "O" else "SE(3)"
+    if way == "O":
+        averaged = ge.GroupAveraging(everything, signature, "T(3)*O", names=names)
+    else:
+        averaged = ge.FrameAveraging(everything, signature, group, way, names=names)
+    if left_out:
+        with pytest.raises((SignatureError, BatchError)) as refused:
+            averaged(**x)
+        assert any(f"'{name}'" in str(refused.value) for name in x)
+        with pytest.raises((SignatureError, BatchError)):
+            ge.equivariance_error(everything, x, Signature.parse(signature, names), group, num_samples=2)
+    else:
+        assert_equivariant(averaged, x, averaged.signature, group, 1e-6, num_samples=3)
