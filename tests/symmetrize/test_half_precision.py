@@ -53,4 +53,4 @@ def test_the_number_of_frames_is_that_of_the_symmetries(dtype):
 
     ge.FrameAveraging(counting, SIGNATURE, "E(3)", "pca", chunk=1000)(methane().to(dtype)[None])
     frame = ge.symmetrize.PCAFrame(ge.group("E(3)"))
-    assert sizes[0] == int(frame.diagnose({"pos": methane().to(dtype)[None]}, "pos: point").size) >= 24
+    assert max(sizes) == int(frame.diagnose({"pos": methane().to(dtype)[None]}, "pos: point").size) >= 24

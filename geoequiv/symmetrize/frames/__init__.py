@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from geoequiv.symmetrize.frames.coset import Coset
     from geoequiv.symmetrize.frames.frame import Frame
     from geoequiv.symmetrize.frames.group import GroupFrame
+    from geoequiv.symmetrize.frames.jumps import JumpWarning
     from geoequiv.symmetrize.frames.learned import LearnedFrame
     from geoequiv.symmetrize.frames.minimal import MinimalFrame
     from geoequiv.symmetrize.frames.pca import PCAFrame
@@ -26,6 +27,7 @@ else:  # imported on first use: the table is listed without torch
             "Coset": "coset",
             "Frame": "frame",
             "GroupFrame": "group",
+            "JumpWarning": "jumps",
             "LearnedFrame": "learned",
             "MinimalFrame": "minimal",
             "PCAFrame": "pca",
@@ -43,6 +45,7 @@ __all__ = [
     "Coset",
     "Frame",
     "GroupFrame",
+    "JumpWarning",
     "LearnedFrame",
     "MinimalFrame",
     "PCAFrame",

@@ -13,6 +13,7 @@ from geoequiv.groups import Element, Group
 from geoequiv.ranges import PositiveInt, ProperFraction
 from geoequiv.symmetrize.frames.diagnosis import FrameReport, first_order, read_fields
 from geoequiv.symmetrize.frames.frame import Frame, node_count, node_sum, per_node
+from geoequiv.symmetrize.frames.jumps import warn_of_gradients, warn_of_jumps
 from geoequiv.symmetrize.frames.mapped import is_batched
 from geoequiv.symmetrize.frames.minimal import MinimalFrame
 from geoequiv.symmetrize.frames.options import Degenerate
@@ -57,7 +58,8 @@ class LearnedFrame(nn.Module):
 
     Exactness: round-off, whatever the weights, magnified by at most the limit above: frames differ by at most 1e-5
     (Frobenius norm) in float32 over 360 000 random clouds, as drawn and with weights three times as steep.
-    Discontinuous where the vectors become dependent.
+    Discontinuous where the vectors become dependent, as at every cloud with a symmetry, every planar molecule among
+    them: forces there are not those of the average (``JumpWarning``).
 
     Reference: Kaba et al., "Equivariance with learned canonicalization functions" (ICML 2023), §3; the form of the
     network: Deng et al., "Vector neurons" (ICCV 2021).
@@ -114,6 +116,8 @@ class LearnedFrame(nn.Module):
                 raise BatchError("Under vmap degenerate='error' cannot look at learned vectors: 'orbit', or no vmap.")
             item = item_text(dependent.nonzero()[0].tolist())
             raise BatchError(f"The learned vectors of {item} are dependent: they tell no frame.")
+        if not mapped:
+            warn_of_gradients(type(self).__name__, dependent, cloud)
         if mapped:
             other, other_weights = self.fallback(fields, side, layout)
         else:
@@ -187,8 +191,9 @@ class LearnedFrame(nn.Module):
             _, margin = self.axes(replace(exact, length_threshold=given.length_threshold), layout)
             reach = [first_order(value, value, points, layout) for value in margin.unbind(-1)]
         dependent = (margin <= 0).any(-1).detach()
-        report = self.fallback.diagnose(fields, side, layout)
+        report = self.fallback.report(fields, side, layout)
         distance = torch.where(dependent, 0, torch.stack(reach).amin(0))
+        warn_of_jumps(type(self).__name__, distance <= 0)
         return replace(report, size=size, degenerate=dependent, distance=distance)
 
 

@@ -46,7 +46,10 @@ class MinimalFrame(PCAFrame):
     Args: as for ``PCAFrame``; the tolerance decides which moments are zero, too.
 
     Exactness: round-off. Discontinuous where ``PCAFrame`` is, and also where a moment that decides a sign passes
-    through zero: that happens along generic paths, where eigenvalues rather avoid each other.
+    through zero: that happens along generic paths, where eigenvalues rather avoid each other. It jumps at every cloud
+    with a symmetry, planar molecules such as water among them, where a displacement leaves one frame of several: unless
+    the model treats the atoms alike that the symmetry permutes, forces there are not those of the average
+    (``JumpWarning``). ``PCAFrame`` jumps at degenerate spectra alone, ``WeightedFrame`` at collinear clouds alone.
 
     Reference: for sizes, Lin et al., "Equivariance via minimal frame averaging for more symmetries and efficiency"
     (ICML 2024); for signs, Ma et al., "A canonicalization perspective on invariant and equivariant learning"
@@ -99,6 +102,9 @@ class MinimalFrame(PCAFrame):
         kept, real = one_orbit(frames, flat[chosen], directions, tolerance)
         flat[chosen] = (real.unsqueeze(2) & (kept.unsqueeze(2) == torch.arange(len(signs), device=kept.device))).any(1)
         return flat.mT.reshape(alive.shape)
+
+    def jumps(self, spectrum: Spectrum, real: Tensor | None) -> Tensor:
+        return spectrum.degenerate if real is None else spectrum.degenerate | (real.sum(0) > 1)
 
     def distance(self, spectrum: Spectrum, fields: Mapping[str, Any], side: Side, layout: Layout) -> Tensor:
         cloud = self.frame_inputs(side).cloud

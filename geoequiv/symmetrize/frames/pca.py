@@ -18,6 +18,7 @@ from geoequiv.symmetrize.frames.diagnosis import FrameReport, crossing_distance,
 from geoequiv.symmetrize.frames.directions import Directions
 from geoequiv.symmetrize.frames.frame import Frame, centroid
 from geoequiv.symmetrize.frames.frame_inputs import FrameInputs
+from geoequiv.symmetrize.frames.jumps import warn_of_gradients, warn_of_jumps
 from geoequiv.symmetrize.frames.mapped import is_mapped, mapped_frames
 from geoequiv.symmetrize.frames.options import Degenerate, check_degenerate, check_tolerance
 from geoequiv.symmetrize.frames.orbit import EXACT_DEGREE, orbit
@@ -58,7 +59,8 @@ class PCAFrame(Frame):
     Exactness: equivariant up to round-off, for outputs of any degree if the cloud spans a plane, up to l = 5 if it
     is collinear or coincident. Frames are computed in float64. Gradients are those of the eigenvectors, or of the
     pairs of points that stand for them; finite everywhere, exact away from degenerate spectra. Discontinuous where
-    eigenvalues come as near as said above.
+    eigenvalues come as near as said above: there gradients with respect to the positions, such as forces, are not those
+    of the average, which a ``JumpWarning`` says once.
 
     Reference: Puny et al. (ICLR 2022), §3.1, Proposition 1.
     """
@@ -156,6 +158,7 @@ class PCAFrame(Frame):
                     raise BatchError(degenerate_message(degenerate, spectrum))
                 linear, real = self.completed(linear, real, degenerate, spectrum, fields, side, layout)
         cloud = fields[self.frame_inputs(side).cloud]
+        warn_of_gradients(type(self).__name__, self.jumps(spectrum, real), cloud)
         weights = None if real is None else real.to(cloud) / real.sum(0, keepdim=True)
         return framed(linear, spectrum.centre, cloud), weights
 
@@ -217,6 +220,10 @@ class PCAFrame(Frame):
             check_fixed(frames[continuous, 0, :dim, :dim].detach(), where, line, fields, side, layout)
         return frames[..., :dim, :dim], real
 
+    def jumps(self, spectrum: Spectrum, real: Tensor | None) -> Tensor:
+        """At which items ``[*shape]`` any displacement may change the frame abruptly; ``real``: ``[F, *shape]``."""
+        return spectrum.degenerate
+
     def distance(self, spectrum: Spectrum, fields: Mapping[str, Any], side: Side, layout: Layout) -> Tensor:
         """How far each item is from a jump of the frame, ``[*shape]`` (see ``FrameReport``)."""
         return crossing_distance(spectrum)
@@ -227,8 +234,17 @@ class PCAFrame(Frame):
         Args:
             fields: a dict of tensors, a PyG object, or the positions alone.
             side: types of the inputs, or their string.
+
+        Warns:
+            JumpWarning: the frame jumps at some items (their ``distance`` is 0).
         """
         fields, side, layout = read_fields(fields, side, self.group.dim, layout)
+        report = self.report(fields, side, layout)
+        warn_of_jumps(type(self).__name__, report.distance <= 0)
+        return report
+
+    def report(self, fields: Mapping[str, Any], side: Side, layout: Layout) -> FrameReport:
+        """``diagnose`` without its warning."""
         with torch.no_grad():
             spectrum = self.spectrum(fields, side, layout)
             elements, weights = self(fields, side, layout)

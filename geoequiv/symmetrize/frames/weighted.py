@@ -132,6 +132,9 @@ class WeightedFrame(PCAFrame):
                 found.append((item + start, i, j))
         return tuple(torch.cat(part) for part in zip(*found, strict=True))
 
+    def jumps(self, spectrum: Spectrum, real: Tensor | None) -> Tensor:
+        return torch.zeros_like(spectrum.degenerate)  # pairs of points take over from the frames that jump
+
     def distance(self, spectrum: Spectrum, fields: Mapping[str, Any], side: Side, layout: Layout) -> Tensor:
         """How far each item is from being collinear (in the plane: coincident), ``[*shape]``; 0 where it is."""
         off = spectrum.values[..., :-1] if self.group.dim == 3 else spectrum.values
