@@ -9,6 +9,7 @@ import yaml
 
 import geoequiv as ge
 from geoequiv.bench.suite import read_suite
+from geoequiv.records.schema import Record
 
 from .code_blocks import PAGES, run_page
 
@@ -45,6 +46,11 @@ def test_every_key_of_a_suite_has_a_meaning():
     rows = re.findall(r"^\| (`[^|]*) \| ([^|]*) \|", (ROOT / "docs/reference/suite.md").read_text(), re.MULTILINE)
     assert len(rows) > 100
     assert [key for key, meaning in rows if not meaning.strip()] == []
+
+
+def test_every_key_of_a_record_is_in_the_reference():
+    page = (ROOT / "docs/reference/results.md").read_text()
+    assert [key for key in Record.model_fields if f"`{key}`" not in page] == []
 
 
 #: What a newcomer would search for → the page that a search has to find, and what it says there.
