@@ -10,6 +10,8 @@ from geoequiv.records.reading import LeftOut, read_file
 from geoequiv.records.schema import Record
 
 CONFIG, RECORD, LOG, CHECKPOINT = "config.yaml", "record.json", "log.csv", "checkpoint.ckpt"
+#: the checkpoint before the last one, kept while a run is trained
+FORMER = "checkpoint.former.ckpt"
 #: numbers per test item; in a results folder, those of all packed runs, under `<run id>/<name>`
 ITEMS = "items.npz"
 

@@ -17,6 +17,7 @@ from geoequiv.records.index import packed_record, run_directory
 from geoequiv.records.run_directory import (
     CHECKPOINT,
     CONFIG,
+    FORMER,
     ITEMS,
     LOG,
     RECORD,
@@ -27,7 +28,7 @@ from geoequiv.records.run_directory import (
 from geoequiv.records.schema import Record
 
 #: Files of one attempt at a run; those of a failed one are set aside before the next.
-ATTEMPT = (RECORD, LOG, CHECKPOINT, ITEMS)
+ATTEMPT = (RECORD, LOG, CHECKPOINT, FORMER, ITEMS)
 FAILED = re.compile(r"failed-\d+").fullmatch
 
 

@@ -10,10 +10,11 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.fabric.utilities.warnings import PossibleUserWarning
 from torch import nn
 
 from geoequiv.training.callbacks import Checkpoints, EpochEnd, ProgressBar
-from geoequiv.training.checkpoint import check_identity, load_checkpoint, save_checkpoint
+from geoequiv.training.checkpoint import FORMER, check_identity, resumable_checkpoint, save_checkpoint
 from geoequiv.training.config import TrainConfig
 from geoequiv.training.data import TaskData
 from geoequiv.training.interrupt import Interrupts
@@ -53,8 +54,8 @@ def train(
         **{k: v for k, v in config.model_dump(mode="json").items() if k not in FREE_OPTIONS},
     }
     path = directory / CHECKPOINT
-    if path.exists():
-        state = load_checkpoint(path, device)
+    state = resumable_checkpoint(path, device)
+    if state is not None:
         check_identity(path, state["identity"], identity)
         restore(module, state, path)
     if not progress.finished:
@@ -73,6 +74,7 @@ def train(
                 _trainer(config.epochs - progress.epoch, device, precision, callbacks).fit(module, datamodule=data)
         finally:
             ends.close()
+    path.with_name(FORMER).unlink(missing_ok=True)
     assert progress.best_epoch is not None
     assert progress.best_value is not None
     assert progress.best_weights is not None
@@ -110,6 +112,8 @@ def _quiet() -> Iterator[None]:
         with warnings.catch_warnings():
             # Lightning 2.6 builds a LeafSpec, which torch 2.13 deprecates.
             warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning)
+            # Hints about the machine: `srun` is installed, a GPU is there and not used.
+            warnings.filterwarnings("ignore", category=PossibleUserWarning)
             yield
     finally:
         logger.setLevel(level)

@@ -1,5 +1,6 @@
 import csv
 import logging
+import os
 import subprocess
 import sys
 import warnings
@@ -43,6 +44,17 @@ def test_it_learns_and_logs_every_epoch(tmp_path: Path) -> None:
     assert result.epochs_run == 12
     assert result.train_seconds > 0
     assert not model.training
+
+
+def test_a_machine_with_slurm_is_no_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recwarn: Any) -> None:
+    srun = tmp_path / "bin" / "srun"
+    srun.parent.mkdir()
+    srun.write_text("#!/bin/sh\n")
+    srun.chmod(0o755)
+    monkeypatch.setenv("PATH", str(srun.parent), prepend=os.pathsep)
+    model = small_model()
+    fit(model, plain_objective(model), make_task(), TrainConfig(epochs=1), seed=0, directory=tmp_path / "run")
+    assert not recwarn.list
 
 
 def test_the_returned_weights_are_those_of_the_best_validation(tmp_path: Path) -> None:

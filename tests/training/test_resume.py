@@ -1,4 +1,6 @@
+import io
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -13,6 +15,7 @@ import torch
 from geoequiv.errors import DataError, RunError
 from geoequiv.signals import Ended
 from geoequiv.training import FitResult
+from geoequiv.training.checkpoint import DamagedCheckpoint, load_checkpoint
 from geoequiv.training.data import Batches
 
 from .killed_run import run
@@ -208,15 +211,75 @@ def test_a_keyboard_interrupt_out_of_the_model_stays_one(tmp_path: Path) -> None
     assert signal.getsignal(signal.SIGINT) is handler
 
 
-@pytest.mark.parametrize("damage", ["truncated", "empty", "other"])
-def test_a_damaged_checkpoint_is_named(tmp_path: Path, damage: str) -> None:
+def damaged(content: bytes, damage: str) -> bytes:
+    """A checkpoint's content, cut in half, gone, or with another sign of a weight."""
+    if damage == "sign":
+        weight = torch.load(io.BytesIO(content), weights_only=True)["model"]["net.0.weight"].numpy().tobytes()
+        return flipped(content, 8 * (content.index(weight) + 3) + 7)
+    return content[: len(content) // 2] if damage == "truncated" else b""
+
+
+def flipped(content: bytes, bit: int) -> bytes:
+    changed = bytearray(content)
+    changed[bit // 8] ^= 1 << bit % 8
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "sign"])
+@pytest.mark.parametrize("former", ["sound", "damaged", "absent"])
+def test_a_damaged_checkpoint_is_set_aside(
+    tmp_path: Path, whole: Any, damage: str, former: str, monkeypatch: Any, caplog: Any
+) -> None:
+    monkeypatch.setattr(Batches, "PACE", 0.0)
+
+    class Crashing(NoisyObjective):
+        calls = 0
+
+        def __call__(self, inputs: Any, targets: Any) -> Any:
+            self.calls += 1
+            if self.calls > 10:
+                raise Crash
+            return super().__call__(inputs, targets)
+
+    with pytest.raises(Crash):
+        run(tmp_path, Crashing)
+    path, other = tmp_path / "checkpoint.ckpt", tmp_path / "checkpoint.former.ckpt"
+    steps = [torch.load(each, weights_only=True)["progress"]["steps"] for each in (path, other)]
+    assert steps == [10, 9]
+    path.write_bytes(damaged(path.read_bytes(), damage))
+    if former == "damaged":
+        other.write_bytes(damaged(other.read_bytes(), damage))
+    elif former == "absent":
+        other.unlink()
+    assert_same_run(tmp_path, *run(tmp_path), whole)
+    assert "checkpoint.ckpt is damaged" in caplog.text
+    assert "set aside as checkpoint.ckpt.damaged" in caplog.text
+    assert (tmp_path / "checkpoint.ckpt.damaged").exists()
+    assert not other.exists()
+
+
+def test_no_wrong_bit_of_a_checkpoint_goes_unnoticed(tmp_path: Path) -> None:
     run(tmp_path, epochs=2)
     path = tmp_path / "checkpoint.ckpt"
-    content = path.read_bytes()
-    if damage == "other":
-        torch.save({"weights": torch.zeros(2)}, path)
-    else:
-        path.write_bytes(content[: len(content) // 2] if damage == "truncated" else b"")
+    content, cpu = path.read_bytes(), torch.device("cpu")
+    expected = load_checkpoint(path, cpu)
+    found = 0
+    for bit in random.Random(0).sample(range(8 * len(content)), 200):
+        path.write_bytes(flipped(content, bit))
+        try:
+            read = load_checkpoint(path, cpu)
+        except DamagedCheckpoint:
+            found += 1
+        else:  # a bit that says nothing, such as one of the padding
+            assert repr(read) == repr(expected)
+            for name, tensor in expected["model"].items():
+                assert torch.equal(read["model"][name], tensor)
+    assert found > 50
+
+
+def test_a_file_that_is_no_checkpoint_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.ckpt"
+    torch.save({"weights": torch.zeros(2)}, path)
     with pytest.raises(DataError, match=r"checkpoint\.ckpt .*Delete it to train this run from the beginning"):
         run(tmp_path, epochs=2)
 
