@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from geoequiv.errors import GeoequivError, unknown
+from geoequiv.signals import Ended
 
 
 def import_object(kind: str, path: str) -> Any:
@@ -29,7 +30,7 @@ def import_object(kind: str, path: str) -> Any:
         sys.path.insert(0, os.getcwd())
     try:
         found: Any = importlib.import_module(module_name)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Ended):
         raise
     except SystemExit as error:
         raise GeoequivError(

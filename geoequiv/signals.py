@@ -2,8 +2,12 @@
 
 import signal
 import threading
-from types import FrameType, TracebackType
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import Any
+
+from geoequiv.errors import GeoequivError
 
 #: what `kill` sends, what a closed terminal sends, and what SLURM can be told to send before a time limit
 ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name))
@@ -15,6 +19,21 @@ class Ended(SystemExit):
     def __init__(self, signum: int) -> None:
         super().__init__(128 + signum)
         self.signum = signum
+
+
+@contextmanager
+def no_exit(what: str) -> Iterator[None]:
+    """While entered, ``sys.exit`` in the code of a user is an error; a signal that ends the program passes through.
+
+    Raises:
+        GeoequivError: the code called sys.exit.
+    """
+    try:
+        yield
+    except Ended:
+        raise
+    except SystemExit as error:
+        raise GeoequivError(f"{what} called sys.exit({error.code!r}).") from error
 
 
 class Handlers:
@@ -43,9 +62,7 @@ class Handlers:
         for signum in self._former:
             signal.signal(signum, self.handle)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *raised: Any) -> None:
         for signum, former in self._former.items():
             signal.signal(signum, former)
 
@@ -55,15 +72,40 @@ class Handlers:
 
 
 class EndOnSignals(Handlers):
-    """While entered, a signal of ``ENDING`` raises ``Ended``.
+    """While entered, a signal of ``ENDING`` raises ``Ended``, and SIGINT ``KeyboardInterrupt``.
 
-    ``signum`` keeps it: Python drops an exception that a handler raises while a destructor runs.
+    ``signum`` keeps it, for Python drops an exception that a handler raises while a destructor runs, and other code may
+    turn it into another one: see ``raise_if_ended``.
     """
 
+    active: "EndOnSignals | None" = None
+
     def __init__(self) -> None:
-        super().__init__(ENDING)
+        super().__init__((signal.SIGINT, *ENDING))
+
+    def __enter__(self) -> "EndOnSignals":
+        super().__enter__()
+        EndOnSignals.active = self
+        return self
+
+    def __exit__(self, *raised: Any) -> None:
+        EndOnSignals.active = None
+        super().__exit__(*raised)
 
     def handle(self, signum: int, frame: FrameType | None) -> None:
         """End the program."""
         self.signum = signum
-        raise Ended(signum)
+        raise_if_ended()
+
+
+def raise_if_ended() -> None:
+    """Raise again what a signal raised, where it was lost on the way.
+
+    Raises:
+        KeyboardInterrupt: SIGINT has come.
+        Ended: another signal has come.
+    """
+    signum = EndOnSignals.active.signum if EndOnSignals.active else None
+    if signum is None:
+        return
+    raise KeyboardInterrupt if signum == signal.SIGINT else Ended(signum)

@@ -21,7 +21,7 @@ FLOORS = {
     "cli": 7, "__main__": 8,
 }  # fmt: skip
 #: siblings that may be imported on their own floor: errors of floor 0, the catalog and the table of numbers of floor 5
-LOWEST = {"catalog", "errors", "measurements", "source", "importing"}
+LOWEST = {"catalog", "errors", "signals", "measurements", "source", "importing"}
 ONLY_IMPORTER = {"lightning": "training"}
 
 

@@ -13,6 +13,7 @@ from geoequiv.errors import GeoequivError
 from geoequiv.fields import act
 from geoequiv.groups import group
 from geoequiv.records.identity import canonical
+from geoequiv.signals import no_exit
 from geoequiv.tasks import Task
 
 
@@ -64,11 +65,13 @@ def _group_fits(name: object, task: Task, problems: Problems, at: KeyPath) -> bo
 def _construct(spec: RunSpec, task: Task, problems: Problems, place: Place) -> None:
     with torch.random.fork_rng(devices=[]):
         try:
-            model = build_model(spec, task)
+            with no_exit("The constructor"):
+                model = build_model(spec, task)
         except ValueError as error:
             problems.add(place.model, str(error))
             return
         try:
-            build(spec, task, model)
+            with no_exit("The constructor"):
+                build(spec, task, model)
         except ValueError as error:
             problems.add(place.method, str(error))

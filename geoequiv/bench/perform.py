@@ -10,6 +10,7 @@ from geoequiv.records.items import write_items
 from geoequiv.records.run_directory import CHECKPOINT, RunLocked
 from geoequiv.records.store import Store
 from geoequiv.session import DEFAULT, Session
+from geoequiv.signals import no_exit, raise_if_ended
 
 
 def perform(spec: RunSpec, store: Store, session: Session = DEFAULT) -> Outcome:
@@ -31,12 +32,13 @@ def perform(spec: RunSpec, store: Store, session: Session = DEFAULT) -> Outcome:
     if not wanted or not (directory / CHECKPOINT).exists():
         return run(spec, store, session)
     try:
-        with store.locked(spec):
+        with store.locked(spec), no_exit("What was measured again"):
             measured, found = measure_again(spec, directory, session)
             write_items(directory, {name: each.cpu() for name, each in found.items.items()})
             store.write_record(spec, measured)
     except RunLocked:
         return Outcome("busy", None, 0.0)
     except Exception as error:  # of a user's measurement, or of weights that do not fit: the record stands
+        raise_if_ended()
         return Outcome("unmeasured", record, time.perf_counter() - began, f"{type(error).__name__}: {error}")
     return Outcome("measured", measured, time.perf_counter() - began)

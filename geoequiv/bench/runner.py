@@ -26,6 +26,7 @@ from geoequiv.records.part import finite
 from geoequiv.records.run_directory import RunLocked
 from geoequiv.records.store import Store
 from geoequiv.session import DEFAULT, Session
+from geoequiv.signals import no_exit, raise_if_ended
 from geoequiv.tasks import Task
 from geoequiv.tasks.label_symmetry import estimated_label_symmetry
 from geoequiv.tasks.protocols import checksum_of
@@ -126,8 +127,10 @@ def load_task(spec: RunSpec, session: Session = DEFAULT) -> Task:
 def _attempt(spec: RunSpec, directory: Path, session: Session) -> Record:
     started = _now()
     try:
-        return _measured(spec, directory, session, started)
+        with no_exit("The code of this run"):
+            return _measured(spec, directory, session, started)
     except Exception:  # a run that fails is a result as well: recorded, and the others go on
+        raise_if_ended()
         return failed_record(spec, traceback.format_exc(), started, session)
 
 

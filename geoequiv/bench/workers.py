@@ -11,12 +11,13 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
-from geoequiv.bench.perform import perform
 from geoequiv.bench.runner import Outcome, failed_record
 from geoequiv.bench.spec import RunSpec
+from geoequiv.bench.worker import work
 from geoequiv.records.run_directory import RunLocked
 from geoequiv.records.store import Store
 from geoequiv.session import Session
+from geoequiv.signals import ENDING, Ended
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 #: Seconds that workers have, after an interruption, to write their checkpoints.
@@ -68,6 +69,7 @@ def run_in_workers(
                         outcome: Outcome = worker.connection.recv()
                     except (EOFError, OSError):
                         worker.process.join()
+                        _end_with(worker.process.exitcode)
                         outcome = _died(spec, store, session, worker.process.exitcode)
                         if waiting:
                             workers[index] = _start(store, session, threads)
@@ -84,7 +86,7 @@ def cores() -> int:
 def _start(store: Store, session: Session, threads: int) -> _Worker:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_work, args=(theirs, store, session, threads), daemon=True)
+    process = context.Process(target=work, args=(theirs, store, session, threads), daemon=True)
     with _inherited(threads):
         process.start()
     theirs.close()
@@ -113,26 +115,11 @@ def _inherited(threads: int) -> Iterator[None]:
             signal.signal(signal.SIGINT, handler)
 
 
-def _work(connection: Connection, store: Store, session: Session, threads: int) -> None:
-    import torch
-
-    torch.set_num_threads(threads)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    while True:
-        try:
-            spec = connection.recv()
-            connection.send(perform(spec, store, session))
-        except (EOFError, KeyboardInterrupt, SystemExit):
-            return
-
-
-def _end_with_parent() -> None:
-    """A worker whose parent was killed must not go on training: the resumed suite wants its run."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    wait([parent.sentinel])
-    os._exit(1)
+def _end_with(exitcode: int | None) -> None:
+    """End where a worker was asked to, as by a scheduler that signals every process: its run has not failed."""
+    for signum in ENDING:
+        if exitcode in (128 + signum, -signum):
+            raise Ended(signum)
 
 
 def _died(spec: RunSpec, store: Store, session: Session, exitcode: int | None) -> Outcome:

@@ -66,12 +66,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with signals:
             status = _status(options)
-    except Ended:
-        status = 1
+    except Ended as ended:
+        signals.signum = ended.signum  # a worker may have received it first
+    except KeyboardInterrupt:
+        signals.signum = signal.SIGINT
     if signals.signum is None:
         return status
     name = signal.Signals(signals.signum).name
-    print(f"\ngeoequiv: ended by {name}.{options.after_interrupt(options)}", file=sys.stderr)
+    how = "interrupted" if signals.signum == signal.SIGINT else f"ended by {name}"
+    print(f"\ngeoequiv: {how}.{options.after_interrupt(options)}", file=sys.stderr)
     return 128 + signals.signum
 
 
@@ -94,9 +97,6 @@ def _status(options: argparse.Namespace) -> int:
             traceback.print_exc()
         print(f"geoequiv: error: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print(f"\ngeoequiv: interrupted.{options.after_interrupt(options)}", file=sys.stderr)
-        return 130
     except BrokenPipeError:  # `geoequiv list models | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
