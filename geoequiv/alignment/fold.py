@@ -12,7 +12,7 @@ from geoequiv.alignment.spec import PermutationSpec, Place, StateDict, Stream, m
 from geoequiv.alignment.traced import Trace
 from geoequiv.alignment.tracer import trace
 from geoequiv.errors import AlignmentError, GroupError
-from geoequiv.fields import FieldType, Signature, act, call_model
+from geoequiv.fields import FieldType, Signature, act, call_model, layout_of, read_inputs
 from geoequiv.groups import Element, inverse
 
 
@@ -45,7 +45,8 @@ def transformed_copy(
 
     Exactness: verified to the tolerance in float64.
     """
-    signature = Signature.parse(signature)
+    inputs, signature = read_inputs(inputs, signature, model)
+    layout_of(inputs, signature, element.dim)  # refuses what nothing says the meaning of
     if element.shape:
         raise GroupError(f"A copy is transformed by one group element; got a batch of shape {list(element.shape)}.")
     double, doubled = in_double(model, inputs)

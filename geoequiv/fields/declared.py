@@ -69,8 +69,9 @@ def layout_of(inputs: Any, signature: Signature, dim: int = 3, rotates: bool = T
     """
     fields = named_fields(inputs)
     layout = Layout.of(fields, signature.inputs, dim, signature.names, is_graph(inputs))
-    if not is_graph(inputs):
-        check_declared(fields, signature, layout, dim, rotates)
+    if is_graph(inputs):  # PyG's names say what integers are, and y what is predicted
+        fields = {n: v for n, v in fields.items() if n != "y" and isinstance(v, Tensor) and v.is_floating_point()}
+    check_declared(fields, signature, layout, dim, rotates)
     return layout
 
 

@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch_geometric.data import Batch, Data
 
 import geoequiv as ge
 from geoequiv.errors import BatchError, SignatureError
@@ -251,3 +252,27 @@ def test_all_is_declared_and_right_or_refused(x, left_out, way):
             ge.equivariance_error(everything, x, Signature.parse(signature, names), group, num_samples=2)
     else:
         assert_equivariant(averaged, x, averaged.signature, group, 1e-6, num_samples=3)
+
+
+def test_attributes_of_graphs_that_may_be_directions():
+    """PyG's names say which integers are node numbers; of vectors they say nothing."""
+
+    def model(data):
+        i, j = data.edge_index
+        message = (data.pos[i] - data.pos[j]).cross(data.edge_vec, dim=-1) * data.z[i].unsqueeze(-1)
+        return data.pos + torch.zeros_like(data.pos).index_add(0, i, message)
+
+    x = ragged()
+    graphs = [
+        Data(pos=x["pos"][:3], edge_index=x["edges"][:, :3], edge_vec=draws(3, 3), z=torch.tensor([6, 1, 1])),
+        Data(pos=x["pos"][3:], edge_index=x["edges"][:, 3:] - 3, edge_vec=draws(4, 3), z=torch.tensor([6, 1, 1, 1, 8])),
+    ]
+    batch = Batch.from_data_list(graphs)
+    with pytest.raises(SignatureError, match=r"what 'edge_vec' is, .*directions"):
+        ge.FrameAveraging(model, SIGNATURE, "SE(3)")(batch)
+    with pytest.raises(SignatureError, match=r"what 'edge_vec' is, .*directions"):
+        ge.equivariance_error(model, batch, SIGNATURE, "SE(3)")
+    typed = "pos: point, edge_vec: vector per edge -> pos: point"
+    assert_equivariant(ge.FrameAveraging(model, typed, "E(3)", names={"z": "pass"}), batch, typed, "SE(3)")
+    passed = ge.equivariance_error(model, batch, with_names({"edge_vec": "pass"}), "SE(3)", num_samples=4)
+    assert passed.relative > 0.1
