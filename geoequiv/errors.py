@@ -56,3 +56,12 @@ def unknown(kind: str, name: str, choices: Iterable[str]) -> str:
     nearest = lowered[near[0]] if near else None
     hint = f" Did you mean '{nearest}'?" if nearest else ""
     return f"Unknown {kind} '{name}'.{hint} Available: {', '.join(choices)}."
+
+
+def shortened(text: str, length: int = 60) -> str:
+    """A text that fits into a message.
+
+    >>> shortened("9" * 5000, 6)
+    '999999…'
+    """
+    return text if len(text) <= length else f"{text[:length]}…"

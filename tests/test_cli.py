@@ -251,3 +251,10 @@ def test_a_closed_pipe_is_no_error(tmp_path):
     assert (tmp_path / "first").read_text().startswith("run ")
     assert (tmp_path / "errors").read_text() == ""
     assert (tmp_path / "status").read_text() == "0\n"
+
+
+def test_a_name_that_is_not_utf8_is_printed_with_escapes(tmp_path):
+    command = [sys.executable, "-m", "geoequiv", "data", "verify", "--data-dir", os.fsencode(tmp_path) + b"/\xff"]
+    done = subprocess.run(command, capture_output=True, env={**os.environ, "PYTHONIOENCODING": "utf-8:strict"})
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"\\udcff" in done.stdout

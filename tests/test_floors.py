@@ -10,7 +10,7 @@ import geoequiv
 
 ROOT = Path(geoequiv.__file__).parent
 FLOORS = {
-    "errors": 0, "config": 0, "files": 0, "importing": 0, "ranges": 0, "signals": 0,
+    "errors": 0, "archives": 0, "config": 0, "files": 0, "importing": 0, "ranges": 0, "signals": 0,
     "source": 0, "declared": 0, "section_keys": 0,
     "groups": 1,
     "fields": 2,

@@ -4,6 +4,7 @@ The exit status says how it ended, see ``EXIT_STATUS``.
 """
 
 import argparse
+import io
 import os
 import signal
 import sys
@@ -62,6 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         complete(parser)
     options = parser.parse_args(arguments)
+    _print_any_text()
     signals = EndOnSignals()
     try:
         with signals:
@@ -100,6 +102,12 @@ def _status(options: argparse.Namespace) -> int:
     except BrokenPipeError:  # `geoequiv list models | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _print_any_text() -> None:
+    """Print names of files that are not UTF-8 with escapes, in place of a traceback."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def make_parser() -> argparse.ArgumentParser:

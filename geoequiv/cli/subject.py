@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from geoequiv.archives import check_members
 from geoequiv.errors import DataError, GeoequivError, unknown
 
 if TYPE_CHECKING:
@@ -121,6 +122,7 @@ def read_tensors(path: Path) -> dict[str, "torch.Tensor"]:
     if path.suffix not in FILES:
         raise DataError(unknown("kind of file", path.suffix or str(path), FILES))
     try:
+        check_members(path)
         if path.suffix == ".npz":
             with np.load(path, allow_pickle=False) as arrays:
                 return {name: torch.as_tensor(arrays[name]) for name in arrays.files}

@@ -8,6 +8,8 @@ from geoequiv.errors import SignatureError, unknown
 from geoequiv.fields.types import FieldType
 from geoequiv.groups import Group
 
+NAME = re.compile(r"[A-Za-z_]\w*")
+
 
 @dataclass(frozen=True)
 class Side(Mapping[str, FieldType]):
@@ -29,7 +31,7 @@ class Side(Mapping[str, FieldType]):
         fields: dict[str, FieldType] = {}
         for part in text.split(","):
             name, colon, kind = (piece.strip() for piece in part.partition(":"))
-            if not colon or not re.fullmatch(r"[A-Za-z_]\w*", name):
+            if not colon or not NAME.fullmatch(name):
                 raise SignatureError(f"Expected 'name: type' between commas, got '{part.strip()}' in '{text.strip()}'.")
             if name in fields:
                 raise SignatureError(f"Field '{name}' stands twice in '{text.strip()}'.")
@@ -115,6 +117,9 @@ class Signature:
         inputs, outputs = text.split("->")
         parts = [part.partition(":") for part in inputs.split(",")]
         roles = {name.strip(): role.strip() for name, _, role in parts if role.strip() in ROLES}
+        for name in roles:
+            if not NAME.fullmatch(name):
+                raise SignatureError(f"Expected 'name: role' between commas, got {name!r} as a name in {text!r}.")
         typed = ",".join("".join(part) for part in parts if part[2].strip() not in ROLES)
         return cls(Side.parse(typed), Side.parse(outputs)).with_names({**roles, **(names or {})})
 

@@ -7,7 +7,7 @@ from typing import Literal, cast
 import torch
 from torch import Tensor
 
-from geoequiv.errors import BatchError, SignatureError, unknown
+from geoequiv.errors import BatchError, SignatureError, shortened, unknown
 from geoequiv.fields.pixels import GRID_GROUPS, permute_pixels
 from geoequiv.fields.relabel import relabel
 from geoequiv.groups import Element, Group
@@ -20,6 +20,8 @@ RANKS = {
 }  # fmt: skip
 #: e3nn's spherical harmonics end there
 LARGEST_DEGREE = 12
+#: digits of a multiplicity or degree: more channels than any memory holds
+DIGITS = 7
 NAMES = [kind for kind in RANKS if kind != "irreps"]
 PER = re.compile(r"\s+per\s+(node|edge|graph)\s*$")
 #: what the rows of a field are
@@ -81,6 +83,8 @@ class FieldType:
         per = PER.search(stripped)
         rows = None if per is None else cast(Rows, per[1])
         written = PER.sub("", stripped).strip().strip("\"'").strip()
+        if any(len(number) > DIGITS for number in re.findall(r"\d+", written)):
+            raise SignatureError(f"'{shortened(written)}': numbers in a field type have at most {DIGITS} digits.")
         if IRREPS.fullmatch(written):
             from e3nn.o3 import Irreps
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from geoequiv.archives import check_members
 from geoequiv.errors import DataError
 from geoequiv.files import write_file
 from geoequiv.records.run_directory import ITEMS
@@ -90,6 +91,7 @@ def _small(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 def _read(path: Path, prefix: str) -> Items:
     try:
+        check_members(path)
         with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
             return {name.removeprefix(prefix): content[name] for name in content.files if name.startswith(prefix)}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:

@@ -74,6 +74,8 @@ def _packed(path: Path, changed: int, size: int) -> dict[str, Rows]:
         with gzip.open(path, "rt", newline="", encoding="utf-8") as file:
             for row in _rows(file):
                 found.setdefault(row.pop(RUN), []).append(row)
+        if not found:
+            raise EOFError("it holds no row")
     except OSError as error:
         raise DataError(f"Cannot read the packed logs '{path}': {error.strerror or error}.") from error
     except (ValueError, KeyError, EOFError, zlib.error, csv.Error) as error:

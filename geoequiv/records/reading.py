@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 #: The packed records of a results folder, one a line.
 PACKED = "records.jsonl"
+#: nesting of a record; JSON of ours has a tenth of it
+DEEPEST = 100
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,8 @@ def parsed(text: str, name: str) -> Record | LeftOut:
         return LeftOut(name, f"not valid JSON, damaged or truncated: {error.msg} at line {error.lineno}")
     except RecursionError:
         return LeftOut(name, "nested too deeply")
+    if _depth(content) > DEEPEST:
+        return LeftOut(name, "nested too deeply")
     if not _is_unicode(content):
         return LeftOut(name, "holds text that is not valid Unicode")
     if not isinstance(content, dict):
@@ -233,6 +237,20 @@ def _same_run(record: Record, counted: Record) -> str:
     if len(sums) == 2 and sums[0] != sums[1]:
         return f"the settings of {counted.path} on other data (checksum {sums[0][:12]}…, there {sums[1][:12]}…)"
     return f"the same run as {counted.path}"
+
+
+def _depth(content: Any) -> int:
+    """How deeply lists and objects are nested; counted up to one more than a record may have."""
+    level, depth = [content], 0
+    while level and depth <= DEEPEST:
+        level = [
+            child
+            for each in level
+            if isinstance(each, dict | list)
+            for child in (each.values() if isinstance(each, dict) else each)
+        ]
+        depth += 1
+    return depth
 
 
 def _is_unicode(content: Mapping[str, Any] | Any) -> bool:

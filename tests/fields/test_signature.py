@@ -72,6 +72,9 @@ def test_size(kind, size):
         ("1x: scalar -> pos: point", "Expected 'name: type'"),
         (" -> pos: point", "Expected 'name: type'"),
         (None, "A signature reads"),
+        ("pos: vector*" + "9" * 5000 + " -> energy: scalar", "at most 7 digits"),
+        ("x: 4x" + "9" * 5000 + "e -> energy: scalar", "at most 7 digits"),
+        ("x: scalar, \u202eedges: edge_index -> energy: scalar", r"\\u202eedges"),
     ],
 )
 def test_errors(text, message):

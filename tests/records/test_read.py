@@ -101,3 +101,13 @@ def test_read_run(record, write, tmp_path):
     folder = write(tmp_path, [record(seed=0)])
     assert records.read_run(folder / f"{0:012x}").seed == 0
     assert records.read_run(folder) is None
+
+
+def test_a_record_nested_deeply_is_left_out(record, tmp_path):
+    """What pydantic reads it cannot write."""
+    content = record().as_json()
+    for _ in range(300):
+        content["config"] = {"model": content["config"]}
+    (tmp_path / "records.jsonl").write_text(f"{record(run_id='a' * 12).text()}\n{json.dumps(content)}\n")
+    (left_out,) = records.read(tmp_path / "records.jsonl").left_out
+    assert left_out.reason == "nested too deeply"

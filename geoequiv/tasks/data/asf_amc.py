@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from geoequiv.errors import DataError
+from geoequiv.errors import DataError, shortened
 from geoequiv.tasks.data.skeleton import Skeleton
 
 INCH = 0.0254  # metres; an .asf gives its lengths in inches times its `length` unit
+DIGITS = 15  # of a frame's number
 CHANNELS = ("tx", "ty", "tz", "rx", "ry", "rz")
 
 
@@ -251,8 +252,10 @@ def frames_by_line(reader: Reader, counts: dict[str, int]) -> tuple[dict[str, ND
     for words in reader:
         if words[0].startswith(":"):
             flags.add(words[0].upper())
-        elif len(words) == 1 and words[0].isdigit():
+        elif len(words) == 1 and words[0].isdecimal():
             check_whole(reader, frames, counts)
+            if len(words[0]) > DIGITS:
+                reader.fail(f"the number of a frame has at most {DIGITS} digits, got {shortened(words[0])}.")
             if last is not None and int(words[0]) != last + 1:
                 reader.fail(f"frame {words[0]} follows frame {last}: frames must count up by one.")
             last = int(words[0])

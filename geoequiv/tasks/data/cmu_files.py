@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from geoequiv.archives import check_members
 from geoequiv.errors import DataError
 from geoequiv.tasks.data.asf_amc import read_amc, read_asf
 from geoequiv.tasks.data.cache import UNREADABLE
@@ -67,6 +68,7 @@ def read_packed(path: Path) -> Recording:
         DataError: it cannot be read, holds pickled objects, lacks an array, or has one of another shape.
     """
     try:
+        check_members(path)
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
     except UNREADABLE as error:

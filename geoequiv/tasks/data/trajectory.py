@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from geoequiv.archives import check_members
 from geoequiv.errors import DataError
 from geoequiv.tasks.data.cache import UNREADABLE
 from geoequiv.tasks.data.elements import symbol
@@ -65,6 +66,7 @@ def read_trajectory(path: str | os.PathLike[str], in_order: bool = True) -> Traj
     """
     path = Path(path)
     try:
+        check_members(path)
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             names = archive.files
             read = {key: archive[name] for key, aliases in NAMES.items() for name in aliases if name in names}

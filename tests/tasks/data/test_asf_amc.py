@@ -244,3 +244,10 @@ def test_real_walk():
     assert (up["lfoot"] < up["root"]).all()
     assert (up["rfoot"] < up["root"]).all()
     assert (up["root"] < up["head"]).all()
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "²"])
+def test_frame_numbers_that_are_none(tmp_path, skeleton, number):
+    path = write(tmp_path / "one.amc", AMC.replace("\n8\n", f"\n{number}\n"))
+    with pytest.raises(DataError, match=r"one\.amc, line 7"):
+        read_amc(path, skeleton)
