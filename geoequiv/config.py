@@ -1,6 +1,5 @@
 """YAML files read with the line of every key, and checked against frozen pydantic models."""
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from geoequiv.errors import ConfigError, unknown
+from geoequiv.yaml_loader import Loader
 
 KeyPath = tuple[str | int, ...]
 SectionT = TypeVar("SectionT", bound=BaseModel)
@@ -19,15 +19,6 @@ class Section(BaseModel):
     """Base of a configuration section: frozen, and a key it does not know is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
-
-
-class _Loader(yaml.SafeLoader):
-    """`yaml.SafeLoader`, which reads `5e-4` as a number as well (YAML 1.1 asks for `5.0e-4`)."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
-)
 
 
 @dataclass(frozen=True)
@@ -130,7 +121,7 @@ def read_yaml(path: str | Path) -> Document:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise ConfigError(f"Cannot read {path}: {reason}.") from error
     try:
-        loader = _Loader(text)
+        loader = Loader(text)
         try:
             node = loader.get_single_node()
             lines: dict[KeyPath, int] = {}
@@ -157,7 +148,7 @@ def parse_value(text: str, what: str) -> Any:
         ConfigError: it is not YAML; the message begins with `what`.
     """
     try:
-        return yaml.load(text, _Loader)  # noqa: S506  (a subclass of SafeLoader)
+        return yaml.load(text, Loader)  # noqa: S506  (a subclass of SafeLoader)
     except yaml.YAMLError as error:
         raise ConfigError(f"{what}: not valid YAML: {getattr(error, 'problem', None) or error}.") from error
 

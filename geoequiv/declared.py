@@ -13,6 +13,7 @@ from functools import cache
 from inspect import Parameter
 from typing import Any
 
+from geoequiv.errors import GeoequivError
 from geoequiv.source import Unknown, evaluate, find
 
 
@@ -40,12 +41,20 @@ def inspected(target: Callable[..., Any]) -> Declaration:
     """The declaration of an imported object.
 
     Annotations that cannot be resolved are left out: their values are then not checked.
+
+    Raises:
+        GeoequivError: Python does not know its parameters.
     """
     try:
         hints = typing.get_type_hints(target.__init__ if inspect.isclass(target) else target, include_extras=True)
     except (NameError, TypeError, AttributeError, SyntaxError):
         hints = {}
-    parameters = inspect.signature(target).parameters.values()
+    try:
+        parameters = inspect.signature(target).parameters.values()
+    except (ValueError, TypeError) as error:  # some built-in types have no signature
+        raise GeoequivError(
+            f"{target!r} does not say which arguments it takes. Write a class or a function around it."
+        ) from error
     return Declaration(
         tuple(each.replace(annotation=hints.get(each.name, Parameter.empty)) for each in parameters),
         inspect.getdoc(target) or "",

@@ -11,7 +11,7 @@ import geoequiv
 ROOT = Path(geoequiv.__file__).parent
 FLOORS = {
     "errors": 0, "archives": 0, "config": 0, "files": 0, "importing": 0, "ranges": 0, "signals": 0,
-    "source": 0, "declared": 0, "section_keys": 0,
+    "source": 0, "yaml_loader": 0, "declared": 0, "section_keys": 0,
     "groups": 1,
     "fields": 2,
     "symmetrize": 3, "objectives": 3, "metrics": 3, "models": 3, "alignment": 3,
@@ -21,7 +21,7 @@ FLOORS = {
     "cli": 7, "__main__": 8,
 }  # fmt: skip
 #: siblings that may be imported on their own floor: errors of floor 0, the catalog and the table of numbers of floor 5
-LOWEST = {"catalog", "errors", "signals", "measurements", "source", "importing"}
+LOWEST = {"yaml_loader", "catalog", "errors", "signals", "measurements", "source", "importing"}
 ONLY_IMPORTER = {"lightning": "training"}
 
 

@@ -107,7 +107,9 @@ def failed_record(spec: RunSpec, error: str, started: str | None = None, session
 def build_model(spec: RunSpec, task: Task) -> nn.Module:
     """The run's model, bare: without its method and the task's head."""
     name, options = spec.part("model")
-    model: nn.Module = call(catalog.load("model", name), options, signature=task.model_signature)
+    model = call(catalog.load("model", name), options, signature=task.model_signature)
+    if not isinstance(model, nn.Module):
+        raise GeoequivError(f"The model '{name}' must be a torch.nn.Module, got {type(model).__name__}.")
     return model
 
 

@@ -22,7 +22,9 @@ def one_or_several(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-Seeds = Annotated[tuple[int, ...], BeforeValidator(no_booleans)]
+#: what torch takes as a seed
+Seed = Annotated[int, Field(ge=-(2**63), lt=2**64)]
+Seeds = Annotated[tuple[Seed, ...], BeforeValidator(no_booleans)]
 Names = Annotated[tuple[str, ...], BeforeValidator(one_or_several)]
 
 

@@ -19,7 +19,10 @@ def run_directory(root: Path, config: Mapping[str, Any]) -> Path | None:
     if not root.is_dir():
         return None
     wanted = key(config)
-    for directory in sorted(each for each in root.iterdir() if each.is_dir()):
+    found, begun = _directories(root, root.stat().st_mtime_ns)
+    if wanted in found:
+        return found[wanted]
+    for directory in begun:
         with suppress(LookupError):
             if _key_of(directory) == wanted:
                 return directory
@@ -44,7 +47,23 @@ def key(config: Mapping[str, Any]) -> str:
     return identity(essential(config))
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=8)
+def _directories(root: Path, changed: int) -> tuple[dict[str, Path], tuple[Path, ...]]:
+    """Key → run directory, and the directories without a configuration yet, until one is added or removed.
+
+    A sweep looks up thousands of runs.
+    """
+    found: dict[str, Path] = {}
+    begun: list[Path] = []
+    for directory in sorted(each for each in root.iterdir() if each.is_dir()):
+        try:
+            found.setdefault(_key_of(directory), directory)
+        except LookupError:
+            begun.append(directory)
+    return found, tuple(begun)
+
+
+@lru_cache(maxsize=100_000)
 def _key_of(directory: Path) -> str:
     """The key of a run directory, remembered: its configuration is written once and never changed.
 

@@ -84,17 +84,22 @@ class Store:
         Raises:
             DataError: there is a record, but it cannot be read.
         """
-        directory = self.directory(run)
+        return self._record(run, self.directory(run))
+
+    def _record(self, run: Run, directory: Path) -> Record | None:
         if (directory / RECORD).exists():
             return read_record(directory)
         return packed_record(self.root, run.config)
 
     def state(self, run: Run) -> str:
         """One of "new", "interrupted", "finished", "failed"."""
-        record = self.record(run)
+        if not self.root.is_dir():
+            return "new"
+        directory = self.directory(run)
+        record = self._record(run, directory)
         if record is not None:
             return record.status
-        return "interrupted" if (self.directory(run) / CHECKPOINT).exists() else "new"
+        return "interrupted" if (directory / CHECKPOINT).exists() else "new"
 
     @contextmanager
     def locked(self, run: Run, timeout: float = 3.0) -> Iterator[Path]:

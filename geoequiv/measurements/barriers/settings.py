@@ -7,6 +7,7 @@ from pydantic import Field, field_validator, model_validator
 from geoequiv.alignment.choices import METHODS, TAPS
 from geoequiv.config import Section
 from geoequiv.errors import unknown
+from geoequiv.ranges import FiniteFloat
 
 #: the coordinate axes of 3-space, by the names that a suite gives them
 AXES = {"x": 0, "y": 1, "z": 2}
@@ -25,7 +26,7 @@ class AlignConfig(Section):
         description="Draws of an infinite group; a finite one gives all elements but the identity. With `angles` about "
         "random axes: how many axes.",
     )
-    angles: tuple[float, ...] = Field(
+    angles: tuple[FiniteFloat, ...] = Field(
         (), description="Degrees: the copies are rotated by these instead. The rotations must belong to the group."
     )
     axis: str | None = Field(
