@@ -51,6 +51,8 @@ def unknown(kind: str, name: str, choices: Iterable[str]) -> str:
     "Unknown model 'gnm'. Did you mean 'gnn'? Available: gnn, egnn, mlp."
     """
     choices = list(choices)
+    if not choices:
+        return f"Unknown {kind} '{name}'. There is none."
     lowered = {choice.lower(): choice for choice in choices}
     near = get_close_matches(str(name).lower(), lowered, n=1, cutoff=0.5)
     nearest = lowered[near[0]] if near else None

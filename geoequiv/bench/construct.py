@@ -30,6 +30,9 @@ def check_construction(suite: Suite, runs: Iterable[RunSpec], tasks: Mapping[str
             mistake with file, line and key.
     """
     problems = Problems(suite.document or Document(None, {}, Path(f"{suite.name}.yaml")))
+    if suite.align is not None:
+        for each in tasks.values():
+            _group_fits(suite.align.group, each, problems, ("align", "group"))
     seen = set()
     for spec in runs:
         config = spec.config

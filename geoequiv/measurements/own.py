@@ -1,5 +1,6 @@
 """A user's own measurement: a function of the suite, or a `Measurement` that describes one."""
 
+import inspect
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -40,7 +41,18 @@ def own_measurement(path: str) -> Measurement:
         raise ConfigError(f"'{path}' is {type(found).__name__}, not a measurement. {HOW}")
     if row_of(measurement.key) is not None or not measurement.key:
         raise ConfigError(f"The key '{measurement.key}' of the measurement '{path}' is taken: give it another.")
+    _check_call(path, measurement)
     return measurement
+
+
+def _check_call(path: str, measurement: Measurement) -> None:
+    """Refuse what cannot be called with a model and a task, before anything is trained."""
+    try:
+        inspect.signature(function_of(measurement)).bind(None, None)
+    except TypeError as error:
+        raise ConfigError(f"'{path}' cannot be called with (model, task): {error}. {HOW}") from None
+    except ValueError:  # a builtin that does not tell what it takes
+        return
 
 
 def function_of(measurement: Measurement) -> Callable[..., Any]:

@@ -34,18 +34,28 @@ def with_notes(text: str, notes: list[str]) -> str:
 def written(value: Any) -> str:
     """A value of an option in a label.
 
-    >>> written({"name": "weighted", "threshold": 0.5}), written(2.0), written([1, 2])
+    >>> written({"threshold": 0.5, "name": "weighted"}), written(2.0), written([1, 2])
     ('weighted, threshold 0.5', '2', '1 2')
+    >>> written({"name": "stochastic", "of": {"name": "weighted", "threshold": 0.5}})
+    'stochastic, of (weighted, threshold 0.5)'
+    >>> written(0.12345678)
+    '0.12345678'
     """
     if isinstance(value, Mapping):
-        return ", ".join(written(each) if key == "name" else f"{key} {written(each)}" for key, each in value.items())
+        named = [written(value["name"])] if "name" in value else []
+        inner = {
+            key: f"({written(each)})" if isinstance(each, Mapping) else written(each) for key, each in value.items()
+        }
+        return ", ".join(named + [f"{key} {text}" for key, text in inner.items() if key != "name"])
     if isinstance(value, list | tuple):
         return " ".join(map(written, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:g}" if float(f"{value:g}") == value else repr(value)
+    return str(value)
 
 
 def short_group(name: str | None) -> str:
-    """A group's name with its node exchanges counted instead of listed.
+    """A group's name with its node permutations counted instead of listed.
 
     >>> short_group("SO(2)@y*Cs@x&(0 1)(2 3)/5")
     'SO(2)@y*Cs@x&(2 pairs)/5'
@@ -95,10 +105,7 @@ def frame_label(options: Options, claims: str | None) -> str:
     >>> frame_label({"group": "SE(3)", "frame": {"name": "weighted", "threshold": 0.5}}, None)
     'frame averaging SE(3) (weighted, threshold 0.5)'
     """
-    frame = options.get("frame", "pca")
-    if isinstance(frame, Mapping):
-        frame = ", ".join(str(value) if key == "name" else f"{key} {value}" for key, value in frame.items())
-    return f"frame averaging {short_group(options.get('group'))} ({frame})"
+    return f"frame averaging {short_group(options.get('group'))} ({written(options.get('frame', 'pca'))})"
 
 
 def group_label(options: Options, claims: str | None) -> str:

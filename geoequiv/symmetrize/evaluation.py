@@ -7,6 +7,7 @@ import torch
 
 from geoequiv.fields import Signature
 from geoequiv.groups import Group
+from geoequiv.ranges import PositiveInt
 from geoequiv.symmetrize.wrappers import GroupAveraging
 
 
@@ -40,7 +41,7 @@ class TestTimeAveraging(GroupAveraging):
         model: Callable[..., Any],
         signature: str | Signature,
         group: str | Group,
-        num_samples: int | None = None,
+        num_samples: PositiveInt | None = None,
         training: Literal["none", "augmentation"] = "none",
         chunk: int | None = None,
         generator: torch.Generator | None = None,

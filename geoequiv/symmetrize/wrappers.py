@@ -7,7 +7,7 @@ import torch
 
 from geoequiv.fields import Signature
 from geoequiv.groups import Group, group
-from geoequiv.ranges import ProperFraction
+from geoequiv.ranges import PositiveInt, ProperFraction
 from geoequiv.symmetrize.frames import GroupFrame
 from geoequiv.symmetrize.frames.by_name import FrameSpec, frame_by_name
 from geoequiv.symmetrize.frames.options import Degenerate
@@ -53,7 +53,7 @@ class GroupAveraging(Symmetrizer):
         model: Callable[..., Any],
         signature: str | Signature,
         group: str | Group,
-        num_samples: int | None = None,
+        num_samples: PositiveInt | None = None,
         chunk: int | None = None,
         generator: torch.Generator | None = None,
         quadrature: int | None = None,

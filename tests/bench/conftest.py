@@ -34,6 +34,10 @@ class Shift(nn.Module):
         return pos + self.step * vel
 
 
+def largest_input(model, task):
+    return float(task.splits["test"].inputs["pos"].abs().max())
+
+
 class WrongShape(Shift):
     def forward(self, pos, vel, charge):
         return (pos + self.step * vel).mean(dim=1)

@@ -71,3 +71,13 @@ def test_each_is_constructed_once_whatever_the_seeds(refused):
     assert len(lines) == 1
     assert "key 'entries[0].model': scale is too large for me" in lines[0]
     assert len(Path("count.txt").read_text()) == 3
+
+
+def test_barriers_of_a_group_of_the_wrong_dimension_are_an_error_before_training(tmp_path, data_dir, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = "name: x\ntask: {name: nbody/charged, train: 4, val: 2, test: 2}\nalign: {group: SO(2)}\n"
+    Path("suite.yaml").write_text(text + "entries: [{model: gnn}]\n")
+    session = Session(data_dir=data_dir, console=Console(file=io.StringIO(), width=200))
+    with pytest.raises(ConfigError, match=r"suite.yaml, line 3, key 'align.group': SO\(2\) cannot act on the data"):
+        run_suite(read_suite("suite.yaml"), Path("out"), session=session)
+    assert not list(Path("out").glob("*/*"))

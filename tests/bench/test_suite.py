@@ -187,6 +187,14 @@ def test_every_mistake_is_listed_with_its_line(suite_file):
             "symmetry.group_averaging.subgroup",
             "Unknown group",
         ),
+        *(
+            (
+                f"{{model: gnn, symmetry: {{{name}: {{group: SO(3), num_samples: 0}}}}}}",
+                f"symmetry.{name}.num_samples",
+                "greater than or equal to 1",
+            )
+            for name in ("group_averaging", "test_time_averaging")
+        ),
         ("{model: gnn, symmetry: {frame_averaging: {frame: 3}}}", "symmetry.frame_averaging.frame", "expected a valid"),
         (
             "{model: gnn, symmetry: {frame_averaging: {frame: {name: sorting, budget: many}}}}",
@@ -217,12 +225,19 @@ def test_a_former_key_is_named_with_what_it_is_called_now(suite_file):
 
 
 def test_own_measurements_are_imported_when_the_suite_is_read(suite_file):
-    [run] = read_suite(suite_file("- model: egnn", HEAD + "measure: my_models:Shift\n")).runs
-    assert run.config["measure"] == ["my_models:Shift"]
+    [run] = read_suite(suite_file("- model: egnn", HEAD + "measure: my_models:largest_input\n")).runs
+    assert run.config["measure"] == ["my_models:largest_input"]
     assert run.run_id == read_suite(suite_file("- model: egnn", HEAD)).runs[0].run_id
-    [line] = complaints(suite_file("- model: egnn", HEAD + "measure: [my_models:Shift, my_models:Shfit]\n"))
+    [line] = complaints(suite_file("- model: egnn", HEAD + "measure: [my_models:largest_input, my_models:Shfit]\n"))
     assert "line 3, key 'measure[1]': " in line
     assert "Did you mean 'Shift'" in line
+    [line] = complaints(suite_file("- model: egnn", HEAD + "measure: [my_models:Shift]\n"))
+    assert "line 3, key 'measure[0]': 'my_models:Shift' cannot be called with (model, task): too many" in line
+
+
+def test_angles_of_barriers_are_finite(suite_file):
+    [line] = complaints(suite_file("- model: egnn", HEAD + "align: {angles: [30, .nan]}\n"))
+    assert "line 3, key 'align.angles[1]': expected a finite number; got nan." in line
 
 
 def test_precision_is_part_of_a_run_where_it_is_not_the_default(suite_file):

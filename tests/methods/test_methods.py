@@ -95,6 +95,13 @@ def test_two_settings_of_a_users_method_have_two_labels(suite, tmp_path):
     assert run_of_method(*runs[2].part("symmetry"))["family"] == "augmentation"
 
 
+def test_the_label_of_a_frame_has_its_name_first_and_nested_options_in_parentheses():
+    options = {"epsilon": 1e-8, "name": "mine:Frame"}
+    stochastic = {"group": "SE(3)", "frame": {"of": options, "name": "stochastic"}}
+    label = METHODS["frame_averaging"].label(stochastic, None)
+    assert label == "frame averaging SE(3) (stochastic, of (mine:Frame, epsilon 1e-08))"
+
+
 def test_options_of_a_users_method_are_checked(suite):
     with pytest.raises(ConfigError, match=r"line 7, key 'entries\[0\]\.symmetry\.mine:SHAKEN\.nose'.*Did you mean"):
         suite('{"mine:SHAKEN": {nose: 1}}')
