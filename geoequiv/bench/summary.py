@@ -68,7 +68,7 @@ def _lines(settings: Sequence[Sequence[Record]]) -> tuple[list[NumberColumn], li
     keys = dict.fromkeys(key for record in every for key in record.numbers)
     described = describe(metric, [record.described for record in every], keys)
     lines = [
-        Line(len(runs), group, over_seeds([record.numbers for record in group], described))
+        Line(len(runs), group, over_seeds([record.numbers for record in group]))
         for runs, group in zip(settings, finished, strict=True)
     ]
     sign = -1 if metric.better == "higher" else 1

@@ -98,8 +98,8 @@ def _run(options: argparse.Namespace) -> int:
 
     result = run_suite(suite, output, resume=options.resume, session=session)
     if any(outcome.record for _, outcome in result.outcomes):
-        for form in WRITTEN_AFTER_A_RUN:
-            print(f"Wrote {report.write(output, form)}")
+        for path in report.write_all(output, WRITTEN_AFTER_A_RUN):
+            print(f"Wrote {path}")
     return 0 if result.complete else 1
 
 

@@ -4,7 +4,7 @@ import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from geoequiv.measurements.measurement import Measurement
 from geoequiv.measurements.table import measurement_of
@@ -19,7 +19,7 @@ class Read(Protocol):
     def se(self) -> float | None: ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Statistic:
     """Mean and sample standard deviation (None for one seed) of n values, and the values themselves."""
 
@@ -38,11 +38,13 @@ class Statistic:
         present = tuple(value for value in values if value is not None)
         if not present:
             return None
-        deviation = statistics.stdev(present) if len(present) > 1 else None
+        if len(present) == 1:
+            return cls(float(present[0]), None, 1, present)
+        deviation = statistics.stdev(present)
         return cls(math.fsum(present) / len(present), deviation, len(present), present)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class OverSeeds:
     """A number of a row of a board.
 
@@ -72,17 +74,16 @@ class OverSeeds:
         return {"std": self.seeds.std, "se": self.se, None: None}[measurement.spread]
 
 
-def over_seeds(runs: Sequence[Mapping[str, Read]], described: Mapping[str, Mapping[str, Any]]) -> dict[str, OverSeeds]:
+def over_seeds(runs: Sequence[Mapping[str, Read]]) -> dict[str, OverSeeds]:
     """Every number of runs that differ only in their seed, put together as the table says.
 
     Args:
         runs: the numbers of each run, by key; a run may lack some.
-        described: what the records say of numbers, by key (see `measurement_of`).
     """
     found = {}
     for key in dict.fromkeys(key for numbers in runs for key in numbers):
         present = [numbers[key] for numbers in runs if key in numbers]
-        together = OverSeeds.of(measurement_of(key, described.get(key)), present)
+        together = OverSeeds.of(measurement_of(key), present)
         if together is not None:
             found[key] = together
     return found

@@ -5,6 +5,7 @@ A new number is one row here and the function that measures it.
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from geoequiv.measurements.measurement import DESCRIBED, Measurement
@@ -189,8 +190,7 @@ MEASUREMENTS: tuple[Measurement, ...] = (
 
 def row_of(key: str) -> Measurement | None:
     """The row of the table that describes a number; None where there is none. The longest key wins."""
-    found = [row for row in MEASUREMENTS if row.stands_for(key)]
-    return max(found, key=lambda row: len(row.key)) if found else None
+    return _looked_up(key)[0]
 
 
 def measurement_of(key: str, described: Mapping[str, Any] | None = None) -> Measurement:
@@ -201,8 +201,7 @@ def measurement_of(key: str, described: Mapping[str, Any] | None = None) -> Meas
         described: what a record says of it (the names of `DESCRIBED`): laid over the table's row where there is one.
             A number that neither knows is shown under its key.
     """
-    row = row_of(key)
-    found = row.of(key) if row else Measurement(key, title=words(key.replace("/", ", ")), hint=key)
+    found = _looked_up(key)[1]
     if not described:
         return found
     known = {name: value for name, value in described.items() if value and name in (*DESCRIBED, "name")}
@@ -213,5 +212,14 @@ def measurement_of(key: str, described: Mapping[str, Any] | None = None) -> Meas
 
 def position(key: str) -> int:
     """Where a number stands among the columns; those without a row come last."""
-    row = row_of(key)
-    return MEASUREMENTS.index(row) if row else len(MEASUREMENTS)
+    return _looked_up(key)[2]
+
+
+@lru_cache(maxsize=4096)  # the rows of a board have the same keys, and many rows make a board
+def _looked_up(key: str) -> tuple[Measurement | None, Measurement, int]:
+    """The row that describes a number, that row with the texts of the number, and its position."""
+    found = [row for row in MEASUREMENTS if row.stands_for(key)]
+    if not found:
+        return None, Measurement(key, title=words(key.replace("/", ", ")), hint=key), len(MEASUREMENTS)
+    row = max(found, key=lambda row: len(row.key))
+    return row, row.of(key), MEASUREMENTS.index(row)

@@ -1,5 +1,7 @@
 """Runs of a results folder by their configuration, for ids that earlier versions made otherwise."""
 
+import os
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import lru_cache
@@ -13,20 +15,15 @@ from geoequiv.records.identity import identity
 from geoequiv.records.reading import PACKED, LeftOut, packed_lines, read_run
 from geoequiv.records.schema import Record
 
+#: nanoseconds in which a folder may change again without another date
+RECENT = 2_000_000_000
+
 
 def run_directory(root: Path, config: Mapping[str, Any]) -> Path | None:
     """The directory in a results folder of a run with this task, model, symmetry, training and seed."""
     if not root.is_dir():
         return None
-    wanted = key(config)
-    found, begun = _directories(root, root.stat().st_mtime_ns)
-    if wanted in found:
-        return found[wanted]
-    for directory in begun:
-        with suppress(LookupError):
-            if _key_of(directory) == wanted:
-                return directory
-    return None
+    return _directories(root.resolve(), root.stat().st_ino).find(key(config))
 
 
 def packed_record(root: Path, config: Mapping[str, Any]) -> Record | None:
@@ -47,25 +44,46 @@ def key(config: Mapping[str, Any]) -> str:
     return identity(essential(config))
 
 
-@lru_cache(maxsize=8)
-def _directories(root: Path, changed: int) -> tuple[dict[str, Path], tuple[Path, ...]]:
-    """Key → run directory, and the directories without a configuration yet, until one is added or removed.
+class RunDirectories:
+    """The run directories of a results folder by the key of their run: each is read once, listed when some are new."""
 
-    A sweep looks up thousands of runs.
-    """
-    found: dict[str, Path] = {}
-    begun: list[Path] = []
-    for directory in sorted(each for each in root.iterdir() if each.is_dir()):
-        try:
-            found.setdefault(_key_of(directory), directory)
-        except LookupError:
-            begun.append(directory)
-    return found, tuple(begun)
+    def __init__(self, root: Path) -> None:
+        """Nothing is read yet."""
+        self._root = root
+        self._listed = 0
+        self._keys: dict[str, str] = {}  # of a directory's name; a configuration is written once and never changed
+        self._names: dict[str, list[str]] = {}
+        self._unread: set[str] = set()  # directories without a configuration, as yet
+
+    def find(self, wanted: str) -> Path | None:
+        """The directory of a run; the first by name, where several are."""
+        self._list()
+        for name in sorted(self._unread):
+            with suppress(LookupError):
+                self._keys[name] = found = _key_of(self._root / name)
+                self._names[found] = sorted([*self._names.get(found, ()), name])
+                self._unread.remove(name)
+        present = (self._root / name for name in self._names.get(wanted, ()))
+        return next((each for each in present if each.is_dir()), None)
+
+    def _list(self) -> None:
+        """Look for new names, if the folder has changed; what changes soon after it was listed has no new date."""
+        changed = self._root.stat().st_mtime_ns
+        if changed == self._listed:
+            return
+        with os.scandir(self._root) as entries:
+            self._unread |= {each.name for each in entries if each.name not in self._keys and each.is_dir()}
+        self._listed = changed if time.time_ns() - changed > RECENT else 0
 
 
-@lru_cache(maxsize=100_000)
+@lru_cache(maxsize=64)
+def _directories(root: Path, inode: int) -> RunDirectories:
+    """Those of a folder; `inode` tells when it is another of that name."""
+    return RunDirectories(root)
+
+
 def _key_of(directory: Path) -> str:
-    """The key of a run directory, remembered: its configuration is written once and never changed.
+    """The key of a run directory.
 
     Raises:
         LookupError: it is no run directory, or not yet.

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from geoequiv.errors import DataError
 from geoequiv.records.logs import Rows, log_rows
 from geoequiv.records.schema import SCHEMA, Record
+from geoequiv.records.sharing import Shared
 
 if TYPE_CHECKING:
     from geoequiv.records.items import Items
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 PACKED = "records.jsonl"
 #: nesting of a record; JSON of ours has a tenth of it
 DEEPEST = 100
+#: how half of a surrogate pair begins in JSON
+SURROGATE = "\\ud"
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,7 @@ def read_run(directory: str | Path) -> Record | None:
     return next((record.model_copy(update={"path": f"{name}/record.json"}) for record in found), None)
 
 
-def read_file(path: Path, name: str) -> Record | LeftOut:
+def read_file(path: Path, name: str, shared: Shared | None = None) -> Record | LeftOut:
     """The record in a file, or why it cannot be used; `name` is its path inside the results folder."""
     try:
         text = path.read_text(encoding="utf-8")
@@ -120,11 +123,18 @@ def read_file(path: Path, name: str) -> Record | LeftOut:
         return LeftOut(name, f"cannot be read: {error.strerror}")
     except UnicodeDecodeError:
         return LeftOut(name, "not UTF-8 text")
-    return parsed(text, name)
+    return parsed(text, name, shared)
 
 
-def parsed(text: str, name: str) -> Record | LeftOut:
-    """A record from its JSON text, of whichever schema, or why it cannot be used."""
+def parsed(text: str, name: str, shared: Shared | None = None) -> Record | LeftOut:
+    """A record from its JSON text, of whichever schema, or why it cannot be used.
+
+    Args:
+        text: of the record.
+        name: its path inside the results folder.
+        shared: what records read before it have in common with it.
+    """
+    shared = shared or Shared()
     try:
         content = json.loads(text, parse_constant=lambda _: None)
     except json.JSONDecodeError as error:
@@ -133,7 +143,7 @@ def parsed(text: str, name: str) -> Record | LeftOut:
         return LeftOut(name, "nested too deeply")
     if _depth(content) > DEEPEST:
         return LeftOut(name, "nested too deeply")
-    if not _is_unicode(content):
+    if SURROGATE in text.lower() and not _is_unicode(content):
         return LeftOut(name, "holds text that is not valid Unicode")
     if not isinstance(content, dict):
         return LeftOut(name, f"expected a JSON object, got {type(content).__name__}")
@@ -142,7 +152,7 @@ def parsed(text: str, name: str) -> Record | LeftOut:
             from geoequiv.records.upgrade import upgraded  # former schemas are loaded only for records of them
 
             content = upgraded(content)
-        return Record.model_validate({**content, "path": name})
+        return shared.record(Record.model_validate({**shared.content(content), "path": name}))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -162,6 +172,7 @@ def packed_lines(path: Path) -> Iterator[tuple[int, Record | LeftOut]]:
         content = path.read_bytes()
     except OSError as error:
         raise DataError(f"The packed records '{path}' cannot be read: {error.strerror}.") from error
+    shared = Shared()
     for number, line in enumerate(content.split(b"\n"), 1):
         name = f"{path.name}, line {number}"
         try:
@@ -170,7 +181,7 @@ def packed_lines(path: Path) -> Iterator[tuple[int, Record | LeftOut]]:
             yield number, LeftOut(name, "not UTF-8 text")
             continue
         if text:
-            yield number, parsed(text, name)
+            yield number, parsed(text, name, shared)
 
 
 def _read_one(path: Path) -> Records:
@@ -198,14 +209,14 @@ def _run_directories(directory: Path) -> tuple[list[Record], list[LeftOut], list
         folders = sorted(entry for entry in directory.iterdir() if entry.is_dir())
     except OSError as error:
         raise DataError(f"The results folder '{directory}' cannot be read: {error.strerror}.") from error
-    records, left_out, unfinished = [], [], []
+    records, left_out, unfinished, shared = [], [], [], Shared()
     for folder in folders:
         path = folder / "record.json"
         if not path.exists():
             if (folder / "config.yaml").exists():
                 unfinished.append(folder.name)
             continue
-        outcome = read_file(path, f"{folder.name}/record.json")
+        outcome = read_file(path, f"{folder.name}/record.json", shared)
         if isinstance(outcome, Record):
             records.append(outcome)
         else:

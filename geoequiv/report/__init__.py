@@ -3,7 +3,7 @@
 from geoequiv.report.leaderboard import Leaderboard, Reference, leaderboard
 from geoequiv.report.picture import picture
 from geoequiv.report.rows import Failure, Row
-from geoequiv.report.write import render, write
+from geoequiv.report.write import render, write, write_all
 
 __all__ = [
     "Failure",
@@ -14,4 +14,5 @@ __all__ = [
     "picture",
     "render",
     "write",
+    "write_all",
 ]

@@ -1,6 +1,6 @@
 """Leaderboards as one self-contained web page: works offline, sorts on click, fits a phone."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from itertools import groupby, pairwise
@@ -40,12 +40,12 @@ class Cell:
     first_of_group: bool = False
 
 
-def render_html(boards: Sequence[Leaderboard]) -> str:
-    """The page; every text that came from a record is escaped by the template."""
+def render_html(boards: Sequence[Leaderboard]) -> Iterator[str]:
+    """The page in pieces; every text that came from a record is escaped by the template."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     source = files("geoequiv.report").joinpath(_TEMPLATE).read_text(encoding="utf-8")
     style = f"{colour_rules(':root')}\n{PLOT_STYLE}"
-    return environment.from_string(source).render(
+    template = environment.from_string(source).stream(
         boards=[_view(board, index) for index, board in enumerate(boards, 1)],
         title=", ".join(dict.fromkeys(board.task for board in boards)),
         left_out=boards[0].left_out if len(boards) == 1 else _shared_left_out(boards),
@@ -55,6 +55,8 @@ def render_html(boards: Sequence[Leaderboard]) -> str:
         ranking=RANKING,
         families=FAMILIES,
     )
+    template.enable_buffering(1000)
+    yield from template
 
 
 def _view(board: Leaderboard, index: int) -> dict[str, Any]:
@@ -97,41 +99,50 @@ _PLOTS = (
 )
 
 
-def _lines(board: Leaderboard, columns: Sequence[Column]) -> list[dict[str, Any]]:
+def _lines(board: Leaderboard, columns: Sequence[Column]) -> Iterator[dict[str, Any]]:
+    """The rows of the table, one at a time: all of them at once would be the largest part of the page's memory."""
     decimals = decimals_of(board)
     ranks = {id(row): rank for rank, row in enumerate(board.rows, 1)}
     published = [reference.value for reference in board.references]
     starts = {columns[0].key} | {after.key for before, after in pairwise(columns) if before.heading != after.heading}
-    lines: list[dict[str, Any]] = []
+    ranges = {column.key: found for column in columns if (found := _range(board, column, published))}
+    values = [row.metric.mean for row in board.rows] + published
+    ends = (min(values), max(values)) if values else ()
     for entry in board.ranked():
         if isinstance(entry, Reference):
-            values = [row.metric.mean for row in board.rows] + published
-            ring = _ours(sparkline(entry.value, None, values, "muted", hollow=True))
+            ring = _ours(sparkline(entry.value, None, ends, "muted", hollow=True))
             cell = Cell(RANKING, repr(entry.value), fixed(entry.value, decimals), sparkline=ring)
-            lines.append({"kind": "published", "entry": entry, "metric": cell, "rest": len(columns) - 1})
+            yield {"kind": "published", "entry": entry, "metric": cell, "rest": len(columns) - 1}
             continue
         cells = [
             Cell(
                 column.key, column.sort(entry), column.text(entry),
                 f"± {spread}" if (spread := column.spread(entry)) else column.note(entry),
-                _sparkline(board, column, entry, published), column.key in starts,
+                _sparkline(column, entry, ranges.get(column.key, ())), column.key in starts,
             )
             for column in columns
         ]  # fmt: skip
-        lines.append({"kind": "measured", "entry": entry, "rank": ranks[id(entry)], "cells": cells})
-    return lines
+        yield {"kind": "measured", "entry": entry, "rank": ranks[id(entry)], "cells": cells}
 
 
-def _sparkline(board: Leaderboard, column: Column, row: Row, published: Sequence[float]) -> Markup | str:
-    """The sparkline beside a number that shows where it is among those of the other rows."""
+def _range(board: Leaderboard, column: Column, published: Sequence[float]) -> tuple[float, ...]:
+    """The ends of a column's sparklines: the least and the greatest of its numbers that are not 0."""
     number = column.number
-    value = number.value(row.numbers) if number else None
-    if number is None or number.measurement.sparkline is None or not value:
+    if number is None or number.measurement.sparkline is None:
+        return ()
+    besides = published if column.key == RANKING else number.measurement.sparkline
+    values = [*(found for row in board.rows if (found := number.value(row.numbers))), *besides]
+    return (min(values), max(values)) if values else ()
+
+
+def _sparkline(column: Column, row: Row, ends: Sequence[float]) -> Markup | str:
+    """The sparkline beside a number that shows where it is among those of the other rows."""
+    value = column.number.value(row.numbers) if column.number and ends else None
+    if not value:
         return ""
-    values = [found for each in board.rows if (found := number.value(each.numbers))]
     if column.key == RANKING:
-        return _ours(sparkline(value, row.metric.std, [*values, *published], row.family.key))
-    return _ours(sparkline(value, None, [*values, *number.measurement.sparkline], row.family.key, wide=30))
+        return _ours(sparkline(value, row.metric.std, ends, row.family.key))
+    return _ours(sparkline(value, None, ends, row.family.key, wide=30))
 
 
 def _failed_rows(board: Leaderboard) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """Leaderboards as strictly valid JSON."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from geoequiv.measurements import table
@@ -20,20 +20,34 @@ _HOW = ("group", "num_items", "num_samples", "dtype")
 _TIMING = ("batch_size", "threads")
 
 
-def render_json(boards: Sequence[Leaderboard]) -> str:
-    """One object for one protocol, a list of them for several; unknown numbers are null."""
-    documents = [document(board) for board in boards]
-    content = documents[0] if len(documents) == 1 else documents
-    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+def render_json(boards: Sequence[Leaderboard]) -> Iterator[str]:
+    """One object for one protocol, a list of them for several, in pieces; unknown numbers are null.
+
+    A row takes a line, and is put together when its turn comes: as one value a large board would not fit in memory.
+    """
+    several = len(boards) != 1
+    yield "[\n" if several else ""
+    for index, board in enumerate(boards):
+        yield ",\n" if index else ""
+        head, tail = _text(document(board, rows=()), indent=2).split('"rows": []', 1)
+        yield f'{head}"rows": ['
+        for rank, row in enumerate(board.rows, 1):
+            yield f"{',' if rank > 1 else ''}\n    {_text(_row(board, rank, row))}"
+        yield f"{chr(10) + '  ' if board.rows else ''}]{tail}"
+    yield "\n]\n" if several else "\n"
 
 
-def document(board: Leaderboard) -> dict[str, Any]:
-    """A leaderboard as plain dicts, lists, strings and finite numbers."""
+def _text(content: Any, indent: int | None = None) -> str:
+    return json.dumps(content, indent=indent, ensure_ascii=False, allow_nan=False)
+
+
+def document(board: Leaderboard, rows: Sequence[Row]) -> dict[str, Any]:
+    """A leaderboard with these of its rows as plain dicts, lists, strings and finite numbers."""
     return {
         "task": board.task,
         "protocol": board.protocol,
         "metric": {"name": board.metric.name, "unit": board.metric.unit, "better": board.metric.better},
-        "rows": [_row(board, rank, row) for rank, row in enumerate(board.rows, 1)],
+        "rows": [_row(board, rank, row) for rank, row in enumerate(rows, 1)],
         "references": [
             {
                 "model": reference.model,

@@ -1,7 +1,8 @@
 """A results folder as leaderboards: one per task and protocol, never mixed."""
 
+import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -115,8 +116,9 @@ def leaderboard(*directories: str | Path) -> list[Leaderboard]:
     for record in store.records:
         if record.protocol:
             groups[record.task, record.protocol].append(record)
+    tasks = {key: {_options_of_task(record) for record in members} for key, members in groups.items()}
     for record in without_protocol:
-        groups[_group_of(record, groups)].append(record)
+        groups[_group_of(record, tasks)].append(record)
     boards = []
     for (task, protocol), members in sorted(groups.items()):
         board = _board(task, protocol, sorted(members, key=lambda record: record.path))
@@ -124,14 +126,18 @@ def leaderboard(*directories: str | Path) -> list[Leaderboard]:
     return boards
 
 
-def _group_of(record: Record, groups: Mapping[tuple[str, str], Sequence[Record]]) -> tuple[str, str]:
+def _group_of(record: Record, tasks: Mapping[tuple[str, str], Collection[str]]) -> tuple[str, str]:
     """The group of a run that failed before its protocol was known: that of the same task and options."""
-    known = [key for key in groups if key[0] == record.task and key[1] != NO_PROTOCOL]
-    alike = [key for key in known if any(r.config.get("task") == record.config.get("task") for r in groups[key])]
+    known = [key for key in tasks if key[0] == record.task]
+    alike = [key for key in known if _options_of_task(record) in tasks[key]]
     for candidates in (alike, known):
         if len(candidates) == 1:
             return candidates[0]
     return record.task, NO_PROTOCOL
+
+
+def _options_of_task(record: Record) -> str:
+    return json.dumps(record.config.get("task"), sort_keys=True)
 
 
 def _board(task: str, protocol: str, records: list[Record]) -> Leaderboard:
@@ -139,7 +145,7 @@ def _board(task: str, protocol: str, records: list[Record]) -> Leaderboard:
     records, left_out = _consistent(records, metric)
     keys = dict.fromkeys(key for record in records for key in record.numbers)
     described = describe(metric, [record.described for record in records], keys)
-    rows, failures = summarise(records, described)
+    rows, failures = summarise(records)
     notices = []
     cards = [record.task_card for record in records if record.task_card is not None]
     card = cards[0] if cards else None

@@ -38,7 +38,8 @@ def picture(board: Leaderboard, rows: int = 18, scheme: Scheme = "auto") -> str:
     """
     measured = board.rows[:rows]
     published = board.references[: max(rows - len(measured), 0)]
-    entries = [entry for entry in board.ranked() if entry in measured or entry in published]
+    kept = {id(entry) for entry in (*measured, *published)}
+    entries = [entry for entry in board.ranked() if id(entry) in kept]
     parts, y = _heading(board)
     parts_of_table, y = _table(board, entries, y + 26)
     parts += parts_of_table

@@ -4,6 +4,7 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from geoequiv.measurements.statistic import OverSeeds, Statistic, over_seeds
@@ -16,7 +17,7 @@ from geoequiv.report.families import family_of_record
 BESIDES = ("seed", "measure", "align")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Row:
     """One configuration: equal model, method label and configuration without seed.
 
@@ -83,14 +84,11 @@ class Failure:
         return lines[-1] if lines else "no traceback recorded"
 
 
-def summarise(
-    records: Sequence[Record], described: Mapping[str, Mapping[str, Any]]
-) -> tuple[tuple[Row, ...], tuple[Failure, ...]]:
+def summarise(records: Sequence[Record]) -> tuple[tuple[Row, ...], tuple[Failure, ...]]:
     """Group the records of one protocol into rows, and list the failed runs.
 
     Args:
         records: records of one task and protocol, one per configuration and seed.
-        described: what they say of their numbers (see `geoequiv.measurements.columns.describe`).
 
     Returns:
         Rows with at least one finished seed, in the order they first appear, and the failures
@@ -106,7 +104,7 @@ def summarise(
         finished = sorted((r for r in members if r.status == "finished"), key=lambda r: (r.seed, r.path))
         failed = sorted((r for r in members if r.status == "failed"), key=lambda r: (r.seed, r.path))
         if finished:
-            rows.append(_row(finished, failed, variants[key], described))
+            rows.append(_row(finished, failed, variants[key]))
         failures.extend(_failure(record, variants[key], not finished) for record in failed)
     return tuple(rows), tuple(failures)
 
@@ -120,7 +118,7 @@ def _settled(config: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in config.items() if key not in BESIDES}
 
 
-def _row(finished: list[Record], failed: list[Record], variant: str, described: Mapping[str, Mapping[str, Any]]) -> Row:
+def _row(finished: list[Record], failed: list[Record], variant: str) -> Row:
     first = finished[0]
     settings: dict[str, Mapping[str, Any]] = {}
     for record in finished:
@@ -133,7 +131,7 @@ def _row(finished: list[Record], failed: list[Record], variant: str, described: 
         variant=variant,
         family=family_of_record(first),
         config={key: value for key, value in first.config.items() if key != "seed"},
-        numbers=over_seeds([record.numbers for record in finished], described),
+        numbers=over_seeds([record.numbers for record in finished]),
         settings=settings,
         device=", ".join(sorted({str(device) for r in finished if (device := r.environment.get("device"))})),
         seeds=tuple(record.seed for record in finished),
@@ -170,4 +168,11 @@ def _flat(value: Any, prefix: str = "") -> dict[str, str]:
     if isinstance(value, Mapping) and value:
         parts = (_flat(item, f"{prefix}.{name}" if prefix else str(name)) for name, item in value.items())
         return {name: text for part in parts for name, text in part.items()}
-    return {prefix: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}
+    if isinstance(value, Mapping | list | tuple):
+        return {prefix: json.dumps(value, ensure_ascii=False)}
+    return {prefix: _shown(value)}
+
+
+@lru_cache(maxsize=4096, typed=True)  # rows have most of their settings in common
+def _shown(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,19 +1,25 @@
 """Render the leaderboards of a results folder, and write them to a file."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from geoequiv.errors import ConfigError, DataError, unknown
 from geoequiv.records.reading import folder_of
 from geoequiv.report.csv_table import render_csv
-from geoequiv.report.files import write_text
+from geoequiv.report.files import write_pieces
 from geoequiv.report.html import render_html
 from geoequiv.report.json_document import render_json
-from geoequiv.report.leaderboard import leaderboard
+from geoequiv.report.leaderboard import Leaderboard, leaderboard
 from geoequiv.report.markdown import render_markdown
 from geoequiv.report.picture import render_picture
 
-_RENDERERS = {"html": render_html, "md": render_markdown, "csv": render_csv, "json": render_json, "svg": render_picture}
+_RENDERERS: dict[str, Callable[[Sequence[Leaderboard]], Iterable[str]]] = {
+    "html": render_html,
+    "md": lambda boards: [render_markdown(boards)],
+    "csv": lambda boards: [render_csv(boards)],
+    "json": render_json,
+    "svg": lambda boards: [render_picture(boards)],
+}
 FORMATS = tuple(_RENDERERS)
 
 
@@ -31,14 +37,24 @@ def render(directories: str | Path | Sequence[str | Path], format: str = "html")
         ConfigError: the format is unknown.
         DataError: the folder is missing or holds no usable record.
     """
-    if format not in _RENDERERS:
-        raise ConfigError(unknown("format", format, FORMATS))
-    return _RENDERERS[format](leaderboard(*several(directories)))
+    check_formats([format])
+    return "".join(_RENDERERS[format](leaderboard(*several(directories))))
 
 
 def several(directories: str | Path | Sequence[str | Path]) -> Sequence[str | Path]:
     """One folder as a sequence of one."""
     return [directories] if isinstance(directories, (str, Path)) else directories
+
+
+def check_formats(formats: Sequence[str]) -> None:
+    """Know all formats.
+
+    Raises:
+        ConfigError: one is unknown.
+    """
+    for each in formats:
+        if each not in _RENDERERS:
+            raise ConfigError(unknown("format", each, FORMATS))
 
 
 def write(
@@ -58,12 +74,36 @@ def write(
         ConfigError: the format is unknown.
         DataError: no usable record, or the file cannot be written.
     """
-    text = render(directories, format)
-    path = Path(output) if output is not None else folder_of(several(directories)[0]) / f"leaderboard.{format}"
+    path = Path(output) if output is not None else _beside(directories, format)
+    check_formats([format])
+    return _write(leaderboard(*several(directories)), format, path)
+
+
+def write_all(directories: str | Path | Sequence[str | Path], formats: Sequence[str]) -> Iterator[Path]:
+    """Write several formats of the leaderboards, `DIR/leaderboard.<format>` each: the records are read once.
+
+    Yields:
+        Each path, once it is written.
+
+    Raises:
+        ConfigError: a format is unknown; nothing is written then.
+        DataError: no usable record, or a file cannot be written.
+    """
+    check_formats(formats)
+    boards = leaderboard(*several(directories))
+    for each in formats:
+        yield _write(boards, each, _beside(directories, each))
+
+
+def _beside(directories: str | Path | Sequence[str | Path], format: str) -> Path:
+    return folder_of(several(directories)[0]) / f"leaderboard.{format}"
+
+
+def _write(boards: Sequence[Leaderboard], format: str, path: Path) -> Path:
     if path.is_dir():
         raise DataError(f"Cannot write the leaderboard to '{path}': it is a folder. Give a file name.")
     try:
-        write_text(path, text)
+        write_pieces(path, _RENDERERS[format](boards))
     except OSError as error:
         raise DataError(f"Cannot write the leaderboard to '{path}': {error.strerror}.") from error
     return path

@@ -1,5 +1,7 @@
 """Places the labels of a scatter plot so that none covers another, a marker or the frame."""
 
+import math
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -41,11 +43,41 @@ _SWEEPS = 4
 _GAP = 3.0
 
 
+_CELL = 24.0
+
+
+class Boxes:
+    """Boxes by the cells of a grid that they lie in: what overlaps one is looked for beside it only."""
+
+    def __init__(self) -> None:
+        """No boxes yet."""
+        self._cells: dict[tuple[int, int], list[tuple[int, Box]]] = defaultdict(list)
+
+    def add(self, index: int, box: Box) -> None:
+        """Put a box in, under a number."""
+        for cell in _cells(box):
+            self._cells[cell].append((index, box))
+
+    def remove(self, index: int, box: Box) -> None:
+        """Take the box with this number out."""
+        for cell in _cells(box):
+            self._cells[cell].remove((index, box))
+
+    def free(self, box: Box, index: int) -> bool:
+        """Whether a box overlaps none but that with this number."""
+        return not any(
+            other != index and box.overlap(there)
+            for cell in _cells(box)
+            if cell in self._cells
+            for other, there in self._cells[cell]
+        )
+
+
 def place(anchors: Sequence[tuple[float, float]], names: Sequence[str], frame: Box, size: float) -> list[Box | None]:
     """Boxes for the labels of the anchors; None where no free place is near.
 
     Greedy over candidate places around each anchor, nearest first, then a few sweeps in which every
-    label chooses again among the others. Deterministic.
+    label chooses again among the others. Deterministic; the cost of a label depends on what is near it, not on n.
 
     Args:
         anchors: marker centres in pixels, length n.
@@ -53,23 +85,33 @@ def place(anchors: Sequence[tuple[float, float]], names: Sequence[str], frame: B
         frame: the area that labels stay in.
         size: font size in pixels.
     """
-    markers = [Box(x - 6, y - 6, x + 6, y + 6) for x, y in anchors]
+    markers = Boxes()
+    for index, (x, y) in enumerate(anchors):
+        markers.add(index, Box(x - 6, y - 6, x + 6, y + 6))
+    candidates = {}
+    for index, name in enumerate(names):
+        boxes = _candidates(anchors[index], width(name, size), size) if name else []
+        clear = [box for box in boxes if box.inside(frame) and markers.free(box, index)]
+        if clear:
+            candidates[index] = clear
     chosen: list[Box | None] = [None] * len(names)
+    labels = Boxes()
     for _ in range(_SWEEPS):
-        for index, name in enumerate(names):
-            if not name:
-                continue
-            others = [box.grown(_GAP) for other, box in enumerate(chosen) if box is not None and other != index]
-            candidates = _candidates(anchors[index], width(name, size), size)
-            free = (
-                box
-                for box in candidates
-                if box.inside(frame)
-                and not any(box.overlap(other) for other in others)
-                and not any(box.overlap(m) for other, m in enumerate(markers) if other != index)
-            )
-            chosen[index] = next(free, None)
+        for index, boxes in candidates.items():
+            former = chosen[index]
+            if former is not None:
+                labels.remove(index, former.grown(_GAP))
+            found = next((box for box in boxes if labels.free(box, index)), None)
+            if found is not None:
+                labels.add(index, found.grown(_GAP))
+            chosen[index] = found
     return chosen
+
+
+def _cells(box: Box) -> list[tuple[int, int]]:
+    across = range(math.floor(box.left / _CELL), math.floor(box.right / _CELL) + 1)
+    down = range(math.floor(box.top / _CELL), math.floor(box.bottom / _CELL) + 1)
+    return [(x, y) for x in across for y in down]
 
 
 def _candidates(anchor: tuple[float, float], wide: float, size: float) -> list[Box]:

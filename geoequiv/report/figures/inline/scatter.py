@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from geoequiv.measurements.numbers import duration, fixed, plus_minus, small
@@ -18,6 +18,9 @@ Scheme = Literal["auto", "light", "dark"]
 EXACT = 1e-5
 _SMALLEST = 1e-9
 _LONGEST = 34
+#: with more points than this, those that would cover each other are drawn once
+MANY = 400
+_NEAR = 6.0
 PLOT_STYLE = (
     ".plot text{font-family:" + FONT + ";fill:var(--soft);font-variant-numeric:tabular-nums}"
     ".plot .grid{stroke:var(--line);stroke-width:1}"
@@ -39,7 +42,7 @@ class Point:
     x: float
     y: float
     label: str
-    tooltip: str
+    tooltip: str = ""
 
 
 def accuracy_against_equivariance_error(board: Leaderboard, wide: int = 640, high: int = 400) -> str:
@@ -131,15 +134,16 @@ def _scatter(
     y_axis = axis_for(shown, area.bottom, area.top, pad=0.08)
     down = 1 if board.metric.better == "lower" else -1
     points = [
-        Point(row, x_axis(x), y_axis(row.metric.mean), label, _tooltip(board, row, value_text(x_of(row)), x_title))
+        Point(row, x_axis(x), y_axis(row.metric.mean), label)
         for row, x, label in zip(rows, xs, short_labels(rows), strict=True)
     ]
+    drawn = [replace(p, tooltip=_tooltip(board, p.row, value_text(x_of(p.row)), x_title)) for p in _distinct(points)]
     parts = _grid(x_axis, y_axis, area, x_text, size, exact)
     parts += _published(board, y_axis, area)
     if exact:
         parts += _floor(board, y_axis, area, size)
     parts += _front(points, area, down, x_axis(EXACT) if exact else area.left)
-    parts += _marks(points, y_axis, area, size)
+    parts += _marks(drawn, y_axis, area, size)
     arrow = "↓" if board.metric.better == "lower" else "↑"
     y_title = f"test {metric_label(board)} {arrow} better"
     parts.append(f'<text x="2" y="16" style="font-size:{size}px">{text(y_title)}</text>')
@@ -153,6 +157,14 @@ def _scatter(
         f'height="{high}" role="img" aria-label="{text(f"{title} of {board.task}: {len(rows)} rows ({legend})")}">'
         f"<title>{text(title)}</title>{''.join(parts)}</svg>"
     )
+
+
+def _distinct(points: Sequence[Point]) -> Sequence[Point]:
+    """Of many points, the best of each family in each cell of a few pixels: the others would lie under it."""
+    if len(points) <= MANY:
+        return points
+    seen = {(round(p.x / _NEAR), round(p.y / _NEAR), p.row.family.key): p for p in reversed(points)}
+    return [seen[key] for key in reversed(seen)]
 
 
 def _tooltip(board: Leaderboard, row: Row, x_shown: str, x_title: str) -> str:
