@@ -93,14 +93,22 @@ def check_declared(fields: Mapping[str, Any], signature: Signature, layout: Layo
         if possible is None:
             continue
         what, types, roles = possible
-        typed = " or ".join(f"'{name}: {each}'" for each in types)
-        named = " or ".join(f"names={{'{name}': '{role}'}}" for role in roles)
+        declared = " or ".join(f"'{name}: {each}'" for each in (*types, *roles))
+        explained = ", ".join(f"{role} = {MEANING_OF_ROLE[role]}" for role in roles if role in MEANING_OF_ROLE)
         raise SignatureError(
             f"The signature does not say what '{name}' is, {value.dtype} of shape {list(value.shape)}: it may be "
-            f"{what}. Name it in the signature, {typed}, or declare it, {named} ('pass': repeated with the "
-            "rows that it goes with, and not transformed; 'constant': the same for all clouds)."
+            f"{what}. Add to the inputs of the signature {declared} ({explained}). Wrappers take the same by names=, "
+            f"such as names={{'{name}': '{roles[0]}'}}."
         )
 
+
+MEANING_OF_ROLE = {
+    "mask": "True for real nodes",
+    "~mask": "True for padding",
+    "index": "numbers of nodes",
+    "pass": "not transformed, repeated with the rows that it goes with",
+    "constant": "not transformed, the same for all clouds",
+}
 
 Meanings = tuple[str, tuple[str, ...], tuple[str, ...]]
 

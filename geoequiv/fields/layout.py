@@ -341,7 +341,9 @@ def check_mask(mask: Tensor, lead: tuple[int, ...], name: str) -> None:
         )
     if not bool(mask.any(-1).all()):
         item = item_text((~mask.any(-1)).nonzero()[0].tolist())
-        raise BatchError(f"The mask of {item} leaves no point: it is empty.")
+        raise BatchError(
+            f"The mask of {item} leaves no point: it is empty (True is a real node; '~mask' declares one of padding)."
+        )
 
 
 @uncompiled  # looks at values
