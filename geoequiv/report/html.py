@@ -26,6 +26,8 @@ from geoequiv.report.leaderboard import STATES, Leaderboard, Reference
 from geoequiv.report.rows import Row
 
 _TEMPLATE = "leaderboard.html.jinja"
+#: tables of up to so many rows need no search, no filters and no pages
+FEW = 12
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ def render_html(boards: Sequence[Leaderboard]) -> Iterator[str]:
     style = f"{colour_rules(':root')}\n{PLOT_STYLE}"
     template = environment.from_string(source).stream(
         boards=[_view(board, index) for index, board in enumerate(boards, 1)],
+        tasks=sorted({board.task for board in boards}),
         title=", ".join(dict.fromkeys(board.task for board in boards)),
         left_out=boards[0].left_out if len(boards) == 1 else _shared_left_out(boards),
         unfinished=boards[0].unfinished if boards else (),
@@ -73,6 +76,8 @@ def _view(board: Leaderboard, index: int) -> dict[str, Any]:
         "columns": columns,
         "groups": groups,
         "lines": _lines(board, columns),
+        "controls": len(board.rows) + len(board.references) > FEW,
+        "models": sorted({each.model for each in (*board.rows, *board.references, *board.failures)}),
         "failed_rows": _failed_rows(board),
         "families": [(family, _icon(family.marker, family.key)) for family in FAMILIES if family.key in present],
         "states": [(s, STATES[s]) for s in "PSM" if any(r.state == s for r in board.references)],

@@ -7,6 +7,7 @@ import pytest
 
 from geoequiv.bench.spec import RunSpec
 from geoequiv.errors import DataError
+from geoequiv.records import index, read_run
 from geoequiv.records.former_options import essential
 from geoequiv.records.run_directory import RunLocked
 from geoequiv.records.store import Store
@@ -163,3 +164,22 @@ def test_who_may_read_a_record_is_as_for_any_new_file(tmp_path, finished):
     finally:
         os.umask(mask)
     assert (tmp_path / SPEC.run_id / "record.json").stat().st_mode & 0o777 == 0o640
+
+
+def test_runs_under_other_ids_are_found_by_one_index(tmp_path, finished, monkeypatch):
+    """Each directory is read once, however many runs are looked for; new ones are seen."""
+    read = []
+    monkeypatch.setattr(index, "read_run", lambda directory: read.append(directory.name) or read_run(directory))
+    store = Store(tmp_path)
+    specs = [RunSpec.of("suite", {**CONFIG, "seed": seed}) for seed in range(30)]
+    for number, spec in enumerate(specs):
+        if number == 20:
+            assert [store.state(each) for each in specs] == ["finished"] * 20 + ["new"] * 10
+        directory = tmp_path / f"{number:012x}"
+        directory.mkdir()
+        (directory / "record.json").write_text(finished.changed(config=spec.config, seed=number).text())
+    assert [store.state(each) for each in specs] == ["finished"] * 30
+    assert sorted(read) == sorted(f"{number:012x}" for number in range(30))
+    (tmp_path / f"{3:012x}" / "record.json").unlink()
+    (tmp_path / f"{3:012x}").rmdir()
+    assert store.state(specs[3]) == "new"

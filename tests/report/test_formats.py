@@ -1,14 +1,19 @@
 """HTML, Markdown, CSV and JSON: complete, escaped, valid, the same bytes each time."""
 
+import cProfile
 import csv
 import io
 import json
+import pstats
+import re
 from html.parser import HTMLParser
 
 import pytest
 
 from geoequiv.errors import ConfigError, DataError
-from geoequiv.report import leaderboard, render, write
+from geoequiv.records import reading
+from geoequiv.records.reading import read_file
+from geoequiv.report import leaderboard, render, write, write_all
 
 EVIL = "<script>alert('x')</script>\"&|`*"
 FORMATS = ("html", "md", "csv", "json", "svg")
@@ -261,3 +266,56 @@ def test_error_over_the_own_group_stands_beside_the_common_one(results, record):
     assert 'data-key="own/relative" data-sort="2e-07"' in render(directory, "html")
     first = next(line for line in csv.DictReader(io.StringIO(render(directory, "csv"))) if line["kind"] == "measured")
     assert (first["own_group"], first["own/relative"]) == ("O", "2e-07")
+
+
+def test_a_long_table_can_be_searched_filtered_and_paged(results, suite):
+    """Model and family from the rows, a box for every column; shown by the script, so without it nothing is hidden."""
+    text = render(results(suite), "html")
+    page = Page(text)
+    assert page.links == [link for link in page.links if link.startswith("#")]
+    assert '<div class="find" hidden>' in text
+    assert '<div class="pages" hidden>' in text
+    assert 'type="search"' in text
+    assert "<option>gnn</option>" in text
+    assert '<option value="remul">REMUL</option>' in text
+    assert '<tr data-family="frame">' in text
+    heads = re.findall(r'<th scope="col" data-key="([^"]+)"', text)
+    assert heads
+    assert re.findall(r'type="checkbox" checked value="([^"]+)"', text) == heads
+
+
+def test_a_short_table_has_no_controls_and_several_tasks_can_be_told_apart(results, record):
+    one, other = record(run_id="a"), record(run_id="b", task="other", protocol="other")
+    for each in (one, other):
+        each["task_card"] = {**each["task_card"], "references": []}
+    text = render(results([one, other]), "html")
+    assert 'type="search"' not in text
+    assert '<select class="task"><option value="">all</option>\n<option>nbody/charged</option>' in text
+
+
+def test_the_cost_of_a_row_does_not_grow_with_the_rows(tmp_path, record):
+    """Calls are counted: no number, label or sparkline of a row looks at every other row."""
+    calls = {}
+    for rows in (40, 160):
+        folder = tmp_path / str(rows)
+        for index in range(rows):
+            each = record(
+                model=f"m{index}", run_id=f"{index:012x}", value=1.01**index, relative=1e-6 * 1.03**index, seed=0
+            )
+            (folder / each["run_id"]).mkdir(parents=True)
+            (folder / each["run_id"] / "record.json").write_text(json.dumps(each))
+        profile = cProfile.Profile()
+        profile.enable()
+        assert len(list(write_all(folder, FORMATS))) == len(FORMATS)
+        profile.disable()
+        calls[rows] = pstats.Stats(profile).total_calls
+    assert calls[160] < 1.3 * 4 * calls[40]
+
+
+def test_several_formats_are_written_from_one_reading(results, suite, monkeypatch):
+    folder = results(suite)
+    read = []
+    monkeypatch.setattr(reading, "read_file", lambda path, *rest: read.append(path) or read_file(path, *rest))
+    written = list(write_all(folder, FORMATS))
+    assert len(read) == len(set(read)) == len(suite)
+    assert [path.read_text(encoding="utf-8") for path in written] == [render(folder, form) for form in FORMATS]
