@@ -17,7 +17,7 @@ from geoequiv.ranges import PositiveInt
 from geoequiv.tasks.acting import check_acting
 from geoequiv.tasks.data.asf_amc import read_amc, read_asf
 from geoequiv.tasks.data.bvh import read_bvh
-from geoequiv.tasks.data.c3d import read_c3d
+from geoequiv.tasks.data.c3d import read_c3ds
 from geoequiv.tasks.data.cache import checksum
 from geoequiv.tasks.data.cmu_files import DIGITS
 from geoequiv.tasks.data.recording import Recording
@@ -174,7 +174,8 @@ def read_folder(place: Path) -> list[Trial]:
     if kinds == [".bvh"]:
         return [read_bvh_trial(each) for each in found]
     if kinds == [".c3d"]:
-        return [read_c3d_trial(each) for each in found]
+        read = zip(found, read_c3ds(found), strict=True)
+        return [Trial(path, each.names, each.positions, (), each.rate, each.unit) for path, each in read]
     skeletons = sorted(each for each in place.iterdir() if each.suffix.lower() == ".asf")
     if len(skeletons) != 1:
         raise DataError(f"{place} holds {len(skeletons)} .asf files beside its .amc trials: expected one.")
@@ -192,12 +193,6 @@ def read_bvh_trial(path: Path) -> Trial:
     skeleton = motion.skeleton
     edges = tuple((skeleton.names[child], skeleton.names[parent]) for child, parent in skeleton.edges)
     return Trial(path, skeleton.names, rounded(motion.positions()), edges, motion.rate, "")
-
-
-def read_c3d_trial(path: Path) -> Trial:
-    """One .c3d file."""
-    markers = read_c3d(path)
-    return Trial(path, markers.names, markers.positions, (), markers.rate, markers.unit)
 
 
 def rounded(positions: Array) -> Array:

@@ -290,6 +290,24 @@ def test_a_damaged_c3d_file_is_named(tmp_path):
         read_c3d(tmp_path / "two.c3d")
 
 
+def test_a_c3d_file_that_ezc3d_crashes_on_is_an_error(tmp_path):
+    """The labels have a length of 0: ezc3d ends with a segmentation fault."""
+    c3d_folder(tmp_path, count=3)
+    whole = (tmp_path / "t1.c3d").read_bytes()
+    place = whole.index(b"LABELS") + 9
+    (tmp_path / "t1.c3d").write_bytes(whole[:place] + b"\0" + whole[place + 1 :])
+    with pytest.raises(DataError, match=r"t1\.c3d cannot be read \(ezc3d crashes on it, signal \d+\)"):
+        trials(path=str(tmp_path), **SMALL)
+
+
+def test_c3d_positions_that_are_infinite_are_refused(tmp_path):
+    points = np.zeros((9, 4, 3))
+    points[3, 1, 2] = np.inf
+    write_c3d(tmp_path / "one.c3d", points)
+    with pytest.raises(DataError, match=r"one\.c3d: positions are not finite, first in frame 3"):
+        read_c3d(tmp_path / "one.c3d")
+
+
 def test_without_ezc3d_it_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ezc3d", None)
     with pytest.raises(DataError, match=r"pip install 'geoequiv\[c3d\]'"):

@@ -95,6 +95,8 @@ def read_asf(path: str | os.PathLike[str]) -> Skeleton:
             degrees = checked_unit(reader, words[1:])
         elif section == "units" and words[0] == "length":
             (length,) = reader.floats(words[1:], 1, "The unit of length")
+            if not 1e-9 < length < 1e9:
+                reader.fail(f"the unit of length must be above 0 and below 1e9, got {length:g}.")
         elif section == "root":
             root[words[0].lower()] = words[1:]
         elif section == "bonedata" and words[0] == "begin":

@@ -251,3 +251,10 @@ def test_frame_numbers_that_are_none(tmp_path, skeleton, number):
     path = write(tmp_path / "one.amc", AMC.replace("\n8\n", f"\n{number}\n"))
     with pytest.raises(DataError, match=r"one\.amc, line 7"):
         read_amc(path, skeleton)
+
+
+@pytest.mark.parametrize("length", ["0", "-0.5", "1e-320"])
+def test_units_of_length_that_are_none(tmp_path, length):
+    path = write(tmp_path / "one.asf", ASF.replace("length 0.5", f"length {length}"))
+    with pytest.raises(DataError, match=r"one\.asf, line 4: the unit of length must be above 0"):
+        read_asf(path)
