@@ -199,7 +199,7 @@ def test_a_picture_is_of_the_run_s_own_data(runs, tmp_path, monkeypatch, capsys)
     copied = tmp_path / "copied"
     shutil.copytree(runs["forces"], copied)
     record = json.loads((copied / "record.json").read_text())
-    (copied / "record.json").write_text(json.dumps(record | {"protocol": "md17/forces/other"}))
+    (copied / "record.json").write_text(json.dumps(record | {"protocol": "md17/forces/other", "checksum": None}))
     assert main(["show", str(copied), "--no-gif"]) == 2
     told = capsys.readouterr().err
     assert "The run is of md17/forces/other, and the data at hand has md17/forces/ethanol/split1/12-4-6" in told

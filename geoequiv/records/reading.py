@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from geoequiv.errors import DataError
 from geoequiv.records.logs import Rows, log_rows
-from geoequiv.records.schema import SCHEMA, Record
+from geoequiv.records.schema import SCHEMA, Record, checksum
 from geoequiv.records.sharing import Shared
 
 if TYPE_CHECKING:
@@ -147,6 +147,8 @@ def parsed(text: str, name: str, shared: Shared | None = None) -> Record | LeftO
         return LeftOut(name, "holds text that is not valid Unicode")
     if not isinstance(content, dict):
         return LeftOut(name, f"expected a JSON object, got {type(content).__name__}")
+    if content.get("checksum", None) not in (None, checksum(content)):
+        return LeftOut(name, "damaged or edited: its checksum does not match (without the key `checksum` it is read)")
     try:
         if content.get("schema") != SCHEMA:
             from geoequiv.records.upgrade import upgraded  # former schemas are loaded only for records of them

@@ -1,5 +1,6 @@
 """The record of a run, schema 2: one class that writes and reads."""
 
+import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping
@@ -183,9 +184,21 @@ class Record(Part):
         return content
 
     def text(self, indent: int | None = None) -> str:
-        """As JSON, in one line or indented."""
+        """As JSON with its checksum, in one line or indented."""
         separators = None if indent else (",", ":")
-        return json.dumps(self.as_json(), ensure_ascii=False, allow_nan=False, indent=indent, separators=separators)
+        content = self.as_json()
+        content["checksum"] = checksum(content)
+        return json.dumps(content, ensure_ascii=False, allow_nan=False, indent=indent, separators=separators)
+
+
+def checksum(content: Mapping[str, Any]) -> str:
+    """Sixteen hexadecimal digits of the SHA-256 of a record's content, less the checksum itself.
+
+    >>> checksum({"a": 1, "b": 2}) == checksum({"b": 2, "a": 1, "checksum": "0"}) != checksum({"a": 1, "b": 3})
+    True
+    """
+    kept = {key: value for key, value in content.items() if key != "checksum"}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:16]
 
 
 def further_keys(metrics: Iterable[tuple[str, str]]) -> tuple[str, ...]:

@@ -6,13 +6,13 @@ The one before it is kept as checkpoint.former.ckpt until the training has ended
 import io
 import logging
 import os
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from geoequiv.archives import check_members
 from geoequiv.errors import DataError, RunError
 from geoequiv.training.files import replace_file
 
@@ -93,10 +93,7 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
     """
     advice = "Delete it to train this run from the beginning."
     try:
-        with zipfile.ZipFile(path) as content_of_zip:
-            damaged = content_of_zip.testzip()
-        if damaged is not None:
-            raise zipfile.BadZipFile(f"the checksum of {damaged} does not fit")
+        check_members(path)
         content = torch.load(path, map_location=device, weights_only=True)
     except OSError as error:
         raise DataError(f"The checkpoint {path} cannot be read ({error.strerror or error}).") from error

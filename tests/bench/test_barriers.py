@@ -229,7 +229,7 @@ def test_a_failure_is_recorded_and_tried_again(copied, data_dir):
     (egnn / "checkpoint.ckpt").write_bytes(whole[:100])
     states = {each.run: each.status for each in align_runs(runs, other, Session(data_dir=data_dir))}
     assert states == {run: "failed" if run == egnn else "measured" for run in runs}
-    assert "cannot be read" in read_record(egnn).alignment["error"]
+    assert "is damaged" in read_record(egnn).alignment["error"]
     (row,) = [row for row in leaderboard(out)[0].rows if row.model == "egnn"]  # read as before, with what there was
     assert row.value("barrier/activations/copies") == 0
     assert read_record(egnn).alignment["settings"]["path"] == 3

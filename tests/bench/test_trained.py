@@ -78,9 +78,9 @@ def test_a_file_that_is_gone(copied, data_dir, gone, message):
 def test_damaged_files(copied, data_dir):
     record = json.loads((copied / "record.json").read_text())
     (copied / "checkpoint.ckpt").write_bytes(b"PK")
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="is damaged"):
         load_trained(copied, Session(data_dir=data_dir))
-    (copied / "record.json").write_text(json.dumps({**record, "status": "failed"}))
+    (copied / "record.json").write_text(json.dumps({**record, "status": "failed", "checksum": None}))
     with pytest.raises(DataError, match=r"failed, and its record\.json says why"):
         load_trained(copied, Session(data_dir=data_dir))
     (copied / "record.json").write_text("{")
