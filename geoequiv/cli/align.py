@@ -151,10 +151,10 @@ def _one(options: argparse.Namespace, config: "AlignConfig") -> int:
 
 
 def _write(path: Path, text: str) -> None:
-    from geoequiv.report.files import write_text
+    from geoequiv.report.files import write_pieces
 
     try:
-        write_text(path, text)
+        write_pieces(path, [text])
     except OSError as error:
         raise DataError(f"Cannot write the reports to '{path}': {error.strerror}.") from error
 

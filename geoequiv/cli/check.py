@@ -140,7 +140,7 @@ def _inputs(options: argparse.Namespace, signature: Any, dim: int, dtype: Any) -
 
 def _tell(certificate: "Certificate", options: argparse.Namespace) -> None:
     """Print and write the certificate, then draw: what is measured is not lost where nothing can be drawn."""
-    from geoequiv.report.files import write_text
+    from geoequiv.report.files import write_pieces
     from geoequiv.report.json_document import finite
 
     text = json.dumps(finite(certificate.as_dict()), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
@@ -151,7 +151,7 @@ def _tell(certificate: "Certificate", options: argparse.Namespace) -> None:
     written = []
     if options.json and options.json != "-":
         try:
-            write_text(Path(options.json), text)
+            write_pieces(Path(options.json), [text])
         except OSError as error:
             raise GeoequivError(f"Cannot write the certificate to '{options.json}': {error.strerror}.") from error
         print(f"Wrote {options.json}")

@@ -77,7 +77,7 @@ def _view(board: Leaderboard, index: int) -> dict[str, Any]:
         "groups": groups,
         "lines": _lines(board, columns),
         "controls": len(board.rows) + len(board.references) > FEW,
-        "models": sorted({each.model for each in (*board.rows, *board.references, *board.failures)}),
+        "models": sorted({e.model for rows in (board.rows, board.references, board.failures) for e in rows}),
         "failed_rows": _failed_rows(board),
         "families": [(family, _icon(family.marker, family.key)) for family in FAMILIES if family.key in present],
         "states": [(s, STATES[s]) for s in "PSM" if any(r.state == s for r in board.references)],
