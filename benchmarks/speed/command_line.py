@@ -4,6 +4,9 @@
 
 Each command is a process of its own, run in turn with the import, A B A B …; the table has the median of its seconds
 of processor time (user and system), and the median of the ratios to the import that follows.
+
+Measured on two cores, shared with other work, with Python 3.11 and `import torch` at 1.6 s: --help .04 of it, list .05
+(groups, protocols) to .18 (models), completion .10 to .12, --dry-run .20 for 15 runs and .24 for 93.
 """
 
 import argparse
