@@ -148,6 +148,8 @@ def _cells(change: "Change") -> list[str]:
 
 
 def _summary(comparison: "Comparison") -> str:
+    if not comparison.rows:
+        return "No run is in both. To put different settings on one board: geoequiv leaderboard A B."
     counts = dict.fromkeys(WORDS, 0)
     for row in comparison.rows:
         for each in row.changes:

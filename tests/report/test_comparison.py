@@ -118,6 +118,9 @@ def test_failed_runs_and_other_protocols_do_not_match():
 def test_the_command(tmp_path, capsys):
     first = write(tmp_path / "a", [run(0), run(1, 1.2), run(0, beta=1.0)])
     second = write(tmp_path / "b", [run(0, 2.0), run(1, 2.2), run(5, beta=3.0)])
+    apart = write(tmp_path / "c", [run(0, beta=7.0)])
+    assert main(["compare", first, apart]) == 1
+    assert "No run is in both. To put different settings on one board: geoequiv leaderboard" in capsys.readouterr().out
     assert main(["compare", first, first]) == 0
     assert "2 rows in both, without times: 6 numbers equal" in capsys.readouterr().out
     assert main(["pack", first, "--output", str(tmp_path / "packed")]) == 0

@@ -76,7 +76,8 @@ def trade_off(board: Leaderboard) -> "Figure":
     sweeps = sweeps_of(board)
     if not sweeps:
         raise DataError(
-            f"No trade-off to draw for {board.protocol}: it takes REMUL runs of one model with two or more values of β."
+            f"No trade-off to draw for {board.protocol}: it takes REMUL runs of one model with two or more values of β. "
+            "The curves of one training are drawn from its run directory."
         )
 
     def draw(figure: "Figure") -> None:
