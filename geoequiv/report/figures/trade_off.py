@@ -76,8 +76,8 @@ def trade_off(board: Leaderboard) -> "Figure":
     sweeps = sweeps_of(board)
     if not sweeps:
         raise DataError(
-            f"No trade-off to draw for {board.protocol}: it takes REMUL runs of one model with two or more values of β. "
-            "The curves of one training are drawn from its run directory."
+            f"No trade-off to draw for {board.protocol}: it takes REMUL runs of one model with two or more values of β."
+            " A run directory gives the curves of its training."
         )
 
     def draw(figure: "Figure") -> None:
