@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 LONGEST_END = 22 + 65535  # bytes: the record that ends an archive, and its comment
+FOLDER = 0x10  # the attribute of a folder in MS-DOS
 MANY = 65535  # members or more, which the record of Zip64 counts
 
 
@@ -26,13 +27,16 @@ def check_members(path: Path) -> None:
         announced = _announced(file)
         try:
             with zipfile.ZipFile(file) as archive:
-                damaged, found = archive.testzip(), len(archive.infolist())
+                damaged, members = archive.testzip(), archive.infolist()
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, LookupError) as error:
             raise ValueError(f"a damaged archive: {error}") from error
     if damaged is not None:
         raise ValueError(f"'{damaged}' in it does not match its checksum")
-    if announced not in (found, MANY):
-        raise ValueError(f"{announced} members are announced, {found} are found")
+    if announced not in (len(members), MANY):
+        raise ValueError(f"{announced} members are announced, {len(members)} are found")
+    for member in members:  # torch gives memory that nothing was read into for what it takes for a folder
+        if member.external_attr & FOLDER or member.volume:
+            raise ValueError(f"'{member.filename}' in it has damaged attributes")
 
 
 def _announced(file: BinaryIO) -> int | None:

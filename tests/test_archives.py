@@ -57,3 +57,19 @@ def test_weights_with_one_wrong_bit_are_refused(tmp_path):
     assert not torch.equal(torch.load(tmp_path / "net.pt")["weight"], torch.arange(64.0))
     with pytest.raises(DataError, match="does not match its checksum"):
         read_tensors(tmp_path / "net.pt")
+
+
+def test_a_tensor_said_to_be_a_folder_is_refused(tmp_path):
+    """torch reads nothing into it, and gives what the memory held."""
+    torch = pytest.importorskip("torch")
+    from geoequiv.training.checkpoint import load_checkpoint, save_checkpoint
+
+    path = tmp_path / "a.ckpt"
+    save_checkpoint(path, {"weight": torch.arange(64.0)})
+    broken = bytearray(path.read_bytes())
+    entry = broken.rindex(b"PK\x01\x02", 0, broken.rindex(b"archive/data/0"))
+    broken[entry + 38] |= 0x10
+    path.write_bytes(broken)
+    torch.load(path)
+    with pytest.raises(DataError, match="has damaged attributes"):
+        load_checkpoint(path, torch.device("cpu"))
