@@ -18,7 +18,7 @@ class TaskLoss(NamedTuple):
 
 @dataclass(frozen=True)
 class TaskObjective:
-    """``ℓ(f(x), y)``.
+    """The task's loss alone: ``ℓ(f(x), y)``.
 
     Args:
         model: called with named inputs.

@@ -20,6 +20,9 @@ _SETTINGS = (
 _TRAILING = (*(column for column, *_ in _SETTINGS), "device", "source", "state", "note", "checksum", "commit")
 Cell = str | int | float | None
 
+#: what a spreadsheet takes for the beginning of a formula, also after spaces and in full width
+FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
+
 
 def render_csv(boards: Sequence[Leaderboard]) -> str:
     """Full-precision table with a header line; `kind` is measured, published or failed.
@@ -112,5 +115,5 @@ def _cell(value: Cell) -> str:
     if value is None:
         return ""
     if isinstance(value, str):
-        return f"'{value}" if value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+        return f"'{value}" if value.lstrip().startswith(FORMULA) or value.startswith(("\t", "\r")) else value
     return repr(value)

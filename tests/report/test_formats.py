@@ -90,9 +90,10 @@ def test_csv_parses_back(results, suite):
     assert {line["state"] for line in lines if line["kind"] == "published"} == {"P", "M"}
 
 
-def test_csv_text_is_no_formula(results, record):
-    lines = list(csv.DictReader(io.StringIO(render(results([record(model='=HYPERLINK("x")')]), "csv"))))
-    assert any(line["model"] == '\'=HYPERLINK("x")' for line in lines)
+@pytest.mark.parametrize("text", ['=HYPERLINK("x")', " =1+1", "\u00a0@SUM(A1)", "＝1", "－1", "\t=1"])
+def test_csv_text_is_no_formula(results, record, text):
+    lines = list(csv.DictReader(io.StringIO(render(results([record(model=text)]), "csv"))))
+    assert any(line["model"] == f"'{text}" for line in lines)
 
 
 def test_html_is_self_contained(results, suite):
