@@ -141,6 +141,8 @@ def parsed(text: str, name: str, shared: Shared | None = None) -> Record | LeftO
         return LeftOut(name, f"not valid JSON, damaged or truncated: {error.msg} at line {error.lineno}")
     except RecursionError:
         return LeftOut(name, "nested too deeply")
+    except ValueError:  # Python's limit of digits
+        return LeftOut(name, "a number has thousands of digits")
     if _depth(content) > DEEPEST:
         return LeftOut(name, "nested too deeply")
     if SURROGATE in text.lower() and not _is_unicode(content):

@@ -111,3 +111,10 @@ def test_a_record_nested_deeply_is_left_out(record, tmp_path):
     (tmp_path / "records.jsonl").write_text(f"{record(run_id='a' * 12).text()}\n{json.dumps(content)}\n")
     (left_out,) = records.read(tmp_path / "records.jsonl").left_out
     assert left_out.reason == "nested too deeply"
+
+
+def test_a_number_of_thousands_of_digits_is_left_out(record, tmp_path):
+    text = record().text().replace('"seed":0', '"seed":' + "9" * 5000)
+    (tmp_path / "records.jsonl").write_text(f"{record(run_id='a' * 12).text()}\n{text}\n")
+    (left_out,) = records.read(tmp_path / "records.jsonl").left_out
+    assert left_out.reason == "a number has thousands of digits"

@@ -8,6 +8,7 @@ from torch import nn
 from geoequiv.errors import DataError
 from geoequiv.models import EGNN
 from geoequiv.tasks.data.force_sign import work_correlation
+from geoequiv.tasks.data.xyz import read_frames
 from geoequiv.tasks.element_energies import element_energies
 from geoequiv.tasks.files import files
 from geoequiv.tasks.md17_forces import forces
@@ -289,3 +290,11 @@ def test_split_files_that_share_items_are_warned_of(tmp_path):
         pytest.warns(UserWarning, match="2 different items of 'test' are in 'val' as well"),
     ):
         files(path=str(tmp_path), signature=signature)
+
+
+def test_a_property_of_too_many_columns_is_refused(tmp_path):
+    """ASE would make a column for each, for minutes."""
+    pytest.importorskip("ase")
+    (tmp_path / "a.xyz").write_text("1\nProperties=species:S:1:pos:R:99999999999\nC 0 0 0\n")
+    with pytest.raises(DataError, match=r"a\.xyz cannot be read.*more than 9999 columns"):
+        read_frames(tmp_path / "a.xyz")

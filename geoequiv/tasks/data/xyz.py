@@ -86,6 +86,9 @@ def species_column(comment: str) -> int | None:
     if found is None:
         return 0
     parts = (found[1] or found[2]).split(":")
+    for width in parts[2::3]:
+        if len(width) > 4:  # ASE makes a column for each
+            raise ValueError(f"a property of more than 9999 columns: {width[:20]}")
     column = 0
     for name, _, width in zip(parts[::3], parts[1::3], parts[2::3], strict=False):
         if name.lower() in ("species", "symbols", "element"):
