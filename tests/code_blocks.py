@@ -3,6 +3,7 @@
 import importlib
 import re
 import shlex
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +62,9 @@ def run_page(page: Path) -> dict:
             padded = "\n" * (block.line - 1) + block.text  # tracebacks name the line of the page
             exec(compile(padded, str(page), "exec"), names)
         elif block.language == "python":
-            module = importlib.import_module(block.file.removesuffix(".py").replace("/", "."))
+            name = block.file.removesuffix(".py").replace("/", ".")
+            sys.modules.pop(name, None)  # of another page or test
+            module = importlib.import_module(name)
             assert Path(module.__file__).samefile(block.file)
         elif block.language == "yaml":
             check_suite(block)

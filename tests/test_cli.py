@@ -258,3 +258,14 @@ def test_a_name_that_is_not_utf8_is_printed_with_escapes(tmp_path):
     done = subprocess.run(command, capture_output=True, env={**os.environ, "PYTHONIOENCODING": "utf-8:strict"})
     assert (done.returncode, done.stderr) == (0, b"")
     assert b"\\udcff" in done.stdout
+
+
+def test_an_option_nested_too_deeply_is_one_error(capsys):
+    assert main(["data", "info", "files", "path=" + "[" * 5000]) == 2
+    assert "nested more than 50 levels deep" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["show", "align", "leaderboard", "run"])
+def test_a_path_that_is_too_long_is_one_error(command, capsys):
+    assert main([command, "x" * 5000]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1

@@ -61,6 +61,6 @@ def _key(data: dict[Any, Any], parts: list[str]) -> tuple[str, list[str]]:
 
 
 def _index(data: list[Any], part: str, text: str) -> int:
-    if not part.isdecimal() or int(part) >= len(data):
+    if part not in map(str, range(len(data))):
         raise ConfigError(f"override '{text}': {unknown('index of a list', part, map(str, range(len(data))))}")
     return int(part)

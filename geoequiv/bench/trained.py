@@ -64,7 +64,7 @@ def load_trained(run: Path, session: Session = DEFAULT, task: Task | None = None
 def _spec(suite: str, config: Path) -> RunSpec:
     try:
         content = yaml.safe_load(config.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise DataError(f"Cannot read {config}: {error}.") from error
     needed = ("task", "model", "symmetry", "seed")
     if not isinstance(content, dict) or any(name not in content for name in needed):

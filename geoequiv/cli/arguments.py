@@ -70,16 +70,13 @@ def chosen_options(texts: Iterable[str], example: str = "train=500") -> dict[str
     Raises:
         GeoequivError: a text has no equals sign, or its value is not YAML.
     """
-    import yaml
+    from geoequiv.config import parse_value
 
     chosen = {}
     for each in texts:
         name, sign, value = each.partition("=")
         if not sign:
             raise GeoequivError(f"Expected OPTION=VALUE, such as {example}; got '{each}'.")
-        try:
-            bare = "->" in value and value.strip()[:1] not in ("'", '"')  # YAML would see a mapping in "pos: point"
-            chosen[name] = value if bare else yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise GeoequivError(f"The value of '{each}' cannot be read: {error}.") from error
+        bare = "->" in value and value.strip()[:1] not in ("'", '"')  # YAML would see a mapping in "pos: point"
+        chosen[name] = value if bare else parse_value(value, f"The value of '{each[:80]}'")
     return chosen

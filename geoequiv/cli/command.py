@@ -4,6 +4,7 @@ The exit status says how it ended, see ``EXIT_STATUS``.
 """
 
 import argparse
+import errno
 import io
 import os
 import signal
@@ -102,6 +103,11 @@ def _status(options: argparse.Namespace) -> int:
     except BrokenPipeError:  # `geoequiv list models | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        print(f"geoequiv: error: no file can have a name this long: '{str(error.filename)[:60]}…'.", file=sys.stderr)
+        return 2
 
 
 def _print_any_text() -> None:

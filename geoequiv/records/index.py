@@ -93,7 +93,7 @@ def _key_of(directory: Path) -> str:
         return key(record.config)
     try:
         config = yaml.safe_load((directory / "config.yaml").read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise LookupError(directory) from error
     if not isinstance(config, Mapping):
         raise LookupError(directory)

@@ -139,6 +139,6 @@ def _configured_as(record: Record, config: Path) -> bool:
         return True
     try:
         content = yaml.safe_load(config.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
         return False
     return isinstance(content, Mapping) and identity(content) == record.identity

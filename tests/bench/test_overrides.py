@@ -81,3 +81,8 @@ def test_keys_with_dots(suite_file):
     path = suite_file("- {model: gnn, symmetry: {'a.b:METHOD': {strength: 1}}}", HEAD)
     with pytest.raises(ConfigError, match=r"Cannot import the method 'a\.b:METHOD'"):
         read_suite(path, overrides=["entries.0.symmetry.a.b:METHOD.strength=2"])
+
+
+def test_a_place_of_5000_digits_is_one_error(suite_file):
+    with pytest.raises(ConfigError, match="Unknown index of a list"):
+        read_suite(suite_file("- model: gnn\n"), overrides=["entries." + "9" * 5000 + ".model=linear"])
