@@ -2,6 +2,7 @@
 
 import signal
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -36,7 +37,7 @@ def no_exit(what: str) -> Iterator[None]:
         raise GeoequivError(f"{what} called sys.exit({error.code!r}).") from error
 
 
-class Handlers:
+class Handlers(ABC):
     """Handlers of signals while entered, the former ones afterwards.
 
     Outside the main thread, for a signal that the process ignores, and for one whose handler Python cannot restore,
@@ -66,9 +67,9 @@ class Handlers:
         for signum, former in self._former.items():
             signal.signal(signum, former)
 
+    @abstractmethod
     def handle(self, signum: int, frame: FrameType | None) -> None:
         """Called on a signal."""
-        raise NotImplementedError
 
 
 class EndOnSignals(Handlers):
