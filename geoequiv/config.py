@@ -9,9 +9,11 @@ import yaml
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from geoequiv.errors import ConfigError, unknown
+from geoequiv.text import check_size
 from geoequiv.yaml_loader import Loader
 
 KeyPath = tuple[str | int, ...]
+LARGEST = 16 << 20  # bytes of a YAML file
 SectionT = TypeVar("SectionT", bound=BaseModel)
 
 
@@ -116,9 +118,11 @@ def read_yaml(path: str | Path) -> Document:
     """
     path = Path(path)
     try:
+        check_size(path, LARGEST)
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        reason = "not UTF-8 text" if isinstance(error, UnicodeDecodeError) else reason
         raise ConfigError(f"Cannot read {path}: {reason}.") from error
     try:
         loader = Loader(text)

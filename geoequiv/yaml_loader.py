@@ -1,17 +1,16 @@
 """The YAML that is read: plain data, of a size, a depth and an alphabet that a suite can need."""
 
 import re
-import unicodedata
 from typing import Any
 
 import yaml
+
+from geoequiv.text import control_character
 
 #: nodes, those behind aliases counted each time (a sweep of a hundred thousand runs needs fewer)
 LARGEST = 500_000
 DEEPEST = 50
 DIGITS = 300
-#: they change the direction or the place of text on a terminal or a page
-BIDIRECTIONAL = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 class Loader(yaml.SafeLoader):
@@ -61,16 +60,6 @@ def _text(loader: Loader, node: yaml.ScalarNode) -> str:
             problem=f"a control character (U+{ord(wrong):04X}) in text", problem_mark=node.start_mark
         )
     return found
-
-
-def control_character(text: str) -> str | None:
-    r"""The first character that would steer a terminal or a page instead of being shown; None if there is none.
-
-    >>> control_character("β = 1\n"), control_character("a\x1b[2J")
-    (None, '\x1b')
-    """
-    wrong = (each for each in text if (unicodedata.category(each) == "Cc" and each not in "\n\t"))
-    return next(wrong, None) or next((each for each in text if each in BIDIRECTIONAL), None)
 
 
 Loader.add_implicit_resolver(

@@ -2,11 +2,12 @@
 
 import io
 import struct
+import zipfile
 
 import numpy as np
 import pytest
 
-from geoequiv.archives import check_members
+from geoequiv.archives import check_members, read_arrays
 from geoequiv.errors import DataError
 from geoequiv.records.items import ITEMS, packed_items
 from geoequiv.tasks.data.sources import numbers_of
@@ -73,3 +74,39 @@ def test_a_tensor_said_to_be_a_folder_is_refused(tmp_path):
     torch.load(path)
     with pytest.raises(DataError, match="has damaged attributes"):
         load_checkpoint(path, torch.device("cpu"))
+
+
+def announcing(shape, held=64):
+    """An .npz whose array says that it has another size than it holds; its checksum is right."""
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f8", "fortran_order": False, "shape": shape})
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("pos.npy", header.getvalue() + bytes(held))
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("shape", [(10**9,), (2**62, 2**62), (7,), ()])
+def test_an_array_that_announces_another_size_than_it_holds_is_refused_before_it_is_read(tmp_path, shape, monkeypatch):
+    (tmp_path / "a.npz").write_bytes(announcing(shape))
+    monkeypatch.setattr(np, "load", lambda *_, **__: pytest.fail("numpy was asked to read it"))
+    with pytest.raises(DataError, match=r"a\.npz.*'pos\.npy' in it announces .* and holds 64 bytes"):
+        numbers_of(tmp_path / "a.npz")
+
+
+def test_an_array_of_the_size_it_announces_is_read(tmp_path):
+    (tmp_path / "a.npz").write_bytes(announcing((8,)))
+    assert read_arrays(tmp_path / "a.npz")["pos"].tolist() == [0.0] * 8
+
+
+def test_zeros_that_unpack_to_more_than_the_limit_are_refused_before_they_are_unpacked(tmp_path):
+    np.savez_compressed(tmp_path / "a.npz", zeros=np.zeros(10**6))
+    assert (tmp_path / "a.npz").stat().st_size < 10**5
+    with pytest.raises(ValueError, match=r"unpacks to 8\.0 MB, and at most 4\.2 MB are read"):
+        read_arrays(tmp_path / "a.npz", limit=4 << 20)
+    assert read_arrays(tmp_path / "a.npz", limit=16 << 20)["zeros"].shape == (10**6,)
+
+
+def test_only_the_arrays_that_are_wanted_are_given(tmp_path, whole):
+    (tmp_path / "a.npz").write_bytes(whole)
+    assert list(read_arrays(tmp_path / "a.npz", lambda name: name == "energy")) == ["energy"]

@@ -10,7 +10,7 @@ import geoequiv
 
 ROOT = Path(geoequiv.__file__).parent
 FLOORS = {
-    "errors": 0, "archives": 0, "config": 0, "files": 0, "importing": 0, "ranges": 0, "signals": 0,
+    "errors": 0, "archives": 0, "config": 0, "files": 0, "importing": 0, "ranges": 0, "signals": 0, "text": 0,
     "source": 0, "yaml_loader": 0, "declared": 0, "section_keys": 0,
     "groups": 1,
     "fields": 2,
@@ -21,7 +21,7 @@ FLOORS = {
     "cli": 7, "__main__": 8,
 }  # fmt: skip
 #: siblings that may be imported on their own floor: errors of floor 0, the catalog and the table of numbers of floor 5
-LOWEST = {"yaml_loader", "catalog", "errors", "signals", "measurements", "source", "importing"}
+LOWEST = {"yaml_loader", "catalog", "errors", "signals", "measurements", "source", "importing", "text"}
 ONLY_IMPORTER = {"lightning": "training"}
 
 

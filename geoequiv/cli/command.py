@@ -17,6 +17,7 @@ from geoequiv.cli import align, check, compare, data, leaderboard, listing, pack
 from geoequiv.cli.arguments import RAW
 from geoequiv.errors import GeoequivError
 from geoequiv.signals import Ended, EndOnSignals
+from geoequiv.text import shown
 
 DESCRIPTION = """\
 Symmetric, frame-averaged and softly equivariant networks on one leaderboard.
@@ -98,7 +99,7 @@ def _status(options: argparse.Namespace) -> int:
     except GeoequivError as error:
         if options.debug:
             traceback.print_exc()
-        print(f"geoequiv: error: {error}", file=sys.stderr)
+        print(f"geoequiv: error: {shown(str(error))}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # `geoequiv list models | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

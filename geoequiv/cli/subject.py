@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from geoequiv.archives import check_members
 from geoequiv.errors import DataError, GeoequivError, unknown
 
 if TYPE_CHECKING:
@@ -116,16 +115,16 @@ def read_tensors(path: Path) -> dict[str, "torch.Tensor"]:
     Raises:
         DataError: as for ``read_inputs``.
     """
-    import numpy as np
     import torch
+
+    from geoequiv.archives import check_members, read_arrays
 
     if path.suffix not in FILES:
         raise DataError(unknown("kind of file", path.suffix or str(path), FILES))
     try:
-        check_members(path)
         if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as arrays:
-                return {name: torch.as_tensor(arrays[name]) for name in arrays.files}
+            return {name: torch.as_tensor(array) for name, array in read_arrays(path).items()}
+        check_members(path)
         content = torch.load(path, weights_only=True, map_location="cpu")
     except OSError as error:
         raise DataError(f"Cannot read '{path}': {error.strerror or error}.") from error

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from geoequiv.archives import check_members
+from geoequiv.archives import read_arrays
 from geoequiv.errors import DataError
 from geoequiv.files import write_file
 from geoequiv.records.run_directory import ITEMS
@@ -91,8 +91,7 @@ def _small(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 def _read(path: Path, prefix: str) -> Items:
     try:
-        check_members(path)
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
-            return {name.removeprefix(prefix): content[name] for name in content.files if name.startswith(prefix)}
+        read = read_arrays(path, lambda name: name.startswith(prefix))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"Cannot read the items in '{path}', damaged or truncated: {error}.") from error
+    return {name.removeprefix(prefix): values for name, values in read.items()}

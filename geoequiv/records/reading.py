@@ -1,6 +1,7 @@
 """Read records: of run directories, of packed files, or of both as one."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ from geoequiv.errors import DataError
 from geoequiv.records.logs import Rows, log_rows
 from geoequiv.records.schema import SCHEMA, Record, checksum
 from geoequiv.records.sharing import Shared
+from geoequiv.text import check_size, control_character, memory, read_text, shown
 
 if TYPE_CHECKING:
     from geoequiv.records.items import Items
@@ -22,6 +24,9 @@ PACKED = "records.jsonl"
 DEEPEST = 100
 #: how half of a surrogate pair begins in JSON
 SURROGATE = "\\ud"
+#: how JSON spells characters that steer a terminal or a page, among others
+ESCAPED = re.compile(r"\\([bfr]|u00[01789]|u061c|u20[026])", re.IGNORECASE)
+LARGEST = 64 << 20  # bytes of one record
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,10 @@ class LeftOut:
 
     path: str
     reason: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", shown(self.path))
+        object.__setattr__(self, "reason", shown(self.reason))
 
 
 @dataclass(frozen=True)
@@ -118,11 +127,13 @@ def read_run(directory: str | Path) -> Record | None:
 def read_file(path: Path, name: str, shared: Shared | None = None) -> Record | LeftOut:
     """The record in a file, or why it cannot be used; `name` is its path inside the results folder."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path, LARGEST)
     except OSError as error:
         return LeftOut(name, f"cannot be read: {error.strerror}")
     except UnicodeDecodeError:
         return LeftOut(name, "not UTF-8 text")
+    except ValueError as error:
+        return LeftOut(name, str(error))
     return parsed(text, name, shared)
 
 
@@ -147,6 +158,8 @@ def parsed(text: str, name: str, shared: Shared | None = None) -> Record | LeftO
         return LeftOut(name, "nested too deeply")
     if SURROGATE in text.lower() and not _is_unicode(content):
         return LeftOut(name, "holds text that is not valid Unicode")
+    if (ESCAPED.search(text) or control_character(text)) and (wrong := _control_character(content)) is not None:
+        return LeftOut(name, f"holds the control character U+{ord(wrong):04X}")
     if not isinstance(content, dict):
         return LeftOut(name, f"expected a JSON object, got {type(content).__name__}")
     if content.get("checksum", None) not in (None, checksum(content)):
@@ -173,9 +186,12 @@ def packed_lines(path: Path) -> Iterator[tuple[int, Record | LeftOut]]:
         DataError: the file cannot be read.
     """
     try:
+        check_size(path, memory() // 8)
         content = path.read_bytes()
     except OSError as error:
         raise DataError(f"The packed records '{path}' cannot be read: {error.strerror}.") from error
+    except ValueError as error:
+        raise DataError(f"The packed records '{path}' cannot be read: {error}.") from error
     shared = Shared()
     for number, line in enumerate(content.split(b"\n"), 1):
         name = f"{path.name}, line {number}"
@@ -266,6 +282,16 @@ def _depth(content: Any) -> int:
         ]
         depth += 1
     return depth
+
+
+def _control_character(content: Any) -> str | None:
+    """The first character of a key or a text that would steer a terminal or a page."""
+    if isinstance(content, str):
+        return control_character(content)
+    if isinstance(content, dict):
+        content = [*content, *content.values()]
+    found = (_control_character(each) for each in content) if isinstance(content, list) else ()
+    return next((wrong for wrong in found if wrong is not None), None)
 
 
 def _is_unicode(content: Mapping[str, Any] | Any) -> bool:

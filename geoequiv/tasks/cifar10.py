@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
+from geoequiv.archives import read_arrays
 from geoequiv.errors import DataError
 from geoequiv.fields import Signature
 from geoequiv.ranges import PositiveInt
@@ -201,9 +202,10 @@ def stored(path: Path) -> tuple[Labelled, Labelled]:
         DataError: it cannot be read, lacks an array, or an array has another shape or type.
     """
     try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = {name: archive[f"{name}"] for part in ("train", "test")
-                      for name in (f"{part}_images", f"{part}_labels")}  # fmt: skip
+        arrays = read_arrays(path)
+        arrays = {
+            f"{part}_{what}": arrays[f"{part}_{what}"] for part in ("train", "test") for what in ("images", "labels")
+        }
     except UNREADABLE as error:
         raise DataError(
             f"{path} must be an .npz file of train_images, train_labels, test_images and test_labels "

@@ -48,6 +48,11 @@ def test_several_paths_count_a_run_once(record, write, tmp_path):
         ('{"schema": 1, "run_id": 3}', "does not fit the schema"),
         ("[" * 100_000, "nested too deeply"),
         ('{"a": "\\ud800"}', "not valid Unicode"),
+        ('{"a": ["\\u0000"]}', "control character U+0000"),
+        ('{"\\u001B[2J": 1}', "control character U+001B"),
+        ('{"a": {"b": "\\u202e"}}', "control character U+202E"),
+        ('{"a": "\u202e"}', "control character U+202E"),
+        ('{"a": "\x9b31m"}', "control character U+009B"),
     ],
 )
 def test_a_damaged_line_costs_only_itself(record, tmp_path, line, reason):

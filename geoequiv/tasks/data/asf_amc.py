@@ -11,8 +11,11 @@ from scipy.spatial.transform import Rotation
 
 from geoequiv.errors import DataError, shortened
 from geoequiv.tasks.data.skeleton import Skeleton
+from geoequiv.text import check_size, control_character, memory
 
 INCH = 0.0254  # metres; an .asf gives its lengths in inches times its `length` unit
+#: other characters that a file of text may have between its words
+BLANK = str.maketrans("\r\f\v", "\n  ")
 DIGITS = 15  # of a frame's number
 CHANNELS = ("tx", "ty", "tz", "rx", "ry", "rz")
 
@@ -29,14 +32,16 @@ class Reader:
         self.path = Path(path)
         self.inline_comments = inline_comments
         try:
+            check_size(self.path, memory() // 8)
             content = self.path.read_bytes()
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise DataError(f"{self.path} cannot be read as text ({type(error).__name__}: {error}).") from error
         try:
             text = content.decode("utf-8-sig")
         except UnicodeDecodeError:
             text = content.decode("latin-1")
-        control = next((each for each in text if each < " " and each not in "\t\n\r\f\v"), None)
+        text = text.replace("\r\n", "\n").translate(BLANK)
+        control = control_character(text)
         if control is not None:
             raise DataError(f"{self.path} cannot be read as text: it holds the control character {control!r}.")
         self.lines = text.splitlines()

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoequiv.errors import DataError
+from geoequiv.text import check_size, memory
 
 #: seconds that reading may take, and one more for each megabyte
 SECONDS = 8
@@ -140,6 +141,10 @@ def _check_length(path: Path) -> None:
     frame, longest gap, scale (negative: 4-byte floats, else 2-byte integers; two words), where the data start. A last
     frame of 65535 says "or more". Reference: The C3D File Format, User Guide (Motion Lab Systems), The Header Section.
     """
+    try:
+        check_size(path, memory() // 8)
+    except ValueError as error:
+        raise DataError(f"{path} cannot be read: {error}.") from error
     with path.open("rb") as file:
         head = file.read(BLOCK)
         file.seek((head[0] - 1) * BLOCK + 3 if len(head) == BLOCK and head[0] else 0)

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from geoequiv.archives import read_arrays
 from geoequiv.errors import DataError
 from geoequiv.files import replace_file
 
@@ -109,12 +110,15 @@ def load_or_compute(path: Path, key: str, compute: Callable[[], dict[str, float]
     if os.path.exists(path):
         try:
             stored = json.loads(path.read_text(encoding="utf-8"))
-            if stored["key"] == key:
+            if stored["key"] == key and "checksum" in stored:  # former versions wrote none
+                if stored["checksum"] != _sum_of(stored):
+                    raise ValueError("its checksum does not match")
                 return {name: float(value) for name, value in stored["values"].items()}
         except UNREADABLE as error:
             set_aside(path, f"{path} cannot be read ({type(error).__name__}: {error}).")
     values = compute()
-    text = json.dumps({"key": key, "values": values}, indent=1, allow_nan=False)
+    content: dict[str, Any] = {"key": key, "values": values}
+    text = json.dumps({**content, "checksum": _sum_of(content)}, indent=1, allow_nan=False)
     try:
         write_atomically(path, lambda file: file.write(text.encode()))
     except DataError as error:
@@ -186,8 +190,7 @@ def set_aside(path: Path, reason: str) -> None:
 def _read(path: Path) -> tuple[dict[str, Any], Arrays]:
     """Header and arrays of a file that matches its checksum; DataError otherwise."""
     try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
+        arrays = read_arrays(path)
         header = json.loads(str(arrays.pop(HEADER)))
         expected = header["checksum"], header["task"], header["parameters"]
     except UNREADABLE as error:
@@ -197,11 +200,15 @@ def _read(path: Path) -> tuple[dict[str, Any], Arrays]:
     return header, arrays
 
 
+def _sum_of(content: Mapping[str, Any]) -> str:
+    """sha256 of derived numbers with their key."""
+    return hashlib.sha256(canonical_json({name: content[name] for name in ("key", "values")}).encode()).hexdigest()
+
+
 def _task_of(path: Path) -> str:
     """Task name in a file's header; from the file name if the header cannot be read."""
     try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            return str(json.loads(str(archive[HEADER]))["task"])
+        return str(json.loads(str(read_arrays(path, lambda name: name == HEADER)[HEADER]))["task"])
     except UNREADABLE:
         return path.stem.rpartition("-")[0].replace("-", "/", 1)
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geoequiv.archives import check_members
+from geoequiv.archives import read_arrays
 from geoequiv.errors import DataError
 from geoequiv.tasks.data.asf_amc import read_amc, read_asf
 from geoequiv.tasks.data.cache import UNREADABLE
@@ -68,9 +68,7 @@ def read_packed(path: Path) -> Recording:
         DataError: it cannot be read, holds pickled objects, lacks an array, or has one of another shape.
     """
     try:
-        check_members(path)
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
+        arrays = read_arrays(path)
     except UNREADABLE as error:
         raise DataError(f"{path} cannot be read ({type(error).__name__}: {error}).") from error
     trials = {name: array for name, array in arrays.items() if re.fullmatch(r"trial_\d+", name)}

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from geoequiv.errors import DataError
 from geoequiv.tasks.data.official import OfficialFile, find, obtain, unpacking
 from geoequiv.tasks.data.trajectory import Trajectory, read_trajectory
+from geoequiv.text import read_text
 
 ARCHIVE = OfficialFile(
     "rmd17.tar.bz2",
@@ -74,7 +75,7 @@ def read_index(path: Path, frames: int) -> NDArray[np.int64]:
         DataError: it cannot be read, or names a frame that is not there.
     """
     try:
-        index = np.array(path.read_text(encoding="utf-8").split(), dtype=np.float64)  # some write 3.0 for 3
+        index = np.array(read_text(path).split(), dtype=np.float64)  # some write 3.0 for 3
     except (OSError, ValueError) as error:
         raise DataError(f"{path} must hold one frame number a line: {error}.") from error
     if not len(index):

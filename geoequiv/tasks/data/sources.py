@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from geoequiv.archives import check_members
+from geoequiv.archives import read_arrays
 from geoequiv.errors import ConfigError, DataError
 from geoequiv.tasks.data.cache import UNREADABLE
 from geoequiv.tasks.data.xyz import ENDINGS, read_frames, stacked
@@ -128,9 +128,7 @@ def items_of(arrays: dict[str, Array]) -> int:
 def numbers_of(path: Path) -> dict[str, Array]:
     """The numeric arrays of an .npz file that have rows; DataError if it cannot be read, or holds pickled objects."""
     try:
-        check_members(path)
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
+        arrays = read_arrays(path)
         numbers = {name: array for name, array in arrays.items() if array.dtype.kind in "fiub" and array.ndim}
         return {name: array.astype(np.float64) for name, array in numbers.items()}
     except UNREADABLE as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from geoequiv.archives import check_members
+from geoequiv.archives import read_arrays
 from geoequiv.errors import DataError
 from geoequiv.tasks.data.cache import UNREADABLE
 from geoequiv.tasks.data.elements import symbol
@@ -66,15 +66,13 @@ def read_trajectory(path: str | os.PathLike[str], in_order: bool = True) -> Traj
     """
     path = Path(path)
     try:
-        check_members(path)
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            names = archive.files
-            read = {key: archive[name] for key, aliases in NAMES.items() for name in aliases if name in names}
+        arrays = read_arrays(path)
     except UNREADABLE as error:
         raise DataError(f"{path} cannot be read ({type(error).__name__}: {error}).") from error
+    read = {key: arrays[name] for key, aliases in NAMES.items() for name in aliases if name in arrays}
     if "positions" not in read or "charges" not in read:
         raise DataError(
-            f"{path} must hold R [T, N, 3] and z [N] (or coords and nuclear_charges); it holds {sorted(names)}."
+            f"{path} must hold R [T, N, 3] and z [N] (or coords and nuclear_charges); it holds {sorted(arrays)}."
         )
     positions, charges = read["positions"], read["charges"]
     if positions.ndim != 3 or positions.shape[-1] != 3 or charges.shape != positions.shape[1:2] or not positions.size:

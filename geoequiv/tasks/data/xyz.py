@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from geoequiv.errors import DataError
 from geoequiv.tasks.data.elements import CHARGES, SYMBOLS
+from geoequiv.text import read_text
 
 ENDINGS = (".xyz", ".extxyz")
 Frame = dict[str, Any]
@@ -36,7 +37,7 @@ def read_frames(path: Path) -> list[Frame]:
         ) from error
     frames: list[Frame] = []
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path)
         for atoms in iread(io.StringIO(with_symbols(text, path)), index=":", format="extxyz"):
             results = dict(atoms.calc.results) if atoms.calc is not None else {}
             if "stress" in results and np.shape(results["stress"]) == (6,):

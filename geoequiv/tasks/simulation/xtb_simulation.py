@@ -24,6 +24,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
+from geoequiv.archives import read_arrays
 from geoequiv.errors import ConfigError, DataError
 from geoequiv.tasks.data.cache import UNREADABLE, canonical_json, data_directory, write_atomically
 from geoequiv.tasks.data.official import check, sha256
@@ -310,8 +311,7 @@ def write_arrays(path: Path, arrays: Arrays) -> None:
 
 
 def _read(path: Path) -> Arrays:
-    with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
+    return read_arrays(path)
 
 
 def _same_plan(plan: Plan, parts: Path) -> None:

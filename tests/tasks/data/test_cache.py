@@ -185,10 +185,24 @@ def test_numbers_are_computed_once_per_key(tmp_path):
     assert load_or_compute(path, "k1", lambda: {"mse": 0.5}) == {"mse": 0.5}
     assert load_or_compute(path, "k1", never) == {"mse": 0.5}
     assert load_or_compute(path, "k2", lambda: {"mse": 0.25}) == {"mse": 0.25}
-    assert json.loads(path.read_text()) == {"key": "k2", "values": {"mse": 0.25}}
+    kept = json.loads(path.read_text())
+    assert (kept["key"], kept["values"]) == ("k2", {"mse": 0.25})
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"key": "k", "values": 3}'])
+def test_numbers_of_a_former_version_without_checksum_are_computed_again(tmp_path):
+    (tmp_path / "n.json").write_text('{"key": "k", "values": {"mse": 0.5}}')
+    assert load_or_compute(tmp_path / "n.json", "k", lambda: {"mse": 0.25}) == {"mse": 0.25}
+
+
+def test_one_wrong_bit_in_kept_numbers_is_noticed(tmp_path):
+    path = tmp_path / "n.json"
+    load_or_compute(path, "k", lambda: {"mse": 0.5})
+    path.write_text(path.read_text().replace("0.5", "0.7"))
+    with pytest.warns(UserWarning, match=r"Damaged data file: .*its checksum does not match"):
+        assert load_or_compute(path, "k", lambda: {"mse": 0.5}) == {"mse": 0.5}
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"key": "k", "values": 3, "checksum": 3}'])
 def test_damaged_numbers_are_named_and_computed_again(tmp_path, content):
     path = tmp_path / "n.json"
     path.write_text(content)
