@@ -1,121 +1,22 @@
-"""The kinds of input that `fuzz.py` damages: for each a valid seed, how it is damaged, read, and judged.
-
-What counts as silent, for an input that is accepted though it is damaged, depends on what its format can tell:
-
-- a file with checksums (archives, packed logs, checkpoints, records): any value that differs from the seed's;
-- a text format that counts (frames of .bvh, atoms of .xyz, numbered frames of .amc): another count than the file
-  announces, and everywhere a number that is not finite;
-- a name or a signature: one that does not print back as itself, or that keeps control characters;
-- a command line: exit status 0 with nothing printed.
-"""
+"""The kinds of input that `fuzz.py` damages: for each a valid seed, how it is damaged, read, and judged."""
 
 import contextlib
 import io
 import json
-import math
 import os
 import random
 import shutil
-import unicodedata
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import malformed
 import numpy as np
 import yaml
-from fuzz_seeds import AMC, ASF, BVH, CLOUD, COMMANDS, GROUPS, SIGNATURES, SUITE
+from fuzz_judges import Kind, altered, differs, in_file, miscounted, not_finite, not_printed_back, nothing_printed
+from fuzz_seeds import AMC, ASF, BVH, CLOUD, COMMANDS, GROUPS, SIGNATURES, SPLIT, SUITE
 
 RESULTS = Path(__file__).parent / "results/quickstart"
-
-
-@dataclass(frozen=True)
-class Kind:
-    """One kind of input.
-
-    Attributes:
-        name: on the table.
-        seed: what is damaged; made in an empty folder, which has all other files that reading takes.
-        damage: the seed and a random generator → the name of the mutation, and what it made.
-        read: what it made and the folder → the values that are accepted.
-        silent: value read, value of the seed, the mutation → what was accepted in silence, "" if nothing was.
-        share: of all inputs, in comparison.
-    """
-
-    name: str
-    seed: Callable[[Path], Any]
-    damage: Callable[[Any, random.Random], tuple[str, Any]]
-    read: Callable[[Any, Path], Any]
-    silent: Callable[[Any, Any, str], str]
-    share: int = 4
-
-
-def differs(value: Any, whole: Any, mutation: str) -> str:
-    """Silent where a checksum should see it."""
-    return "" if plain(value) == plain(whole) else "values differ from the seed's"
-
-
-def altered(value: Any, whole: Any, mutation: str) -> str:
-    """Silent where a record differs; that one is missing whole, no line of a packed file can tell."""
-    return "" if all(each in plain(whole) for each in plain(value)) else "a record differs from the seed's"
-
-
-def not_finite(value: Any, whole: Any, mutation: str) -> str:
-    """Silent where a number read is not finite."""
-    return "" if all(math.isfinite(x) for x in numbers(plain(value))) else "a number is not finite"
-
-
-def miscounted(value: Any, whole: Any, mutation: str) -> str:
-    """Not finite, or lines lost or doubled within what the file counts; what is cut whole at the end none can see."""
-    counted = mutation in ("line dropped", "line doubled") and np.shape(value) != np.shape(whole)
-    return "another number of frames or atoms" if counted else not_finite(value, whole, mutation)
-
-
-def not_printed_back(value: Any, whole: Any, mutation: str) -> str:
-    """Silent where a parsed name prints as another one, or keeps characters that cannot be seen."""
-    text, again = value
-    if any(unicodedata.category(c) in ("Cc", "Cf", "Cs") for c in text):
-        return "a control character is kept"
-    return "" if text == again else "does not print back"
-
-
-def nothing_printed(value: Any, whole: Any, mutation: str) -> str:
-    """Silent where a command did nothing and said nothing."""
-    return "" if value else "exit status 0, nothing printed"
-
-
-def plain(value: Any) -> Any:
-    """Nested plain values of arrays, tensors and mappings; NaN as a text, so that it equals itself."""
-    if isinstance(value, Mapping):
-        return {str(name): plain(each) for name, each in sorted(value.items(), key=str)}
-    if isinstance(value, list | tuple):
-        return [plain(each) for each in value]
-    if hasattr(value, "tolist"):
-        return [list(value.shape), str(value.dtype), plain(value.tolist())]
-    return float(value) if isinstance(value, np.floating) else value
-
-
-def numbers(value: Any) -> Any:
-    """The numbers in plain values."""
-    if isinstance(value, dict | list):
-        for each in value.values() if isinstance(value, dict) else value:
-            yield from numbers(each)
-    elif isinstance(value, float):
-        yield value
-
-
-def in_file(name: str, reader: Callable[[Path], Any]) -> Callable[[Any, Path], Any]:
-    """Writes an input to a file of the folder and reads it."""
-
-    def read(content: Any, folder: Path) -> Any:
-        path = folder / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8", "surrogatepass"))
-        return reader(path)
-
-    return read
-
 
 # Seeds and readers. They import what they read with, so that each kind costs what it needs.
 
@@ -177,6 +78,81 @@ def molecules(path: Path) -> Any:
     source = read(path)
     arrays = [source.get(name)[0] for name in ("pos", "energy", "forces")]
     return np.concatenate([array.reshape(len(array), -1) for array in arrays], 1)
+
+
+def cached(folder: Path) -> bytes:
+    from geoequiv.tasks.data.cache import load_or_build
+
+    return load_or_build("seed/task", {"size": 3}, lambda: clouds(folder), folder).path.read_bytes()
+
+
+def read_cached(path: Path) -> Any:
+    """What `data verify` says of a file of simulated data; one that is named as damaged is an error that is told."""
+    from geoequiv.errors import DataError
+    from geoequiv.tasks.data.cache import load_or_build, verify
+
+    shutil.copy(path, path.with_name(f"{path.stem}-0123456789ab.npz"))
+    if (status := verify(path)) != "ok":
+        raise DataError(status)
+
+    def rebuild() -> dict[str, Any]:
+        raise DataError("it is built again")
+
+    proper = next(path.parent.glob("seed-task-*.npz"))
+    shutil.copy(path, proper)
+    return load_or_build("seed/task", {"size": 3}, rebuild, path.parent).arrays
+
+
+def kept_numbers(folder: Path) -> str:
+    from geoequiv.tasks.data.cache import load_or_compute
+
+    load_or_compute(folder / "seed.json", "key", lambda: {"mse": 0.5, "mae": 0.25})
+    return (folder / "seed.json").read_text(encoding="utf-8")
+
+
+def read_kept_numbers(path: Path) -> Any:
+    from geoequiv.errors import DataError
+    from geoequiv.tasks.data.cache import load_or_compute
+
+    def again() -> dict[str, float]:
+        raise DataError("they are computed again")
+
+    return load_or_compute(path, "key", again)
+
+
+def config(folder: Path) -> str:
+    return yaml.safe_dump(first_records(1)[0].as_json()["config"], sort_keys=False)
+
+
+def read_config(path: Path) -> Any:
+    from geoequiv.bench.trained import spec_of
+
+    return spec_of("suite", path).config
+
+
+def split_index(path: Path) -> Any:
+    from geoequiv.tasks.data.rmd17_files import read_index
+
+    return read_index(path, 1000)
+
+
+def recording(folder: Path) -> bytes:
+    rng = np.random.default_rng(0)
+    arrays: dict[str, Any] = {f"trial_{k:02d}": rng.normal(size=(9, 31, 3)) for k in (1, 2, 3)}
+    arrays["edges"] = np.stack([np.arange(30), np.arange(1, 31)], 1)
+    for trial, split in ((1, "train"), (2, "val"), (3, "test")):
+        arrays[f"split_{split}_trials"] = np.array([trial])
+        arrays[f"split_{split}_{trial}_starts"] = np.arange(5)
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    return file.getvalue()
+
+
+def read_recording(path: Path) -> Any:
+    from geoequiv.tasks.data.cmu_files import read_packed
+
+    found = read_packed(path)
+    return [found.trials, found.edges, found.starts]
 
 
 def skeleton(path: Path) -> Any:
@@ -389,6 +365,11 @@ KINDS = (
     Kind("amc", with_skeleton, malformed.damage_text, in_file("a.amc", skeleton), miscounted, 4),
     Kind("bvh", lambda folder: BVH, malformed.damage_text, in_file("a.bvh", bvh), miscounted, 4),
     Kind("c3d", markers, malformed.damage_bytes, in_file("a.c3d", c3d), not_finite, 2),
+    Kind("simulated data", cached, malformed.damage_bytes, in_file("a.npz", read_cached), differs, 3),
+    Kind("kept numbers", kept_numbers, structured_json, in_file("a.json", read_kept_numbers), differs, 2),
+    Kind("recording (.npz)", recording, malformed.damage_bytes, in_file("run.npz", read_recording), differs, 3),
+    Kind("split (.csv)", lambda folder: SPLIT, malformed.damage_text, in_file("a.csv", split_index), not_finite, 2),
+    Kind("config.yaml", config, structured, in_file("run/config.yaml", read_config), not_finite, 3),
     Kind("checkpoint", trained, malformed.damage_bytes, in_file("a.ckpt", checkpoint), differs, 6),
     Kind("weights (.pt)", state_dict, malformed.damage_bytes, in_file("a.pt", tensors), differs, 2),
     Kind("record.json", record, structured_json, in_file("run/record.json", read_record), differs, 5),

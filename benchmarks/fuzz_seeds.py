@@ -90,6 +90,7 @@ root 0 1 0 0 90 0
 thigh 91 0 0
 shin 95
 """
+SPLIT = "3\n14\n15\n92\n"
 SIGNATURES = (
     "pos: point, vel: vector*2, charge: scalar, shift: vector per edge -> energy: scalar per graph, forces: vector",
     "x: 4x0e+2x1o, edges: edge_index, batch_of: batch -> y: 1x2e, z: pseudovector",

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import yaml
 from torch import nn
 
 from geoequiv.bench.runner import build, load_task
 from geoequiv.bench.spec import RunSpec
-from geoequiv.errors import DataError
+from geoequiv.config import read_yaml
+from geoequiv.errors import ConfigError, DataError
 from geoequiv.records import Record
+from geoequiv.records.index import key
 from geoequiv.records.run_directory import read_record
 from geoequiv.session import DEFAULT, Session
 from geoequiv.tasks import Task
@@ -44,8 +45,13 @@ def load_trained(run: Path, session: Session = DEFAULT, task: Task | None = None
     config = run / "config.yaml"
     if not config.exists():
         raise DataError(f"'{run}' is no run directory: it has no config.yaml. Give RESULTS/SUITE/RUN_ID.")
-    spec = _spec(run.parent.name, config)
+    spec = spec_of(run.parent.name, config)
     record = _record(run)
+    if key(spec.config) != key(record.config):
+        raise DataError(
+            f"{config} and {run / 'record.json'} describe different runs: one of them was edited, or copied from "
+            "another. Restore it, or delete the run directory to have the run done again."
+        )
     checkpoint = run / "checkpoint.ckpt"
     if not checkpoint.exists():
         raise DataError(f"'{run}' has a record but no checkpoint.ckpt: its weights were deleted or never copied here.")
@@ -61,15 +67,23 @@ def load_trained(run: Path, session: Session = DEFAULT, task: Task | None = None
     return TrainedRun(spec, record, task, model.to(session.torch_device).eval())
 
 
-def _spec(suite: str, config: Path) -> RunSpec:
+def spec_of(suite: str, config: Path) -> RunSpec:
+    """The run that a config.yaml describes.
+
+    Raises:
+        DataError: it cannot be read, or is no configuration of a run.
+    """
     try:
-        content = yaml.safe_load(config.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        raise DataError(f"Cannot read {config}: {error}.") from error
+        content = read_yaml(config).data
+    except ConfigError as error:
+        raise DataError(str(error)) from error
     needed = ("task", "model", "symmetry", "seed")
     if not isinstance(content, dict) or any(name not in content for name in needed):
         raise DataError(f"{config} is not the configuration of a run: it must have {', '.join(needed)}.")
-    return RunSpec.of(suite, content)
+    try:
+        return RunSpec.of(suite, content)
+    except (TypeError, ValueError) as error:  # not JSON: a date, or a number that is not finite
+        raise DataError(f"{config} is not the configuration of a run: {error}.") from error
 
 
 def _record(run: Path) -> Record:

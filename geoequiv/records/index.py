@@ -8,8 +8,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from geoequiv.config import read_yaml
+from geoequiv.errors import ConfigError
 from geoequiv.records.former_options import essential
 from geoequiv.records.identity import identity
 from geoequiv.records.reading import PACKED, LeftOut, packed_lines, read_run
@@ -92,8 +92,8 @@ def _key_of(directory: Path) -> str:
     if record is not None:
         return key(record.config)
     try:
-        config = yaml.safe_load((directory / "config.yaml").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        config = read_yaml(directory / "config.yaml").data
+    except ConfigError as error:
         raise LookupError(directory) from error
     if not isinstance(config, Mapping):
         raise LookupError(directory)

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
-from geoequiv.errors import DataError
+from geoequiv.config import read_yaml
+from geoequiv.errors import ConfigError, DataError
 from geoequiv.files import write_file
 from geoequiv.records.identity import identity
 from geoequiv.records.items import Items, encoded, packed_items
@@ -138,7 +138,7 @@ def _configured_as(record: Record, config: Path) -> bool:
     if not config.exists():
         return True
     try:
-        content = yaml.safe_load(config.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError, yaml.YAMLError):
+        content = read_yaml(config).data
+    except ConfigError:
         return False
     return isinstance(content, Mapping) and identity(content) == record.identity

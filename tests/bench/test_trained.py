@@ -94,5 +94,10 @@ def test_damaged_files(copied, data_dir):
 def test_weights_of_another_architecture(copied, data_dir):
     config = (copied / "config.yaml").read_text()
     (copied / "config.yaml").write_text(config.replace("width: 8", "width: 16"))
+    with pytest.raises(DataError, match=r"config\.yaml and .*record\.json describe different runs"):
+        load_trained(copied, Session(data_dir=data_dir))
+    record = json.loads((copied / "record.json").read_text())
+    record["config"]["model"]["width"] = 16
+    (copied / "record.json").write_text(json.dumps({**record, "checksum": None}))
     with pytest.raises(DataError, match="do not fit gnn"):
         load_trained(copied, Session(data_dir=data_dir))
