@@ -44,12 +44,26 @@ class Loader(yaml.SafeLoader):
         return node
 
 
-def _whole_number(loader: Loader, node: yaml.ScalarNode) -> int:
+def _whole_number(loader: Loader, node: yaml.ScalarNode) -> int | str:
+    if ":" in node.value:
+        return node.value  # base 60 in YAML 1.1, where 1:30 is 90; here it is the text that it looks like
+    if re.match(r"[-+]?0[0-9]", node.value):
+        raise yaml.MarkedYAMLError(
+            problem=f"'{node.value}' is a number in base 8 in YAML 1.1: write it without the leading zero",
+            problem_mark=node.start_mark,
+        )
     if len(node.value) > DIGITS:
         raise yaml.MarkedYAMLError(
             problem=f"a number of {len(node.value)} digits; at most {DIGITS} are read", problem_mark=node.start_mark
         )
     found: int = loader.construct_yaml_int(node)
+    return found
+
+
+def _real_number(loader: Loader, node: yaml.ScalarNode) -> float | str:
+    if ":" in node.value:
+        return node.value
+    found: float = loader.construct_yaml_float(node)
     return found
 
 
@@ -66,4 +80,5 @@ Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
 )
 Loader.add_constructor("tag:yaml.org,2002:int", _whole_number)
+Loader.add_constructor("tag:yaml.org,2002:float", _real_number)
 Loader.add_constructor("tag:yaml.org,2002:str", _text)

@@ -24,6 +24,10 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
         ('a: "b\\0c"', r"line 1: not valid YAML: a control character \(U\+0000\) in text"),
         ('a: "b\\ec"', r"a control character \(U\+001B\)"),
         ('"a\\u202e": 1', r"a control character \(U\+202E\)"),
+        (
+            "a: 010",
+            "line 1: not valid YAML: '010' is a number in base 8 in YAML 1.1: write it without the leading zero",
+        ),
         ("a: &a [*a]", "an alias that contains itself"),
         ("a: !!python/object/apply:os.getcwd []", "could not determine a constructor"),
     ],
@@ -61,3 +65,21 @@ def test_values_that_no_run_could_use(tmp_path, text, message):
     path.write_text(HEAD + text, encoding="utf-8")
     with pytest.raises(ConfigError, match=message):
         read_suite(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1:30", "1:30"),
+        ("4:00:00", "4:00:00"),
+        ("1:30.5", "1:30.5"),
+        ("1_000", 1000),
+        ("-0.5", -0.5),
+        ("5e-4", 5e-4),
+        ("0x1f", 31),
+    ],
+)
+def test_numbers_are_those_that_a_reader_sees(text, value):
+    """YAML 1.1 reads 1:30 in base 60, as 90."""
+    assert parse_value(text, "override") == value
+    assert type(parse_value(text, "override")) is type(value)

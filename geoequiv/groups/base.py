@@ -1,5 +1,6 @@
 """What every group can do."""
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
@@ -7,6 +8,8 @@ import torch
 
 from geoequiv.errors import GroupError
 from geoequiv.groups.element import Element, identity
+
+LONG_ORDER = 10**18  # larger ones are written as powers of ten in messages
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,13 @@ class Group(ABC):
     def order(self) -> int | None:
         """Number of elements; ``None`` where it is infinite."""
         return None
+
+    @property
+    def order_text(self) -> str:
+        """Number of elements for messages: "infinitely many", "40320", "about 10^16325"."""
+        if self.order is None:
+            return "infinitely many"
+        return str(self.order) if self.order < LONG_ORDER else f"about 10^{math.log10(self.order):.0f}"
 
     @property
     def is_finite(self) -> bool:

@@ -73,7 +73,7 @@ class PermutationGroup(Group):
         """
         if not self.is_finite:
             raise GroupError(
-                f"{self.name} has {self.order} elements: too many to list (n ≤ {LARGEST_LISTED}). "
+                f"{self.name} has {self.order_text} elements: too many to list (n ≤ {LARGEST_LISTED}). "
                 "Draw some with .sample(m), or give num_samples to an average."
             )
         return self._element(relabellings(self.size).clone())

@@ -82,7 +82,9 @@ class ProductGroup(Group):
             return super().elements()
         first, second = self.first.elements(), self.second.elements()
         if self.order > LARGEST_LISTED:
-            raise GroupError(f"{self.name} has {self.order} elements: too many to list. Draw some with .sample(m).")
+            raise GroupError(
+                f"{self.name} has {self.order_text} elements: too many to list. Draw some with .sample(m)."
+            )
         return compose(first.reshape(-1, 1), second.reshape(1, -1)).reshape(self.order)
 
     def _holds(self, g: Element, tolerance: float) -> Tensor:

@@ -295,6 +295,13 @@ def test_symmetric_groups():
         group("S(8)").elements()
 
 
+def test_the_order_of_a_large_group_is_told_as_a_power_of_ten():
+    """5000! has 16326 digits, more than Python prints."""
+    with pytest.raises(GroupError, match=r"S\(5000\) has about 10\^16326 elements: too many to list"):
+        group("S(5000)").elements()
+    assert (group("S(8)").order_text, group("SO(3)").order_text) == ("40320", "infinitely many")
+
+
 def test_groups_that_permute_pixels():
     assert all(group(name).permutes_pixels for name in ("C1@plane", "C2@plane", "C4@plane", "D4@plane", "flip", "S(3)"))
     assert all(

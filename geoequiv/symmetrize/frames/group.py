@@ -51,7 +51,7 @@ class GroupFrame(Frame):
                     f"group '{self.subgroup}' itself."
                 )
             if not part.is_finite:
-                size = "is infinite" if part.order is None else f"has {part.order} elements, too many to list"
+                size = "is infinite" if part.order is None else f"has {part.order_text} elements, too many to list"
                 if isinstance(part, PermutationGroup):
                     raise GroupError(
                         f"{self.group} {size}: give num_samples for a Monte-Carlo average, or use frame averaging with "
