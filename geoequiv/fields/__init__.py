@@ -8,9 +8,11 @@ from geoequiv.fields.layout import Layout, check_finite, finite_where_hidden, it
 from geoequiv.fields.norms import item_squares
 from geoequiv.fields.outputs import extra_outputs, name_outputs, restore_outputs, with_channels
 from geoequiv.fields.signature import Side, Signature
-from geoequiv.fields.types import FieldType
+from geoequiv.fields.types import UNSIGNED, FieldType
+from geoequiv.fields.unsigned import projected, projected_side, projected_signature
 
 __all__ = [
+    "UNSIGNED",
     "BoundCall",
     "FieldType",
     "Layout",
@@ -28,6 +30,9 @@ __all__ = [
     "merge_replicas",
     "name_outputs",
     "named_fields",
+    "projected",
+    "projected_side",
+    "projected_signature",
     "read_inputs",
     "replicate",
     "restore_outputs",

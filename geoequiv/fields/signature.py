@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from geoequiv.errors import SignatureError, unknown
-from geoequiv.fields.types import FieldType
+from geoequiv.fields.types import UNSIGNED, FieldType
 from geoequiv.groups import Group
 
 NAME = re.compile(r"[A-Za-z_]\w*")
@@ -75,8 +75,8 @@ class Signature:
     ('vector', 'pos: point')
 
     Types: ``scalar pseudoscalar vector pseudovector point tensor node adjacency image`` with an optional multiplicity
-    (``vector*4``), or any e3nn irreps string, each ``per node``, ``per edge`` or ``per graph``. See ``FieldType`` for
-    shapes and actions.
+    (``vector*4``), for outputs ``vector up to sign``, or any e3nn irreps string, each ``per node``, ``per edge`` or
+    ``per graph``. See ``FieldType`` for shapes and actions.
 
     Other tensors among the inputs are declared by ``names``, or in the text as if by a type (``"edges: edge_index"``):
 
@@ -121,7 +121,13 @@ class Signature:
             if not NAME.fullmatch(name):
                 raise SignatureError(f"Expected 'name: role' between commas, got {name!r} as a name in {text!r}.")
         typed = ",".join("".join(part) for part in parts if part[2].strip() not in ROLES)
-        return cls(Side.parse(typed), Side.parse(outputs)).with_names({**roles, **(names or {})})
+        read = Side.parse(typed)
+        for name in read.of_kind(UNSIGNED):
+            raise SignatureError(
+                f"Input '{name}': '{UNSIGNED}' is a type of outputs, as a model reads the sign of what it is given. "
+                f"Give it n nᵀ, which has none ('{name}: tensor'), or fix the signs ('{name}: vector')."
+            )
+        return cls(read, Side.parse(outputs)).with_names({**roles, **(names or {})})
 
     def with_names(self, names: Mapping[str, str]) -> "Signature":
         """The signature with roles for further tensors.

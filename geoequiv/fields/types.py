@@ -16,14 +16,18 @@ from geoequiv.groups.representations import irreps_matrix
 #: kind → number of space indices
 RANKS = {
     "scalar": 0, "pseudoscalar": 0, "vector": 1, "pseudovector": 1, "point": 1, "tensor": 2, "irreps": 1,
-    "label": 0, "node": 0, "adjacency": 0, "image": 0,
+    "vector up to sign": 1, "label": 0, "node": 0, "adjacency": 0, "image": 0,
 }  # fmt: skip
+#: the type of outputs whose sign does not matter
+UNSIGNED = "vector up to sign"
 #: e3nn's spherical harmonics end there
 LARGEST_DEGREE = 12
 #: digits of a multiplicity or degree: more channels than any memory holds
 DIGITS = 7
 NAMES = [kind for kind in RANKS if kind != "irreps"]
 PER = re.compile(r"\s+per\s+(node|edge|graph)\s*$")
+#: what follows a type whose values mean the same with the other sign
+UP_TO_SIGN = re.compile(r"\s+up\s+to\s+sign\s*$")
 #: what the rows of a field are
 Rows = Literal["node", "edge", "graph"]
 IRREPS = re.compile(r"\s*(\d+\s*x\s*)?\d+[eo](\s*\+\s*(\d+\s*x\s*)?\d+[eo])*\s*")
@@ -42,6 +46,8 @@ class FieldType:
     pseudovector   ``[d]``           :math:`\det(R)\, R v`
     point          ``[d]``           :math:`R x + t`
     tensor         ``[d, d]``        :math:`R T R^\top`
+    vector up to   ``[d]``           :math:`\pm R v`: v and −v mean the same,
+    sign                             as the normals of a surface without sides
     irreps         ``[dim]``         :math:`D(R)\, f` (e3nn's basis; d = 3)
     label          ``[k]``           fixed: it names a position, as "left"
     node           ``[n, k]``        :math:`y_{p(i)} = x_i`
@@ -59,7 +65,8 @@ class FieldType:
     "right". To a network, labels are scalars. In ragged batches the rows are relabelled within each graph.
 
     Args:
-        kind: one of the above.
+        kind: one of the above. ``vector up to sign`` is for outputs: averages and errors take it as the projector
+            :math:`v v^\top / \|v\|` (see ``fields.unsigned``).
         multiplicity: copies; ``vector*4`` is ``[4, d]``, or flat ``[4·d]``; ``scalar*8`` is ``[8]``; ``adjacency*4`` is
             ``[n, n, 4]``. ``node*8`` and ``image*3`` state k and C, which are free without.
         irreps: for kind ``irreps``, the e3nn string.
@@ -92,7 +99,8 @@ class FieldType:
             if irreps.lmax > LARGEST_DEGREE:
                 raise SignatureError(f"'{written}': irreps go up to l = {LARGEST_DEGREE}.")
             return cls("irreps", 1, str(irreps), rows)
-        kind, star, count = (part.strip() for part in written.partition("*"))
+        kind, star, count = (part.strip() for part in UP_TO_SIGN.sub("", written).partition("*"))
+        kind += " up to sign" if UP_TO_SIGN.search(written) else ""
         if kind not in NAMES:
             raise SignatureError(unknown("field type", kind, NAMES) + " Or an e3nn irreps string such as '2x0e+1x1o'.")
         if star and not re.fullmatch(r"[1-9]\d*", count):
@@ -103,7 +111,8 @@ class FieldType:
 
     def __str__(self) -> str:
         copies = "" if self.multiplicity == 1 else f"*{self.multiplicity}"
-        return (self.irreps or self.kind + copies) + (f" per {self.rows}" if self.rows else "")
+        kind, up_to_sign, _ = self.kind.partition(" up to sign")
+        return (self.irreps or kind + copies + up_to_sign) + (f" per {self.rows}" if self.rows else "")
 
     @property
     def per_graph(self) -> bool:

@@ -20,6 +20,7 @@ from geoequiv.metrics.estimate import as_plain
 from geoequiv.metrics.invariance import as_scalar
 from geoequiv.metrics.items import can_select, select_items
 from geoequiv.metrics.measure import Model, evaluating, item_norm, measure, ratio
+from geoequiv.metrics.projected import comparable
 from geoequiv.metrics.replicas import replicas_per_call
 from geoequiv.metrics.tolerances import tolerance_of
 
@@ -135,10 +136,11 @@ def check_determinism(model: Model, inputs: Any, signature: Signature, dim: int)
     layout = layout_of(inputs, signature, dim)
 
     def twice(called: Model) -> float:
+        called, compared = comparable(called, signature)
         with torch.no_grad():
-            a, b = call_model(called, signature, inputs), call_model(called, signature, inputs)
-        gap = item_norm({name: a[name] - b[name] for name in a}, layout, signature.outputs)
-        return float(ratio(gap, item_norm(a, layout, signature.outputs)).max())
+            a, b = call_model(called, compared, inputs), call_model(called, compared, inputs)
+        gap = item_norm({name: a[name] - b[name] for name in a}, layout, compared.outputs)
+        return float(ratio(gap, item_norm(a, layout, compared.outputs)).max())
 
     with torch.random.fork_rng(devices=[]):
         with evaluating(model):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from geoequiv.errors import BatchError
-from geoequiv.fields import Layout, Side, Signature, act, layout_of, read_inputs
+from geoequiv.fields import Layout, Side, Signature, act, layout_of, projected, projected_signature, read_inputs
 from geoequiv.groups import Element, Group
 from geoequiv.groups import group as group_by_name
 from geoequiv.metrics.equivariance import elements_to_try, lists_all
@@ -97,13 +97,16 @@ def data_symmetry_error(
     elements = elements_to_try(acting, num_samples, generator)
     inputs = dict(inputs)
     layout = layout_of(inputs, signature, acting.dim, acting.acts_on_space)
-    labels = {name: targets[name] for name in signature.outputs}
+    outputs, signature = signature.outputs, projected_signature(signature)
+    labels = projected({name: targets[name] for name in outputs}, outputs)
     every = lists_all(acting, num_samples)
     if relabel is not None:
-        found = measure_outputs(
-            lambda g, given: {name: relabel(g, given)[name] for name in labels}, labels, inputs, signature, elements,
-            layout, at_once=False,
-        )  # fmt: skip
+
+        def label(g: Element, given: dict[str, Tensor]) -> dict[str, Tensor]:
+            made = relabel(g, given)
+            return projected({name: made[name] for name in labels}, outputs)
+
+        found = measure_outputs(label, labels, inputs, signature, elements, layout, at_once=False)
         relative = estimate(found.relative, all_elements=every)
         verdict: Any = "respected" if relative.value <= threshold else "broken"
         shape = found.relative.shape

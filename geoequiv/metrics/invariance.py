@@ -11,6 +11,7 @@ from geoequiv.groups import Group
 from geoequiv.groups import group as group_by_name
 from geoequiv.metrics.equivariance import EquivarianceReport, elements_to_try, lists_all
 from geoequiv.metrics.measure import Model, measure
+from geoequiv.metrics.projected import comparable
 
 
 def invariance_error(
@@ -50,6 +51,7 @@ def invariance_error(
     names = signature.outputs.of_kind("scalar") if outputs == "scalars" else None
     if names == ():
         raise SignatureError(f"None of the outputs ({signature.outputs}) is declared a scalar: give outputs='all'.")
+    model, signature = comparable(model, signature)
     flat = Side(tuple((name, as_scalar(kind)) for name, kind in signature.outputs.items()))
     elements = elements_to_try(acting, num_samples, generator)
     measured = measure(

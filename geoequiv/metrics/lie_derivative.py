@@ -16,6 +16,7 @@ from geoequiv.metrics.estimate import Estimate, as_plain, spread
 from geoequiv.metrics.generators import Generators, generators
 from geoequiv.metrics.layers import LayerDerivative, layer_derivatives, recording
 from geoequiv.metrics.measure import Model, evaluating, item_norm, ratio
+from geoequiv.metrics.projected import comparable
 from geoequiv.metrics.spread import scale_invariants, spread_factors
 
 Method = Literal["forward-mode", "finite-difference"]
@@ -106,7 +107,8 @@ def lie_derivative(
     layout = layout_of(inputs, signature, acting.dim, acting.acts_on_space)
     check_finite(named_fields(inputs), signature.inputs, layout)
     step = default_step(inputs, signature) if step is None else step
-    with evaluating(model), torch.no_grad(), recording(model, layers) as recorder:
+    whole, (model, signature) = model, comparable(model, signature)
+    with evaluating(whole), torch.no_grad(), recording(whole, layers) as recorder:
         here = call_model(model, signature, inputs)
         calls = recorder.take()
         changes: list[dict[str, Tensor]] = []
@@ -225,6 +227,7 @@ def rotation_tensor(
     """
     layout = layout_of(inputs, signature, algebra.linear.shape[-1])
     step = default_step(inputs, signature)
+    model, signature = comparable(model, signature)
     with evaluating(model), torch.no_grad():
         here = call_model(model, signature, inputs)
         if method == "forward-mode":

@@ -23,6 +23,7 @@ from geoequiv.fields import (
 )
 from geoequiv.groups import Element, inverse
 from geoequiv.metrics.partial_sums import PartialSums
+from geoequiv.metrics.projected import comparable
 from geoequiv.metrics.replicas import output_replicas, replicas_per_call, transform_replicas
 from geoequiv.metrics.spread import scale_invariants, spread_factors
 
@@ -98,7 +99,7 @@ def measure(
     outputs: Collection[str] | None = None,
     factors: Mapping[str, float] | None = None,
 ) -> SampledErrors:
-    """Compare f(gx) with g f(x) for each group element g and each item x.
+    """Compare f(gx) with g f(x) for each group element g and each item x; outputs up to sign by their projectors.
 
     Args:
         model: called without gradients; a module is put in evaluation mode meanwhile.
@@ -111,6 +112,7 @@ def measure(
     Raises:
         BatchError: an input that is not finite (the item is named), or a batch that cannot be cut.
     """
+    model, signature = comparable(model, signature)
     with evaluating(model), torch.no_grad():
         parts = list(batches(inputs, signature, elements.dim, batch_size))
         layouts = [layout_of(part, signature, elements.dim, rotates(elements)) for part in parts]

@@ -15,6 +15,7 @@ from geoequiv.metrics.equivariance import elements_to_try
 from geoequiv.metrics.generators import Generators, generators
 from geoequiv.metrics.items import can_select, select_items
 from geoequiv.metrics.measure import Model, SampledErrors, compare, evaluating, measure, ratio
+from geoequiv.metrics.projected import comparable
 from geoequiv.metrics.replicas import mask_of
 
 #: Elements of a finite group that are tried one by one; above it only the draws are used.
@@ -170,6 +171,7 @@ def climb(
         RuntimeError: if the outputs do not depend on the inputs by differentiable operations.
     """
     items = len(begin)
+    model, signature = comparable(model, signature)
     with evaluating(model):
         with torch.no_grad():
             here = call_model(model, signature, inputs)

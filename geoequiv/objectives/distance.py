@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from geoequiv.fields import Layout, Side, item_squares
+from geoequiv.fields import Layout, Side, item_squares, projected, projected_side
 from geoequiv.fields.relabel import relabel
 from geoequiv.groups import Element
 
@@ -29,9 +29,13 @@ def item_norm(outputs: Mapping[str, Tensor], side: Side, layout: Layout, mask: T
 def item_distance(
     first: Mapping[str, Tensor], second: Mapping[str, Tensor], side: Side, element: Element, layout: Layout
 ) -> Tensor:
-    """``‖a − b‖`` of each item, ``[items]``, for outputs that belong to ``g x`` (whose mask g has relabelled)."""
+    """``‖a − b‖`` of each item, ``[items]``, for outputs that belong to ``g x`` (whose mask g has relabelled).
+
+    Outputs up to sign are compared by their projectors.
+    """
+    first, second = projected(first, side), projected(second, side)
     difference = {name: first[name] - second[name] for name in first}
-    return item_norm(difference, side, layout, transformed_mask(element, layout))
+    return item_norm(difference, projected_side(side), layout, transformed_mask(element, layout))
 
 
 def transformed_mask(element: Element, layout: Layout) -> Tensor | None:

@@ -22,6 +22,8 @@ from geoequiv.fields import (
     layout_of,
     name_outputs,
     named_fields,
+    projected,
+    projected_signature,
     replicate,
     restore_outputs,
     split_replicas,
@@ -31,6 +33,7 @@ from geoequiv.symmetrize.checkpoint import share_checkpoints
 from geoequiv.symmetrize.forces import check_forces, has_to_be_checked
 from geoequiv.symmetrize.frames import Coset, Frame, GroupFrame
 from geoequiv.symmetrize.frames.parameters import with_parameters
+from geoequiv.symmetrize.leading import unprojected
 
 #: Points that one call of the model gets on a CPU, where ``chunk`` is not given. Measured on one thread with a DeepSets
 #: and a transformer of width 64: the time per element is least for some thousand points a call (forward passes of 128
@@ -60,7 +63,13 @@ def symmetrize(
     .. math:: \Phi(x) = \sum_i w_i \, \rho_\text{out}(g_i)\, f(\rho_\text{in}(g_i)^{-1} x), \qquad
               \{(g_i, w_i)\} = \text{frame}(x)
 
-    The elements go through the model in one batched call, or ``chunk`` at a time.
+    The elements go through the model in one batched call, or ``chunk`` at a time. Outputs of type ``vector up to
+    sign``, of which the elements may each give either sign, are averaged as projectors; the result is the leading
+    eigenvector times its eigenvalue, ‖y‖ where all agree:
+
+    .. math:: \Phi(x) = \lambda_1 u_1 \quad\text{of}\quad
+              \sum_i w_i \, \rho(g_i)\, \frac{y_i y_i^\top}{\|y_i\|}\, \rho(g_i)^\top,
+              \qquad y_i = f(\rho_\text{in}(g_i)^{-1} x)
 
     Args:
         function: the model; ``args`` and ``kwargs`` are what it would be called with.
@@ -81,11 +90,13 @@ def symmetrize(
         SignatureError, BatchError: the arguments do not fit the signature.
         ModelOutputError: what the model returns does not.
 
-    Exactness: that of the frame; beyond that, round-off. Frames and group actions are computed in float32 at least:
-    float16 and bfloat16 inputs are widened for them, but what counts as equal follows their own round-off (see
-    ``Layout.round_off``); the model gets its inputs in the dtype that they came in, and
-    what it returns is averaged in float32 and returned in the model's dtype. Under ``torch.autocast`` only the model
-    runs in the lower precision, and the average stays in float32.
+    Exactness: that of the frame; beyond that, round-off. Outputs up to sign are besides discontinuous where two leading
+    eigenvalues cross, as the directions averaged disagree there; a single element is passed on as it is.
+
+    Frames and group actions are computed in float32 at least: float16 and bfloat16 inputs are widened for them, but
+    what counts as equal follows their own round-off (see ``Layout.round_off``); the model gets its inputs in the dtype
+    that they came in, and what it returns is averaged in float32 and returned in the model's dtype. Under
+    ``torch.autocast`` only the model runs in the lower precision, and the average stays in float32.
 
     ``torch.func`` transforms work through it where they work through the model and the frame; under them inputs are
     not checked for NaN and infinities. Masks and batch vectors cannot be mapped over (they are checked), and random
@@ -115,6 +126,8 @@ def symmetrize(
         if isinstance(elements, Coset):  # gradients, too, of the average over the whole coset
             wide = elements.with_gradients(wide, signature.inputs, layout)
         batch = call.with_values(wide)
+        alone = len(elements) == 1 and not isinstance(elements, Coset)  # then there is nothing to average
+        averaged = signature if alone else projected_signature(signature)
 
         def weighted_sum(chosen: slice) -> tuple[Any, dict[str, Tensor], dict[str, torch.dtype], dict[str | int, Any]]:
             some = elements[chosen]
@@ -124,10 +137,11 @@ def symmetrize(
                     transformed[name] = transformed[name].to(found[name].dtype)
             with torch.autocast(device, dtype=mixed) if mixed else nullcontext():
                 raw = call(transformed)
-            named = name_outputs(signature, raw, function)
+            returned = name_outputs(signature, raw, function)
+            named = returned if alone else projected(returned, signature.outputs)
             part = None if weights is None else weights[chosen]
-            sums = {n: pull_back_and_sum(n, widened(v), signature, some, part, layout) for n, v in named.items()}
-            return raw, sums, {n: v.dtype for n, v in named.items()}, extra_outputs(signature, raw, function)
+            sums = {n: pull_back_and_sum(n, widened(v), averaged, some, part, layout) for n, v in named.items()}
+            return raw, sums, {n: v.dtype for n, v in returned.items()}, extra_outputs(signature, raw, function)
 
         total: dict[str, Tensor] = {}
         extra: dict[str | int, Any] = {}
@@ -141,7 +155,9 @@ def symmetrize(
         if weights is None:
             total = {name: value / len(elements) for name, value in total.items()}
         if isinstance(elements, Coset):
-            total = elements.average(total, signature.outputs, layout)
+            total = elements.average(total, averaged.outputs, layout)
+        if not alone:
+            total = unprojected(total, signature.outputs, name_outputs(signature, raw, function))
         if not mixed:
             halves = [name for name, dtype in dtypes.items() if dtype in HALVES]
             total |= {name: total[name].to(dtypes[name]) for name in halves}

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from geoequiv.errors import BatchError, SignatureError
-from geoequiv.fields import FieldType, Side, Signature
+from geoequiv.fields import UNSIGNED, FieldType, Side, Signature
 from geoequiv.models.layers.batches import by_name, clouds_of, flattened, may_look
 from geoequiv.models.layers.neighbours import radius_graph
 from geoequiv.models.layers.pairs import AllPairs, EdgeList, Pairs, within_clouds
@@ -297,10 +297,11 @@ def with_channel(field: FieldType, values: Tensor, lead: tuple[int, ...], ragged
 
 
 def as_networks_see(signature: Signature) -> Signature:
-    """A signature whose labels are scalars."""
+    """A signature whose labels are scalars, and whose vectors up to sign are vectors."""
+    seen = {"label": "scalar", UNSIGNED: "vector"}
 
     def plain(side: Side) -> Side:
-        kinds = ((name, replace(kind, kind="scalar") if kind.kind == "label" else kind) for name, kind in side.items())
+        kinds = ((name, replace(kind, kind=seen.get(kind.kind, kind.kind))) for name, kind in side.items())
         return Side(tuple(kinds))
 
     return Signature(plain(signature.inputs), plain(signature.outputs))

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from geoequiv.errors import DataError, unknown
-from geoequiv.fields import Signature, act, with_channels
+from geoequiv.fields import UNSIGNED, Signature, act, with_channels
 from geoequiv.groups import Element, inverse
 from geoequiv.report.figures.scene import Array, Scene
 from geoequiv.tasks import Split, Task
@@ -88,7 +88,7 @@ def drawable(signature: Signature) -> tuple[str, str]:
         return [n for n, t in side.items() if t.kind in kinds and t.multiplicity == 1 and not t.per_graph]
 
     points = single(signature.inputs, "point")
-    drawn = single(signature.outputs, "point") or single(signature.outputs, "vector", "pseudovector")
+    drawn = single(signature.outputs, "point") or single(signature.outputs, "vector", "pseudovector", UNSIGNED)
     if not points or not drawn:
         raise DataError(
             f"Nothing to draw in '{signature}': a picture needs an input that is a point of each node, and an output "
