@@ -47,6 +47,7 @@ TABLES: dict[str, dict[str, str]] = {
         "mocap/files": "geoequiv.tasks.motion_files:trials",
         "mocap-gait/walk": "geoequiv.tasks.mocap_gait:gait",
         "images/cifar10": "geoequiv.tasks.cifar10:cifar10",
+        "normals/shapes": "geoequiv.tasks.normals_shapes:shapes",
         "files": "geoequiv.tasks.files:files",
     },
     "frame": FRAME_PATHS,

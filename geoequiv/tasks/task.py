@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 import torch
@@ -13,6 +14,8 @@ from geoequiv.tasks.drawing import Drawing
 from geoequiv.tasks.reference import Reference
 
 REQUIRED_SPLITS = ("train", "val", "test")
+#: (generator) → inputs and targets of a split, drawn anew
+Redraw = Callable[[torch.Generator], tuple[dict[str, Tensor], dict[str, Tensor]]]
 PointwiseLoss = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -28,6 +31,8 @@ class Split:
         item_group: [n] int64, which trial, walker or stretch of a trajectory an item is from: items of one group are
             correlated, so standard errors count groups. Equal numbers mean the same group in all splits of a task.
             None where items are independent.
+        redraw: of a training split whose items are drawn anew in every epoch, as points are from a surface: gives
+            inputs and targets of the same shapes. None where items stay.
 
     Raises:
         BatchError: tensors of different length, an empty split, marks that are not [n] bool, an item_group that is not
@@ -38,6 +43,7 @@ class Split:
     targets: dict[str, Tensor]
     marks: dict[str, Tensor] = field(default_factory=dict)
     item_group: Tensor | None = None
+    redraw: Redraw | None = None
 
     def __post_init__(self) -> None:
         named = {**self.inputs, **{f"target {name}": tensor for name, tensor in self.targets.items()}, **self.marks}
@@ -67,7 +73,16 @@ class Split:
             {name: tensor[index] for name, tensor in self.targets.items()},
             {name: mark[index] for name, mark in self.marks.items()},
             None if self.item_group is None else self.item_group[index],
+            None if self.redraw is None else partial(redraw_rows, self.redraw, index),
         )
+
+
+def redraw_rows(
+    redraw: Redraw, index: list[int] | slice, generator: torch.Generator
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Some of the items of a split that is drawn anew."""
+    inputs, targets = redraw(generator)
+    return {name: v[index] for name, v in inputs.items()}, {name: v[index] for name, v in targets.items()}
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,15 @@ from torch import Tensor
 
 from geoequiv.errors import DataError
 from geoequiv.training.progress import Progress
-from geoequiv.training.seeding import permutation
+from geoequiv.training.seeding import derive, permutation
 
 
 class TaskData(pl.LightningDataModule):
     """All training items of a task as tensors on one device, read by index: no workers, no collation.
 
     Args:
-        split: training split with mappings `inputs` and `targets` of tensors [n, ...].
+        split: training split with mappings `inputs` and `targets` of tensors [n, ...]; where it has `redraw`, these are
+            drawn anew in every epoch, as a pure function of (seed, epoch).
         batch_size: items a step.
         seed: seed of the run; the order of epoch e is a pure function of (seed, e).
         progress: position of the run; iteration starts there.
@@ -26,8 +27,9 @@ class TaskData(pl.LightningDataModule):
     def __init__(self, split: Any, batch_size: int, seed: int, progress: Progress, device: torch.device) -> None:
         super().__init__()
         self.size = item_count(split.inputs, split.targets)
-        self.inputs = {name: tensor.to(device) for name, tensor in split.inputs.items()}
-        self.targets = {name: tensor.to(device) for name, tensor in split.targets.items()}
+        self.seed, self.progress, self.device = seed, progress, device
+        self.redraw, self.drawn = getattr(split, "redraw", None), -1
+        self._keep(split.inputs, split.targets)
         self.batches = Batches(self.size, batch_size, seed, progress, device)
 
     def train_dataloader(self) -> "Batches":
@@ -35,11 +37,19 @@ class TaskData(pl.LightningDataModule):
         return self.batches
 
     def select(self, index: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Inputs and targets of the items in an index vector [b]."""
+        """Inputs and targets of the items in an index vector [b], of the current epoch."""
+        if self.redraw is not None and self.drawn != self.progress.epoch:
+            self.drawn = self.progress.epoch
+            self._keep(*self.redraw(torch.Generator().manual_seed(derive(self.seed, "draw", self.drawn))))
         return (
             {name: tensor.index_select(0, index) for name, tensor in self.inputs.items()},
             {name: tensor.index_select(0, index) for name, tensor in self.targets.items()},
         )
+
+    def _keep(self, inputs: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> None:
+        """Put the items on the device."""
+        self.inputs = {name: tensor.to(self.device) for name, tensor in inputs.items()}
+        self.targets = {name: tensor.to(self.device) for name, tensor in targets.items()}
 
 
 class Batches:
