@@ -1,6 +1,7 @@
 """Architectures, one a file: built from a task's signature, each declaring the symmetry it claims."""
 
 from geoequiv.models.deepsets import DeepSets
+from geoequiv.models.dgcnn import DGCNN
 from geoequiv.models.egnn import EGNN
 from geoequiv.models.gatr import GATr
 from geoequiv.models.gcnn import GCNN
@@ -11,6 +12,7 @@ from geoequiv.models.mlp import MLP
 from geoequiv.models.nequip import NequIP
 from geoequiv.models.painn import PaiNN
 from geoequiv.models.pgcnn import PGCNN
+from geoequiv.models.pointnet import PointNet
 from geoequiv.models.ponita import PONITA
 from geoequiv.models.radial_field import RadialField
 from geoequiv.models.resnet import ResNet
@@ -19,8 +21,11 @@ from geoequiv.models.segnn import SEGNN
 from geoequiv.models.tfn import TFN
 from geoequiv.models.transformer import Transformer
 from geoequiv.models.vgg import VGG11
+from geoequiv.models.vn_dgcnn import VNDGCNN
+from geoequiv.models.vn_pointnet import VNPointNet
 
 __all__ = [
+    "DGCNN",
     "EGNN",
     "GCNN",
     "GNN",
@@ -30,14 +35,17 @@ __all__ = [
     "SEGNN",
     "TFN",
     "VGG11",
+    "VNDGCNN",
     "DeepSets",
     "GATr",
     "Linear",
     "NequIP",
     "PaiNN",
+    "PointNet",
     "RadialField",
     "ResNet",
     "SE3Transformer",
     "Transformer",
+    "VNPointNet",
     "radius_graph",
 ]

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from geoequiv.models.layers.cloud import smooth_norm
+from geoequiv.models.layers.point_sets import PointNorm
 
 TINY = 1e-6  # under squared lengths that divide, as in the published code
 
@@ -75,13 +76,13 @@ class VNBatchNorm(nn.Module):
         momentum: of the running averages.
 
     Exactness: commutes with O(3), in training as in evaluation (lengths are invariant). A normalised length may be
-    negative, which reverses the vector.
+    negative, which reverses the vector. A single row is normalised by the running averages (see `PointNorm`).
     Reference: Deng et al. 2021, equation 8.
     """
 
     def __init__(self, channels: int, momentum: float = 0.1) -> None:
         super().__init__()
-        self.lengths = nn.BatchNorm1d(channels, momentum=momentum)
+        self.lengths = PointNorm(channels, momentum=momentum)
 
     def forward(self, vectors: Tensor, mask: Tensor | None = None) -> Tensor:
         """``[..., channels, 3]`` → the same; statistics over all leading axes, or where ``mask`` ``[...]`` is True.

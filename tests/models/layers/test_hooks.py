@@ -17,6 +17,7 @@ SIGNATURES = (SIGNATURE, SIGNATURE.removesuffix(", e: scalar"), "pos: point, cha
 HEADS = {"heads": 2}
 SMALL = {"mlp": {"nodes": 5}, "gatr": HEADS, "se3_transformer": HEADS, "transformer": HEADS}
 CLOUDS = [name for name in catalog.names("model") if name not in ("vgg11", "resnet", "gcnn", "pgcnn")]
+FIXED = ("pointnet", "dgcnn", "vn_pointnet", "vn_dgcnn")
 SHELLS = (nn.ModuleList, nn.ParameterList, nn.ParameterDict)
 
 
@@ -24,7 +25,9 @@ def small(name: str) -> nn.Module:
     torch.manual_seed(0)
     for signature in SIGNATURES:
         try:
-            return catalog.load("model", name)(signature, width=8, depth=2, **SMALL.get(name, {})).double()
+            depth = {} if name in FIXED else {"depth": 2}
+            model = catalog.load("model", name)(signature, width=8, **depth, **SMALL.get(name, {})).double()
+            return model.train(name not in FIXED)
         except SignatureError:
             continue
     raise AssertionError(name)
