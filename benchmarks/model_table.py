@@ -18,7 +18,9 @@ from geoequiv.measurements.cost import cost
 
 SIGNATURE = "pos: point, vel: vector, charge: scalar -> pos: point"
 ENERGY = "pos: point, charge: scalar -> energy: scalar per graph"
+NORMALS = "pos: point -> normal: vector"
 IMAGE = "image: image*3 -> logits: scalar*10"
+NODES = 20  # of a cloud with normals: a neighbourhood of local frames
 BEGIN, END = "<!-- models: begin -->", "<!-- models: end -->"
 HEADS = (
     "model", "what it is", "claims", "size", "parameters", "MFLOP forward", "+ backward", "torch.compile", "reference",
@@ -26,7 +28,7 @@ HEADS = (
 
 
 def rows() -> list[dict[str, str]]:
-    """One row a model of the catalog, at its default size, for charged n-body (or energies, or images, if it must)."""
+    """One row a model of the catalog, at its default size, for charged n-body (or what it must be built for)."""
     return [row(name) for name in catalog.names("model")]
 
 
@@ -38,6 +40,8 @@ def row(name: str) -> dict[str, str]:
         "pos": torch.randn(1, 5, 3), "vel": torch.randn(1, 5, 3), "charge": torch.ones(1, 5, 1),
         "image": torch.randn(1, 3, 32, 32),
     }  # fmt: skip
+    if signature == NORMALS:
+        fields["pos"] = torch.randn(1, NODES, 3)
     counted = cost(model, signature, {each: fields[each] for each in Signature.parse(signature).inputs}, 1)
     defaults = {each.name: each.default for each in inspect.signature(target).parameters.values()}
     return {
@@ -78,7 +82,7 @@ def written(text: str) -> list[dict[str, str]]:
 def _build(target: Any) -> tuple[torch.nn.Module, str]:
     options = {"nodes": 5} if "nodes" in inspect.signature(target).parameters else {}
     torch.manual_seed(0)
-    for signature in (SIGNATURE, ENERGY):
+    for signature in (SIGNATURE, ENERGY, NORMALS):
         try:
             return target(signature, **options), signature
         except SignatureError:

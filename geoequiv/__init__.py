@@ -19,6 +19,7 @@ PUBLIC = {
     "transform": "geoequiv.fields:act",
     "GroupAveraging": "geoequiv.symmetrize:GroupAveraging",
     "FrameAveraging": "geoequiv.symmetrize:FrameAveraging",
+    "LocalFrameAveraging": "geoequiv.symmetrize:LocalFrameAveraging",
     "group_averaging": "geoequiv.symmetrize:group_averaging",
     "frame_averaging": "geoequiv.symmetrize:frame_averaging",
     "Conservative": "geoequiv.models.conservative:Conservative",

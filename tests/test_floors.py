@@ -15,7 +15,7 @@ FLOORS = {
     "groups": 1,
     "fields": 2,
     "symmetrize": 3, "objectives": 3, "metrics": 3, "models": 3, "alignment": 3,
-    "tasks": 4, "training": 4, "testing": 4,
+    "averaged": 4, "tasks": 4, "training": 4, "testing": 4,
     "catalog": 5, "session": 5, "methods": 5, "measurements": 5, "records": 5,
     "bench": 6, "report": 6,
     "cli": 7, "__main__": 8,

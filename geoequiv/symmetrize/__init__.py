@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         StochasticFrame,
         WeightedFrame,
     )
+    from geoequiv.symmetrize.local import LocalFrameAveraging
     from geoequiv.symmetrize.symmetrizer import Symmetrizer, symmetrize
     from geoequiv.symmetrize.wrappers import FrameAveraging, GroupAveraging
 else:  # imported on first use: the table of frames is listed without torch
@@ -33,6 +34,7 @@ else:  # imported on first use: the table of frames is listed without torch
             "GroupAveraging": "wrappers",
             "GroupFrame": "frames",
             "JumpWarning": "frames",
+            "LocalFrameAveraging": "local",
             "LearnedFrame": "frames",
             "MinimalFrame": "frames",
             "PCAFrame": "frames",
@@ -57,6 +59,7 @@ __all__ = [
     "GroupFrame",
     "JumpWarning",
     "LearnedFrame",
+    "LocalFrameAveraging",
     "MinimalFrame",
     "PCAFrame",
     "ProductFrame",

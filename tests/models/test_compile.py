@@ -20,7 +20,8 @@ SMALL_PICTURES = {
     "gcnn": {"width": 1 / 8},
     "pgcnn": {"width": 1 / 8},
 }
-CLOUDS = [name for name in catalog.names("model") if name not in SMALL_PICTURES]
+MODELS = [name for name, path in catalog.TABLES["model"].items() if path.startswith("geoequiv.models.")]
+CLOUDS = [name for name in MODELS if name not in SMALL_PICTURES]
 #: of fixed depth, with batch normalisation and dropout: evaluated
 FIXED = {"pointnet", "dgcnn", "vn_pointnet", "vn_dgcnn"}
 #: those whose graphs are too long to be traced through autograd in a test

@@ -16,7 +16,8 @@ SIGNATURE = "pos: point, vel: vector, charge: scalar -> pos: point, w: vector, e
 SIGNATURES = (SIGNATURE, SIGNATURE.removesuffix(", e: scalar"), "pos: point, charge: scalar -> e: scalar, f: vector")
 HEADS = {"heads": 2}
 SMALL = {"mlp": {"nodes": 5}, "gatr": HEADS, "se3_transformer": HEADS, "transformer": HEADS}
-CLOUDS = [name for name in catalog.names("model") if name not in ("vgg11", "resnet", "gcnn", "pgcnn")]
+MODELS = [name for name, path in catalog.TABLES["model"].items() if path.startswith("geoequiv.models.")]
+CLOUDS = [name for name in MODELS if name not in ("vgg11", "resnet", "gcnn", "pgcnn")]
 FIXED = ("pointnet", "dgcnn", "vn_pointnet", "vn_dgcnn")
 SHELLS = (nn.ModuleList, nn.ParameterList, nn.ParameterDict)
 
