@@ -1,6 +1,9 @@
 """The nearest nodes of each node of a batch, and fields gathered there."""
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 from torch import Tensor
 
 from geoequiv.errors import BatchError
@@ -41,20 +44,31 @@ def nearest_nodes(points: Tensor, layout: Layout, k: int) -> Tensor:
             f"{item_text([first]).capitalize()} has {int(sizes[first]) if len(sizes) else 0} nodes, fewer than a "
             f"neighbourhood of {k}: give a smaller neighbours=."
         )
-    start = sizes.cumsum(0) - sizes
-    longest = int(sizes.max())
-    slot = torch.arange(len(where), device=where.device) - start[item[where]]
-    dense = nodes.new_full((len(sizes), longest, nodes.shape[-1]), torch.inf)
-    dense[item[where], slot] = nodes[where]
-    padded = dense.isinf().any(-1)
-    shown = dense.masked_fill(padded.unsqueeze(-1), 0.0)
-    shown = shown - shown.sum(1, keepdim=True) / sizes[:, None, None]
-    square = shown.square().sum(-1)
-    distance = square.unsqueeze(-1) - 2 * shown @ shown.mT + square.unsqueeze(-2)
-    distance = distance.masked_fill(padded.unsqueeze(1), torch.inf)
-    distance = distance.masked_fill(torch.eye(longest, dtype=torch.bool, device=where.device), -torch.inf)
-    chosen = distance.topk(k, largest=False).indices
-    numbers = where.new_zeros(len(sizes), longest)
-    numbers[item[where], slot] = where
-    found = numbers.unsqueeze(1).expand(-1, longest, -1).gather(2, chosen)[item[where], slot]
+    found = torch.from_numpy(nearest(nodes[where].cpu().numpy(), item[where].cpu().numpy(), k)).to(points.device)
+    found = self_first(found, torch.arange(len(where), device=points.device))
+    found = where[found]
     return found[where.argsort()] if layout.batch is not None else found
+
+
+def nearest(points: NDArray[np.float64], item: NDArray[np.int64], k: int) -> NDArray[np.int64]:
+    """The k nearest points of the same item, ``[M, k]``: one k-d tree, in which items are far apart.
+
+    Args:
+        points: ``[M, d]``; item: ``[M]``, each with at least k points.
+    """
+    centred = points - points.mean(0)
+    apart = 4 * np.linalg.norm(centred, axis=1).max() + 1
+    placed = np.concatenate([points, apart * item[:, None]], axis=1)
+    found = np.asarray(cKDTree(placed).query(placed, k=np.arange(1, k + 1))[1], dtype=np.int64)
+    return found
+
+
+def self_first(found: Tensor, own: Tensor) -> Tensor:
+    """Neighbours ``[M, k]`` with the node itself in front, where others coincide with it."""
+    if bool((found[:, 0] == own).all()):
+        return found
+    mine = found == own.unsqueeze(1)
+    found = found.clone()
+    found[~mine.any(1), -1] = own[~mine.any(1)]
+    order = (found != own.unsqueeze(1)).long().argsort(dim=1, stable=True)
+    return found.gather(1, order)

@@ -109,6 +109,13 @@ def test_dense_masked_ragged_and_single_clouds_agree():
     torch.testing.assert_close(averaged({"pos": pos})["v"], averaged(pos=pos)["v"])
 
 
+def test_coincident_nodes_come_after_the_node_itself():
+    pos = torch.zeros(1, 7, 3, dtype=torch.float64)
+    near = nearest_nodes(pos, Layout.of({"pos": pos}, Side.parse("pos: point")), 3)
+    assert near[:, 0].tolist() == list(range(7))
+    assert all(len(set(row)) == 3 for row in near.tolist())
+
+
 def test_every_field_of_the_neighbours_is_gathered():
     signature = "pos: point, vel: vector, q: scalar -> v: vector per graph"
     total = lambda pos, vel, q: (vel * q).sum(-2)  # noqa: E731  # equivariant already: the average changes nothing
