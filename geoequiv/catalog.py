@@ -53,6 +53,7 @@ TABLES: dict[str, dict[str, str]] = {
         "mocap-gait/walk": "geoequiv.tasks.mocap_gait:gait",
         "images/cifar10": "geoequiv.tasks.cifar10:cifar10",
         "normals/shapes": "geoequiv.tasks.normals_shapes:shapes",
+        "normals/meshes": "geoequiv.tasks.normals_meshes:meshes",
         "files": "geoequiv.tasks.files:files",
     },
     "frame": FRAME_PATHS,

@@ -96,6 +96,7 @@ def estimation_task(
     about: str,
     surfaces: Mapping[str, Surfaces],
     *,
+    identity: str | None = None,
     points: int,
     regime: Regime,
     select: Selection,
@@ -104,14 +105,18 @@ def estimation_task(
     checksum: str,
     notes: tuple[tuple[str, str], ...],
 ) -> Task:
-    """The task of estimating normals on some surfaces (see ``estimation_splits``)."""
+    """The task of estimating normals on some surfaces (see ``estimation_splits``).
+
+    Args:
+        identity: what the protocol begins with; ``None`` takes the name.
+    """
     sizes = {split: len(each) for split, each in surfaces.items()}
     chosen = " The epoch is chosen on the test split, as published: its number is the best of many." * (
         select == "test"
     )
     return Task(
         name=name,
-        protocol=estimation_id(name, regime, sizes, points, select, seed),
+        protocol=estimation_id(identity or name, regime, sizes, points, select, seed),
         description=(
             f"Unoriented normals at {points} points of a surface, from the points alone; {about}. {regime}: "
             f"{ABOUT[regime]}. Points are drawn anew in every epoch.{chosen}"
