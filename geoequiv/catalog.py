@@ -25,6 +25,7 @@ TABLES: dict[str, dict[str, str]] = {
         "egnn": "geoequiv.models.egnn:EGNN",
         "pointnet": "geoequiv.models.pointnet:PointNet",
         "dgcnn": "geoequiv.models.dgcnn:DGCNN",
+        "fa_gnn": "geoequiv.averaged.fa_gnn:FAGNN",
         "fa_local_pointnet": "geoequiv.averaged.fa_local_pointnet:FALocalPointNet",
         "vn_pointnet": "geoequiv.models.vn_pointnet:VNPointNet",
         "vn_dgcnn": "geoequiv.models.vn_dgcnn:VNDGCNN",

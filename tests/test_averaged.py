@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import geoequiv as ge
-from geoequiv.averaged import FALocalPointNet
+from geoequiv.averaged import FAGNN, FALocalPointNet
 from geoequiv.errors import SignatureError
 
 NORMALS = "pos: point -> normal: vector up to sign"
@@ -64,3 +64,54 @@ def test_stochastic_frames_train_and_evaluate_in_full():
 def test_other_fields_are_refused(signature):
     with pytest.raises(SignatureError, match="FALocalPointNet"):
         net(signature)
+
+
+class TestFAGNN:
+    """FA-GNN: a GNN averaged layer by layer."""
+
+    CHARGED = "pos: point, vel: vector, charge: scalar -> pos: point"
+
+    def build(self, signature: str = CHARGED, **options) -> FAGNN:
+        torch.manual_seed(0)
+        return FAGNN(signature, width=8, depth=3, points=3, **options).double().eval()
+
+    def fields(self, *shape):
+        return {"pos": cloud(*shape), "vel": cloud(*shape).flip(-1), "charge": cloud(*shape)[..., :1]}
+
+    @pytest.mark.parametrize("signature", [CHARGED, CHARGED + ", w: vector*2, e: scalar per graph"])
+    def test_keeps_what_it_claims(self, signature):
+        ge.testing.assert_equivariant(self.build(signature), self.fields(2, 5), signature, "E(3)")
+
+    def test_is_not_the_network_averaged_as_a_whole(self):
+        """Each layer has frames of its own: hidden points start near the positions, and are not them."""
+        model, fields = self.build(), self.fields(2, 5)
+        hidden = model.layers[0](**fields)
+        own = model.layers[1].frame({"latent": hidden, **fields}, model.layers[1].signature.inputs)[0]
+        first = model.layers[0].frame(fields, model.layers[0].signature.inputs)[0]
+        assert not torch.allclose(own.linear.abs(), first.linear.abs(), atol=1e-4)
+
+    def test_layouts_agree(self):
+        model, fields = self.build(), self.fields(2, 5)
+        mask = torch.tensor([[True] * 5, [True] * 3 + [False] * 2])
+        padded = model(**{n: v.masked_fill(~mask[..., None], torch.nan) for n, v in fields.items()}, mask=mask)
+        ragged = model(**{n: v[mask] for n, v in fields.items()}, batch=torch.tensor([0] * 5 + [1] * 3))
+        torch.testing.assert_close(padded[mask], ragged)
+        torch.testing.assert_close(model(**{n: v[1, :3] for n, v in fields.items()}), ragged[5:])
+
+    def test_every_parameter_learns_in_stochastic_frames(self):
+        model = self.build(frame="stochastic").train()
+        model(**self.fields(2, 5)).square().sum().backward()
+        assert [name for name, parameter in model.named_parameters() if parameter.grad is None] == []
+
+    @pytest.mark.parametrize(
+        ("signature", "options", "message"),
+        [
+            ("v: vector -> v: vector", {}, "point"),
+            ("latent: point -> pos: vector", {}, "another name"),
+            (CHARGED, {"depth": 1}, "two layers"),
+            (CHARGED, {"frame": "pac"}, "Did you mean 'pca'"),
+        ],
+    )
+    def test_what_cannot_be_is_refused(self, signature, options, message):
+        with pytest.raises(SignatureError, match=message):
+            FAGNN(signature, **options)
