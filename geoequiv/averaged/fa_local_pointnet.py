@@ -35,8 +35,9 @@ class FALocalPointNet(nn.Module):
         signature: one point of each node → vectors (up to sign or not), pseudovectors and scalars of each node.
         width: unit of the widths, 3 or more; 64 is published.
         neighbours: k, the node itself included; 20 is published.
-        frame: of both averages: "pca" with its 8 elements, as published, or "stochastic": one of them in training, all
-            in evaluation.
+        frame: of the clouds: "pca" with its 8 elements, as published, or "stochastic": one of them in training, all in
+            evaluation. Neighbourhoods always have all 8: the second network reads their mean, and one draw in its place
+            is another input than in evaluation (errors were 1.5 times those of training).
 
     Raises:
         SignatureError: for other fields.
@@ -68,7 +69,7 @@ class FALocalPointNet(nn.Module):
         vectors = max(2 * width // 3, 1)
         self.local = LocalFrameAveraging(
             NeighbourhoodLayer(neighbours, width, vectors), f"pos: point -> v: vector*{vectors} per graph", "E(3)",
-            neighbours, frame,
+            neighbours,
         )  # fmt: skip
         inner = Signature(Side((("v", FieldType("point", vectors)),)), parsed.outputs)
         acting = group("E(3)")
