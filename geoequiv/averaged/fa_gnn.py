@@ -28,7 +28,8 @@ class FAGNN(nn.Module):
               y = \langle \psi \rangle_{F(h^{L})}(h^{L}, x)
 
     φ and ψ are one message-passing layer each (``GNN`` of depth 1), on raw coordinates. The frames of a layer are the
-    principal axes of all hidden points of all nodes, about their mean; those of the first are the positions'. A ``GNN``
+    principal axes of all hidden points of all nodes, about their mean, and constants in the backward pass; those of the
+    first are the positions'. A ``GNN``
     inside ``FrameAveraging`` has the latter for the whole network.
 
     Args:
@@ -73,7 +74,7 @@ class FAGNN(nn.Module):
         hidden = (LATENT, FieldType("point", points))
         seen, made = Side((hidden, *parsed.inputs.items())), Side((hidden,))
         first: Frame = PCAFrame(acting)
-        later: Frame = LatentFrame(acting, PCAFrame(acting), LATENT)
+        later: Frame = LatentFrame(acting, PCAFrame(acting), LATENT, detach=True)
         if frame == "stochastic":
             first, later = StochasticFrame(acting, first), StochasticFrame(acting, later)
         steps = [(Signature(parsed.inputs, made), first), *[(Signature(seen, made), later)] * (depth - 2)]

@@ -42,6 +42,8 @@ class FALocalPointNet(nn.Module):
     Raises:
         SignatureError: for other fields.
 
+    Frames are constants in the backward pass, as in the published code.
+
     Exactness: equivariant to E(3) in evaluation up to round-off, unless nodes are equally far (see
     ``LocalFrameAveraging``). Outputs up to sign are averaged as projectors, where the published network takes the mean
     of vectors.
@@ -73,7 +75,7 @@ class FALocalPointNet(nn.Module):
         )  # fmt: skip
         inner = Signature(Side((("v", FieldType("point", vectors)),)), parsed.outputs)
         acting = group("E(3)")
-        latent: Frame = LatentFrame(acting, PCAFrame(acting))
+        latent: Frame = LatentFrame(acting, PCAFrame(acting), detach=True)
         latent = StochasticFrame(acting, latent) if frame == "stochastic" else latent
         self.whole = Symmetrizer(VectorPointNet(vectors, width, self.adapter.out_width, parsed.outputs), inner, latent)
 

@@ -181,6 +181,14 @@ class TestLatentFrames:
         short = averaged.frame({"h": h[1:, :3]}, "h: " + ("point*4" if acting == "E(3)" else "vector*4"))[0]
         torch.testing.assert_close(padded.linear[:, 1].abs(), short.linear[:, 0].abs())
 
+    @pytest.mark.parametrize("detach", [False, True])
+    def test_may_be_constants_in_the_backward_pass(self, detach):
+        acting, h = group("O(3)"), cloud(2, 5, 4).requires_grad_()
+        assert (
+            LatentFrame(acting, PCAFrame(acting), detach=detach)({"h": h}, "h: vector*4")[0].linear.requires_grad
+            != detach
+        )
+
     def test_need_a_field_of_vectors(self):
         with pytest.raises(SignatureError, match="latent frame"):
             Symmetrizer(

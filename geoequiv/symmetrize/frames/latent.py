@@ -25,14 +25,18 @@ class LatentFrame(Frame):
         group: of the frame.
         of: the frame of a cloud of points.
         source: name of the field; ``None`` takes the first that can be used.
+        detach: whether the frame counts as constant in the backward pass, as in the published code. Its derivative
+            grows where two eigenvalues come near.
 
-    Exactness: that of the frame, if the field is equivariant.
+    Exactness: that of the frame, if the field is equivariant. With ``detach``, gradients to the field leave out the
+    part through the frame.
 
     Reference: Puny et al. 2022, the second frame of FA-Local-PointNet and the layers of FA-GNN.
     """
 
     of: Frame
     source: str | None = None
+    detach: bool = False
 
     @property
     def is_exact(self) -> bool:
@@ -60,7 +64,7 @@ class LatentFrame(Frame):
         fields, side, layout = read_fields(fields, side, self.group.dim, layout)
         name = self._source(side)
         copies, dim = side[name].multiplicity, self.group.dim
-        values = fields[name]
+        values = fields[name].detach() if self.detach else fields[name]
         lead = 1 if layout.is_ragged else len(layout.shape) + 1
         flat = values.reshape(*values.shape[:lead], copies, dim).flatten(lead - 1, lead)
         many = Layout(
