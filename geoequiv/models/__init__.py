@@ -17,6 +17,7 @@ from geoequiv.models.ponita import PONITA
 from geoequiv.models.radial_field import RadialField
 from geoequiv.models.resnet import ResNet
 from geoequiv.models.se3_transformer import SE3Transformer
+from geoequiv.models.second_order import SecondOrder
 from geoequiv.models.segnn import SEGNN
 from geoequiv.models.tfn import TFN
 from geoequiv.models.transformer import Transformer
@@ -45,6 +46,7 @@ __all__ = [
     "RadialField",
     "ResNet",
     "SE3Transformer",
+    "SecondOrder",
     "Transformer",
     "VNPointNet",
     "radius_graph",
