@@ -34,6 +34,7 @@ TABLES: dict[str, dict[str, str]] = {
         "painn": "geoequiv.models.painn:PaiNN",
         "ponita": "geoequiv.models.ponita:PONITA",
         "se3_transformer": "geoequiv.models.se3_transformer:SE3Transformer",
+        "integrator": "geoequiv.models.integrator:Integrator",
         "second_order": "geoequiv.models.second_order:SecondOrder",
         "segnn": "geoequiv.models.segnn:SEGNN",
         "tfn": "geoequiv.models.tfn:TFN",

@@ -6,6 +6,7 @@ from geoequiv.models.egnn import EGNN
 from geoequiv.models.gatr import GATr
 from geoequiv.models.gcnn import GCNN
 from geoequiv.models.gnn import GNN
+from geoequiv.models.integrator import Integrator
 from geoequiv.models.layers.neighbours import radius_graph
 from geoequiv.models.linear import Linear
 from geoequiv.models.mlp import MLP
@@ -39,6 +40,7 @@ __all__ = [
     "VNDGCNN",
     "DeepSets",
     "GATr",
+    "Integrator",
     "Linear",
     "NequIP",
     "PaiNN",

@@ -9,8 +9,8 @@ from torch.nn import functional as F
 from geoequiv.errors import SignatureError
 from geoequiv.fields import Signature
 from geoequiv.models.layers.cloud import SignatureAdapter
-from geoequiv.models.layers.pairs import PairLinear, Pairs, fused_linears
-from geoequiv.models.layers.perceptron import linear_at, perceptron, silu
+from geoequiv.models.layers.pairs import PairLinear, Pairs
+from geoequiv.models.layers.perceptron import perceptron
 from geoequiv.ranges import PositiveFloat, PositiveInt, check_ranges
 
 GEOMETRIC = 5  # invariants of a pair besides products: distance, its logarithm and inverse, x·v, ‖Δv‖²
@@ -28,8 +28,9 @@ class SecondOrder(nn.Module):
         v_i &\leftarrow v_i + \tau_k a_i, \qquad x_i \leftarrow x_i + \tau_k v_i, \qquad
         h_i \leftarrow h_i + \phi_h\big(h_i, \textstyle\sum_j m_{ij}\big)
 
-    The time span :math:`\sum_k \tau_k` is learned, in equal steps. The norm of an acceleration is bounded smoothly, which
-    keeps a training that takes too long a step finite. No law of physics is built in.
+    The time span :math:`\sum_k \tau_k` is learned, in equal steps. The norm of an acceleration is bounded smoothly,
+    which keeps a path finite where the law is far off; node features are not bounded, and a training in which they
+    overflow ends with an error. No law of physics is built in.
 
     Args:
         signature: one input point; at most one vector, the velocity (else bodies start at rest); scalars. Outputs: the
@@ -56,7 +57,7 @@ class SecondOrder(nn.Module):
         steps: PositiveInt = 12,
         *,
         softening: PositiveFloat = 0.05,
-        max_acceleration: PositiveFloat = 1000.0,
+        max_acceleration: PositiveFloat = 30.0,
     ) -> None:
         super().__init__()
         kinds = ("point", "vector", "scalar", "adjacency")
@@ -98,18 +99,21 @@ class SecondOrder(nn.Module):
         inverse = (square + self.softening**2).rsqrt()
         edges = torch.cat([1 / inverse, -inverse.log(), inverse, cross, speed, *fixed], dim=-1)
         seen = torch.cat([nodes, velocity.square().sum(-1, keepdim=True)], dim=-1)
-        own = linear_at(self.node, 0)
-        width = nodes.shape[-1]
-        widened = F.pad(own.weight[:, :width], (0, 1))  # the nodes' own part of φ_h, which does not read ‖v‖²
-        received, sent, ours = fused_linears(seen, [*self.first.of_nodes, (widened, own.bias)])
-        message = silu(self.second(silu(self.first.join(pairs, received, sent, edges))))
+        message = F.silu(self.second(F.silu(self.first(pairs, seen, edges))))
         factors = self.along(message)
         scaled = torch.stack([factors[..., :1] * inverse, factors[..., 1:]], dim=-2)
         acceleration = pairs.mean((both * scaled).sum(-2))
-        change = self.node[2](silu(F.linear(pairs.sum(message), own.weight[:, width:]) + ours))
+        change = self.node(torch.cat([nodes, pairs.sum(message)], dim=-1))
         acceleration = acceleration + change[..., -1:] * velocity
-        square = acceleration.square().sum(-1, keepdim=True) / self.max_acceleration**2
-        return nodes + change[..., :-1], acceleration * (1 + square).rsqrt()
+        return nodes + change[..., :-1], bounded(acceleration, self.max_acceleration)
+
+
+def bounded(acceleration: Tensor, longest: float) -> Tensor:
+    r""":math:`a / \sqrt{1 + \|a\|^2 / A^2}`: vectors ``[..., 3]`` whose norm stays below A, smooth at 0."""
+    scaled = acceleration / longest
+    largest = scaled.detach().abs().amax(-1, keepdim=True).clamp(min=1)  # whose square may be no finite number
+    unit = scaled / largest
+    return longest * unit * (largest.pow(-2) + unit.square().sum(-1, keepdim=True)).rsqrt()
 
 
 def invariants(both: Tensor) -> tuple[Tensor, Tensor, Tensor]:
