@@ -27,9 +27,9 @@ class Integrator(nn.Module):
         v &\leftarrow v + \tfrac{T}{K}\, a, \qquad x \leftarrow x + \tfrac{T}{K}\, v
 
     Features s of each node start at 0 and are carried along; the time span T is learned. What the backbone sees of s
-    and the norm of a are bounded, which keeps a path finite: backbones multiply scalars of pairs, which would grow doubly
-    exponentially. Inputs other than position and velocity stay as they are. Like any model it can be averaged, framed,
-    augmented or trained with REMUL, which separates what symmetry is worth from what mechanics is worth.
+    and the norm of a are bounded, which keeps a path finite: backbones multiply scalars of pairs, which would grow
+    doubly exponentially. Inputs other than position and velocity stay as they are. Like any model it can be averaged,
+    framed, augmented or trained with REMUL, which separates what symmetry is worth from what mechanics is worth.
 
     Args:
         signature: one input point and at most one vector, its velocity (else bodies start at rest); further fields as
