@@ -16,14 +16,15 @@ SMALL = {"mlp": {"nodes": 3}, "gatr": HEADS, "se3_transformer": HEADS, "transfor
 PICTURES = "image: image*3 -> logits: scalar*10"
 SMALL_PICTURES = {
     "vgg11": {"width": 1 / 16},
+    "second_order": {"steps": 2},
     "resnet": {"width": 1 / 2, "depth": 8},
     "gcnn": {"width": 1 / 8},
     "pgcnn": {"width": 1 / 8},
 }
 MODELS = [name for name, path in catalog.TABLES["model"].items() if path.startswith("geoequiv.models.")]
 CLOUDS = [name for name in MODELS if name not in SMALL_PICTURES]
-#: of fixed depth, with batch normalisation and dropout: evaluated
-FIXED = {"pointnet", "dgcnn", "vn_pointnet", "vn_dgcnn"}
+#: without a depth to choose, most with batch normalisation and dropout: evaluated
+FIXED = {"second_order", "pointnet", "dgcnn", "vn_pointnet", "vn_dgcnn"}
 #: those whose graphs are too long to be traced through autograd in a test
 LONG = {"gatr", "nequip", "ponita", "se3_transformer", "segnn", "tfn", "vn_dgcnn", "vn_pointnet"}
 RAGGED = ["egnn", "gatr", "tfn", "transformer"]  # edges, padding, kernels of edges, padding
@@ -38,7 +39,7 @@ def _fresh():
 def small(name: str) -> nn.Module:
     target = catalog.load("model", name)
     if name in FIXED:
-        return target(CHARGED, width=8).eval()
+        return target(CHARGED, width=8, **SMALL.get(name, {})).eval()
     try:
         return target(CHARGED, width=8, depth=1, **SMALL.get(name, {}))
     except SignatureError:
