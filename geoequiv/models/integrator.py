@@ -50,7 +50,7 @@ class Integrator(nn.Module):
     """
 
     claims: str | None = None  # of the class; an instance claims what its backbone does
-    compiles = "as the backbone does"
+    compiles = "one graph, where its backbone is"
 
     def __init__(
         self,

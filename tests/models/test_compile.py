@@ -17,6 +17,7 @@ PICTURES = "image: image*3 -> logits: scalar*10"
 SMALL_PICTURES = {
     "vgg11": {"width": 1 / 16},
     "second_order": {"steps": 2},
+    "integrator": {"steps": 2},
     "resnet": {"width": 1 / 2, "depth": 8},
     "gcnn": {"width": 1 / 8},
     "pgcnn": {"width": 1 / 8},
