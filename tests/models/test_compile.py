@@ -16,14 +16,14 @@ SMALL = {"mlp": {"nodes": 3}, "gatr": HEADS, "se3_transformer": HEADS, "transfor
 PICTURES = "image: image*3 -> logits: scalar*10"
 SMALL_PICTURES = {
     "vgg11": {"width": 1 / 16},
-    "second_order": {"steps": 2},
-    "integrator": {"steps": 2},
     "resnet": {"width": 1 / 2, "depth": 8},
     "gcnn": {"width": 1 / 8},
     "pgcnn": {"width": 1 / 8},
 }
 MODELS = [name for name, path in catalog.TABLES["model"].items() if path.startswith("geoequiv.models.")]
 CLOUDS = [name for name in MODELS if name not in SMALL_PICTURES]
+#: of clouds: options that make a graph short
+SHORT = {"second_order": {"steps": 2}, "integrator": {"steps": 2}}
 #: without a depth to choose, most with batch normalisation and dropout: evaluated
 FIXED = {"second_order", "pointnet", "dgcnn", "vn_pointnet", "vn_dgcnn"}
 #: those whose graphs are too long to be traced through autograd in a test
@@ -40,11 +40,11 @@ def _fresh():
 def small(name: str) -> nn.Module:
     target = catalog.load("model", name)
     if name in FIXED:
-        return target(CHARGED, width=8, **SMALL.get(name, {})).eval()
+        return target(CHARGED, width=8, **SHORT.get(name, {})).eval()
     try:
-        return target(CHARGED, width=8, depth=1, **SMALL.get(name, {}))
+        return target(CHARGED, width=8, depth=1, **SHORT.get(name, {}))
     except SignatureError:
-        return target(ENERGY, width=8, depth=1, **SMALL.get(name, {}))
+        return target(ENERGY, width=8, depth=1)
 
 
 def dense() -> dict[str, Tensor]:
