@@ -12,7 +12,14 @@ from geoequiv.errors import SignatureError
 CHARGED = "pos: point, vel: vector, charge: scalar -> pos: point"
 ENERGY = "pos: point, charge: scalar -> energy: scalar per graph"
 HEADS = {"heads": 2}
-SMALL = {"mlp": {"nodes": 3}, "gatr": HEADS, "se3_transformer": HEADS, "transformer": HEADS}
+SMALL = {
+    "mlp": {"nodes": 3},
+    "second_order": {"steps": 2},
+    "integrator": {"steps": 2},
+    "gatr": HEADS,
+    "se3_transformer": HEADS,
+    "transformer": HEADS,
+}
 PICTURES = "image: image*3 -> logits: scalar*10"
 SMALL_PICTURES = {
     "vgg11": {"width": 1 / 16},
@@ -22,8 +29,6 @@ SMALL_PICTURES = {
 }
 MODELS = [name for name, path in catalog.TABLES["model"].items() if path.startswith("geoequiv.models.")]
 CLOUDS = [name for name in MODELS if name not in SMALL_PICTURES]
-#: of clouds: options that make a graph short
-SHORT = {"second_order": {"steps": 2}, "integrator": {"steps": 2}}
 #: without a depth to choose, most with batch normalisation and dropout: evaluated
 FIXED = {"second_order", "pointnet", "dgcnn", "vn_pointnet", "vn_dgcnn"}
 #: those whose graphs are too long to be traced through autograd in a test
@@ -40,11 +45,11 @@ def _fresh():
 def small(name: str) -> nn.Module:
     target = catalog.load("model", name)
     if name in FIXED:
-        return target(CHARGED, width=8, **SHORT.get(name, {})).eval()
+        return target(CHARGED, width=8, **SMALL.get(name, {})).eval()
     try:
-        return target(CHARGED, width=8, depth=1, **SHORT.get(name, {}))
+        return target(CHARGED, width=8, depth=1, **SMALL.get(name, {}))
     except SignatureError:
-        return target(ENERGY, width=8, depth=1)
+        return target(ENERGY, width=8, depth=1, **SMALL.get(name, {}))
 
 
 def dense() -> dict[str, Tensor]:
