@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Sequence
 
 from geoequiv import __version__
-from geoequiv.cli import align, check, compare, data, leaderboard, listing, pack, plot, run, show
+from geoequiv.cli import align, check, compare, data, leaderboard, listing, pack, plot, predict, run, show
 from geoequiv.cli.arguments import RAW
 from geoequiv.errors import GeoequivError
 from geoequiv.signals import Ended, EndOnSignals
@@ -29,6 +29,7 @@ Symmetric, frame-averaged and softly equivariant networks on one leaderboard.
   geoequiv align results/quickstart/01ca75b89dbe   is a trained network equivariant inside?
   geoequiv plot results/quickstart                 figures of a run or of a sweep
   geoequiv show results/quickstart/01ca75b89dbe    predicted against true, in space
+  geoequiv predict results/quickstart/01ca75b89dbe new.npz      predictions for files of your own
   geoequiv pack results/quickstart                 the results as three files, for a repository
   geoequiv list models                             what a suite can name
   geoequiv data make nbody/charged                 simulate a task's data ahead of time
@@ -47,7 +48,7 @@ completion in bash and zsh:
   pip install 'geoequiv[completion]'
   eval "$(register-python-argcomplete geoequiv)"      in .bashrc, or in .zshrc after compinit"""
 #: in the order of the help text
-COMMANDS = (run, leaderboard, compare, check, align, plot, show, pack, listing, data)
+COMMANDS = (run, leaderboard, compare, check, align, plot, show, predict, pack, listing, data)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
