@@ -16,6 +16,11 @@ from geoequiv.groups.orthogonal import AxialGroup, OrthogonalGroup, plane_rotati
 #: Finite rotation groups by the highest degree up to which none of their averages differs from that of SO(3): the
 #: first degree above zero in which such a group fixes a spherical harmonic is 1, 2, 3, 4 and 6.
 EXACT_TO_DEGREE = {0: "C1", 1: "D2", 2: "T", 3: "O", 5: "I"}
+#: Degrees of the Lebedev rules with positive weights (those of 13, 25 and 27 have negative ones).
+LEBEDEV_ORDERS = (
+    *(3, 5, 7, 9, 11, 15, 17, 19, 21, 23, 29, 31, 35, 41, 47),
+    *(53, 59, 65, 71, 77, 83, 89, 95, 101, 107, 113, 119, 125, 131),
+)
 Z = (0.0, 0.0, 1.0)
 
 
@@ -33,8 +38,9 @@ def quadrature(group: Group, degree: int) -> tuple[Element, Tensor]:
     group               rule                                                                 elements for degree L
     ==================  ===================================================================  =========================
     SO(3), L ≤ 5        the point group C1, D2, T, O, I that is just symmetric enough        1, 4, 12, 24, 60, 60
-    SO(3), L ≥ 6        z-y-z Euler angles: L+1 equal steps in α and in γ, ⌊L/2⌋+1           (L+1)² (⌊L/2⌋+1):
-                        Gauss–Legendre nodes in cos β                                        196, 256, 405, 500, 726 …
+    SO(3), L ≥ 6        the smaller of two: the least Lebedev rule of degree ≥ L (n points)  n (L+1):
+                        for the z axis times L+1 equal steps about it; z-y-z Euler angles,   182, 208, 342, 380, 550 …
+                        L+1 equal steps in α and in γ, ⌊L/2⌋+1 Gauss–Legendre nodes in cos β or (L+1)² (⌊L/2⌋+1)
     O(3)                the rule of SO(3), and with each element minus it                    twice as many
     SO(2), also @axis   L+1 equal steps                                                      L+1
     O(2), also @axis    the same, and each with a mirror                                     2L+2
@@ -58,8 +64,9 @@ def quadrature(group: Group, degree: int) -> tuple[Element, Tensor]:
     Exactness: round-off up to ``degree`` (4 is served by the rule of 5), of either parity for groups with improper
     elements. Above it there is an error, which falls fast with the degree for smooth functions.
 
-    Reference: Driscoll & Healy (1994); for the product rule Gräf & Potts, "Sampling sets and quadrature formulae on
-    the rotation group" (2009).
+    Reference: Driscoll & Healy (1994); Lebedev & Laikov, "A quadrature formula for the sphere of the 131st algebraic
+    order of accuracy" (1999), as in ``scipy.integrate.lebedev_rule``; for the product rules Gräf & Potts, "Sampling
+    sets and quadrature formulae on the rotation group" (2009).
     """
     if isinstance(degree, bool) or not isinstance(degree, int) or degree < 0:
         raise GroupError(f"The degree of a quadrature must be a whole number from 0 on, got {degree!r}.")
@@ -108,12 +115,39 @@ def rotation_rule(degree: int) -> tuple[Tensor, Tensor]:
     if enough:
         element, weights = uniform(matrices(enough[0], 3, Z))
         return element.linear, weights
+    if degree > LEBEDEV_ORDERS[-1]:
+        return product_rule(degree)
+    return min(product_rule(degree), lebedev_product_rule(degree), key=lambda rule: len(rule[1]))
+
+
+def product_rule(degree: int) -> tuple[Tensor, Tensor]:
+    """L+1 equal steps in α and γ, Gauss–Legendre nodes in cos β: rotations ``[Q, 3, 3]`` and weights ``[Q]``."""
     nodes, gauss = np.polynomial.legendre.leggauss(degree // 2 + 1)  # exact for polynomials up to 2⌊L/2⌋ + 1 ≥ L
-    cosine = torch.from_numpy(nodes)
-    sine = (1 - cosine**2).sqrt()
+    angles = equal_steps(degree + 1)
+    beta = torch.from_numpy(nodes).acos().repeat(degree + 1)
+    alpha = angles.repeat_interleave(len(nodes))
+    return all_about_z(alpha, beta, torch.from_numpy(gauss).repeat(degree + 1) / 2 / (degree + 1), degree)
+
+
+def lebedev_product_rule(degree: int) -> tuple[Tensor, Tensor]:
+    r"""A Lebedev rule for the direction (β, α) of the z axis, times L+1 equal steps in γ about it.
+
+    The steps remove every :math:`D^{(l)}_{mn}` with 0 < |n| ≤ L; what is left, n = 0, are spherical harmonics.
+    Degrees up to ``LEBEDEV_ORDERS[-1]``.
+    """
+    order = next(order for order in LEBEDEV_ORDERS if order >= degree)
+    from scipy.integrate import lebedev_rule  # here: few need it, and scipy.integrate is slow to import
+
+    points, weights = (torch.from_numpy(array) for array in lebedev_rule(order))
+    x, y, z = points
+    return all_about_z(torch.atan2(y, x), torch.atan2(torch.hypot(x, y), z), weights / weights.sum(), degree)
+
+
+def all_about_z(alpha: Tensor, beta: Tensor, weights: Tensor, degree: int) -> tuple[Tensor, Tensor]:
+    """Rotations R_z(α) R_y(β) R_z(γ) for directions ``[n]`` and L+1 steps of γ, and their weights, ``[n (L+1)]``."""
+    cosine, sine = beta.cos(), beta.sin()
     zero, one = torch.zeros_like(cosine), torch.ones_like(cosine)
     about_y = torch.stack([cosine, zero, sine, zero, one, zero, -sine, zero, cosine], -1).unflatten(-1, (3, 3))
-    about_z = about_axis(plane_rotation(equal_steps(degree + 1)), Z)
-    linear = about_z[:, None, None] @ about_y[:, None] @ about_z
-    weights = torch.from_numpy(gauss)[:, None] / 2 / (degree + 1) ** 2
-    return linear.flatten(0, 2), weights.expand(linear.shape[:3]).flatten()
+    direction = about_axis(plane_rotation(alpha), Z) @ about_y
+    linear = direction[:, None] @ about_axis(plane_rotation(equal_steps(degree + 1)), Z)
+    return linear.flatten(0, 1), weights.repeat_interleave(degree + 1) / (degree + 1)

@@ -31,7 +31,7 @@ class GroupAveraging(Symmetrizer):
         chunk: largest number of group elements in one call of the model; ``None``: by the number of points.
         generator: source of the draws; ``None`` is torch's global one.
         quadrature: instead of draws, a rule with fixed elements and weights that is exact up to this degree (see
-            ``geoequiv.groups.quadrature``): 12 elements of SO(3) for degree 2, 24 for 3, 60 for 5, 196 for 6.
+            ``geoequiv.groups.quadrature``): 12 elements of SO(3) for degree 2, 24 for 3, 60 for 5, 182 for 6.
         subgroup: a finite subgroup such as ``"O"``, to reduce the variance of the draws: each of the ``num_samples``
             draws is multiplied by all of its elements, so that M draws cost M · order calls.
         names: roles of tensors without a type (see ``Symmetrizer``).
