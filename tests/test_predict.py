@@ -141,3 +141,35 @@ def test_a_damaged_checkpoint_is_refused(runs, tmp_path, capsys):
     ase.io.write(tmp_path / "new.extxyz", molecule(), format="extxyz")
     assert main(["predict", str(copy), str(tmp_path / "new.extxyz")]) == 2
     assert "checkpoint" in capsys.readouterr().err
+
+
+def test_stress_is_the_derivative_of_the_energy_by_strain(tmp_path):
+    rng, frames = np.random.default_rng(0), tmp_path / "frames.npz"
+    np.savez(
+        frames, pos=REST + 0.1 * rng.normal(size=(12, 4, 3)), numbers=np.array(NUMBERS), energy=rng.normal(size=12),
+        cell=6 * np.eye(3) + 0.3 * rng.normal(size=(12, 3, 3)), forces=rng.normal(size=(12, 4, 3)),
+        stress=rng.normal(size=(12, 3, 3)), pbc=np.ones((12, 3)),
+    )  # fmt: skip
+    signature = (
+        "pos: point, species: scalar*3, cell: vector*3 per graph, pbc: scalar*3 per graph -> "
+        "energy: scalar per graph, forces: vector, stress: tensor per graph"
+    )
+    suite = SUITE.format(task=f'files, path: "{frames}", signature: "{signature}", conservative: true', model="egnn")
+    (tmp_path / "cell.yaml").write_text(suite)
+    assert main(["run", str(tmp_path / "cell.yaml"), "--output", str(tmp_path / "cell")]) == 0
+    (record,) = (tmp_path / "cell").glob("*/record.json")
+    with pytest.raises(DataError, match="does not say its unit"):
+        Calculator(record.parent)
+    atoms = molecule()
+    atoms.cell, atoms.pbc, atoms.calc = 6 * np.eye(3), True, Calculator(record.parent, unit="eV")
+    stress, step, energies = atoms.get_stress(voigt=False), 1e-2, []
+    for sign in (1, -1):
+        strained = atoms.copy()
+        strain = np.eye(3)
+        strain[0, 0] += sign * step
+        strained.set_cell(atoms.cell.array @ strain, scale_atoms=True)
+        strained.calc = atoms.calc
+        energies.append(strained.get_potential_energy())
+    assert stress[0, 0] * atoms.get_volume() == pytest.approx(
+        (energies[0] - energies[1]) / (2 * step), rel=0.03, abs=2e-3
+    )
