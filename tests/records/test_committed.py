@@ -26,6 +26,7 @@ SUITES = [
     ("nbody_charged", (), "nbody_charged", 21),
     ("nbody_equivariant", (), "nbody_equivariant", 22),
     ("nbody_record", (), "nbody_record", 5),
+    ("nbody_mechanics", (), "nbody_mechanics", 1),
     ("nbody_gravity", (), "nbody_gravity", 8),
     ("quickstart", (), "quickstart", 15),
     ("remul_mocap", (), "remul_mocap", 9),
@@ -47,8 +48,8 @@ def test_a_suite_finds_its_committed_runs_finished(suite, overrides, folder, fin
 
 def test_committed_results_are_packed_and_whole():
     packed = sorted(RESULTS.rglob("records.jsonl"))
-    assert len(packed) == 21
-    assert sum(len(read(path).records) for path in packed) == 448
+    assert len(packed) == 22
+    assert sum(len(read(path).records) for path in packed) == 449
     assert not any(read(path).left_out for path in packed)
     assert not list(RESULTS.rglob("record.json"))
     assert len([path for path in RESULTS.rglob("*") if path.is_file()]) < 120
