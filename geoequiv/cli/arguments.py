@@ -49,7 +49,11 @@ def session_of(options: argparse.Namespace, check: bool = True) -> Session:
     Raises:
         ConfigError: a value is unknown, or this machine has no such device.
     """
-    given = {name: getattr(options, name) for name in ("device", "precision", "jobs", "data_dir") if name in options}
+    given = {
+        name: getattr(options, name)
+        for name in ("device", "precision", "compile", "jobs", "data_dir")
+        if name in options
+    }
     session = Session(**given)
     if check and session.device != "cpu":
         _ = session.torch_device  # an error before anything is read or computed

@@ -62,6 +62,7 @@ def add(commands: Commands) -> None:
     run.add_argument(
         "--jobs", type=positive, default=1, metavar="N", help="runs at the same time, in processes of their own (1)"
     )
+    run.add_argument("--compile", action="store_true", help="train models through torch.compile")
     run.add_argument(
         "--limit", type=positive, metavar="N", help="for a quick look: at most N items of each split, own protocol ids"
     )
@@ -117,6 +118,7 @@ def _how_to_resume(options: argparse.Namespace) -> str:
     words += ["--jobs", str(options.jobs)] if options.jobs != 1 else []
     words += ["--device", options.device] if options.device != "cpu" else []
     words += ["--precision", options.precision] if options.precision != "32" else []
+    words += ["--compile"] if options.compile else []
     words += ["--limit", str(options.limit)] if options.limit else []
     words += ["--data-dir", str(options.data_dir)] if options.data_dir else []
     return f" Resume with: {shlex.join([*words, '--resume'])}"
