@@ -129,10 +129,8 @@ def averages(folder: Path) -> str:
 def provenance(folder: Path) -> str:
     _, stores = numbers(folder)
     everything = [record for store in stores.values() for record in store]
-    hours = sum(
-        record.numbers["seconds_training"].value for record in everything if "seconds_training" in record.numbers
-    )
-    commits = sorted({(record.environment.commit or "?")[:10] for record in everything})
+    seconds = sum(record.numbers["seconds/train"].value for record in everything)
+    commits = sorted({(record.environment.git_commit or "?")[:10] for record in everything})
     lines = [
         f"{', '.join(f'`{protocol}`' for protocol in dict.fromkeys(r.protocol for r in everything))}.",
         f"{len(everything)} runs, {sum(r.status != 'finished' for r in everything)} failed; seeds "
