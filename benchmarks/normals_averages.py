@@ -4,7 +4,8 @@
 
 Each finished run whose model is averaged over frames was trained on one frame at a time, by a loss that does not see
 signs. Its test error is computed with the average of the type ``vector up to sign``, with the plain mean of the vectors
-(type ``vector``, as published), and with the first frame alone.
+(type ``vector``, as published), and with one frame. Beside them stands what needs no training: the normal of the plane
+through the nearest points.
 """
 
 import argparse
@@ -14,10 +15,14 @@ from pathlib import Path
 import torch
 
 from geoequiv.bench.trained import load_trained
+from geoequiv.fields import Layout, Side
 from geoequiv.session import Session
 from geoequiv.symmetrize import StochasticFrame, Symmetrizer
+from geoequiv.symmetrize.neighbourhoods import nearest_nodes
+from geoequiv.tasks import Task
 from geoequiv.training.evaluate import score
 
+NEAREST = (5, 12, 20)
 WAYS = ("projectors", "mean of vectors", "one frame")
 
 
@@ -28,9 +33,24 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results/normals/averages.json"))
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    rows = [row for store in arguments.stores for row in of_store(store, Session(data_dir=arguments.data_dir))]
-    arguments.output.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    session = Session(data_dir=arguments.data_dir)
+    rows = [row for store in arguments.stores for row in of_store(store, session)]
+    first = next(path.parent for path in sorted(arguments.stores[0].glob("*/record.json")))
+    planes = {str(k): plane_fit(load_trained(first, session).task, k) for k in NEAREST}
+    found = {"averages": rows, "plane fit": planes}
+    arguments.output.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     print(f"Wrote {arguments.output}")
+
+
+def plane_fit(task: Task, k: int) -> float:
+    """Test error of the direction of least spread of the k nearest points."""
+    test = task.splits["test"]
+    pos = test.inputs["pos"]
+    layout = Layout.of({"pos": pos}, Side.parse("pos: point"))
+    near = pos.flatten(0, 1)[nearest_nodes(pos, layout, k)].double()
+    centred = near - near.mean(1, keepdim=True)
+    normals = torch.linalg.eigh(centred.mT @ centred).eigenvectors[..., 0].reshape(pos.shape)
+    return float(task.metric.per_item({"normal": normals}, test.targets).mean())
 
 
 def of_store(store: Path, session: Session) -> list[dict[str, object]]:

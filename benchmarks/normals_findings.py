@@ -64,6 +64,10 @@ def table(folder: Path) -> str:
         cells = " | ".join(spread(found[row][regime]) for regime in REGIMES)
         full = " · ".join(f"{value:.3f}" for value in published)
         lines.append(f"| {name} | {params[row] / 1000:.0f}k | {cells} | {full} |")
+    planes = json.loads((folder / "averages.json").read_text())["plane fit"]
+    best = min(planes, key=lambda k: planes[k])
+    cells = " | ".join([f"{planes[best]:.3f}"] * len(REGIMES))
+    lines.append(f"| *plane through the {best} nearest points, no network* | 0 | {cells} | – |")
     return "\n".join(lines)
 
 
@@ -77,7 +81,7 @@ def claims(folder: Path) -> str:
         between = abs(mean[row]["I/I"] - mean[row]["SO(3)/SO(3)"])
         within = max(max(v) - min(v) for v in found[row].values())
         lines.append(
-            f"{ROWS[row][0]}: a trained network differs by at most {turned:.4f} between I/I and I/SO(3); trainings "
+            f"{ROWS[row][0]}: a trained network differs by at most {turned:.0e} between I/I and I/SO(3); trainings "
             f"with and without rotations by {between:.3f} in the mean, seeds of one regime by up to {within:.3f}."
         )
     for row in (("pointnet", False), ("dgcnn", False)):
@@ -113,7 +117,7 @@ def best_on_test(folder: Path) -> str:
 
 def averages(folder: Path) -> str:
     """Projectors or means, from averages.json."""
-    rows = json.loads((folder / "averages.json").read_text())
+    rows = json.loads((folder / "averages.json").read_text())["averages"]
     ways = ("one frame", "mean of vectors", "projectors")
     lines = ["| model | regime | " + " | ".join(ways) + " |", "| :-- | :-- | --: | --: | --: |"]
     for model, protocol in dict.fromkeys((row["model"], row["protocol"]) for row in rows):
@@ -130,7 +134,7 @@ def provenance(folder: Path) -> str:
     _, stores = numbers(folder)
     everything = [record for store in stores.values() for record in store]
     seconds = sum(record.numbers["seconds/train"].value for record in everything)
-    commits = sorted({(record.environment.git_commit or "?")[:10] for record in everything})
+    commits = sorted({(record.environment.get("git_commit") or "?")[:10] for record in everything})
     lines = [
         f"{', '.join(f'`{protocol}`' for protocol in dict.fromkeys(r.protocol for r in everything))}.",
         f"{len(everything)} runs, {sum(r.status != 'finished' for r in everything)} failed; seeds "

@@ -28,6 +28,13 @@ def test_keeps_what_it_claims(signature):
     ge.testing.assert_equivariant(net(signature), {"pos": cloud(2, 11)}, signature, "E(3)")
 
 
+def test_vectors_of_flat_neighbourhoods_lie_in_their_plane():
+    flat = cloud(1, 11) * torch.tensor([1.0, 1.0, 0.0], dtype=torch.float64)
+    with torch.no_grad():
+        vectors = net().local(pos=flat)
+    assert float(vectors[..., 2].abs().max()) < 1e-12 < 1e-3 < float(vectors.abs().max())
+
+
 def test_order_of_nodes_and_layout_do_not_matter():
     model, pos = net("pos: point -> v: vector"), cloud(2, 11)
     order = torch.randperm(11, generator=torch.Generator().manual_seed(0))

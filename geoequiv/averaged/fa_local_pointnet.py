@@ -31,6 +31,10 @@ class FALocalPointNet(nn.Module):
     vectors. The PointNet has no T-Nets and layers of 2, 4, 4, 8 and 32 widths, the last without ReLU; its frames are
     those of the cloud of all vectors of all nodes.
 
+    **Flat neighbourhoods.** A reflection in its plane leaves a flat neighbourhood as it is, so that every equivariant
+    vector of it lies in the plane: v cannot point along the normal, which the second network has to find as the
+    direction that is missing.
+
     Args:
         signature: one point of each node → vectors (up to sign or not), pseudovectors and scalars of each node.
         width: unit of the widths, 3 or more; 64 is published.

@@ -28,6 +28,9 @@ SUITES = [
     ("nbody_record", (), "nbody_record", 5),
     ("nbody_mechanics", (), "nbody_mechanics", 1),
     ("nbody_gravity", (), "nbody_gravity", 8),
+    ("normals", (), "normals/plain", 21),
+    ("normals", ("task.regime=SO(3)/SO(3)",), "normals/rotated", 21),
+    ("normals", ("task.select=test",), "normals/best", 6),
     ("quickstart", (), "quickstart", 15),
     ("remul_mocap", (), "remul_mocap", 9),
     ("remul_nbody", (), "remul_nbody", 30),
@@ -48,8 +51,8 @@ def test_a_suite_finds_its_committed_runs_finished(suite, overrides, folder, fin
 
 def test_committed_results_are_packed_and_whole():
     packed = sorted(RESULTS.rglob("records.jsonl"))
-    assert len(packed) == 22
-    assert sum(len(read(path).records) for path in packed) == 449
+    assert len(packed) == 25
+    assert sum(len(read(path).records) for path in packed) == 497
     assert not any(read(path).left_out for path in packed)
     assert not list(RESULTS.rglob("record.json"))
     assert len([path for path in RESULTS.rglob("*") if path.is_file()]) < 120
