@@ -1,6 +1,6 @@
 """Linear assignment of hidden units, and of blocks of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
@@ -90,6 +90,24 @@ def assign_blocks(
             else:
                 orders[kind[j].name] = best[i, j]
     return {**orders, block.name: blocks}, rotations, total
+
+
+def partners(spec: PermutationSpec, block: Stream, orders: Mapping[str, Tensor]) -> list[tuple[list[Stream], Tensor]]:
+    """For each kind of streams inside that is permuted, not rotated: its streams, and the index of each unit's partner.
+
+    Args:
+        orders: as ``assign_blocks`` returns them.
+
+    Returns:
+        Index ``[blocks·d]`` into the units of all streams of the kind, of the unit that takes each unit's place.
+    """
+    found = []
+    for kind in spec.kinds(block.name):
+        if kind[0].name in orders:
+            size = kind[0].size
+            columns = [j * size + orders[kind[j].name] for j in orders[block.name].tolist()]
+            found.append((kind, torch.cat(columns)))
+    return found
 
 
 def plain_streams(spec: PermutationSpec) -> list[Stream]:

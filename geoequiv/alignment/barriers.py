@@ -23,7 +23,7 @@ from geoequiv.groups import Element
 
 FOLDING = ("rotations", "invertible", "weight_rotations")
 #: what "best" tries
-TRIED = ("none", "weights", "activations", "rotations", "invertible")
+TRIED = ("none", "weights", "activations", "scales", "rotations", "invertible")
 
 
 @dataclass(frozen=True)
@@ -110,8 +110,9 @@ def barrier(
         metric: "mse", "mae", "accuracy", or a function of output and target.
         better: "lower" or "higher"; known for the named metrics.
         repair: whether the merged network is also corrected by REPAIR.
-        matching: "activations", "rotations" (orthogonal matrices where streams allow them, norms folded into the
-            weights first), "invertible" (the same with any matrices), "weights", "weight_rotations" (orthogonal
+        matching: "activations", "scales" (scaled permutations: positive factors and signs where streams allow them),
+            "rotations" (orthogonal matrices where streams allow them, norms folded into the weights first),
+            "invertible" (the same with any matrices), "weights", "weight_scales", "weight_rotations" (orthogonal
             matrices, folded norms), "none", or "best": whichever of ``TRIED`` has the best midpoint on ``data``, before
             REPAIR.
         data: what units are matched and repaired on (training data); None takes ``loader``.
@@ -206,9 +207,10 @@ def matched(
     """The matching by the method of this name."""
     if how == "none":
         return Matching(spec, ())
-    if how in ("weights", "weight_rotations"):
-        return match_weights(first.state_dict(), second.state_dict(), spec, mixes=how == "weight_rotations")
-    allowed = {"mixes": how == "rotations", "invertible": how == "invertible"}
+    if how in ("weights", "weight_scales", "weight_rotations"):
+        ends = (first.state_dict(), second.state_dict())
+        return match_weights(*ends, spec, scales=how == "weight_scales", mixes=how == "weight_rotations")
+    allowed = {"scales": how == "scales", "mixes": how == "rotations", "invertible": how == "invertible"}
     return match_activations(first, second, spec, seen, taps=taps, **allowed)
 
 

@@ -42,6 +42,15 @@ def squares(stream: Stream, state: StateDict, sign: int) -> Tensor:
     return total
 
 
+def lengths(stream: Stream, state: StateDict, sign: int) -> Tensor:
+    """Squared norms of the weights that write each unit (sign 1) or read it (−1), ``[size]``."""
+    total = torch.zeros(stream.size, dtype=torch.float64)
+    for place in stream.places:
+        if place.sign == sign:
+            total += finite(state[place.tensor]).movedim(place.axis, 0)[place.index].flatten(1).square().sum(1)
+    return total
+
+
 def matrix_power(matrix: Tensor, power: float) -> Tensor:
     """A power of a symmetric positive matrix."""
     values, vectors = torch.linalg.eigh((matrix + matrix.mT) / 2)
@@ -55,8 +64,9 @@ def spans(matrix: Tensor) -> bool:
 
 
 def least(
-    spec: PermutationSpec, state: StateDict, *, scales: bool = True, mixes: bool = True, rounds: int = 100
-) -> Gauge:
+    spec: PermutationSpec, state: StateDict, *, scales: bool = True, mixes: bool = True, rounds: int = 100,
+    only: Mapping[str, Tensor] | None = None,
+) -> Gauge:  # fmt: skip
     r"""Scale and mix the units of streams that allow it, so that the sum of squares of all weights is least.
 
     .. math::
@@ -71,22 +81,28 @@ def least(
     Args:
         scales, mixes: whether to scale, whether to mix.
         rounds: largest number of passes over all streams.
+        only: stream → which units ``[size]`` are scaled; None for all of all streams.
 
     Exactness: the minimum, which is unique up to rotations, to round-off. A stream whose writers or readers do not span
-    its units has no minimum and is left as it is.
+    its units has no minimum and is left as it is. A unit that nothing reads, or nothing writes, has none either: then
+    the weights that it has are scaled to length 1.
     Reference: Kempf & Ness 1979; for one layer the balanced weights of Du, Hu & Lee 2018.
     """
     current = {name: value.detach().double() if value.is_floating_point() else value for name, value in state.items()}
     factors: dict[str, Tensor] = {}
     matrices: dict[str, Tensor] = {}
     mixed = [stream for stream in spec.streams if mixes and stream.mixes]
-    scaled = [stream for stream in spec.streams if scales and stream.scales and not (mixes and stream.mixes)]
+    scaled = [
+        stream for stream in spec.streams
+        if scales and stream.scales and not (mixes and stream.mixes) and (only is None or stream.name in only)
+    ]  # fmt: skip
     for _ in range(rounds):
         change = 0.0
         for stream in scaled:
-            write, read = (squares(stream, current, sign).diagonal() for sign in (1, -1))
-            alive = (write > 0) & (read > 0)
-            factor = torch.where(alive, (read / write.clamp(min=1e-300)) ** 0.25, 1.0)
+            write, read = (lengths(stream, current, sign) for sign in (1, -1))
+            factor = torch.where(read > 0, read, 1.0) ** 0.25 / torch.where(write > 0, write, 1.0) ** 0.25
+            factor = torch.where((read > 0) == (write > 0), factor, factor.square())
+            factor = factor if only is None else torch.where(only[stream.name].cpu(), factor, 1.0)
             current = scale(spec, {stream.name: factor}, current)
             factors[stream.name] = factors.get(stream.name, torch.ones(stream.size, dtype=torch.float64)) * factor
             change = max(change, float((factor - 1).abs().max()))

@@ -34,8 +34,10 @@ MATCHINGS = {
     "activations": "units matched by activations",
     "rotations": "units matched by rotations",
     "invertible": "units matched by linear maps",
+    "scales": "units matched by scaled permutations",
     "best": "units matched in the best way",
     "weights": "units matched by weights",
+    "weight_scales": "units matched by scaled permutations of weights",
     "weight_rotations": "units matched by rotations of weights",
     "none": "units unmatched",
 }

@@ -28,7 +28,7 @@ from geoequiv.models import EGNN, GNN, MLP, Transformer
 from geoequiv.testing.inputs import random_inputs
 
 from .networks import MOLECULES, NETWORKS, SIGNATURE, make
-from .test_matching import many
+from .test_matching import many, scaled
 
 
 def data(model, signature=SIGNATURE, batches=2, items=48, seed=0, dtype=torch.float64):
@@ -46,6 +46,21 @@ def data(model, signature=SIGNATURE, batches=2, items=48, seed=0, dtype=torch.fl
 
 def element(group, seed=0):
     return ge.group(group).sample(generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("matching", ["scales", "weight_scales"])
+@pytest.mark.parametrize("name", ["gnn", "transformer"])
+def test_planted_scaled_permutations_have_no_barrier(name, matching):
+    """P(g)D(g) of Bökman & Kahl 2023, Lemma 2.2; permutations alone leave a barrier."""
+    model, inputs = make(name)
+    spec = permutation_spec(model, inputs, verify=False)
+    state = apply(spec, spec.random(torch.Generator().manual_seed(5)), model.state_dict())
+    other = with_state(model, scaled(spec, state)[0])
+    report = barrier(model, other, SIGNATURE, data(model), "mse", matching=matching, spec=spec)
+    assert abs(report.barrier) < 1e-6
+    assert abs(report.without_repair) < 1e-6
+    alone = barrier(model, other, SIGNATURE, data(model), "mse", spec=spec)
+    assert alone.without_repair > 1e-3
 
 
 @pytest.mark.parametrize("matching", ["activations", "weights"])

@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 from geoequiv.alignment import apply, match_activations, match_weights, mix, permutation_spec, scale
-from geoequiv.alignment.activations import capture
 from geoequiv.alignment.assignment import assign
 from geoequiv.alignment.derive import difference, outputs_of, with_state
+from geoequiv.alignment.moments import capture
 from geoequiv.errors import AlignmentError
 
 from .networks import NETWORKS, clouds, make, rows
@@ -59,17 +59,17 @@ def test_planted_permutations_are_found(name):
     assert min(found.after.values()) > 0.999999 > min(found.before.values())
 
 
-FLIPPED = ["plain", "vgg", "deepsets", "gnn", "painn", "tfn", "segnn", "se3 transformer", "nequip", "vector neurons"]
+#: networks with units that can be scaled or flipped
+SCALED = [
+    "plain", "concat", "vgg", "words", "positions", "deepsets", "gnn", "egnn", "egnn, gated", "transformer",
+    "transformer, rms", "painn", "tfn", "segnn", "se3 transformer", "gatr", "nequip", "vector neurons",
+    "vector neurons, max",
+]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", FLIPPED)
-def test_planted_flips_are_found(name):
-    """Units of irreps change sign, each factor of a product for itself, and ReLU units their size.
-
-    Next to a batch norm too ("vgg"), whose own units cannot be scaled in all of their places at once.
-    """
-    model, spec, state, changed = planted(name)
-    generator = torch.Generator().manual_seed(3)
+def scaled(spec, state, seed=3):
+    """A state dict with random factors wherever its spec allows them, and these."""
+    generator = torch.Generator().manual_seed(seed)
     factors = {}
     for stream in spec.streams:
         signs = torch.randint(2, (max(stream.flips, 1), stream.size), generator=generator) * 2.0 - 1
@@ -77,16 +77,45 @@ def test_planted_flips_are_found(name):
         if stream.flips or stream.scales:
             factors[stream.name] = (signs if stream.flips else torch.ones_like(signs)).double()
             factors[stream.name][0] *= size
+    return scale(spec, factors, state), factors
+
+
+@pytest.mark.parametrize("name", SCALED)
+def test_planted_scaled_permutations_are_found(name):
+    """Units of irreps change sign, each factor of a product for itself; ReLU units and those in heads their size.
+
+    Dead units ("vgg") and streams that no module returns ("words") too, and next to a batch norm ("vgg"), whose own
+    units cannot be scaled in all of their places at once.
+    """
+    model, spec, state, changed = planted(name)
+    changed, factors = scaled(spec, changed)
     assert factors
-    changed = scale(spec, factors, changed)
     other = with_state(model, changed)
     outputs = [outputs_of(each, next(many(name))) for each in (model, other)]
     assert difference(*outputs) < 1e-9
     found = match_weights(state, changed, spec, scales=True)
     assert largest_difference(state, found.apply(changed)) < 1e-9
     found = match_activations(model, other, spec, many(name), scales=True)
-    assert largest_difference(state, found.apply(changed)) < 1e-9 or sum(found.dead.values())  # these have no scale
+    assert largest_difference(state, found.apply(changed)) < 1e-9
     assert largest_difference(state, match_activations(model, other, spec, many(name)).apply(changed)) > 0.01
+
+
+@pytest.mark.parametrize("name", sorted({*FAMILIES} - {*SCALED}))
+def test_other_networks_have_no_units_to_scale(name):
+    assert scaled(planted(name)[1], planted(name)[2])[1] == {}
+
+
+def test_a_unit_that_nothing_reads_gets_its_size_from_what_writes_it():
+    model, spec, state, _ = planted("plain")
+    state["2.weight"][:, 1] = 0.0
+    model = with_state(model, state)
+    stream = spec.streams[0]
+    assert [place.tensor for place in stream.places if place.sign == -1] == ["2.weight"]
+    factor = torch.ones(6, dtype=torch.float64)
+    factor[1] = 2.5
+    changed = scale(spec, {stream.name: factor}, state)
+    found = match_weights(state, changed, spec, scales=True)
+    assert largest_difference(state, found.apply(changed)) < 1e-12
 
 
 def test_heads_are_exchanged_in_the_plant():
