@@ -21,12 +21,15 @@ CLOUDS = [name for name in MODELS if name not in ("vgg11", "resnet", "gcnn", "pg
 FIXED = ("pointnet", "dgcnn", "vn_pointnet", "vn_dgcnn")
 SHELLS = (nn.ModuleList, nn.ParameterList, nn.ParameterDict)
 
+#: what the number of layers is called, where it is not the depth
+DEPTHS = {"second_order": "steps"}
+
 
 def small(name: str) -> nn.Module:
     torch.manual_seed(0)
     for signature in SIGNATURES:
         try:
-            depth = {} if name in FIXED else {"depth": 2}
+            depth = {} if name in FIXED else {DEPTHS.get(name, "depth"): 2}
             model = catalog.load("model", name)(signature, width=8, **depth, **SMALL.get(name, {})).double()
             return model.train(name not in FIXED)
         except SignatureError:
