@@ -9,11 +9,15 @@ from geoequiv.config import read_yaml
 from geoequiv.errors import ConfigError, DataError
 from geoequiv.tasks.data.asf_amc import read_asf
 from geoequiv.tasks.data.bvh import read_bvh
+from geoequiv.tasks.data.mesh_files import read_mesh
 from geoequiv.tasks.data.rmd17_files import read_index
 from geoequiv.tasks.data.xyz import read_frames
 from geoequiv.text import control_character, read_text, shown
 
-READERS = {"a.asf": read_asf, "a.bvh": read_bvh, "a.xyz": read_frames, "a.csv": lambda path: read_index(path, 9)}
+READERS = {
+    "a.asf": read_asf, "a.bvh": read_bvh, "a.xyz": read_frames, "a.csv": lambda path: read_index(path, 9),
+    "a.obj": read_mesh, "a.off": read_mesh,
+}  # fmt: skip
 STEERING = ["\x00", "\x1b[2J", "\x7f", "\x9b", "\u202e", "\u2066"]
 
 

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoequiv.errors import DataError
+from geoequiv.text import check_size as check_bytes
+from geoequiv.text import memory, read_text
 
 ENDINGS = (".obj", ".off", ".ply", ".stl")
 #: size of a mesh over its distance from the origin, below which single precision has lost its shape
@@ -144,6 +146,7 @@ def read_other(path: Path) -> Mesh:
     import trimesh
 
     try:
+        check_bytes(path, memory() // 8)
         found = trimesh.load(path, process=False)
     except Exception as error:  # whatever a damaged file brings about
         raise DataError(f"{path} cannot be read ({type(error).__name__}: {error}).") from error
@@ -171,8 +174,8 @@ def fans(vertices: list[list[float]], faces: list[list[int]], vertex_places: lis
 def text_of(path: Path) -> str:
     """The text of a file; DataError where it cannot be read."""
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        return read_text(path)
+    except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read ({type(error).__name__}: {error}).") from error
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from geoequiv.errors import DataError, unknown
 from geoequiv.tasks.data.mesh_files import ENDINGS
+from geoequiv.text import read_text
 
 Parts = dict[str, list[Path]]
 #: of a draw over all files
@@ -68,7 +69,7 @@ def listed(folder: Path, lists: str, files: list[Path]) -> Parts:
         if part == "val" and not path.is_file():
             continue
         try:
-            names = names_in(json.loads(path.read_text(encoding="utf-8")))
+            names = names_in(json.loads(read_text(path)))
         except (OSError, ValueError) as error:
             raise DataError(f"{path} cannot be read ({type(error).__name__}: {error}).") from error
         absent = [name for name in names if name not in by_name]
