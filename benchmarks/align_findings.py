@@ -8,11 +8,11 @@ around it is written by hand. Numbers are mean ± sample standard deviation over
 
 import argparse
 import json
-import re
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
+
+from marked import fill
 
 from geoequiv.measurements.numbers import small
 from geoequiv.measurements.statistic import Statistic
@@ -43,14 +43,7 @@ def main() -> None:
     parser.add_argument("store", type=Path, nargs="?", default=Path("benchmarks/results/align_nbody"))
     parser.add_argument("--page", type=Path, default=Path("docs/explanation/findings-alignment.md"))
     arguments = parser.parse_args()
-    page = arguments.page.read_text(encoding="utf-8")
-    for name, write in PARTS.items():
-        begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
-        if page.count(begin) != 1 or page.count(end) != 1:
-            sys.exit(f"{arguments.page} needs one '{begin}' and one '{end}'.")
-        text = write(arguments.store, arguments.page.parent)
-        page = re.sub(f"{begin}.*?{end}", lambda _, text=text: f"{begin}\n{text}\n{end}", page, flags=re.DOTALL)  # noqa: B023
-    arguments.page.write_text(page, encoding="utf-8")
+    fill(arguments.page, {name: write(arguments.store, arguments.page.parent) for name, write in PARTS.items()})
     print(f"Wrote {arguments.page}")
 
 

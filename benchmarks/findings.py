@@ -8,10 +8,11 @@ table has the folders that are there; one that has none stays as it is.
 
 import argparse
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from marked import filled
 
 from geoequiv.measurements.numbers import deviation, fixed
 from geoequiv.measurements.statistic import Statistic
@@ -87,14 +88,6 @@ def one_board(folder: Path) -> Leaderboard:
     if len(boards) != 1:
         raise SystemExit(f"{folder} has records of {[board.protocol for board in boards]}: a table is of one protocol.")
     return boards[0]
-
-
-def filled(page: str, mark: str, text: str) -> str:
-    """The page with a text between two marks."""
-    pattern = re.compile(rf"(<!-- {mark} -->\n).*?(<!-- /{mark} -->)", re.DOTALL)
-    if not pattern.search(page):
-        raise SystemExit(f"The page has no <!-- {mark} --> … <!-- /{mark} -->.")
-    return pattern.sub(lambda found: f"{found[1]}{text}\n{found[2]}", page)
 
 
 def text_of(table: Table, boards: Mapping[str, Leaderboard]) -> str:

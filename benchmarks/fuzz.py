@@ -28,12 +28,12 @@ from pathlib import Path
 from typing import Any
 
 from fuzz_kinds import KINDS, Kind
+from marked import fill
 
 from geoequiv.errors import GeoequivError
 
 OUTCOMES = ("error", "accepted", "traceback", "hang", "silent")
 SECONDS = 10
-MARKS = ("<!-- fuzz -->", "<!-- /fuzz -->")
 #: of address space that reading an input may take beyond what the process has
 MEMORY = 4 * 2**30
 
@@ -58,9 +58,7 @@ def main() -> None:
         print(f"\n{finding['kind']}, input {finding['number']}, {finding['mutation']}: {finding['outcome']}")
         print(f"  {finding['told']}\n  {finding['input']}")
     if options.page:
-        text = options.page.read_text(encoding="utf-8")
-        head, rest = text.split(MARKS[0]), text.split(MARKS[1])
-        options.page.write_text(f"{head[0]}{MARKS[0]}\n{table(counts)}\n{MARKS[1]}{rest[1]}", encoding="utf-8")
+        fill(options.page, {"fuzz": table(counts)})
     if options.json:
         content = {"seed": options.seed, "inputs": sum(sum(each.values()) for each in counts.values())}
         content |= {"outcomes": {name: {each: row[each] for each in OUTCOMES} for name, row in counts.items()}}

@@ -8,12 +8,12 @@ around it is written by hand. Numbers are means over three seeds, with the small
 
 import argparse
 import json
-import re
 import statistics
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from marked import fill
 
 from geoequiv.records import read
 
@@ -154,14 +154,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, nargs="?", default=Path("benchmarks/results/normals"))
     parser.add_argument("--page", type=Path, default=Path("docs/explanation/findings-normals.md"))
     arguments = parser.parse_args()
-    page = arguments.page.read_text(encoding="utf-8")
-    for name, write in PARTS.items():
-        begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
-        if page.count(begin) != 1 or page.count(end) != 1:
-            sys.exit(f"{arguments.page} needs one '{begin}' and one '{end}'.")
-        text = write(arguments.folder)
-        page = re.sub(f"{begin}.*?{end}", lambda _, text=text: f"{begin}\n{text}\n{end}", page, flags=re.DOTALL)  # noqa: B023
-    arguments.page.write_text(page, encoding="utf-8")
+    fill(arguments.page, {name: write(arguments.folder) for name, write in PARTS.items()})
     print(f"Wrote {arguments.page}")
 
 

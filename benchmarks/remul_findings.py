@@ -7,12 +7,12 @@ around it is written by hand. Numbers are mean ± sample standard deviation over
 """
 
 import argparse
-import re
 import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from marked import fill
 
 from geoequiv.measurements.numbers import decimals_for, plus_minus, small, words
 from geoequiv.measurements.statistic import Statistic
@@ -33,14 +33,7 @@ def main() -> None:
     parser.add_argument("--page", type=Path, default=Path("docs/explanation/findings-remul.md"))
     arguments = parser.parse_args()
     (board,) = leaderboard(arguments.store)
-    page = arguments.page.read_text(encoding="utf-8")
-    for name, write in PARTS.items():
-        begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
-        if page.count(begin) != 1 or page.count(end) != 1:
-            sys.exit(f"{arguments.page} needs one '{begin}' and one '{end}'.")
-        text = write(board, arguments)
-        page = re.sub(f"{begin}.*?{end}", lambda _, text=text: f"{begin}\n{text}\n{end}", page, flags=re.DOTALL)  # noqa: B023
-    arguments.page.write_text(page, encoding="utf-8")
+    fill(arguments.page, {name: write(board, arguments) for name, write in PARTS.items()})
     print(f"Wrote {arguments.page}")
 
 

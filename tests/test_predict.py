@@ -105,7 +105,7 @@ def test_molecular_dynamics_conserves_energy(runs):
         VelocityVerlet(atoms, timestep=0.2 * units.fs).run(2)
         total.append(atoms.get_total_energy() - start)
         kinetic.append(atoms.get_kinetic_energy())
-    assert max(kinetic) > 1e-4  # energy is exchanged
+    assert max(kinetic) > 1e-4  # energy passes from one to the other
     assert np.abs(total).max() < 0.02 * max(kinetic) + 1e-4
 
 

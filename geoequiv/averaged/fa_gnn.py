@@ -1,21 +1,21 @@
 """FA-GNN (Puny et al. 2022): a message-passing network whose layers are averaged one by one, in their own frames."""
 
-from typing import Any, Literal
+from typing import Any
 
 from torch import Tensor, nn
 
-from geoequiv.errors import SignatureError, unknown
+from geoequiv.averaged.frame_choice import FrameChoice, chosen
+from geoequiv.errors import SignatureError
 from geoequiv.fields import FieldType, Side, Signature
 from geoequiv.groups import group
 from geoequiv.models import GNN
 from geoequiv.models.layers.batches import by_name
 from geoequiv.ranges import PositiveInt, check_ranges
 from geoequiv.symmetrize import Symmetrizer
-from geoequiv.symmetrize.frames import Frame, PCAFrame, StochasticFrame
+from geoequiv.symmetrize.frames import PCAFrame
 from geoequiv.symmetrize.frames.latent import LatentFrame
 
 LATENT = "latent"  # the name of the hidden points
-FRAMES = ("pca", "stochastic")
 LAYOUT = ("mask", "batch", "edge_index")
 
 
@@ -29,8 +29,7 @@ class FAGNN(nn.Module):
 
     φ and ψ are one message-passing layer each (``GNN`` of depth 1), on raw coordinates. The frames of a layer are the
     principal axes of all hidden points of all nodes, about their mean, and constants in the backward pass; those of the
-    first are the positions'. A ``GNN``
-    inside ``FrameAveraging`` has the latter for the whole network.
+    first are the positions'. A ``GNN`` inside ``FrameAveraging`` has the latter for the whole network.
 
     Args:
         signature: as for ``GNN``, with at least one input point of each node.
@@ -58,11 +57,9 @@ class FAGNN(nn.Module):
         depth: PositiveInt = 4,
         *,
         points: PositiveInt = 8,
-        frame: Literal["pca", "stochastic"] = "pca",
+        frame: FrameChoice = "pca",
     ) -> None:
         super().__init__()
-        if frame not in FRAMES:
-            raise SignatureError(unknown("frame of FAGNN", frame, FRAMES))
         if depth < 2:
             raise SignatureError(f"FAGNN has two layers or more, got depth={depth}.")
         self.signature = parsed = Signature.parse(signature)
@@ -73,10 +70,8 @@ class FAGNN(nn.Module):
         acting = group("E(3)")
         hidden = (LATENT, FieldType("point", points))
         seen, made = Side((hidden, *parsed.inputs.items())), Side((hidden,))
-        first: Frame = PCAFrame(acting)
-        later: Frame = LatentFrame(acting, PCAFrame(acting), LATENT, detach=True)
-        if frame == "stochastic":
-            first, later = StochasticFrame(acting, first), StochasticFrame(acting, later)
+        hidden_frame = LatentFrame(acting, PCAFrame(acting), LATENT, detach=True)
+        first, later = (chosen(each, frame, "FAGNN") for each in (PCAFrame(acting), hidden_frame))
         steps = [(Signature(parsed.inputs, made), first), *[(Signature(seen, made), later)] * (depth - 2)]
         steps.append((Signature(seen, parsed.outputs), later))
         self.layers = nn.ModuleList(Symmetrizer(GNN(each, width, 1), each, at) for each, at in steps)

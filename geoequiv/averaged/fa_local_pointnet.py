@@ -1,22 +1,22 @@
 """FA-Local-PointNet (Puny et al. 2022): frames per neighbourhood, then per cloud."""
 
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from geoequiv.errors import SignatureError, unknown
+from geoequiv.averaged.frame_choice import FrameChoice, chosen
+from geoequiv.errors import SignatureError
 from geoequiv.fields import FieldType, Side, Signature
 from geoequiv.groups import group
 from geoequiv.models.layers.cloud import SignatureAdapter
 from geoequiv.models.layers.point_sets import Head, PointLayer, PointSet, pooled
 from geoequiv.ranges import PositiveInt, check_ranges
 from geoequiv.symmetrize import LocalFrameAveraging, Symmetrizer
-from geoequiv.symmetrize.frames import Frame, PCAFrame, StochasticFrame
+from geoequiv.symmetrize.frames import PCAFrame
 from geoequiv.symmetrize.frames.latent import LatentFrame
 
-FRAMES = ("pca", "stochastic")
 WRITABLE = ("vector", "vector up to sign", "scalar", "pseudovector")
 
 
@@ -63,11 +63,9 @@ class FALocalPointNet(nn.Module):
         width: PositiveInt = 64,
         *,
         neighbours: PositiveInt = 20,
-        frame: Literal["pca", "stochastic"] = "pca",
+        frame: FrameChoice = "pca",
     ) -> None:
         super().__init__()
-        if frame not in FRAMES:
-            raise SignatureError(unknown("frame of FALocalPointNet", frame, FRAMES))
         parsed = Signature.parse(signature)
         check_fields(parsed)
         self.adapter = SignatureAdapter(parsed, architecture="FALocalPointNet", needs_point=True)
@@ -79,8 +77,7 @@ class FALocalPointNet(nn.Module):
         )  # fmt: skip
         inner = Signature(Side((("v", FieldType("point", vectors)),)), parsed.outputs)
         acting = group("E(3)")
-        latent: Frame = LatentFrame(acting, PCAFrame(acting), detach=True)
-        latent = StochasticFrame(acting, latent) if frame == "stochastic" else latent
+        latent = chosen(LatentFrame(acting, PCAFrame(acting), detach=True), frame, "FALocalPointNet")
         self.whole = Symmetrizer(VectorPointNet(vectors, width, self.adapter.out_width, parsed.outputs), inner, latent)
 
     def forward(self, graph: Any = None, /, **fields: Tensor) -> Tensor | dict[str, Tensor]:

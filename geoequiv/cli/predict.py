@@ -54,7 +54,6 @@ def _predict(options: argparse.Namespace) -> int:
             found = predictor.of_file(file)
         content = io.BytesIO()
         np.savez(content, **found)  # type: ignore[arg-type]
-        place.parent.mkdir(parents=True, exist_ok=True)
         write_file(place, content.getvalue())
         shapes = ", ".join(f"{name} {list(values.shape)}" for name, values in found.items())
         print(f"Wrote {place}: {shapes}")

@@ -58,8 +58,8 @@ class DGCNN(nn.Module):
         self.adapter = adapter = SignatureAdapter(signature, architecture="DGCNN")
         self.neighbours, self.pool = neighbours, pool
         w = width
-        turns = adapter.points + adapter.vectors > 0
-        self.coordinates = EdgeTransformNet(adapter.width, w) if turns else None
+        self.vectors = adapter.points + adapter.vectors
+        self.coordinates = EdgeTransformNet(adapter.width, w) if self.vectors else None
         self.blocks = nn.ModuleList(
             EdgeBlock(inputs, w, layers, pool) for inputs, layers in ((adapter.width, 2), (w, 2), (w, 1))
         )
@@ -73,10 +73,8 @@ class DGCNN(nn.Module):
         mask = points.mask
         values = points.fill(cloud.flat)
         if self.coordinates is not None:
-            directed = 3 * (self.adapter.points + self.adapter.vectors)
             matrix = self.coordinates(values, Neighbours.of(values, self.neighbours, mask), mask)
-            turned = transformed(values[..., :directed].unflatten(-1, (-1, 3)), matrix)
-            values = torch.cat([turned.flatten(-2), values[..., directed:]], dim=-1)
+            values = transformed(values, self.vectors, matrix)
         found = []
         for block in self.blocks:
             values = block(values, Neighbours.of(values, self.neighbours, mask))

@@ -47,8 +47,8 @@ class PointNet(nn.Module):
         w = width
         sizes = (adapter.width, w, 2 * w, 2 * w, 8 * w, 32 * w)
         self.layers = nn.ModuleList(PointLayer(a, b, 1.0 if b == 32 * w else 0.0) for a, b in pairwise(sizes))
-        turns = transforms and adapter.points + adapter.vectors > 0
-        self.coordinates = TransformNet(adapter.width, 3, w) if turns else None
+        self.vectors = adapter.points + adapter.vectors
+        self.coordinates = TransformNet(adapter.width, 3, w) if transforms and self.vectors else None
         self.features = TransformNet(2 * w, 2 * w, w) if transforms else None
         self.head = Head(sum(sizes[1:]) + sizes[-1], w, adapter.out_width)
 
@@ -59,9 +59,7 @@ class PointNet(nn.Module):
         mask = points.mask
         values = points.fill(cloud.flat)
         if self.coordinates is not None:
-            directed = 3 * (self.adapter.points + self.adapter.vectors)
-            turned = transformed(values[..., :directed].unflatten(-1, (-1, 3)), self.coordinates(values, mask))
-            values = torch.cat([turned.flatten(-2), values[..., directed:]], dim=-1)
+            values = transformed(values, self.vectors, self.coordinates(values, mask))
         found = []
         for number, layer in enumerate(self.layers):
             if number == 3 and self.features is not None:

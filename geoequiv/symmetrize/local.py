@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
 from geoequiv.errors import GroupError, SignatureError
 from geoequiv.fields import Side, Signature, layout_of, read_inputs
@@ -120,18 +121,11 @@ class LocalFrameAveraging(nn.Module):
             self.layer, self.signature, self.frame, (), gathered, training=self.training, chunk=self.chunk
         )
         rows = inputs[self.cloud].shape[:lead]
-        return mapped(found, lambda values: at_nodes(values, rows, layout.mask))
 
+        def spread(value: Any) -> Any:
+            return at_nodes(value, rows, layout.mask) if isinstance(value, Tensor) and value.ndim else value
 
-def mapped(outputs: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    """A tensor, or all those of a mapping, tuple or list, changed."""
-    if isinstance(outputs, Tensor):
-        return change(outputs) if outputs.ndim else outputs
-    if isinstance(outputs, Mapping):
-        return {name: mapped(value, change) for name, value in outputs.items()}
-    if isinstance(outputs, (tuple, list)):
-        return type(outputs)([mapped(value, change) for value in outputs])
-    return outputs
+        return tree_map(spread, found)
 
 
 def at_nodes(values: Tensor, rows: torch.Size, mask: Tensor | None) -> Tensor:

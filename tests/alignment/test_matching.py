@@ -118,7 +118,7 @@ def test_a_unit_that_nothing_reads_gets_its_size_from_what_writes_it():
     assert largest_difference(state, found.apply(changed)) < 1e-12
 
 
-def test_heads_are_exchanged_in_the_plant():
+def test_swapped_heads_are_found():
     _, spec, state, _ = planted("transformer")
     heads = spec["blocks.0.query_key_value"]
     assert heads.size == 2

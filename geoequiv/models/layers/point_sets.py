@@ -185,6 +185,11 @@ class Neighbours:
         return values.flatten(0, 1).index_select(0, rows).unflatten(0, tuple(self.index.shape))
 
 
-def transformed(cloud_vectors: Tensor, matrix: Tensor) -> Tensor:
-    """``[B, N, V, 3]`` by a matrix of each cloud, ``[B, 3, 3]``."""
-    return cloud_vectors @ matrix.mT.unsqueeze(1)
+def transformed(values: Tensor, vectors: int, matrix: Tensor) -> Tensor:
+    """Features ``[B, N, C]``, the first of which are so many vectors, with these times a matrix of each cloud.
+
+    Args:
+        matrix: ``[B, 3, 3]``.
+    """
+    first = values[..., : 3 * vectors].unflatten(-1, (-1, 3)) @ matrix.mT.unsqueeze(1)
+    return torch.cat([first.flatten(-2), values[..., 3 * vectors :]], dim=-1)
