@@ -28,6 +28,7 @@ def load_model(name: str, signature: "Signature", options: Mapping[str, Any]) ->
     from torch import nn
 
     from geoequiv import catalog
+    from geoequiv.fields.calling import parameters_of
 
     found = catalog.load("model", name)
     if isinstance(found, nn.Module) or not (inspect.isclass(found) or is_factory(found, options)):
@@ -36,7 +37,7 @@ def load_model(name: str, signature: "Signature", options: Mapping[str, Any]) ->
                 f"'{name}' is a model already, so that --option {next(iter(options))}=… has no meaning."
             )
         return found
-    parameters = inspect.signature(found).parameters
+    parameters = parameters_of(found)
     if not any(each.kind is each.VAR_KEYWORD for each in parameters.values()):
         for option in options:
             if option not in parameters:
@@ -55,7 +56,9 @@ def load_model(name: str, signature: "Signature", options: Mapping[str, Any]) ->
 
 def is_factory(function: Callable[..., Any], options: Mapping[str, Any]) -> bool:
     """Whether a function makes models rather than being one (see ``load_model``)."""
-    parameters = inspect.signature(function).parameters.values()
+    from geoequiv.fields.calling import parameters_of
+
+    parameters = parameters_of(function).values()
     required = [p for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     takes_any = any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters)
     return bool(options) or "signature" in {p.name for p in parameters} or not (required or takes_any)

@@ -240,8 +240,18 @@ def is_padding(name: str, signature: Signature) -> bool:
 
 
 def signature_of(function: Callable[..., Any]) -> inspect.Signature:
-    """Python's signature of a callable; of ``forward`` for a module."""
-    return inspect.signature(function.forward if isinstance(function, nn.Module) else function)
+    """Python's signature of a callable; of ``forward`` for a module.
+
+    Raises:
+        SignatureError: it is a built-in such as ``torch.sin``, which has none.
+    """
+    try:
+        return inspect.signature(function.forward if isinstance(function, nn.Module) else function)
+    except (ValueError, TypeError) as error:
+        raise SignatureError(
+            f"{model_name(function)} has no parameters that Python can tell the names of. "
+            "Wrap it: lambda pos: f(pos), with the names of the signature's inputs."
+        ) from error
 
 
 def parameters_of(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:

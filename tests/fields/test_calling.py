@@ -181,3 +181,9 @@ def test_an_optional_graph_does_not_take_the_only_field():
     pos = torch.ones(2, 3, 3)
     found = call_model(model, Signature.parse("pos: point -> energy: scalar per graph"), {"pos": pos})
     assert found["energy"].tolist() == [[9.0], [9.0]]
+
+
+@pytest.mark.parametrize("builtin", [torch.sin, dict])
+def test_a_builtin_without_parameters_is_named(builtin):
+    with pytest.raises(SignatureError, match=r"(sin|dict) has no parameters .*Wrap it: lambda pos: f\(pos\)"):
+        call_model(builtin, Signature.parse("pos: vector -> out: vector"), {"pos": torch.randn(2, 4, 3)})
