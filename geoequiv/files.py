@@ -2,7 +2,7 @@
 
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,9 @@ def replace_file(path: Path, write: Callable[[Any], object], *, alone: bool = Fa
         path: the file; its folder must be there.
         write: puts all of the content into the binary file that it is given.
         alone: nobody else writes this file at the same time. The neighbour then has one name, so that what a kill
-            leaves behind is overwritten the next time.
+            leaves behind is removed the next time.
+
+    A symbolic link in the place of the file or of its neighbour is replaced; what it points to is left alone.
 
     Raises:
         OSError: it cannot be written; the former file stands. Whatever `write` raises, likewise.
@@ -27,7 +29,9 @@ def replace_file(path: Path, write: Callable[[Any], object], *, alone: bool = Fa
     mark = "" if alone else f"{os.getpid()}-{secrets.token_hex(4)}."
     temporary = path.with_name(f".{path.name}.{mark}tmp")
     try:
-        with open(temporary, "wb" if alone else "xb") as file:
+        if alone:
+            temporary.unlink(missing_ok=True)
+        with open(temporary, "xb") as file:  # an error, and not a way out of the folder, if there is a link
             write(file)
             file.flush()
             os.fsync(file.fileno())
@@ -44,15 +48,24 @@ def replace_file(path: Path, write: Callable[[Any], object], *, alone: bool = Fa
             os.close(folder)
 
 
-def write_file(path: Path, content: str | bytes) -> None:
+def write_file(path: Path, content: str | bytes | Iterable[str], what: str = "") -> None:
     """Write a file in one step (see `replace_file`); its folder is made, text is UTF-8 with plain line ends.
+
+    Args:
+        path: the file.
+        content: bytes, text, or text in pieces.
+        what: what the error calls the content, such as "the figure".
 
     Raises:
         DataError: it cannot be written.
     """
-    encoded = content.encode("utf-8") if isinstance(content, str) else content
+    pieces = [content] if isinstance(content, (str, bytes)) else content
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, lambda file: file.write(encoded))
+        replace_file(path, lambda file: file.writelines(map(_encoded, pieces)))
     except OSError as error:
-        raise DataError(f"Cannot write {path}: {error.strerror}.") from error
+        raise DataError(f"Cannot write {what}{' to ' if what else ''}'{path}': {error.strerror}.") from error
+
+
+def _encoded(piece: str | bytes) -> bytes:
+    return piece.encode("utf-8") if isinstance(piece, str) else piece

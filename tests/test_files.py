@@ -73,3 +73,16 @@ def test_rights_are_those_of_any_new_file(tmp_path):
     finally:
         os.umask(mask)
     assert (tmp_path / "file").stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize("alone", [False, True])
+@pytest.mark.parametrize("planted", ["file", ".file.tmp"])
+def test_a_planted_link_is_replaced_and_what_it_points_to_is_left_alone(tmp_path, alone, planted):
+    outside, folder = tmp_path / "outside", tmp_path / "folder"
+    outside.write_bytes(b"mine")
+    folder.mkdir()
+    (folder / planted).symlink_to(outside)
+    replace_file(folder / "file", lambda file: file.write(b"new"), alone=alone)
+    assert outside.read_bytes() == b"mine"
+    assert (folder / "file").read_bytes() == b"new"
+    assert not (folder / "file").is_symlink()

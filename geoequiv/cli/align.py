@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from geoequiv.cli.arguments import RAW, Commands, common, computing, data_folder, positive, session_of
 from geoequiv.cli.completion import completes, groups, suites
 from geoequiv.errors import DataError
+from geoequiv.files import write_file
 
 if TYPE_CHECKING:
     from geoequiv.measurements.barriers import AlignConfig
@@ -144,19 +145,11 @@ def _one(options: argparse.Namespace, config: "AlignConfig") -> int:
         print(f"{name:32}" + "".join(f"{report[column]:>18.4g}" for column in COLUMNS))
     if options.json:
         content = {"run": options.directory.name, "settings": config.model_dump(mode="json"), **found}
-        _write(options.json, json.dumps(finite(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+        text = json.dumps(finite(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        write_file(options.json, text, "the reports")
     if options.plots is not None:
         _figures(options, {"settings": config.model_dump(mode="json"), **finite(found)})
     return 0
-
-
-def _write(path: Path, text: str) -> None:
-    from geoequiv.report.files import write_pieces
-
-    try:
-        write_pieces(path, [text])
-    except OSError as error:
-        raise DataError(f"Cannot write the reports to '{path}': {error.strerror}.") from error
 
 
 def _figures(options: argparse.Namespace, alignment: Mapping[str, Any]) -> None:

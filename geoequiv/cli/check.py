@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from geoequiv.cli.arguments import RAW, Commands, chosen_options, common, computing, positive, session_of
 from geoequiv.cli.completion import completes, groups, models
 from geoequiv.errors import GeoequivError
+from geoequiv.files import write_file
 
 if TYPE_CHECKING:
     from geoequiv.metrics import Certificate
@@ -140,7 +141,6 @@ def _inputs(options: argparse.Namespace, signature: Any, dim: int, dtype: Any) -
 
 def _tell(certificate: "Certificate", options: argparse.Namespace) -> None:
     """Print and write the certificate, then draw: what is measured is not lost where nothing can be drawn."""
-    from geoequiv.report.files import write_pieces
     from geoequiv.report.json_document import finite
 
     text = json.dumps(finite(certificate.as_dict()), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
@@ -150,10 +150,7 @@ def _tell(certificate: "Certificate", options: argparse.Namespace) -> None:
         _print(certificate)
     written = []
     if options.json and options.json != "-":
-        try:
-            write_pieces(Path(options.json), [text])
-        except OSError as error:
-            raise GeoequivError(f"Cannot write the certificate to '{options.json}': {error.strerror}.") from error
+        write_file(Path(options.json), text, "the certificate")
         print(f"Wrote {options.json}")
     if options.plots:
         from geoequiv.report.figures.certificate import certificate_figures

@@ -28,12 +28,17 @@ def locked_directory(directory: Path, timeout: float = 3.0) -> Iterator[None]:
 
     Raises:
         RunLocked: another process holds it.
-        DataError: it cannot be written.
+        DataError: it cannot be written, or is a symbolic link: what a run writes stays in its results folder.
     """
     from filelock import FileLock, Timeout  # loads asyncio
 
     try:
         directory.mkdir(parents=True, exist_ok=True)
+        if directory.is_symlink():
+            raise DataError(
+                f"The run directory '{directory}' is a symbolic link to '{directory.readlink()}': what a run writes "
+                "stays in its results folder. Remove the link; --output puts the whole folder elsewhere."
+            )
         lock = FileLock(directory / ".lock", timeout=timeout)
         lock.acquire()
     except Timeout as error:

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from geoequiv.errors import ConfigError, DataError, unknown
+from geoequiv.files import write_file
 from geoequiv.records.reading import folder_of
 from geoequiv.report.csv_table import render_csv
-from geoequiv.report.files import write_pieces
 from geoequiv.report.html import render_html
 from geoequiv.report.json_document import render_json
 from geoequiv.report.leaderboard import Leaderboard, leaderboard
@@ -102,8 +102,5 @@ def _beside(directories: str | Path | Sequence[str | Path], format: str) -> Path
 def _write(boards: Sequence[Leaderboard], format: str, path: Path) -> Path:
     if path.is_dir():
         raise DataError(f"Cannot write the leaderboard to '{path}': it is a folder. Give a file name.")
-    try:
-        write_pieces(path, _RENDERERS[format](boards))
-    except OSError as error:
-        raise DataError(f"Cannot write the leaderboard to '{path}': {error.strerror}.") from error
+    write_file(path, _RENDERERS[format](boards), "the leaderboard")
     return path

@@ -260,3 +260,33 @@ def test_a_killed_suite_resumes_to_the_same_records(suite_file, data_dir, jobs):
     assert result.complete
     assert "to continue" in text
     assert numbers("cut") == numbers("whole")
+
+
+FILES = ("record.json", "log.csv", "checkpoint.ckpt", "checkpoint.former.ckpt", "items.npz")
+
+
+def test_nothing_is_written_through_links_that_were_planted_in_a_results_folder(suite_file, data_dir, tmp_path):
+    path = suite_file("- {model: linear}")
+    (spec,) = read_suite(path).runs
+    directory, outside = tmp_path / "out" / spec.run_id, tmp_path / "outside"
+    directory.mkdir(parents=True)
+    outside.mkdir()
+    for name in (*FILES, *(f".{each}.tmp" for each in (*FILES, "config.yaml"))):
+        (outside / name).write_text("mine")
+        if not name.startswith("record"):  # that one would be a record that cannot be read
+            (directory / name).symlink_to(outside / name)
+    result, text = run(path, tmp_path / "out", data_dir, resume=True)
+    assert result.complete, text
+    assert {each.read_text() for each in outside.iterdir()} == {"mine"}
+    assert not any((directory / name).is_symlink() for name in FILES)
+
+
+def test_a_run_directory_that_is_a_link_is_named_and_stays_empty(suite_file, data_dir, tmp_path):
+    path = suite_file("- {model: linear}")
+    (spec,) = read_suite(path).runs
+    (tmp_path / "out").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out" / spec.run_id).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(DataError, match=r"is a symbolic link to .*elsewhere"):
+        run(path, tmp_path / "out", data_dir)
+    assert not any((tmp_path / "elsewhere").iterdir())

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from geoequiv.errors import DataError, GeoequivError
+from geoequiv.errors import DataError
+from geoequiv.files import write_file
 from geoequiv.report.figures.camera import Camera
 from geoequiv.report.figures.scene import Scene
 from geoequiv.report.figures.scene_figure import panels, view_of, windows_of
 from geoequiv.report.figures.style import RULES
-from geoequiv.report.files import write_bytes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -68,10 +68,7 @@ def film_of(scenes: Sequence[Scene], title: str = "", subtitle: str = "", frames
 
 def save_film(film: bytes, path: Path) -> Path:
     """Write a film; GeoequivError if that cannot be."""
-    try:
-        write_bytes(path, film)
-    except OSError as error:
-        raise GeoequivError(f"Cannot write the film to '{path}': {error.strerror}.") from error
+    write_file(path, film, "the film")
     return path
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geoequiv.errors import ConfigError, GeoequivError, unknown
+from geoequiv.files import write_file
 from geoequiv.report.families import colour
 from geoequiv.report.figures.ticks import tick
-from geoequiv.report.files import write_bytes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -112,10 +112,7 @@ def save(figure: "Figure", path: str | Path) -> Path:
     buffer = io.BytesIO()
     with matplotlib.rc_context(RULES):
         figure.savefig(buffer, format=form, metadata={"Date": None} if form == "svg" else {"Software": None})
-    try:
-        write_bytes(path, buffer.getvalue())
-    except OSError as error:
-        raise GeoequivError(f"Cannot write the figure to '{path}': {error.strerror}.") from error
+    write_file(path, buffer.getvalue(), "the figure")
     return path
 
 
