@@ -13,7 +13,7 @@ FLOORS = {
     "errors": 0, "archives": 0, "config": 0, "files": 0, "importing": 0, "ranges": 0, "signals": 0, "text": 0,
     "source": 0, "yaml_loader": 0, "declared": 0, "section_keys": 0,
     "groups": 1,
-    "fields": 2,
+    "fields": 2, "sharding": 2,
     "symmetrize": 3, "objectives": 3, "metrics": 3, "models": 3, "alignment": 3,
     "averaged": 4, "tasks": 4, "training": 4, "testing": 4,
     "catalog": 5, "session": 5, "methods": 5, "measurements": 5, "records": 5,

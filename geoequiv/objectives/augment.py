@@ -11,6 +11,7 @@ from geoequiv.groups import Group
 from geoequiv.groups import group as group_by_name
 from geoequiv.objectives.pointwise import PointwiseLoss, as_named, compare
 from geoequiv.objectives.replicas import predict_replicas, transform_outputs
+from geoequiv.objectives.sampling import draw
 from geoequiv.ranges import PositiveInt, check_ranges
 
 
@@ -55,7 +56,7 @@ class Augmentation:
         named = as_named(targets, self.signature)
         inputs, _ = read_inputs(inputs, self.signature)
         layout = layout_of(inputs, self.signature, self.group.dim, self.group.acts_on_space)
-        elements = self.group.sample(self.num_samples, *layout.shape, generator=self.generator)
+        elements = draw(self.group, self.num_samples, layout, self.generator)
         fused = self.fused and self.num_samples > 1
         copies = predict_replicas(self.model, self.signature, inputs, elements, layout, original=False, fused=fused)
         labels = transform_outputs(elements, named, self.signature, layout)

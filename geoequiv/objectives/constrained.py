@@ -9,6 +9,7 @@ from torch import Tensor
 from geoequiv.errors import ConfigError
 from geoequiv.objectives.step_progress import StepProgress
 from geoequiv.objectives.weighting import Weighted, Weighting
+from geoequiv.sharding import batch_mean
 
 #: The multiplier stays in [1e-8, 1e8]: closer to 0 it would take too long to grow again.
 LIMIT = log(1e8)
@@ -55,7 +56,7 @@ class Constrained(Weighting):
     def weigh(self, objective: Tensor, equivariance: Tensor, progress: StepProgress, learn: bool) -> Weighted:
         self.log_multiplier = self.log_multiplier.to(objective.device)
         violation = equivariance / self.epsilon - 1.0
-        clipped = violation.detach().to(self.log_multiplier).clamp(-1.0, 1.0)
+        clipped = batch_mean(violation.detach()).to(self.log_multiplier).clamp(-1.0, 1.0)
         beta = (self.log_multiplier + DAMPING * clipped).exp().to(objective.dtype)
         if learn:
             self.log_multiplier = (self.log_multiplier + self.lr * clipped).clamp(-LIMIT, LIMIT)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from geoequiv.errors import ConfigError, unknown
 from geoequiv.objectives.step_progress import StepProgress
 from geoequiv.objectives.weighting import Weighted, Weighting
+from geoequiv.sharding import batch_mean
 
 #: A weight never falls below this fraction of the sum: from 0 it could not grow again.
 FLOOR = 1e-3
@@ -62,7 +63,7 @@ class GradNorm(Weighting):
         self.weights = self.weights.to(objective.device)
         alpha, beta = weights = self.weights.to(objective.dtype)
         if learn:
-            losses = torch.stack([objective.detach(), equivariance.detach()]).to(self.weights)
+            losses = batch_mean(torch.stack([objective.detach(), equivariance.detach()])).to(self.weights)
             self.weights = self.stepped(losses, self.norms(objective, equivariance).to(self.weights))
         return Weighted(weights[0] * objective + weights[1] * equivariance, alpha, beta)
 
@@ -85,7 +86,7 @@ class GradNorm(Weighting):
         norms = []
         for loss in losses:
             parts = torch.autograd.grad(loss, self.shared, retain_graph=True, allow_unused=True)
-            squares = [part.square().sum() for part in parts if part is not None]
+            squares = [batch_mean(part).square().sum() for part in parts if part is not None]
             norms.append(torch.stack(squares).sum().sqrt() if squares else loss.detach() * 0)
         return torch.stack(norms)
 

@@ -15,6 +15,7 @@ from geoequiv.objectives.measuring import measuring
 from geoequiv.objectives.pointwise import PointwiseLoss, as_named, compare
 from geoequiv.objectives.remul import RemulLoss
 from geoequiv.objectives.replicas import predict_replicas, transform_outputs
+from geoequiv.objectives.sampling import draw
 from geoequiv.objectives.step_progress import StepProgress
 from geoequiv.ranges import NonNegativeFloat, PositiveInt, ProperFraction, check_ranges
 
@@ -74,10 +75,10 @@ class InvarianceLoss:
         inputs, _ = read_inputs(inputs, self.signature)
         layout = layout_of(inputs, self.signature, self.group.dim, self.group.acts_on_space)
         if self.augment:
-            first = self.group.sample(1, *layout.shape, generator=self.generator)
+            first = draw(self.group, 1, layout, self.generator)
             inputs = act(first[0], inputs, self.signature.inputs, layout)
             (named,) = transform_outputs(first, named, self.signature, layout)
-        drawn = self.group.sample(1, *layout.shape, generator=self.generator)
+        drawn = draw(self.group, 1, layout, self.generator)
         started = self.start == 0 or self.progress.passed(self.start, "The invariance loss with a late start") == 1
         call = self.model, self.signature, inputs
         if started:

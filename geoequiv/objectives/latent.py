@@ -22,6 +22,7 @@ from geoequiv.groups import Element, Group
 from geoequiv.groups import group as group_by_name
 from geoequiv.objectives.pointwise import PointwiseLoss, as_named, compare
 from geoequiv.objectives.remul import RemulLoss
+from geoequiv.objectives.sampling import draw
 from geoequiv.ranges import NonNegativeFloat, check_ranges
 
 
@@ -77,7 +78,7 @@ class LatentEquivariance:
         """Loss of a batch: inputs as the model takes them, targets by name or the tensor of a single output."""
         inputs, _ = read_inputs(inputs, self.signature)
         layout = layout_of(inputs, self.signature, self.group.dim, self.group.acts_on_space)
-        drawn = self.group.sample(1, *layout.shape, generator=self.generator)
+        drawn = draw(self.group, 1, layout, self.generator)
         seen: list[Tensor] = []
         if self.layer is None:
             handle = self.watched.register_forward_pre_hook(lambda _, args: seen.append(args[0]))

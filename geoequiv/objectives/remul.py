@@ -19,7 +19,7 @@ from geoequiv.objectives.gradnorm import GradNorm
 from geoequiv.objectives.measuring import measuring
 from geoequiv.objectives.pointwise import PointwiseLoss, as_named, compare
 from geoequiv.objectives.replicas import Outputs, predict_replicas, transform_outputs
-from geoequiv.objectives.sampling import check_connected, largest_angle, shrink
+from geoequiv.objectives.sampling import check_connected, draw, largest_angle, shrink
 from geoequiv.objectives.schedules import Cosine, Linear
 from geoequiv.objectives.step_progress import StepProgress
 from geoequiv.objectives.uncertainty import Uncertainty
@@ -270,7 +270,7 @@ class REMUL:
 
     def _elements(self, inputs: Any, targets: Mapping[str, Tensor], layout: Layout) -> Element:
         """The elements ``[K, *shape]`` that count, ``[1, *shape]`` for the worst of K."""
-        drawn = self.group.sample(self.num_samples, *layout.shape, generator=self.generator)
+        drawn = draw(self.group, self.num_samples, layout, self.generator)
         if self.sampling == "small-angle":
             passed = self.progress.passed(self.over, "sampling 'small-angle'")
             return shrink(drawn, largest_angle(self.sigma, passed) / pi)

@@ -7,8 +7,16 @@ from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from geoequiv.errors import ConfigError
+from geoequiv.fields import Layout
 from geoequiv.groups import Element, Group
 from geoequiv.groups.orthogonal import AxialGroup, OrthogonalGroup, plane_rotation
+from geoequiv.sharding import item_draws, stream
+
+
+def draw(group: Group, samples: int, layout: Layout, generator: torch.Generator | None) -> Element:
+    """Haar draws ``[samples, *shape]`` for each item of a batch, from a generator (``None``: torch's global one)."""
+    source = stream(generator)
+    return item_draws(lambda shape: group.sample(*shape, generator=source), (samples, *layout.shape), axis=1)
 
 
 def check_connected(group: Group) -> None:

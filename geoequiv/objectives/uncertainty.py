@@ -9,6 +9,7 @@ from torch import Tensor
 from geoequiv.errors import ConfigError
 from geoequiv.objectives.step_progress import StepProgress
 from geoequiv.objectives.weighting import Weighted, Weighting
+from geoequiv.sharding import batch_mean
 
 
 class Uncertainty(Weighting):
@@ -41,7 +42,7 @@ class Uncertainty(Weighting):
         self.log_variances = s = self.log_variances.to(objective.device)
         weights = torch.exp(-s).to(objective.dtype)
         if learn:
-            losses = torch.stack([objective.detach(), equivariance.detach()]).to(s)
+            losses = batch_mean(torch.stack([objective.detach(), equivariance.detach()])).to(s)
             self.log_variances = s - self.lr * (1.0 - torch.exp(-s) * losses).clamp(-1.0, 1.0)
         total = weights[0] * objective + weights[1] * equivariance + s.sum().to(objective.dtype)
         return Weighted(total, weights[0], weights[1])

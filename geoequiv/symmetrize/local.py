@@ -12,6 +12,7 @@ from geoequiv.errors import GroupError, SignatureError
 from geoequiv.fields import Side, Signature, layout_of, read_inputs
 from geoequiv.groups import Group
 from geoequiv.ranges import PositiveInt, ProperFraction
+from geoequiv.sharding import sharded
 from geoequiv.symmetrize.frames.by_name import FrameSpec, frame_by_name
 from geoequiv.symmetrize.frames.frame import cloud_name
 from geoequiv.symmetrize.frames.options import Degenerate
@@ -117,9 +118,10 @@ class LocalFrameAveraging(nn.Module):
         near = nearest_nodes(inputs[self.cloud], layout, self.neighbours)
         lead = 1 if layout.is_ragged else len(layout.shape) + 1
         gathered = {name: inputs[name].flatten(0, lead - 1)[near] for name in self.signature.inputs}
-        found = symmetrize(
-            self.layer, self.signature, self.frame, (), gathered, training=self.training, chunk=self.chunk
-        )
+        with sharded(None):  # its items are neighbourhoods
+            found = symmetrize(
+                self.layer, self.signature, self.frame, (), gathered, training=self.training, chunk=self.chunk
+            )
         rows = inputs[self.cloud].shape[:lead]
 
         def spread(value: Any) -> Any:

@@ -13,6 +13,7 @@ from geoequiv.groups import Element, Group, compose
 from geoequiv.groups import group as group_by_name
 from geoequiv.groups.permutation import PermutationGroup
 from geoequiv.groups.quadrature_rule import quadrature
+from geoequiv.sharding import stream
 from geoequiv.symmetrize.frames.diagnosis import read_fields
 from geoequiv.symmetrize.frames.frame import Frame, centroid, cloud_name, cloud_of
 
@@ -79,7 +80,7 @@ class GroupFrame(Frame):
             return quadrature(part, self.quadrature)
         if self.num_samples is None:
             return part.elements(), None
-        draws = part.sample(self.num_samples, generator=self.generator)
+        draws = part.sample(self.num_samples, generator=stream(self.generator))
         if self.subgroup is None:
             return draws, None
         assert isinstance(self.subgroup, Group)

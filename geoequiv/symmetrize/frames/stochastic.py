@@ -12,6 +12,7 @@ from geoequiv.fields import Layout, Side
 from geoequiv.groups import Element
 from geoequiv.groups.product import factors_of
 from geoequiv.ranges import ProperFraction
+from geoequiv.sharding import item_draws, stream
 from geoequiv.symmetrize.frames.coset import Coset
 from geoequiv.symmetrize.frames.diagnosis import read_fields
 from geoequiv.symmetrize.frames.frame import Frame
@@ -75,7 +76,9 @@ class StochasticFrame(Frame):
         elements, weights = self.inner(fields, side, layout, training=training)
         if (not training and self.full_at_evaluation) or isinstance(elements, Coset):
             return elements, weights  # of a coset the model sees one element whatever its size
-        chance = torch.rand(layout.shape, dtype=torch.float64, generator=self.generator).to(elements.linear.device)
+        source = stream(self.generator)
+        chance = item_draws(lambda shape: torch.rand(shape, dtype=torch.float64, generator=source), layout.shape)
+        chance = chance.to(elements.linear.device)
         if weights is None:
             drawn = (chance * len(elements)).long()
         else:  # the first element at which the sum of the weights exceeds the chance
