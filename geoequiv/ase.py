@@ -1,6 +1,7 @@
 """An ASE calculator of a trained run."""
 
-from collections.abc import Sequence
+import io
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ from geoequiv.session import DEFAULT, Session
 from geoequiv.tasks.data.sources import NamedArrays
 
 try:
+    import ase.io
     from ase import Atoms, units
     from ase.calculators.calculator import Calculator as Base
     from ase.calculators.calculator import all_changes
+    from ase.calculators.singlepoint import SinglePointCalculator
 except ImportError as error:
     raise GeoequivError("geoequiv.ase needs ASE: pip install 'geoequiv[ase]'.") from error
 
@@ -41,8 +44,19 @@ class Calculator(Base):
 
     def __init__(self, run: str | Path, unit: str | None = None, session: Session = DEFAULT) -> None:
         super().__init__()
-        self.predictor = Predictor(load_trained(Path(run), session))
-        task = self.predictor.trained.task
+        self._start(Predictor(load_trained(Path(run), session)), str(run), unit)
+
+    @classmethod
+    def of(cls, predictor: Predictor, run: str = "the run", unit: str | None = None) -> "Calculator":
+        """The same of a run that is loaded already."""
+        made = cls.__new__(cls)
+        Base.__init__(made)
+        made._start(predictor, run, unit)
+        return made
+
+    def _start(self, predictor: Predictor, run: str, unit: str | None) -> None:
+        self.predictor = predictor
+        task = predictor.trained.task
         outputs = task.signature.outputs
         energies = [name for name in outputs.of_kind("scalar") if outputs[name].per_graph]
         forces, points = outputs.of_kind("vector"), task.signature.inputs.of_kind("point")
@@ -77,12 +91,38 @@ class Calculator(Base):
         arrays: dict[str, Any] = {self.point: structure.positions[None], "numbers": structure.numbers[None]}
         if "cell" in inputs:
             arrays |= {"cell": structure.cell.array[None], "pbc": structure.pbc[None].astype(np.float64)}
-        found = self.predictor.of_source(arrays_of(arrays))
-        self.results["energy"] = float(found[self.energy].reshape(())) * self.factor
-        self.results["forces"] = found[self.forces][0] * self.factor
+        self.results |= self.results_of(self.predictor.of_source(arrays_of(arrays)), 0, len(structure))
+
+    def results_of(self, found: Mapping[str, Any], item: int, atoms: int) -> dict[str, Any]:
+        """ASE's results of one item of a prediction, in its units."""
+        results: dict[str, Any] = {
+            "energy": float(found[self.energy][item].reshape(())) * self.factor,
+            "forces": found[self.forces][item][:atoms] * self.factor,
+        }
         if "stress" in found:
-            stress = found["stress"][0] * self.factor
-            self.results["stress"] = np.array([stress[at] for at in ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))])
+            stress = found["stress"][item] * self.factor
+            results["stress"] = np.array([stress[at] for at in ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))])
+        return results
+
+    def extended_xyz(self, path: Path) -> str:
+        """The frames of a file, with energy, forces and stress as predicted, in eV and Å, as extended XYZ.
+
+        Args:
+            path: .xyz or .extxyz.
+
+        Raises:
+            DataError: ASE or `Predictor.of_file` cannot read the file.
+        """
+        found = self.predictor.of_file(path)
+        try:
+            structures = ase.io.read(path, index=":", format="extxyz")
+        except (ValueError, KeyError, IndexError, OSError) as error:
+            raise DataError(f"ASE cannot read {path}: {error}.") from error
+        for item, structure in enumerate(structures):
+            structure.calc = SinglePointCalculator(structure, **self.results_of(found, item, len(structure)))
+        written = io.StringIO()
+        ase.io.write(written, structures, format="extxyz")
+        return written.getvalue()
 
 
 def arrays_of(arrays: dict[str, Any]) -> NamedArrays:

@@ -173,3 +173,22 @@ def test_stress_is_the_derivative_of_the_energy_by_strain(tmp_path):
     assert stress[0, 0] * atoms.get_volume() == pytest.approx(
         (energies[0] - energies[1]) / (2 * step), rel=0.03, abs=2e-3
     )
+
+
+def test_predictions_are_written_as_frames_that_ase_reads(runs, tmp_path):
+    structures = [molecule(seed=seed) for seed in range(3)]
+    ase.io.write(tmp_path / "new.extxyz", structures, format="extxyz")
+    assert main(["predict", str(runs["forces"]), str(tmp_path / "new.extxyz"), "--format", "extxyz"]) == 0
+    found = ase.io.read(tmp_path / "new.extxyz.predictions.extxyz", index=":")
+    calculator = Calculator(runs["forces"])
+    for before, after in zip(structures, found, strict=True):
+        before.calc = calculator
+        np.testing.assert_allclose(after.positions, before.positions, atol=1e-7)
+        assert after.get_potential_energy() == pytest.approx(before.get_potential_energy(), abs=1e-4)
+        np.testing.assert_allclose(after.get_forces(), before.get_forces(), atol=1e-4)
+
+
+def test_frames_are_written_of_runs_with_energies_alone(runs, tmp_path, capsys):
+    ase.io.write(tmp_path / "new.extxyz", [molecule()], format="extxyz")
+    assert main(["predict", str(runs["nbody"]), str(tmp_path / "new.extxyz"), "--format", "extxyz"]) == 2
+    assert "A calculator needs a run with one energy and its forces" in capsys.readouterr().err

@@ -2,13 +2,18 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from geoequiv.cli.arguments import RAW, Commands, common, computing, data_folder, positive, session_of
+
+if TYPE_CHECKING:
+    from geoequiv.bench.predict import Predictor
 
 PREDICT = """\
 Predict for items of your own with a trained run: files of named arrays (.npz) or of frames (.xyz, .extxyz) that hold
 the inputs of the run's task, in its units. Predictions, in its units as well, are written beside each file, as
-FILE.predictions.npz, items first.
+FILE.predictions.npz, items first. With --format extxyz they are the file's frames with the predicted energy and forces
+in eV and Å, as ASE reads them.
 """
 EXAMPLES = """\
 examples:
@@ -29,21 +34,18 @@ def add(commands: Commands) -> None:
     predict.add_argument("run", type=Path, metavar="RUN_DIR", help="directory of a finished run")
     predict.add_argument("files", type=Path, nargs="+", metavar="FILE", help=".npz, .xyz or .extxyz")
     predict.add_argument("--output", type=Path, metavar="DIR", help="where to (beside each file)")
+    predict.add_argument("--format", choices=("npz", "extxyz"), default="npz", help="of what is written (npz)")
     predict.add_argument("--batch-size", type=positive, default=100, metavar="N", help="items of a pass (100)")
     predict.set_defaults(command=_predict)
 
 
 def _predict(options: argparse.Namespace) -> int:
-    import io
-
-    import numpy as np
-
     from geoequiv.bench.predict import Predictor
     from geoequiv.bench.trained import load_trained
     from geoequiv.errors import DataError
     from geoequiv.files import write_file
 
-    places = [(options.output or file.parent) / f"{file.name}.predictions.npz" for file in options.files]
+    places = [(options.output or file.parent) / f"{file.name}.predictions.{options.format}" for file in options.files]
     twice = {place for place in places if places.count(place) > 1}
     if twice:
         raise DataError(f"Two files would both be written to {min(twice)}: predict them one by one.")
@@ -51,10 +53,23 @@ def _predict(options: argparse.Namespace) -> int:
     predictor = Predictor(load_trained(options.run, session), options.batch_size)
     for file, place in zip(options.files, places, strict=True):
         with session.casting(predictor.trained.model):
-            found = predictor.of_file(file)
-        content = io.BytesIO()
-        np.savez(content, **found)  # type: ignore[arg-type]
-        write_file(place, content.getvalue())
-        shapes = ", ".join(f"{name} {list(values.shape)}" for name, values in found.items())
-        print(f"Wrote {place}: {shapes}")
+            content, told = (_extended_xyz if options.format == "extxyz" else _arrays)(predictor, file)
+        write_file(place, content)
+        print(f"Wrote {place}: {told}")
     return 0
+
+
+def _arrays(predictor: "Predictor", file: Path) -> tuple[bytes, str]:
+    import io
+
+    import numpy as np
+
+    found, content = predictor.of_file(file), io.BytesIO()
+    np.savez(content, **found)  # type: ignore[arg-type]
+    return content.getvalue(), ", ".join(f"{name} {list(values.shape)}" for name, values in found.items())
+
+
+def _extended_xyz(predictor: "Predictor", file: Path) -> tuple[str, str]:
+    from geoequiv.ase import Calculator
+
+    return Calculator.of(predictor).extended_xyz(file), "energy (eV) and forces (eV/Å) of each frame"

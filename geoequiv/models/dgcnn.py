@@ -39,7 +39,8 @@ class DGCNN(nn.Module):
     or translations; jumps where the neighbours of a node change. Batch normalisation: in training, outputs depend on
     the other clouds of the batch.
     Reference: Wang et al. 2019; widths of the code of Puny et al. 2022, whose last sigmoid only bounds the length of
-    normals and is left out.
+    normals and is left out. At width 64 for normals it has 1 436 809 parameters, 128 fewer than that code: as many as
+    a batch norm of 64 channels, which the part-segmentation code it starts from has for a class label.
     """
 
     claims = None
