@@ -33,6 +33,7 @@ aten = torch.ops.aten
 WAITS = {
     aten._local_scalar_dense, aten.is_nonzero, aten.equal, aten.nonzero, aten.masked_select, aten._unique2,
     aten.unique_dim, aten.unique_consecutive, aten.allclose, aten.nonzero_numpy,
+    aten.bincount,
 }  # fmt: skip
 INDEXING = {aten.index, aten.index_put, aten.index_put_, aten._index_put_impl_}
 COPIES = {aten._to_copy, aten.copy_, aten.copy}

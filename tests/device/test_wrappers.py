@@ -24,6 +24,7 @@ class Net(nn.Module):
 METHODS = {
     "pca": lambda net: ge.FrameAveraging(net, SIGNATURE, group="E(3)"),
     "minimal": lambda net: ge.FrameAveraging(net, SIGNATURE, group="E(3)", frame="minimal"),
+    "stochastic": lambda net: ge.FrameAveraging(net, SIGNATURE, group="E(3)", frame="stochastic"),
     "group": lambda net: ge.GroupAveraging(net, SIGNATURE, "O"),
 }
 

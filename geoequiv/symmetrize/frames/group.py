@@ -11,6 +11,7 @@ from geoequiv.fields import Layout, Side
 from geoequiv.fields.uncompiled import uncompiled
 from geoequiv.groups import Element, Group, compose
 from geoequiv.groups import group as group_by_name
+from geoequiv.groups.on_device import on_device
 from geoequiv.groups.permutation import PermutationGroup
 from geoequiv.groups.quadrature_rule import quadrature
 from geoequiv.sharding import stream
@@ -70,33 +71,42 @@ class GroupFrame(Frame):
     def is_exact(self) -> bool:
         return self.num_samples is None and self.group.linear_part.is_finite
 
-    def elements(self) -> tuple[Element, Tensor | None]:
-        """Linear elements ``[F]`` of one call and their weights ``[F]`` (``None`` where they are equal)."""
-        return elements_outside(self) if torch.compiler.is_compiling() else self._elements()
+    def elements(self, device: torch.device | None = None) -> tuple[Element, Tensor | None]:
+        """Linear elements ``[F]`` of one call and their weights ``[F]`` (``None`` where they are equal).
 
-    def _elements(self) -> tuple[Element, Tensor | None]:
+        Args:
+            device: where they are asked for; ``None`` is the CPU. Those that no draw decides are copied there once.
+        """
+        device = device or torch.device("cpu")
+        return elements_outside(self, device) if torch.compiler.is_compiling() else self._elements(device)
+
+    def _elements(self, device: torch.device) -> tuple[Element, Tensor | None]:
         part = self.group.linear_part
-        if self.quadrature is not None:
-            return quadrature(part, self.quadrature)
         if self.num_samples is None:
-            return part.elements(), None
+            linear, permutation, weights = on_device((part, self.quadrature), device, self._fixed)
+            assert linear is not None
+            return Element(linear, None, permutation), weights
         draws = part.sample(self.num_samples, generator=stream(self.generator))
         if self.subgroup is None:
-            return draws, None
+            return draws.to(device), None
         assert isinstance(self.subgroup, Group)
         finite = self.subgroup.elements()
-        return compose(finite, draws.reshape(len(draws), 1)).reshape(len(draws) * len(finite)), None
+        return compose(finite, draws.reshape(len(draws), 1)).reshape(len(draws) * len(finite)).to(device), None
+
+    def _fixed(self) -> tuple[Tensor | None, ...]:
+        part = self.group.linear_part
+        elements, weights = (part.elements(), None) if self.quadrature is None else quadrature(part, self.quadrature)
+        return elements.linear, elements.permutation, weights
 
     def __call__(
         self, fields: Any, side: str | Side = "pos: point", layout: Layout | None = None, *, training: bool = False
     ) -> tuple[Element, Tensor | None]:
         fields, side, layout = read_fields(fields, side, self.group.dim, layout)
-        elements, weights = self.elements()
-        reference = fields[next(iter(side))]
+        elements, weights = self.elements(fields[next(iter(side))].device)
         ones = (1,) * len(layout.shape)
-        elements = elements.to(reference.device).reshape(len(elements), *ones)
+        elements = elements.reshape(len(elements), *ones)
         if weights is not None:
-            weights = weights.to(reference.device).reshape(len(weights), *ones)
+            weights = weights.reshape(len(weights), *ones)
         if self.group.translates:
             cloud = cloud_of(fields, cloud_name(side, self.group), layout)
             centre = centroid(cloud, layout)
@@ -106,9 +116,9 @@ class GroupFrame(Frame):
 
 
 @uncompiled
-def elements_outside(frame: GroupFrame) -> tuple[Element, Tensor | None]:
+def elements_outside(frame: GroupFrame, device: torch.device) -> tuple[Element, Tensor | None]:
     """A frame's elements outside of the graph: ``torch.compile`` would trace past the cached lists of elements."""
-    return frame._elements()
+    return frame._elements(device)
 
 
 def finite_subgroup(name: Group | str, part: Group) -> Group:

@@ -9,12 +9,15 @@ import torch
 from torch import Tensor
 
 from geoequiv.fields import Layout, Side
+from geoequiv.groups.on_device import on_device
 from geoequiv.symmetrize.frames.diagnosis import first_order
 from geoequiv.symmetrize.frames.directions import Directions
 from geoequiv.symmetrize.frames.frame import node_count, node_sum
 from geoequiv.symmetrize.frames.orbit import compact, one_orbit
-from geoequiv.symmetrize.frames.pca import PCAFrame
+from geoequiv.symmetrize.frames.pca import PCAFrame, sign_choices
 from geoequiv.symmetrize.frames.spectrum import Spectrum
+
+Pattern = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -61,34 +64,85 @@ class MinimalFrame(PCAFrame):
     ) -> tuple[Tensor, Tensor | None]:
         vectors, dim = self.axes(spectrum), self.group.dim
         with torch.no_grad():
-            alive = torch.ones(len(self.signs(vectors)), *layout.shape, dtype=torch.bool, device=vectors.device)
-            degenerate = spectrum.degenerate & (self.degenerate != "ignore")  # their frames are not made of signs
-            for alive, _, _ in self.chain(vectors, spectrum, layout):
-                if bool((degenerate | (alive.sum(0) == 1)).all()):
-                    break
-            alive = torch.where(degenerate, (alive.cumsum(0) == 1) & alive, alive)
-            alive = self.resolved(alive, vectors, spectrum, fields, side, layout)
-            kept, real = compact(alive.reshape(len(alive), -1).mT)
+            kept, real = self.kept(vectors, spectrum, fields, side, layout)
         linear = vectors.reshape(-1, 1, dim, dim) * self.signs(vectors)[kept].unsqueeze(-2)
         linear = linear.movedim(1, 0).reshape(-1, *vectors.shape)
         return linear, None if len(linear) == 1 else real.mT.reshape(-1, *layout.shape)
 
+    def kept(
+        self, vectors: Tensor, spectrum: Spectrum, fields: Mapping[str, Any], side: Side, layout: Layout
+    ) -> tuple[Tensor, Tensor]:
+        """Which choices of signs each item keeps, ``[B, K]``, and which of these are real ``[B, K]``.
+
+        Frames of degenerate spectra are not made of signs: those items keep one.
+        """
+        by_signs = None if self.degenerate == "ignore" else ~spectrum.degenerate
+        for score in self.scores(vectors, spectrum, layout):
+            alive = score == score.amax(-1, keepdim=True)
+            one = alive.sum(-1) == 1
+            if bool((one if by_signs is None else one | ~by_signs).all()):
+                kept = score.argmax(-1).reshape(-1, 1)
+                return kept, torch.ones_like(kept, dtype=torch.bool)
+        if by_signs is not None:
+            alive = alive & (by_signs.unsqueeze(-1) | (alive.cumsum(-1) == 1))
+        alive = self.resolved(alive, vectors, spectrum, fields, side, layout)
+        return compact(alive.reshape(-1, alive.shape[-1]))
+
+    def scores(self, vectors: Tensor, spectrum: Spectrum, layout: Layout) -> Iterator[Tensor]:
+        r"""Scores of all choices of signs, ``[*shape, F]``, after the odd moments and after all: the best are left.
+
+        .. math:: \text{score}(s) = \sum_{p=1}^P 2^{P-p}\, c_p \prod_{k \in p} s_k, \qquad
+                  c_p = \operatorname{sign}(m_p) \text{ where } |m_p| > \text{tolerance}, \text{ else } 0
+
+        A step of the chain keeps what makes :math:`c_p \prod s_k` largest, so the chain keeps what is largest in
+        lexicographic order: choices that first differ in step p differ by 2 there, and by less in all later ones
+        together. Exact, as scores are whole numbers below 2²⁰. Where the host has to wait for a device, all at once.
+        """
+        tolerance, score = spectrum.tolerance.unsqueeze(-1), vectors.new_zeros(())
+        blocks = zip(self.patterns, self.moments(vectors, spectrum, layout), strict=True)
+        for number, (patterns, moments) in enumerate(blocks, 1):
+            decided = torch.where(moments.abs() > tolerance, moments.sign(), 0)
+            score = score * 2 ** len(patterns) + decided @ self.products(patterns, vectors, weighted=True)
+            if vectors.device.type == "cpu" or number == len(self.patterns):
+                yield score
+
+    @property
+    def patterns(self) -> tuple[tuple[Pattern, ...], ...]:
+        """Which signs multiply each moment of the chain: of the odd moments, and of those of pairs and triples."""
+        every = range(self.group.dim)
+        pairs, triple = tuple(combinations(every, 2)), tuple(combinations(every, 3))
+        return tuple((k,) for k in every) * 3, pairs * 3 + triple * 2
+
+    def products(self, patterns: tuple[Pattern, ...], like: Tensor, weighted: bool = False) -> Tensor:
+        """The product of the signs of each pattern, ``[P, F]``; ``weighted``: times 2^(P-p)."""
+
+        def table() -> tuple[Tensor]:
+            signs = sign_choices(self.group.dim, self.group.is_proper)
+            rows = torch.stack([signs[:, pattern].prod(1) for pattern in patterns])
+            return (rows * 2 ** torch.arange(len(rows) - 1, -1, -1).unsqueeze(1) if weighted else rows,)
+
+        key = ("products of signs", patterns, self.group.dim, self.group.is_proper, weighted)
+        (found,) = on_device(key, like.device, table)
+        assert found is not None
+        return found
+
     def chain(self, vectors: Tensor, spectrum: Spectrum, layout: Layout) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """After each step: which signs are left ``[F, *shape]``; its moment and where it decided ``[*shape]``."""
-        signs = self.signs(vectors)
-        alive = torch.ones(len(signs), *layout.shape, dtype=torch.bool, device=vectors.device)
-        for pattern, moment in self.moments(vectors, spectrum, layout):
-            side = signs[:, pattern].prod(1).reshape(-1, *(1,) * len(layout.shape)) * moment.detach()
-            ahead = alive & (side > spectrum.tolerance)
-            decided = ahead.any(0) & (alive & ~ahead).any(0)
-            alive = torch.where(ahead.any(0), ahead, alive)
+        """After each step: which signs are left ``[*shape, F]``; its moment and where it decided ``[*shape]``."""
+        moments = torch.cat(list(self.moments(vectors, spectrum, layout)), -1)
+        products = self.products(sum(self.patterns, ()), vectors)
+        alive = torch.ones(*layout.shape, products.shape[1], dtype=torch.bool, device=vectors.device)
+        for moment, product in zip(moments.unbind(-1), products, strict=True):
+            ahead = alive & (product * moment.detach().unsqueeze(-1) > spectrum.tolerance.unsqueeze(-1))
+            some = ahead.any(-1)
+            decided = some & (alive & ~ahead).any(-1)
+            alive = torch.where(some.unsqueeze(-1), ahead, alive)
             yield alive, moment, decided
 
     def resolved(
         self, alive: Tensor, vectors: Tensor, spectrum: Spectrum, fields: Mapping[str, Any], side: Side, layout: Layout
     ) -> Tensor:
-        """What further inputs and labels leave of the signs ``[F, *shape]`` that the moments have left."""
-        source, ambiguous = self.frame_inputs(side), alive.sum(0) > 1
+        """What further inputs and labels leave of the signs ``[*shape, F]`` that the moments have left."""
+        source, ambiguous = self.frame_inputs(side), alive.sum(-1) > 1
         if not source.has_further or not bool(ambiguous.any()):
             return alive
         dim, chosen = self.group.dim, ambiguous.flatten()
@@ -97,11 +151,11 @@ class MinimalFrame(PCAFrame):
         signs = self.signs(vectors)
         frames = torch.eye(3, dtype=vectors.dtype, device=vectors.device).repeat(int(chosen.sum()), len(signs), 1, 1)
         frames[..., :dim, :dim] = vectors.reshape(-1, 1, dim, dim)[chosen] * signs.unsqueeze(-2)
-        flat = alive.reshape(len(signs), -1).mT.clone()
+        flat = alive.reshape(-1, len(signs)).clone()
         tolerance = spectrum.tolerance.flatten()[chosen]
         kept, real = one_orbit(frames, flat[chosen], directions, tolerance)
         flat[chosen] = (real.unsqueeze(2) & (kept.unsqueeze(2) == torch.arange(len(signs), device=kept.device))).any(1)
-        return flat.mT.reshape(alive.shape)
+        return flat.reshape(alive.shape)
 
     def jumps(self, spectrum: Spectrum, real: Tensor | None) -> Tensor:
         return spectrum.degenerate if real is None else spectrum.degenerate | (real.sum(0) > 1)
@@ -114,32 +168,30 @@ class MinimalFrame(PCAFrame):
             near = torch.full(layout.shape, torch.inf, dtype=points.dtype, device=points.device)
             left = torch.ones(layout.shape, device=points.device)
             for alive, moment, decided in self.chain(self.axes(exact), exact, layout):
-                left = alive.sum(0)
+                left = alive.sum(-1)
                 reach = first_order(moment, moment.abs() - exact.tolerance, points, layout)
                 near = torch.where(decided, near.minimum(reach), near)
         return torch.where(left > 1, 0, super().distance(spectrum, fields, side, layout).minimum(near))
 
-    def moments(self, vectors: Tensor, spectrum: Spectrum, layout: Layout) -> Iterator[tuple[tuple[int, ...], Tensor]]:
-        """The chain: which signs multiply each moment, and the moment ``[*shape]``, computed when asked for."""
-        axes = vectors if layout.batch is None else vectors[layout.batch]
-        y = spectrum.points @ axes if layout.batch is None else (spectrum.points.unsqueeze(-2) @ axes).squeeze(-2)
-        count = node_count(y, layout)
+    def moments(self, vectors: Tensor, spectrum: Spectrum, layout: Layout) -> Iterator[Tensor]:
+        """The moments of the chain, ``[*shape, P]`` for each block of ``patterns``, computed when asked for."""
+        count = node_count(spectrum.points, layout)
         size = (spectrum.values[..., -1:] / count).sqrt()
-        size = torch.where(spectrum.coincident.unsqueeze(-1), 1, size)
-        y = y / (size.unsqueeze(-2) if layout.batch is None else size[layout.batch])
-        every = range(self.group.dim)
-
-        def radius() -> Tensor:
-            return y.square().sum(-1, keepdim=True)
-
-        for power in (lambda: y * y * y, lambda: y * radius(), lambda: y**5):
-            mean = node_sum(power(), layout) / count
-            yield from (((k,), mean[..., k]) for k in every)
-        pairs = list(combinations(every, 2))
-        for weighted in (lambda j: radius(), lambda j: y[..., j, None] ** 2):
-            for j, k in [*pairs, *((k, j) for j, k in pairs)]:
-                yield (j, k), (node_sum(y[..., j, None] * y[..., k, None] * weighted(j), layout) / count)[..., 0]
+        axes = vectors / torch.where(spectrum.coincident.unsqueeze(-1), 1, size).unsqueeze(-1)
+        if layout.batch is None:
+            y = spectrum.points @ axes
+        else:
+            y = (spectrum.points.unsqueeze(-2) @ axes[layout.batch]).squeeze(-2)
+        squares = y * y
+        cubes, radius = squares * y, sum(squares.unbind(-1)[1:], squares[..., 0])
+        odd = torch.cat([cubes, y * radius.unsqueeze(-1), cubes * squares], -1)
+        yield node_sum(odd, layout) / count
+        one, square, pairs = y.unbind(-1), squares.unbind(-1), list(combinations(range(self.group.dim), 2))
+        two = [one[j] * one[k] for j, k in pairs]
+        even = [each * radius for each in two]
+        even += [each * square[j] for each, (j, _) in zip(two, pairs, strict=True)]
+        even += [each * square[k] for each, (_, k) in zip(two, pairs, strict=True)]
         if self.group.dim == 3:
-            triple = y.prod(-1, keepdim=True)
-            for powers in (triple, triple * radius()):
-                yield (0, 1, 2), (node_sum(powers, layout) / count)[..., 0]
+            triple = two[0] * one[2]
+            even += [triple, triple * radius]
+        yield node_sum(torch.stack(even, -1), layout) / count

@@ -12,6 +12,7 @@ from geoequiv.errors import BatchError, GroupError, SignatureError
 from geoequiv.fields import Layout, Side, item_text
 from geoequiv.fields.uncompiled import uncompiled
 from geoequiv.groups import Element
+from geoequiv.groups.on_device import on_device
 from geoequiv.groups.orthogonal import OrthogonalGroup
 from geoequiv.ranges import ProperFraction
 from geoequiv.symmetrize.frames.diagnosis import FrameReport, crossing_distance, read_fields
@@ -107,10 +108,10 @@ class PCAFrame(Frame):
 
     def signs(self, like: Tensor) -> Tensor:
         """All sign choices ``[F, d]``; for proper groups those whose product is +1."""
-        choices = [
-            s for s in product((1.0, -1.0), repeat=self.group.dim) if not self.group.is_proper or s.count(-1.0) % 2 == 0
-        ]
-        return torch.tensor(choices, dtype=like.dtype, device=like.device)
+        dim, proper = self.group.dim, self.group.is_proper
+        (signs,) = on_device(("signs", dim, proper), like.device, lambda: (sign_choices(dim, proper),))
+        assert signs is not None
+        return signs
 
     def axes(self, spectrum: Spectrum) -> Tensor:
         """Principal axes as columns, ``[*shape, d, d]``, right-handed for proper groups."""
@@ -151,14 +152,13 @@ class PCAFrame(Frame):
         if spectrum is None:
             spectrum = self.spectrum(fields, side, layout)
         linear, real = self.generic(spectrum, fields, side, layout)
-        if self.degenerate != "ignore":
-            degenerate = spectrum.degenerate
-            if bool(degenerate.any()):
-                if self.degenerate == "error":
-                    raise BatchError(degenerate_message(degenerate, spectrum))
-                linear, real = self.completed(linear, real, degenerate, spectrum, fields, side, layout)
+        if self.degenerate != "ignore" and spectrum.any_degenerate:
+            if self.degenerate == "error":
+                raise BatchError(degenerate_message(spectrum.degenerate, spectrum))
+            linear, real = self.completed(linear, real, spectrum.degenerate, spectrum, fields, side, layout)
         cloud = fields[self.frame_inputs(side).cloud]
-        warn_of_gradients(type(self).__name__, self.jumps(spectrum, real), cloud)
+        if cloud.requires_grad and (spectrum.any_degenerate or real is not None):
+            warn_of_gradients(type(self).__name__, self.jumps(spectrum, real), cloud)
         weights = None if real is None else real.to(cloud) / real.sum(0, keepdim=True)
         return framed(linear, spectrum.centre, cloud), weights
 
@@ -253,6 +253,12 @@ class PCAFrame(Frame):
         return FrameReport(
             spectrum.gaps, size, spectrum.degenerate, spectrum.tolerance, spectrum.gap_threshold, distance.detach()
         )
+
+
+def sign_choices(dim: int, proper: bool) -> Tensor:
+    """``[F, d]`` in float64: all, or those whose product is +1."""
+    choices = [s for s in product((1.0, -1.0), repeat=dim) if not proper or s.count(-1.0) % 2 == 0]
+    return torch.tensor(choices, dtype=torch.float64)
 
 
 def framed(linear: Tensor, centre: Tensor | None, like: Tensor) -> Element:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from geoequiv.fields import Layout, Side
 from geoequiv.symmetrize.frames.eigen import principal_axes
@@ -92,22 +93,27 @@ class Spectrum:
         factor = uncertainty(self.points.detach(), self.values[..., -1], self.layout, self.eps).clamp(max=1.0)
         return torch.maximum(self.tolerance, factor * self.eps**0.25)
 
-    @property
+    @cached_property
     def gaps(self) -> Tensor:
         """Relative gaps (λ_{k+1} − λ_k) / λ_d, ``[*shape, d-1]``; 0 for coincident points."""
         top = self.values[..., -1:]
         relative = self.values.diff(dim=-1) / top.clamp_min(torch.finfo(top.dtype).tiny)
         return torch.where(self.coincident.unsqueeze(-1), 0, relative)
 
-    @property
+    @cached_property
     def degenerate_gaps(self) -> Tensor:
         """Which gaps are too small to determine the axes on either side, ``[*shape, d-1]``."""
         return self.gaps <= self.gap_threshold.unsqueeze(-1)
 
-    @property
+    @cached_property
     def degenerate(self) -> Tensor:
         """Whether the spectrum is degenerate: some gap is, or all points coincide, ``[*shape]``."""
         return self.degenerate_gaps.any(-1) | self.coincident
+
+    @cached_property
+    def any_degenerate(self) -> bool:
+        """Whether that of some item is: the host waits for it once."""
+        return bool(self.degenerate.any())
 
 
 #: The tolerance is this many times the noise of a cloud about the origin, so that it seldom depends on where a cloud
@@ -133,30 +139,42 @@ def uncertainty(cloud: Tensor, largest: Tensor, layout: Layout, eps: float) -> T
         cloud: points about the centre, ``[*shape, N, d]`` or ``[n, d]``, zero where masked out.
         largest: λ, ``[*shape]``.
     """
-    squares = cloud.square().sum(-1)
-    tiny = torch.finfo(squares.dtype).tiny
-    total = node_sum(squares.unsqueeze(-1), layout).squeeze(-1).clamp_min(tiny)
-    longest = item_max(squares.sqrt(), layout)
-    shared = node_sum((squares * alike(squares.sqrt(), longest, layout, eps)).unsqueeze(-1), layout).squeeze(-1)
-    return (ELEMENT**2 + longest.square() * shared / (total * largest.clamp_min(tiny))).sqrt()
+    lengths = squared_norms(cloud).sqrt()
+    tiny = torch.finfo(lengths.dtype).tiny
+    if layout.batch is None:
+        lengths = lengths.sort(-1).values  # by length
+        longest = lengths[..., -1]
+        unit = (4 * eps * longest).clamp_min(tiny).unsqueeze(-1)
+        apart = lengths.diff(dim=-1) > unit
+    else:
+        longest = item_max(lengths, layout)
+        order = lengths.argsort(stable=True)
+        order = order[layout.batch[order].argsort(stable=True)]  # by item, then by length
+        lengths, item = lengths[order], layout.batch[order]
+        unit = (4 * eps * longest).clamp_min(tiny)[item[1:]]
+        apart = (lengths.diff() > unit) | (item.diff() != 0)
+    squares = lengths.square()
+    shares = torch.stack([squares, squares * alike(apart)], -1)
+    if layout.batch is None:
+        total, shared = shares.sum(-2).unbind(-1)
+    else:
+        total, shared = shares.new_zeros(*layout.shape, 2).index_add(0, item, shares).unbind(-1)
+    return (ELEMENT**2 + longest.square() / largest.clamp_min(tiny) * (shared / total.clamp_min(tiny))).sqrt()
 
 
-def alike(lengths: Tensor, longest: Tensor, layout: Layout, eps: float) -> Tensor:
-    """For each node, how many of its item have the same length up to round-off: ``[*shape, N]`` or ``[n]``."""
-    item_scale = longest.unsqueeze(-1) if layout.batch is None else longest[layout.batch]
-    steps = lengths / (4 * eps * item_scale).clamp_min(torch.finfo(lengths.dtype).tiny)
-    flat = steps.reshape(-1)
-    item = layout.batch
-    if item is None:
-        items = flat.numel() // max(1, lengths.shape[-1])
-        item = torch.arange(items, device=flat.device).repeat_interleave(lengths.shape[-1])
-    order = flat.argsort(stable=True)
-    order = order[item[order].argsort(stable=True)]  # by item, then by length
-    new = torch.ones_like(order, dtype=torch.bool)
-    new[1:] = (flat[order].diff() > 1) | (item[order].diff() != 0)
-    run = new.cumsum(0) - 1
-    counts = torch.bincount(run).to(lengths)[run]
-    return torch.empty_like(flat).index_copy(0, order, counts).reshape(lengths.shape)
+def alike(apart: Tensor) -> Tensor:
+    """How many of a sorted list are in the run of each, ``[..., N]``, where ``apart`` ``[..., N-1]`` ends runs."""
+    count = apart.shape[-1] + 1
+    places = torch.arange(count, device=apart.device)
+    first = torch.where(pad(apart, (1, 0)), places, 0).cummax(-1).values
+    last = torch.where(pad(apart, (0, 1)), places, count - 1).flip(-1).cummin(-1).values.flip(-1)
+    return last - first + 1
+
+
+def squared_norms(vectors: Tensor) -> Tensor:
+    """``[..., d]`` to ``[...]``, by components: sums over an axis of length 3 are slow on a CPU."""
+    first, *others = vectors.unbind(-1)
+    return sum((each * each for each in others), first * first)
 
 
 def noise_of(eps: float) -> float:
