@@ -11,7 +11,7 @@ import geoequiv
 ROOT = Path(geoequiv.__file__).parent
 FLOORS = {
     "errors": 0, "archives": 0, "config": 0, "files": 0, "importing": 0, "ranges": 0, "signals": 0, "text": 0,
-    "source": 0, "yaml_loader": 0, "declared": 0, "section_keys": 0,
+    "source": 0, "yaml_loader": 0, "declared": 0, "section_keys": 0, "precision": 0,
     "groups": 1,
     "fields": 2, "sharding": 2,
     "symmetrize": 3, "objectives": 3, "metrics": 3, "models": 3, "alignment": 3,

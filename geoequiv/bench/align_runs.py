@@ -12,9 +12,10 @@ import torch
 from pydantic import ValidationError
 
 from geoequiv.bench.environment import environment
-from geoequiv.bench.trained import load_trained
+from geoequiv.bench.trained import TrainedRun, load_trained
 from geoequiv.errors import DataError
 from geoequiv.measurements.barriers import AlignConfig, OtherTraining, measure_barriers
+from geoequiv.records.index import key
 from geoequiv.records.part import finite
 from geoequiv.records.run_directory import locked_directory, read_record, write_record
 from geoequiv.session import DEFAULT, Session
@@ -72,11 +73,13 @@ def align_runs(runs: Sequence[Path], config: AlignConfig, session: Session = DEF
                 if isinstance(reports, Exception):
                     errors[f"{type(reports).__name__}: {reports}"].append(method)
                     keep = former.get("methods") and not found
-                    kept = former if keep else as_recorded(config, found, named, start, session)
+                    kept = (
+                        former if keep else as_recorded(config, found, named, start, session, is_double(record.config))
+                    )
                     alignment = {**kept, "error": error_text(errors, wanted)}
                 else:
                     found = with_methods(found, reports)
-                    alignment = as_recorded(config, found, named, start, session)
+                    alignment = as_recorded(config, found, named, start, session, is_double(record.config))
                     alignment |= {"error": error_text(errors, wanted)} if errors else {}
                 write_record(run, record.with_alignment(finite(alignment)))
         replaced = bool(former.get("methods")) and bool(found) and not known
@@ -93,31 +96,50 @@ def each_method(
         tasks: those loaded before, by their configuration; the run's is added.
     """
     try:
-        key = json.dumps(read_record(run).config["task"], sort_keys=True)
-        first = load_trained(run, session, tasks.get(key))
-        tasks[key] = first.task
+        shared = task_key(read_record(run).config)
+        first = load_trained(run, session, tasks.get(shared))
+        tasks[shared] = first.task
         second = load_trained(partner, session, first.task) if partner and config.seed_baseline else None
         other = OtherTraining(second.model, second.spec.config["seed"]) if second else None
     except Exception as error:
         yield from ((method, error) for method in methods)
         return
     for method in methods:
-        try:
-            yield (
-                method,
-                measure_barriers(first.task, first.model, config.model_copy(update={"method": (method,)}), other),
-            )
-        except Exception as error:
-            yield method, error
+        yield method, reports_of(first, config.model_copy(update={"method": (method,)}), other)
+
+
+def reports_of(run: TrainedRun, config: AlignConfig, other: OtherTraining | None) -> dict[str, Any] | Exception:
+    """The reports of a method, or the exception instead; networks are merged and measured without autocast."""
+    try:
+        with run.arithmetic():
+            return measure_barriers(run.task, run.model, config, other)
+    except Exception as error:
+        return error
+
+
+def task_key(config: Mapping[str, Any]) -> str:
+    """What runs that can share a loaded task have in common: its configuration, and the dtype of its items."""
+    return json.dumps([config["task"], is_double(config)], sort_keys=True)
+
+
+def is_double(config: Mapping[str, Any]) -> bool:
+    """Whether a run computes in float64."""
+    return bool(config.get("train", {}).get("precision") == "64")
 
 
 def as_recorded(
-    config: AlignConfig, found: Mapping[str, Any], other: str | None, start: float, session: Session
+    config: AlignConfig, found: Mapping[str, Any], other: str | None, start: float, session: Session, double: bool
 ) -> dict[str, Any]:
     """Reports as a record has them: with the settings, the partner, the seconds and the environment."""
     settings = {**config.model_dump(mode="json"), "method": list(found.get("methods", config.method))}
     made = {"seconds": time.perf_counter() - start, "threads": torch.get_num_threads()}
-    return {"settings": settings, "other": other, **found, **made, "environment": environment(session)}
+    return {
+        "settings": settings,
+        "other": other,
+        **found,
+        **made,
+        "environment": environment(session, "64" if double else "32"),
+    }
 
 
 def error_text(errors: Mapping[str, Sequence[str]], methods: Sequence[str]) -> str:
@@ -156,9 +178,8 @@ def partners(runs: Sequence[Path]) -> dict[Path, Path | None]:
     """Each run with the run of the next seed of its configuration, the last with the first; None for a single seed."""
     alike: dict[str, list[tuple[int, Path]]] = defaultdict(list)
     for run in runs:
-        config = dict(read_record(run).config)
-        seed = config.pop("seed")
-        alike[json.dumps(config, sort_keys=True)].append((seed, run))
+        config = read_record(run).config
+        alike[key({**config, "seed": 0})].append((config["seed"], run))
     found: dict[Path, Path | None] = {}
     for members in alike.values():
         members.sort()

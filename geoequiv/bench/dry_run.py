@@ -9,7 +9,7 @@ from typing import Any
 from geoequiv.bench.spec import RunSpec
 from geoequiv.bench.state import state_of
 from geoequiv.bench.suite import Suite
-from geoequiv.records.identity import canonical
+from geoequiv.records.identity import canonical, present_settings
 from geoequiv.records.reading import PACKED, read
 from geoequiv.records.schema import Record
 from geoequiv.records.store import Store
@@ -155,9 +155,16 @@ def _finished(output: Path) -> list[Record]:
 
 def _kind(config: Mapping[str, Any]) -> str:
     """What decides how long an epoch takes: all but the seed, the epochs and what does not change the work."""
-    kept = {key: config.get(key) for key in ("task", "model", "symmetry", "precision", "compile")}
-    train = config.get("train") or {}
-    return canonical({**kept, "batch_size": train.get("batch_size") if isinstance(train, Mapping) else None})
+    train = present_settings(config).get("train") or {}
+    kept = {key: config.get(key) for key in ("task", "model", "symmetry")}
+    return canonical(
+        {
+            **kept,
+            "batch_size": train.get("batch_size"),
+            "precision": train.get("precision", "32"),
+            "compile": train.get("compile", False),
+        }
+    )
 
 
 def _seconds(config: Mapping[str, Any], pace: Mapping[str, float]) -> float | None:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from geoequiv import __version__
+from geoequiv.precision import TF32
 from geoequiv.session import DEFAULT, Session
 
 PACKAGES = {
@@ -38,10 +39,16 @@ def _described() -> tuple[tuple[str, Any], ...]:
     )
 
 
-def environment(session: Session = DEFAULT) -> dict[str, Any]:
+def environment(session: Session = DEFAULT, precision: str = "32", compiled: bool = False) -> dict[str, Any]:
     """Versions of the packages that decide the numbers, the git commit (None outside a checkout), and the machine.
 
-    Of the machine: the processor, its cores and the threads in use, the device, its name, and the precision.
+    Of the machine: the processor, its cores and the threads in use, the device, its name, the precision, and whether
+    products or convolutions of float32 may be rounded to TF32.
+
+    Args:
+        session: where it is computed.
+        precision: in which the numbers are computed.
+        compiled: whether a model was trained through `torch.compile`.
     """
     device = session.torch_device
     return {
@@ -49,8 +56,9 @@ def environment(session: Session = DEFAULT) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "device": str(device),
         "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu(),
-        "precision": session.precision,
-        **({"compile": True} if session.compile else {}),
+        "precision": precision,
+        "tf32": TF32,
+        **({"compile": True} if compiled else {}),
     }
 
 

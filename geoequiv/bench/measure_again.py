@@ -12,6 +12,7 @@ from geoequiv.measurements import EvaluateConfig, Measured
 from geoequiv.measurements.measure import measure
 from geoequiv.measurements.measurement import Subject
 from geoequiv.measurements.table import row_of
+from geoequiv.precision import casting
 from geoequiv.records import Record
 from geoequiv.session import DEFAULT, Session
 from geoequiv.tasks import Task
@@ -42,13 +43,14 @@ def measure_again(
     trained = load_trained(directory, session, task)
     config, record, task = spec.config, trained.record, trained.task
     evaluate, own = EvaluateConfig(**config["evaluate"]), config.get("measure", ())
-    torch.manual_seed(config["seed"])
-    untrained = build(spec, task).model.to(session.torch_device)
-    with session.casting(untrained):
-        found = measure(Subject(untrained, task, evaluate, config["train"]), "untrained")
-    torch.manual_seed(config["seed"])  # as after a training
-    with session.casting(trained.model):
-        found |= measure(Subject(trained.model, task, evaluate, config["train"]), "trained", own)
+    with spec.arithmetic(session.torch_device):
+        torch.manual_seed(config["seed"])
+        untrained = build(spec, task).model.to(session.torch_device)
+        with casting(untrained, spec.precision):
+            found = measure(Subject(untrained, task, evaluate, config["train"]), "untrained")
+        torch.manual_seed(config["seed"])  # as after a training
+        with casting(trained.model, spec.precision):
+            found |= measure(Subject(trained.model, task, evaluate, config["train"]), "trained", own)
     rows = {key: row_of(key) for key in record.numbers}
     kept = {key: record.numbers[key] for key, row in rows.items() if row is not None and row.when in KEPT}
     fields = measured_fields(found, config)
@@ -58,4 +60,4 @@ def measure_again(
     measured = record.changed(
         **{**fields, "numbers": {**fields["numbers"], **kept}}, config=asked
     )  # fmt: skip
-    return measured.changed(settings={**measured.settings, "measured_on": environment(session)}), found
+    return measured.changed(settings={**measured.settings, "measured_on": environment(session, spec.precision)}), found

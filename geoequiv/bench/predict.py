@@ -82,7 +82,7 @@ class Predictor:
             kept = torch.from_numpy(np.ascontiguousarray(values))
             inputs[name] = (kept if name == "mask" else kept.to(dtype)).to(device)
         parts: dict[str, list[NDArray[np.float64]]] = {name: [] for name in task.signature.outputs}
-        with torch.no_grad():
+        with torch.no_grad(), self.trained.computing():
             for start in range(0, len(next(iter(inputs.values()))), self.batch_size):
                 few = {name: values[start : start + self.batch_size] for name, values in inputs.items()}
                 for name, made in call_model(model, task.signature, few).items():

@@ -20,6 +20,7 @@ from geoequiv.measurements.measure import measure
 from geoequiv.measurements.measurement import Subject
 from geoequiv.methods import Trained, method, run_of_method
 from geoequiv.methods.method import call
+from geoequiv.precision import casting
 from geoequiv.records import Description, MethodOfRun, MetricOfRun, Number, Record, TaskCard
 from geoequiv.records.items import write_items
 from geoequiv.records.part import finite
@@ -98,7 +99,7 @@ def failed_record(spec: RunSpec, error: str, started: str | None = None, session
         method=MethodOfRun(**run_of_method(*spec.part("symmetry"), _claims(model))),
         seed=config["seed"],
         config=config,
-        environment=environment(session),
+        environment=environment(session, spec.precision, config.get("train", {}).get("compile", False)),
         started=started or _now(),
         finished=_now(),
     )
@@ -116,14 +117,19 @@ def build_model(spec: RunSpec, task: Task) -> nn.Module:
 def build(spec: RunSpec, task: Task, model: nn.Module | None = None) -> Trained:
     """The model as it is trained, and its objective, as the run's method builds them around a model; None makes one."""
     name, options = spec.part("symmetry")
-    return method(name).build(build_model(spec, task) if model is None else model, task, options)
+    built = method(name).build(build_model(spec, task) if model is None else model, task, options)
+    if spec.precision == "64":
+        for part in built:
+            if isinstance(part, nn.Module):
+                part.double()
+    return built
 
 
 def load_task(spec: RunSpec, session: Session = DEFAULT) -> Task:
-    """Build the run's task."""
+    """Build the run's task, its items in float64 where the run computes in it."""
     name, options = spec.part("task")
     task: Task = catalog.task(name, data_dir=session.data_dir, **options)
-    return task
+    return task.to(torch.float64) if spec.precision == "64" else task
 
 
 def _attempt(spec: RunSpec, directory: Path, session: Session) -> Record:
@@ -140,20 +146,34 @@ def _measured(spec: RunSpec, directory: Path, session: Session, started: str) ->
     config = spec.config
     train, evaluate = TrainConfig(**config["train"]), EvaluateConfig(**config["evaluate"])
     task = load_task(spec, session)
+    with spec.arithmetic(session.torch_device):
+        return _trained_and_measured(spec, directory, session, started, task, train, evaluate)
+
+
+def _trained_and_measured(
+    spec: RunSpec,
+    directory: Path,
+    session: Session,
+    started: str,
+    task: Task,
+    train: TrainConfig,
+    evaluate: EvaluateConfig,
+) -> Record:
+    config = spec.config
     torch.manual_seed(config["seed"])
     model, objective = build(spec, task)
     model.to(session.torch_device)
     subject = Subject(model, task, evaluate, config["train"])
     # first what can be measured on an untrained model: where that fails, no training is lost
-    with session.casting(model):
+    with casting(model, train.precision):
         found, card = measure(subject, "untrained"), task_card(task)
     result = fit(
         model, objective, task, train, seed=config["seed"], directory=directory, device=session.torch_device,
-        precision=session.precision, compile=session.compile, progress=session.progress,
+        progress=session.progress,
     )  # fmt: skip
     torch.manual_seed(config["seed"])  # models that draw while they predict must not depend on how training went
     subject = replace(subject, training=result)
-    with session.casting(model):
+    with casting(model, train.precision):
         found = found | measure(subject, "training") | measure(subject, "trained", config.get("measure", ()))
     write_items(directory, {name: each.cpu() for name, each in found.items.items()})
     metric = task.metric

@@ -1,13 +1,18 @@
 """One run, as a frozen value: its resolved configuration, and the id that follows from it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from geoequiv.methods import run_of_method
-from geoequiv.records.identity import canonical, former_identity, identity
+from geoequiv.precision import arithmetic
+from geoequiv.records.identity import canonical, former_identity, identity, present_settings
+
+if TYPE_CHECKING:
+    import torch
 
 #: Parameters of a model or method that the bench fills in; a suite cannot set them.
 RESERVED = frozenset({"self", "signature", "model", "loss", "generator", "data_dir", "chunk", "names"})
@@ -30,13 +35,25 @@ class RunSpec:
     @classmethod
     def of(cls, suite: str, config: Mapping[str, Any]) -> "RunSpec":
         """Make a spec from a configuration {task, model, symmetry, train, evaluate, seed}, every default filled in."""
-        return cls(suite, canonical(config))
+        return cls(suite, canonical(present_settings(config)))
 
     @property
     def config(self) -> dict[str, Any]:
         """The resolved configuration: task, model and symmetry as {"name": …, options}, train, evaluate, seed."""
         loaded: dict[str, Any] = json.loads(self.canonical)
         return loaded
+
+    @property
+    def precision(self) -> str:
+        """Of its training, one of `PRECISIONS`."""
+        precision: str = self.config.get("train", {}).get("precision", "32")
+        return precision
+
+    @contextmanager
+    def arithmetic(self, device: "torch.device") -> Iterator[None]:
+        """Set torch as the run computes; its model is built in this context, too (see `precision.arithmetic`)."""
+        with arithmetic(self.precision, device, self.config.get("train", {}).get("deterministic", True)):
+            yield
 
     @cached_property
     def run_id(self) -> str:

@@ -14,6 +14,7 @@ from geoequiv.config import Document, KeyPath, Problems, read_yaml
 from geoequiv.errors import GeoequivError
 from geoequiv.measurements.own import own_measurement
 from geoequiv.measurements.settings import EvaluateConfig
+from geoequiv.precision import check_precision
 from geoequiv.session import DEFAULT, Session
 from geoequiv.training.config import TrainConfig
 
@@ -61,7 +62,7 @@ def read_suite(
         path: the YAML file.
         limit: for a quick look, at most so many items of each split of the task; the same as its option `limit`.
         overrides: settings in place of the file's, such as "train.epochs=3".
-        session: a precision or compilation that is not the default is part of a run's configuration.
+        session: its device must have the precisions that the suite asks for.
 
     Returns:
         The suite; its runs are in the order of the file, a run of two entries is there once.
@@ -81,9 +82,9 @@ def read_suite(
     others = _tasks(top.fallback, limit, problems, ("fallback",)) if top.fallback is not None else []
     own = _own_measurements(top, problems)
     entries = [
-        (config | own | _computed(session), place)
+        (config | own, place)
         for index, entry in enumerate(top.entries)
-        for config, place in _entry(top, entry, tasks, problems, ("entries", index))
+        for config, place in _entry(top, entry, tasks, problems, ("entries", index), session)
     ]
     align = _align(top.align, problems) if top.align is not None else None
     problems.raise_if_any()
@@ -99,16 +100,6 @@ def _tasks(written: Any, limit: int | None, problems: Problems, at: KeyPath) -> 
     """The task, if it is sound, with its limit."""
     shortened = {"limit": limit} if limit else {}
     return [{**task.config, **shortened} for task in named("task", written, problems, at, sweep=False)]
-
-
-def _computed(session: Session) -> dict[str, Any]:
-    """What of a session decides the weights, where it is not the default."""
-    found: dict[str, Any] = {}
-    if session.precision != DEFAULT.precision:
-        found["precision"] = session.precision
-    if session.compile:
-        found["compile"] = True
-    return found
 
 
 def _own_measurements(top: SuiteSection, problems: Problems) -> dict[str, Any]:
@@ -152,7 +143,7 @@ def _align(data: Mapping[str, Any], problems: Problems) -> "AlignConfig | None":
 
 
 def _entry(
-    top: SuiteSection, data: Any, tasks: list[dict[str, Any]], problems: Problems, at: KeyPath
+    top: SuiteSection, data: Any, tasks: list[dict[str, Any]], problems: Problems, at: KeyPath, session: Session
 ) -> Iterator[tuple[dict[str, Any], Place]]:
     """The configurations that an entry stands for, and where each stands in the file."""
     if data is None and problems.found:  # the list was missing, which is noted already
@@ -167,12 +158,25 @@ def _entry(
         evaluate["group"] = group_name(evaluate["group"], problems, (*measured_at, "group"))
     models = list(named("model", entry.model, problems, (*at, "model")))
     methods = list(named("symmetry", entry.symmetry, problems, (*at, "symmetry")))
+    if train is not None:
+        _check_precision(train["precision"], session, problems, (*(at if "precision" in entry.train else ()), "train"))
     for model in models:
         for method in methods:
             place = Place(model.at, method.at, measured_at)
             for seed in entry.seeds if entry.seeds is not None else top.seeds:
                 for task in tasks:
                     yield _config(task, model, method, train, evaluate, seed), place
+
+
+def _check_precision(precision: str, session: Session, problems: Problems, at: KeyPath) -> None:
+    """Note a precision that the session's device has not; what "auto" is, only torch knows."""
+    if precision == TrainConfig.model_fields["precision"].default:
+        return
+    kind = session.torch_device.type if session.device == "auto" else session.device.partition(":")[0]
+    try:
+        check_precision(precision, kind)
+    except GeoequivError as error:
+        problems.add((*at, "precision"), str(error))
 
 
 def _config(

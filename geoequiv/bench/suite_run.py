@@ -22,6 +22,7 @@ from geoequiv.bench.workers import run_in_workers
 from geoequiv.errors import RunError
 from geoequiv.records.store import Store
 from geoequiv.session import DEFAULT, Session
+from geoequiv.training.devices import check_devices
 
 if TYPE_CHECKING:
     from geoequiv.measurements.barriers import AlignConfig
@@ -58,6 +59,7 @@ def run_suite(
             standard output if it has none.
 
     Raises:
+        ConfigError: this machine has fewer devices than a training asks for.
         DataError: the output folder cannot be written, or the data cannot be made; nothing was trained then.
         RunError: there are interrupted runs and `resume` is off, or the files of the user's own data have changed
             since a run finished (its id has their path, not what is in them).
@@ -69,6 +71,8 @@ def run_suite(
     session = session if session.console is not None else replace(session, console=standard_output())
     console = session.console
     assert console is not None
+    for spec in suite.runs:
+        check_devices(session.torch_device, spec.config["train"]["devices"])
     store = Store(output)
     store.prepare()
     suite = with_fallback(suite, store, session)

@@ -1,6 +1,8 @@
 """The trained model of a run directory, with its task."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from geoequiv.bench.runner import build, load_task
 from geoequiv.bench.spec import RunSpec
 from geoequiv.config import read_yaml
 from geoequiv.errors import ConfigError, DataError
+from geoequiv.precision import casting
 from geoequiv.records import Record
 from geoequiv.records.index import key
 from geoequiv.records.run_directory import read_record
@@ -27,6 +30,18 @@ class TrainedRun:
     record: Record
     task: Task
     model: nn.Module
+
+    @contextmanager
+    def computing(self) -> Iterator[None]:
+        """Compute as the run did when it was measured: in its precision, with torch's settings for it."""
+        with self.arithmetic(), casting(self.model, self.spec.precision):
+            yield
+
+    @contextmanager
+    def arithmetic(self) -> Iterator[None]:
+        """Torch's settings alone, without the autocasting of a mixed precision."""
+        with self.spec.arithmetic(next((each.device for each in self.model.parameters()), torch.device("cpu"))):
+            yield
 
 
 def load_trained(run: Path, session: Session = DEFAULT, task: Task | None = None) -> TrainedRun:
@@ -57,7 +72,8 @@ def load_trained(run: Path, session: Session = DEFAULT, task: Task | None = None
         raise DataError(f"'{run}' has a record but no checkpoint.ckpt: its weights were deleted or never copied here.")
     task = task or load_task(spec, session)
     check_data(run, record, task)
-    model, _ = build(spec, task)
+    with spec.arithmetic(session.torch_device):
+        model, _ = build(spec, task)
     weights = load_checkpoint(checkpoint, torch.device("cpu"))["progress"]["best_weights"]
     try:
         model.load_state_dict(weights)

@@ -134,7 +134,8 @@ def _one(options: argparse.Namespace, config: "AlignConfig") -> int:
     other = OtherTraining(second.model, second.spec.config["seed"]) if second else None
     if other is not None:  # named on the command line, whatever the suite says of the seed-to-seed baseline
         config = config.model_copy(update={"seed_baseline": True})
-    found = measure_barriers(first.task, first.model, config, other, copies=other is None)
+    with first.arithmetic():
+        found = measure_barriers(first.task, first.model, config, other, copies=other is None)
     metric = found["metric"]
     print(f"{metric['name']} ({metric['better']} is better), relative barriers of the midpoint")
     print(f"{'':32}" + "".join(f"{name.replace('_', ' '):>18}" for name in COLUMNS))

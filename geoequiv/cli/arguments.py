@@ -35,7 +35,6 @@ def computing() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(add_help=False)
     group = parser.add_argument_group("computing")
     group.add_argument("--device", default="cpu", metavar="DEVICE", help="cpu, cuda, cuda:1, mps, or auto (cpu)")
-    group.add_argument("--precision", default="32", metavar="NAME", help="32, or bf16-mixed (32)")
     return parser
 
 
@@ -49,11 +48,7 @@ def session_of(options: argparse.Namespace, check: bool = True) -> Session:
     Raises:
         ConfigError: a value is unknown, or this machine has no such device.
     """
-    given = {
-        name: getattr(options, name)
-        for name in ("device", "precision", "compile", "jobs", "data_dir")
-        if name in options
-    }
+    given = {name: getattr(options, name) for name in ("device", "jobs", "data_dir") if name in options}
     session = Session(**given)
     if check and session.device != "cpu":
         _ = session.torch_device  # an error before anything is read or computed

@@ -11,6 +11,7 @@ from geoequiv.cli.arguments import RAW, Commands, chosen_options, common, comput
 from geoequiv.cli.completion import completes, groups, models
 from geoequiv.errors import GeoequivError
 from geoequiv.files import write_file
+from geoequiv.precision import MIXED
 
 if TYPE_CHECKING:
     from geoequiv.metrics import Certificate
@@ -61,6 +62,10 @@ def add(commands: Commands) -> None:
     )
     check.add_argument("--samples", type=positive, metavar="M", help="group elements (all of a finite group, or 64)")
     check.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="(float32)")
+    check.add_argument(
+        "--precision", choices=("32", *MIXED), default="32", metavar="NAME",
+        help="of the model's products: 32 (as --dtype says), bf16-mixed or 16-mixed (32)",
+    )  # fmt: skip
     check.add_argument("--seed", type=int, default=0, help="of random weights, inputs and group elements (0)")
     model = check.add_argument_group("model")
     model.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help="for the constructor; repeat")
@@ -90,6 +95,7 @@ def _check(options: argparse.Namespace) -> int:
     from geoequiv.fields import Signature
     from geoequiv.groups import group
     from geoequiv.metrics import certify
+    from geoequiv.precision import arithmetic, casting
 
     kinds = {name: "pass" for name, _ in map(_integers, options.input)}  # of nodes, by --input
     signature, acting = Signature.parse(options.signature, kinds), group(options.group)
@@ -105,7 +111,7 @@ def _check(options: argparse.Namespace) -> int:
         if isinstance(model, torch.nn.Module):
             model = model.to(session.torch_device, dtype)
         inputs = on_device(_inputs(options, signature, acting.dim, dtype), session.torch_device)
-        with session.casting(model):
+        with arithmetic("32", session.torch_device), casting(model, options.precision):
             certificate = certify(
                 model, inputs, signature, acting, num_samples=options.samples, seed=options.seed,
                 tolerance=options.tolerance, name=options.model,

@@ -49,11 +49,9 @@ def _predict(options: argparse.Namespace) -> int:
     twice = {place for place in places if places.count(place) > 1}
     if twice:
         raise DataError(f"Two files would both be written to {min(twice)}: predict them one by one.")
-    session = session_of(options)
-    predictor = Predictor(load_trained(options.run, session), options.batch_size)
+    predictor = Predictor(load_trained(options.run, session_of(options)), options.batch_size)
     for file, place in zip(options.files, places, strict=True):
-        with session.casting(predictor.trained.model):
-            content, told = (_extended_xyz if options.format == "extxyz" else _arrays)(predictor, file)
+        content, told = (_extended_xyz if options.format == "extxyz" else _arrays)(predictor, file)
         write_file(place, content)
         print(f"Wrote {place}: {told}")
     return 0

@@ -62,7 +62,7 @@ def add(commands: Commands) -> None:
     run.add_argument(
         "--jobs", type=positive, default=1, metavar="N", help="runs at the same time, in processes of their own (1)"
     )
-    run.add_argument("--compile", action="store_true", help="train models through torch.compile")
+    run.add_argument("--precision", metavar="NAME", help="the same as train.precision=NAME; see `geoequiv list train`")
     run.add_argument(
         "--limit", type=positive, metavar="N", help="for a quick look: at most N items of each split, own protocol ids"
     )
@@ -90,6 +90,8 @@ def _run(options: argparse.Namespace) -> int:
     from geoequiv.bench.suite import read_suite
 
     session = session_of(options, check=not options.dry_run)
+    if options.precision:
+        options.overrides.append(f"train.precision={options.precision}")
     suite = read_suite(options.suite, options.limit, options.overrides, session)
     output = options.output or Path("results") / suite.name
     if options.dry_run:
@@ -117,8 +119,6 @@ def _how_to_resume(options: argparse.Namespace) -> str:
     words += ["--output", str(options.output)] if options.output else []
     words += ["--jobs", str(options.jobs)] if options.jobs != 1 else []
     words += ["--device", options.device] if options.device != "cpu" else []
-    words += ["--precision", options.precision] if options.precision != "32" else []
-    words += ["--compile"] if options.compile else []
     words += ["--limit", str(options.limit)] if options.limit else []
     words += ["--data-dir", str(options.data_dir)] if options.data_dir else []
     return f" Resume with: {shlex.join([*words, '--resume'])}"

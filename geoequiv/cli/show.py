@@ -60,11 +60,10 @@ def _show(options: argparse.Namespace) -> int:
     from geoequiv.report.figures.scene_figure import picture_of
     from geoequiv.report.figures.style import save
 
-    session = session_of(options)
-    trained = load_trained(options.run, session)
+    trained = load_trained(options.run, session_of(options))
     transform = element(options.transform, trained.task.symmetry, options.seed) if options.transform else None
     torch.manual_seed(trained.spec.config["seed"])  # as when the run was measured: some models are stochastic
-    with session.casting(trained.model):
+    with trained.computing():
         scenes = predictions(trained.task, trained.model, options.split, options.items, transform)
     record = trained.record
     metric, value = record.metric, record.value("metric")

@@ -5,6 +5,7 @@ from typing import Any
 
 #: part of a configuration, name in it ("" for any) → option → the values under which it changes nothing
 NEUTRAL: dict[tuple[str, str], dict[str, tuple[Any, ...]]] = {
+    ("train", ""): {"precision": ("32",), "compile": (False,), "devices": (1,)},
     ("model", "egnn"): {"tanh": (False,), "attention": (False,), "normalize": (False,), "velocity": (True,)},
     ("symmetry", "augmentation"): {"fused": (True,), "num_samples": (1,)},
     ("symmetry", "frame_averaging"): {
@@ -39,7 +40,7 @@ def essential(config: Mapping[str, Any]) -> dict[str, Any]:
     found = dict(config)
     for (part, name), options in NEUTRAL.items():
         section = found.get(part)
-        if isinstance(section, Mapping) and section.get("name") == name:
+        if isinstance(section, Mapping) and name in ("", section.get("name")):
             found[part] = {key: value for key, value in section.items() if not _neutral(options.get(key), value)}
     return found
 

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 #: Training settings that cannot change a result, and so are no part of a run's identity.
-IMMATERIAL = ("checkpoint_seconds", "log_every")
+IMMATERIAL = ("checkpoint_seconds", "log_every", "devices")
+#: Settings that former versions had beside `train`, and only where they were not the default: ids have them there.
+BESIDE_TRAIN = {"precision": "32", "compile": False}
 #: Parts of a configuration that say what is measured on the trained model.
 MEASURED_AFTERWARDS = ("evaluate", "align", "measure")
 
@@ -34,6 +36,19 @@ def canonical(config: Mapping[str, Any]) -> str:
     return json.dumps(config, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
+def present_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration of a run with its precision and compilation among the settings of its training.
+
+    >>> present_settings({"train": {"epochs": 2}, "precision": "bf16-mixed"})
+    {'train': {'epochs': 2, 'precision': 'bf16-mixed'}}
+    """
+    if not config.keys() & BESIDE_TRAIN.keys():
+        return dict(config)
+    found = {key: value for key, value in config.items() if key not in BESIDE_TRAIN}
+    beside = {key: config[key] for key in BESIDE_TRAIN if key in config}
+    return {**found, "train": {**(config.get("train") or {}), **beside}}
+
+
 def present_options(symmetry: Mapping[str, Any]) -> dict[str, Any]:
     """A method's options under their present names: what was degenerate: enlarge, the default, is null or orbit."""
     found = {**symmetry, "degenerate": None} if symmetry.get("degenerate") in ("enlarge", "orbit") else dict(symmetry)
@@ -58,5 +73,7 @@ def _digest(config: Mapping[str, Any]) -> str:
         config = {**config, "symmetry": _former_options(symmetry)}
     train = config.get("train")
     if isinstance(train, Mapping):
-        config = {**config, "train": {key: value for key, value in train.items() if key not in IMMATERIAL}}
+        beside = {key: train[key] for key, usual in BESIDE_TRAIN.items() if train.get(key, usual) != usual}
+        kept = {key: value for key, value in train.items() if key not in (*IMMATERIAL, *BESIDE_TRAIN)}
+        config = {**config, "train": kept, **beside}
     return hashlib.sha256(canonical(config).encode()).hexdigest()[:12]

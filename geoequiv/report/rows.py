@@ -11,6 +11,8 @@ from geoequiv.measurements.statistic import OverSeeds, Statistic, over_seeds
 from geoequiv.measurements.table import RANKING
 from geoequiv.methods.families import Family
 from geoequiv.records import AlignmentOfRun, Record
+from geoequiv.records.former_options import essential
+from geoequiv.records.identity import present_settings
 from geoequiv.report.families import family_of_record
 
 #: parts of a configuration that do not tell rows apart: what is measured besides
@@ -115,7 +117,8 @@ def configuration(record: Record) -> tuple[str, str, str]:
 
 
 def _settled(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in config.items() if key not in BESIDES}
+    found = {key: value for key, value in present_settings(config).items() if key not in BESIDES}
+    return {**found, **essential({"train": found["train"]})} if "train" in found else found
 
 
 def _row(finished: list[Record], failed: list[Record], variant: str) -> Row:

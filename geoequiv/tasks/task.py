@@ -1,7 +1,7 @@
 """What a task is: frozen values that hold its data, its rules and the numbers it is compared with."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal
 
@@ -75,6 +75,29 @@ class Split:
             None if self.item_group is None else self.item_group[index],
             None if self.redraw is None else partial(redraw_rows, self.redraw, index),
         )
+
+    def to(self, dtype: torch.dtype) -> "Split":
+        """The same items, their numbers that are not whole in another dtype."""
+        return Split(
+            cast(self.inputs, dtype),
+            cast(self.targets, dtype),
+            self.marks,
+            self.item_group,
+            None if self.redraw is None else partial(redraw_cast, self.redraw, dtype),
+        )
+
+
+def cast(fields: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
+    """Fields with their floating-point numbers in another dtype."""
+    return {name: each.to(dtype) if each.is_floating_point() else each for name, each in fields.items()}
+
+
+def redraw_cast(
+    redraw: Redraw, dtype: torch.dtype, generator: torch.Generator
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """A split that is drawn anew, in another dtype."""
+    inputs, targets = redraw(generator)
+    return cast(inputs, dtype), cast(targets, dtype)
 
 
 def redraw_rows(
@@ -174,6 +197,10 @@ class Task:
     def finished(self, model: nn.Module) -> nn.Module:
         """A model with the task's head around it: what is trained and measured."""
         return self.head.wrap(model) if self.head else model
+
+    def to(self, dtype: torch.dtype) -> "Task":
+        """The same task, the numbers of its items in another dtype; float64 does not bring back what float32 lost."""
+        return replace(self, splits={name: split.to(dtype) for name, split in self.splits.items()})
 
     def __post_init__(self) -> None:
         if isinstance(self.loss, Mapping) and set(self.loss) != set(self.signature.outputs):

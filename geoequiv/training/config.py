@@ -5,6 +5,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from geoequiv.config import Section
+from geoequiv.precision import Precision
 
 
 class TrainConfig(Section):
@@ -56,13 +57,22 @@ class TrainConfig(Section):
     deterministic: bool = Field(
         True, description="On a GPU, allow deterministic kernels only (a CPU is deterministic anyway)."
     )
+    precision: Precision = Field(
+        "32",
+        description="Of the model's products: float32, bfloat16 or float16 (mixed: weights and losses are float32), or "
+        "float64 for all.",
+    )
+    compile: bool = Field(False, description="Train the model through torch.compile.")
+    devices: int = Field(1, ge=1, description="Devices that share each step; does not change the results.")
 
     @field_validator("*", mode="before")
     @classmethod
     def _number(cls, value: Any, info: Any) -> Any:
-        """Read text such as `1e3` as a number; refuse true/false in place of a number."""
-        if info.field_name in ("optimizer", "schedule", "deterministic"):
+        """Read text such as `1e3` as a number, and the number 32 as a precision; refuse true/false as a number."""
+        if info.field_name in ("optimizer", "schedule", "deterministic", "compile"):
             return value
+        if info.field_name == "precision":
+            return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
         if isinstance(value, bool):
             raise ValueError("expected a number, got true or false")
         if isinstance(value, str):

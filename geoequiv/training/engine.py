@@ -11,8 +11,10 @@ import lightning.pytorch as pl
 import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.utilities.warnings import PossibleUserWarning
+from lightning.pytorch.plugins.precision import MixedPrecision
 from torch import nn
 
+from geoequiv.precision import MIXED
 from geoequiv.training.callbacks import Checkpoints, EpochEnd, ProgressBar
 from geoequiv.training.checkpoint import FORMER, check_identity, resumable_checkpoint, save_checkpoint
 from geoequiv.training.config import TrainConfig
@@ -25,7 +27,9 @@ from geoequiv.training.validation import Validator
 
 LOG, CHECKPOINT = "log.csv", "checkpoint.ckpt"
 # Options that may change between two calls of one run: they do not change its weights.
-FREE_OPTIONS = frozenset({"checkpoint_seconds", "log_every"})
+FREE_OPTIONS = frozenset({"checkpoint_seconds", "log_every", "devices"})
+# Options that came after checkpoints were written, with what was done before.
+LATER_OPTIONS = {"precision": "32", "compile": False}
 
 
 def train(
@@ -36,7 +40,6 @@ def train(
     seed: int,
     directory: Path,
     device: torch.device,
-    precision: str,
     bar: bool,
     interrupts: Interrupts,
 ) -> FitResult:
@@ -50,8 +53,11 @@ def train(
         "protocol": getattr(task, "protocol", None),
         "data": getattr(task, "checksum", None),
         "seed": seed,
-        **({"precision": precision} if precision != "32" else {}),
-        **{k: v for k, v in config.model_dump(mode="json").items() if k not in FREE_OPTIONS},
+        **{
+            name: value
+            for name, value in config.model_dump(mode="json").items()
+            if name not in FREE_OPTIONS and value != LATER_OPTIONS.get(name)
+        },
     }
     path = directory / CHECKPOINT
     state = resumable_checkpoint(path, device)
@@ -69,9 +75,9 @@ def train(
         if bar:
             callbacks.append(ProgressBar(task.name, validator))
         try:
-            with module.streams.borrowed(), _deterministic(config.deterministic and device.type == "cuda"), _quiet():
+            with module.streams.borrowed(), _quiet():
                 module.train()
-                _trainer(config.epochs - progress.epoch, device, precision, callbacks).fit(module, datamodule=data)
+                _trainer(config, progress.epoch, device, module.scaler, callbacks).fit(module, datamodule=data)
         finally:
             ends.close()
     path.with_name(FORMER).unlink(missing_ok=True)
@@ -84,14 +90,19 @@ def train(
     return FitResult(progress.best_epoch, progress.best_value, progress.epoch, progress.seconds)
 
 
-def _trainer(epochs: int, device: torch.device, precision: str, callbacks: list[pl.Callback]) -> pl.Trainer:
+def _trainer(
+    config: TrainConfig, done: int, device: torch.device, scaler: torch.amp.GradScaler, callbacks: list[pl.Callback]
+) -> pl.Trainer:
     """A trainer that only loops: all other features of Lightning are off, or done by our callbacks."""
+    plugins: list[Any] = [LightningEnvironment()]  # leave SLURM's signals and requeueing alone
+    if config.precision in MIXED:
+        plugins.append(MixedPrecision(config.precision, device.type, scaler if scaler.is_enabled() else None))  # type: ignore[arg-type]  # a str
+    one = [device.index or 0] if device.type == "cuda" else 1
     return pl.Trainer(
         accelerator="gpu" if device.type == "cuda" else device.type,
-        devices=[device.index or 0] if device.type == "cuda" else 1,
-        precision=precision,  # type: ignore[arg-type]  # one of PRECISIONS: `fit` checks
-        plugins=[LightningEnvironment()],  # leave SLURM's signals and requeueing alone
-        max_epochs=epochs,
+        devices=one if config.devices == 1 else config.devices,
+        plugins=plugins,
+        max_epochs=config.epochs - done,
         callbacks=callbacks,
         logger=False,
         enable_checkpointing=False,
@@ -117,25 +128,3 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(level)
-
-
-@contextmanager
-def _deterministic(wanted: bool) -> Iterator[None]:
-    """Allow deterministic kernels only, on a GPU."""
-    if not wanted:
-        yield
-        return
-    before = torch.are_deterministic_algorithms_enabled()
-    debugging: Any = torch.utils.deterministic  # a module whose attribute is a property, which its stub lacks
-    fill = debugging.fill_uninitialized_memory
-    debugging.fill_uninitialized_memory = False  # costs time and is for debugging
-    torch.use_deterministic_algorithms(True)
-    try:
-        yield
-    except RuntimeError as error:
-        if "deterministic" in str(error):
-            error.add_note("To train with it all the same, not reproducibly, set deterministic: false.")
-        raise
-    finally:
-        torch.use_deterministic_algorithms(before)
-        debugging.fill_uninitialized_memory = fill

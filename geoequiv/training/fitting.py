@@ -1,6 +1,5 @@
 """Train a model on a task in a run directory, from the start or from its checkpoint."""
 
-import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -9,16 +8,15 @@ from typing import Any, NoReturn
 import torch
 from torch import nn
 
-from geoequiv.errors import ConfigError, RunError, unknown
+from geoequiv.errors import RunError
+from geoequiv.precision import arithmetic
 from geoequiv.signals import Ended
 from geoequiv.training.config import TrainConfig
+from geoequiv.training.devices import check_devices
 from geoequiv.training.evaluate import check_outputs
 from geoequiv.training.files import make_folder
 from geoequiv.training.interrupt import Interrupted, Interrupts
 from geoequiv.training.progress import FitResult
-
-#: Others of Lightning's (16-mixed) need the loss to be scaled, which a step here does not do.
-PRECISIONS = ("32", "bf16-mixed")
 
 
 def fit(
@@ -30,11 +28,12 @@ def fit(
     seed: int,
     directory: str | Path,
     device: str | torch.device = "cpu",
-    precision: str = "32",
-    compile: bool = False,
     progress: bool = True,
 ) -> FitResult:
     """Train a model; on return it holds the weights of its best validation and is in evaluation mode.
+
+    In a mixed precision only training steps are; validation and the weights are in float32. With precision 64 the model
+    and all items are float64. A compiled model is as it was, not compiled, on return.
 
     Writes `log.csv` (a row per epoch) and `checkpoint.ckpt` into `directory`; if there is a checkpoint, the
     training resumes from it and ends with the same numbers as without the interruption.
@@ -51,9 +50,6 @@ def fit(
         seed: decides the order of the items and every random draw during training (not the initial weights).
         directory: the run directory; created.
         device: "cpu", "cuda", "cuda:1", …
-        precision: of training steps, as Lightning names it: "32", or "bf16-mixed", which autocasts; validation and the
-            weights are in float32.
-        compile: whether to apply ``torch.compile`` to the model.
         progress: show a progress bar on stderr.
 
     Returns:
@@ -61,8 +57,9 @@ def fit(
 
     Raises:
         ModelOutputError: outputs of the wrong shape, missing, or not finite at validation.
-        ConfigError: this precision is not supported.
-        RunError: a loss is not finite; the directory cannot be written or belongs to another run.
+        ConfigError: the device lacks this precision, or the machine so many devices.
+        RunError: a loss is not finite; a kernel is not deterministic; the directory cannot be written or belongs to
+            another run.
         DataError: the checkpoint is damaged, or of another model.
         KeyboardInterrupt: on Ctrl-C, after the state was saved.
         Ended: a SystemExit, on SIGTERM (143), SIGHUP (129) and SIGUSR1 (138), likewise; not where the caller has a
@@ -72,23 +69,40 @@ def fit(
     on a GPU with `config.deterministic`.
     """
     directory, device = Path(directory), torch.device(device)
-    if precision not in PRECISIONS:
-        raise ConfigError(unknown("precision", precision, PRECISIONS))
-    make_folder(directory)
-    if device.type == "cuda" and config.deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS starts; without it, it may not
-    model.to(device)
-    if isinstance(objective, nn.Module):
-        objective.to(device)
-    check_outputs(model, task, config.batch_size)
-    if compile:
-        model.compile()
+    check_devices(device, config.devices)
+    with arithmetic(config.precision, device, config.deterministic):
+        make_folder(directory)
+        dtype = torch.float64 if config.precision == "64" else None
+        task = task if dtype is None else task.to(dtype)
+        model.to(device, dtype)
+        if isinstance(objective, nn.Module):
+            objective.to(device, dtype)
+        check_outputs(model, task, config.batch_size)
+        if config.compile:
+            model.compile()
+        try:
+            return _train(model, objective, task, config, seed, directory, device, progress)
+        finally:
+            model._compiled_call_impl = None  # what `compile` has set
+
+
+def _train(
+    model: nn.Module,
+    objective: Callable[..., Any],
+    task: Any,
+    config: TrainConfig,
+    seed: int,
+    directory: Path,
+    device: torch.device,
+    progress: bool,
+) -> FitResult:
+    """Train, and leave as a signal demands that came meanwhile."""
     interrupts = Interrupts()
     try:
         with interrupts:
             from geoequiv.training.engine import train  # imports Lightning, which takes seconds: only when needed
 
-            result = train(model, objective, task, config, seed, directory, device, precision, progress, interrupts)
+            result = train(model, objective, task, config, seed, directory, device, progress, interrupts)
     except Interrupted as stop:
         _leave(stop.signum, stop.saved, directory)
     except (Exception, SystemExit) as error:

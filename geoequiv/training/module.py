@@ -53,6 +53,7 @@ class TrainingModule(pl.LightningModule):
         self.streams = RandomStreams(device, objective)
         self.average = EMA(model, config.ema) if config.ema is not None else None
         self.optimizer = make_optimizer(model, objective, config)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "16-mixed")
         self.at_step = getattr(objective, "at_step", None)  # of an objective with a schedule
         self.trained = [weight for group in self.optimizer.param_groups for weight in group["params"]]
 
@@ -80,13 +81,15 @@ class TrainingModule(pl.LightningModule):
             self._check(losses)
             progress.loss_names = losses._fields
         self.optimizer.zero_grad()
-        losses[0].backward()
+        self.scaler.scale(losses[0]).backward()
         if config.gradient_clip is not None:
+            self.scaler.unscale_(self.optimizer)
             nn.utils.clip_grad_norm_(self.trained, config.gradient_clip)
         rate = self.rate(progress.steps)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        self.optimizer.step()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
         if self.average is not None:
             self.average.update()
         progress.step_done(losses)

@@ -24,6 +24,7 @@ def capture(module: TrainingModule) -> dict[str, Any]:
     return {
         "model": module.model.state_dict(),
         "optimizer": module.optimizer.state_dict(),
+        "scaler": module.scaler.state_dict(),
         "objective": objective() if objective is not None else None,
         "average": module.average.shadow if module.average is not None else None,
         "progress": {name: getattr(progress, name) for name in PLAIN}
@@ -45,6 +46,8 @@ def restore(module: TrainingModule, state: Mapping[str, Any], path: Path) -> Non
     try:
         module.model.load_state_dict(state["model"])
         module.optimizer.load_state_dict(state["optimizer"])
+        if module.scaler.is_enabled():
+            module.scaler.load_state_dict(state["scaler"])
         if state["objective"] is not None:
             module.objective.load_state_dict(state["objective"])
         if module.average is not None:

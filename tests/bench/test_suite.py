@@ -8,6 +8,7 @@ import pytest
 from geoequiv.bench.spec import RunSpec
 from geoequiv.bench.suite import read_suite
 from geoequiv.errors import ConfigError
+from geoequiv.records.identity import identity
 from geoequiv.session import Session
 
 HEAD = "name: tiny\ntask: {name: nbody/charged, train: 32}\n"
@@ -240,13 +241,47 @@ def test_angles_of_barriers_are_finite(suite_file):
     assert "line 3, key 'align.angles[1]': expected a finite number; got nan." in line
 
 
-def test_precision_is_part_of_a_run_where_it_is_not_the_default(suite_file):
+def test_precision_and_compilation_are_part_of_a_run_and_devices_are_not(suite_file):
     path = suite_file("- model: egnn", HEAD)
     [plain] = read_suite(path).runs
-    [rough] = read_suite(path, session=Session(precision="bf16-mixed")).runs
-    assert "precision" not in plain.config
-    assert rough.config["precision"] == "bf16-mixed"
-    assert rough.run_id != plain.run_id
+    [rough] = read_suite(path, overrides=["train.precision=bf16-mixed"]).runs
+    [compiled] = read_suite(path, overrides=["train.compile=true"]).runs
+    [double] = read_suite(path, overrides=["train.precision=64"]).runs
+    [several] = read_suite(path, overrides=["train.devices=2", "train.precision=32"]).runs
+    assert (plain.precision, rough.precision, double.precision) == ("32", "bf16-mixed", "64")
+    assert len({each.run_id for each in (plain, rough, compiled, double)}) == 4
+    assert several.run_id == plain.run_id
+
+
+def test_ids_of_runs_are_those_of_former_versions(suite_file):
+    """These had precision and compilation beside `train`, and only where they were not the default."""
+    path = suite_file("- model: egnn", HEAD)
+    for settings in ({}, {"precision": "bf16-mixed"}, {"compile": True, "precision": "bf16-mixed"}):
+        overrides = [f"train.{name}={str(value).lower()}" for name, value in settings.items()]
+        [spec] = read_suite(path, overrides=overrides).runs
+        former = spec.config
+        for name in ("precision", "compile", "devices"):
+            del former["train"][name]
+        former |= settings
+        assert identity(former) == spec.run_id
+        assert RunSpec.of("suite", former).config["train"].get("precision", "32") == spec.precision
+
+
+def test_a_device_must_have_the_precision(suite_file):
+    head = HEAD + "train: {precision: 16-mixed}\n"
+    [line] = complaints(suite_file("- model: egnn", head))
+    assert "line 3, key 'train.precision': Precision 16-mixed needs a GPU: on a cpu, take bf16-mixed." in line
+    assert len(read_suite(suite_file("- model: egnn", head), session=Session(device="cuda:1")).runs) == 1
+    path = suite_file("- {model: egnn, train: {precision: 64}}", HEAD)
+    assert read_suite(path).runs[0].precision == "64"
+    with pytest.raises(ConfigError, match=r"line 4, key 'entries\[0\]\.train\.precision': Precision 64 needs float64"):
+        read_suite(path, session=Session(device="mps"))
+
+
+@pytest.mark.parametrize("text", ["precision: 16", "precision: true", "compile: 3", "devices: 0", "devices: true"])
+def test_values_of_the_keys_of_computing_are_checked(suite_file, text):
+    [line] = complaints(suite_file("- model: egnn", HEAD + f"train: {{{text}}}\n"))
+    assert f"line 3, key 'train.{text.partition(':')[0]}': " in line
 
 
 def test_reading_a_suite_of_built_in_names_does_not_import_torch(suite_file):

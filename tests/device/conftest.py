@@ -6,7 +6,7 @@ from pathlib import Path
 #: set in that process
 APART = "GEOEQUIV_PRETEND_DEVICE"
 #: files that need no pretend accelerator
-HERE = {"test_apart.py", "test_compile_option.py"}
+HERE = {"test_apart.py"}
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from geoequiv.errors import DataError
 from geoequiv.measurements.numbers import words
 from geoequiv.measurements.statistic import Statistic
+from geoequiv.records.former_options import essential
 from geoequiv.report.facts import metric_label
 from geoequiv.report.families import colour
 from geoequiv.report.figures.style import MARKERS, drawn, logarithmic
@@ -39,7 +40,7 @@ def sweeps_of(board: Leaderboard) -> list[Sweep]:
         beta = beta_of(row)
         if beta is not None and error_of(row):
             others = {name: value for name, value in row.config["symmetry"].items() if name != "beta"}
-            alike = json.dumps({**row.config, "model": row.model, "symmetry": others}, sort_keys=True)
+            alike = json.dumps({**essential(row.config), "model": row.model, "symmetry": others}, sort_keys=True)
             found.setdefault(alike, []).append((beta, row))
     sweeps = []
     for members in found.values():
