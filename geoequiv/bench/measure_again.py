@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from geoequiv.bench.environment import environment
-from geoequiv.bench.runner import build, measured_fields
+from geoequiv.bench.runner import build, fresh, measured_fields
 from geoequiv.bench.spec import RunSpec
 from geoequiv.bench.trained import load_trained
 from geoequiv.measurements import EvaluateConfig, Measured
@@ -47,7 +47,8 @@ def measure_again(
         torch.manual_seed(config["seed"])
         untrained = build(spec, task).model.to(session.torch_device)
         with casting(untrained, spec.precision):
-            found = measure(Subject(untrained, task, evaluate, config["train"]), "untrained")
+            anew = fresh(spec, task, session)
+            found = measure(Subject(untrained, task, evaluate, config["train"], fresh=anew), "untrained")
         torch.manual_seed(config["seed"])  # as after a training
         with casting(trained.model, spec.precision):
             found |= measure(Subject(trained.model, task, evaluate, config["train"]), "trained", own)

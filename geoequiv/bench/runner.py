@@ -2,7 +2,7 @@
 
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -125,6 +125,16 @@ def build(spec: RunSpec, task: Task, model: nn.Module | None = None) -> Trained:
     return built
 
 
+def fresh(spec: RunSpec, task: Task, session: Session = DEFAULT) -> Callable[[int], nn.Module]:
+    """Builds the run's model untrained, as of another seed, on the session's device."""
+
+    def built(seed: int) -> nn.Module:
+        torch.manual_seed(seed)
+        return build(spec, task).model.to(session.torch_device)
+
+    return built
+
+
 def load_task(spec: RunSpec, session: Session = DEFAULT) -> Task:
     """Build the run's task, its items in float64 where the run computes in it."""
     name, options = spec.part("task")
@@ -163,7 +173,7 @@ def _trained_and_measured(
     torch.manual_seed(config["seed"])
     model, objective = build(spec, task)
     model.to(session.torch_device)
-    subject = Subject(model, task, evaluate, config["train"])
+    subject = Subject(model, task, evaluate, config["train"], fresh=fresh(spec, task, session))
     # first what can be measured on an untrained model: where that fails, no training is lost
     with casting(model, train.precision):
         found, card = measure(subject, "untrained"), task_card(task)

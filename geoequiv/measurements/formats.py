@@ -38,4 +38,5 @@ FORMATS: dict[str, Callable[[Sequence[float]], Format]] = {
     "count": _alone(count),
     "duration": _alone(duration),
     "compact": _alone(compact),
+    "whole": _alone(lambda value: f"{value:,.0f}"),
 }

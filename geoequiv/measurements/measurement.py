@@ -145,6 +145,7 @@ class Subject:
         evaluate: how to measure.
         train: the options of its training.
         training: the outcome of its training; None before it.
+        fresh: seed → the same network with its method, untrained, where one can be built.
     """
 
     model: "nn.Module"
@@ -152,6 +153,7 @@ class Subject:
     evaluate: "EvaluateConfig"
     train: Mapping[str, Any] = field(default_factory=dict)
     training: "FitResult | None" = None
+    fresh: "Callable[[int], nn.Module] | None" = None
 
 
 @dataclass(frozen=True)

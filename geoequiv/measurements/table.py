@@ -18,6 +18,7 @@ RANKING = "metric"
 BARRIER_KEY = "barrier"
 
 ACCURACY, EQUIVARIANCE, BARRIER = "Test accuracy", "Equivariance error", "Barrier"
+SEPARATION = "Separation"
 COST, TRAINING = "Cost", "Training"
 TABLES = frozenset({"html", "md"})
 EVERYWHERE = frozenset({"html", "md", "svg", "terminal"})
@@ -27,6 +28,7 @@ NOWHERE: frozenset[str] = frozenset()  # csv and json have every number
 _METRIC = "geoequiv.measurements.task_metric:task_metric"
 _ERROR = "geoequiv.measurements.equivariance:equivariance"
 _FACTS = "geoequiv.measurements.training_facts:training_facts"
+_SEPARATION = "geoequiv.measurements.separation:separation"
 _BARRIERS = "geoequiv.measurements.barriers.merging:measure_barriers"
 
 #: how units were matched → in words
@@ -146,6 +148,16 @@ MEASUREMENTS: tuple[Measurement, ...] = (
         heading=BARRIER, better="lower", measured_by=_BARRIERS, when="suite", spread="std",
         shown=lambda rest: TABLES if rest.count("/") == 1 else NOWHERE, qualified=True,
         example="activations/copies",
+    ),
+    Measurement(
+        "separation/failures", "failures", "Pairs of different items that none of the untrained networks tells apart",
+        heading=SEPARATION, format="whole", better="lower", measured_by=_SEPARATION, when="untrained",
+        shown=EVERYWHERE,
+    ),
+    Measurement(
+        "separation/copies", "copies apart", "Items that any of the untrained networks tells from a relabelled copy: 0 "
+        "for what is invariant", heading=SEPARATION, format="whole", better="lower", measured_by=_SEPARATION,
+        when="untrained", shown=EVERYWHERE,
     ),
     Measurement(
         "params", "params", "Trainable parameters", heading=COST, format="count", over_seeds="first",

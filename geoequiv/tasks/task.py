@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,9 @@ from geoequiv.errors import BatchError, DataError, SignatureError
 from geoequiv.fields import Signature
 from geoequiv.tasks.drawing import Drawing
 from geoequiv.tasks.reference import Reference
+
+if TYPE_CHECKING:
+    from geoequiv.tasks.graph_separation import Separation
 
 REQUIRED_SPLITS = ("train", "val", "test")
 #: (generator) → inputs and targets of a split, drawn anew
@@ -164,6 +167,7 @@ class Task:
         drawing: what `geoequiv show` draws beside positions.
         item_group_name: what the groups of the splits' items are: "trial", "walker", … ("" where items are
             independent).
+        separation: which test items untrained networks should tell apart, of tasks that ask for nothing else.
 
     Raises:
         DataError: a split is missing, or some splits have groups of items and others have not, or these have no name.
@@ -188,6 +192,7 @@ class Task:
     notes: tuple[tuple[str, str], ...] = ()
     drawing: Drawing = field(default_factory=Drawing)
     item_group_name: str = ""
+    separation: "Separation | None" = None
 
     @property
     def model_signature(self) -> Signature:

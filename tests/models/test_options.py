@@ -9,6 +9,7 @@ from geoequiv.errors import ConfigError
 from geoequiv.ranges import has_range
 
 IMAGES = {"GCNN", "PGCNN", "ResNet", "VGG11"}
+GRAPHS = {"ChebNet", "GAT", "GCN", "GIN", "GNNML1", "GNNML3", "PPGN"}
 CLASSES = [each for each in (getattr(models, name) for name in models.__all__) if inspect.isclass(each)]
 
 
@@ -19,6 +20,7 @@ def test_numbers_state_their_range(model):
     ranged = [each.name for each in parameters if has_range(each.annotation)]
     assert ranged
     signature = "image: image*3 -> y: scalar" if model.__name__ in IMAGES else "pos: point -> pos: point"
+    signature = "adj: adjacency -> y: scalar per graph" if model.__name__ in GRAPHS else signature
     for name in ranged:
         for wrong in (-1, float("nan"), "8", True):
             with pytest.raises(ConfigError, match=f"^{model.__name__}: {name} must be "):
