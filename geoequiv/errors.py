@@ -1,7 +1,7 @@
 """Exceptions for users: each message says what came, what was expected and what to do."""
 
 from collections.abc import Iterable
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
 
 
 class GeoequivError(ValueError):
@@ -49,13 +49,20 @@ def unknown(kind: str, name: str, choices: Iterable[str]) -> str:
 
     >>> unknown("model", "gnm", ["gnn", "egnn", "mlp"])
     "Unknown model 'gnm'. Did you mean 'gnn'? Available: gnn, egnn, mlp."
+
+    Of several that are as near, the one of the nearest length.
     """
     choices = list(choices)
     if not choices:
         return f"Unknown {kind} '{name}'. There is none."
     lowered = {choice.lower(): choice for choice in choices}
-    near = get_close_matches(str(name).lower(), lowered, n=1, cutoff=0.5)
-    nearest = lowered[near[0]] if near else None
+    asked = str(name).lower()
+
+    def closeness(choice: str) -> tuple[float, int]:  # of equally close names, the one of nearest length
+        return round(SequenceMatcher(None, choice, asked).ratio(), 9), -abs(len(choice) - len(asked))
+
+    near = max(get_close_matches(asked, lowered, n=5, cutoff=0.5), key=closeness, default=None)
+    nearest = lowered[near] if near else None
     hint = f" Did you mean '{nearest}'?" if nearest else ""
     return f"Unknown {kind} '{name}'.{hint} Available: {', '.join(choices)}."
 
