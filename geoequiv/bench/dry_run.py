@@ -58,8 +58,8 @@ def plan(suite: Suite, output: Path, resume: bool = False) -> tuple[Planned, ...
     store, pace = Store(output), seconds_an_epoch(_finished(output))
     planned = []
     for spec in suite.runs:
-        state, directory = state_of(spec, store, resume), store.directory(spec).name
-        planned.append(Planned(spec, state, directory, steps_of(spec.config), _seconds(spec.config, pace)))
+        state, directory, config = state_of(spec, store, resume), store.directory(spec).name, spec.config
+        planned.append(Planned(spec, state, directory, steps_of(config), _seconds(config, pace)))
     return tuple(planned)
 
 
@@ -168,5 +168,5 @@ def _kind(config: Mapping[str, Any]) -> str:
 
 
 def _seconds(config: Mapping[str, Any], pace: Mapping[str, float]) -> float | None:
-    each = pace.get(_kind(config))
+    each = pace.get(_kind(config)) if pace else None
     return None if each is None else each * float(config["train"]["epochs"])

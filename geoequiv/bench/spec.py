@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from geoequiv.methods import run_of_method
 from geoequiv.precision import arithmetic
 from geoequiv.records.identity import canonical, former_identity, identity, present_settings
+from geoequiv.records.index import key
 
 if TYPE_CHECKING:
     import torch
@@ -65,6 +66,11 @@ class RunSpec:
         """The run id by the formula of schema 1, which `evaluate` was a part of."""
         return former_identity(self.config)
 
+    @cached_property
+    def key(self) -> str:
+        """What the configurations of this run have in common, whichever version wrote them."""
+        return key(self.config)
+
     def part(self, kind: str) -> tuple[str, dict[str, Any]]:
         """Name and options of the "task", the "model" or the "symmetry"."""
         options = self.config[kind]
@@ -73,5 +79,7 @@ class RunSpec:
     @property
     def title(self) -> str:
         """One line for people: model, method, seed."""
-        label = run_of_method(*self.part("symmetry"))["label"]
-        return f"{self.part('model')[0]} · {label} · seed {self.config['seed']}"
+        config = self.config
+        method = config["symmetry"]
+        label = run_of_method(method.pop("name"), method)["label"]
+        return f"{config['model']['name']} · {label} · seed {config['seed']}"

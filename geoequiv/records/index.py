@@ -2,11 +2,11 @@
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from geoequiv.config import read_yaml
 from geoequiv.errors import ConfigError
@@ -19,15 +19,37 @@ from geoequiv.records.schema import Record
 RECENT = 2_000_000_000
 
 
-def run_directory(root: Path, config: Mapping[str, Any]) -> Path | None:
-    """The directory in a results folder of a run with this task, model, symmetry, training and seed."""
-    if not root.is_dir():
+class Run(Protocol):
+    """What is needed to know of a run (the bench's RunSpec has it)."""
+
+    @property
+    def run_id(self) -> str:
+        """The directory's name, where the run is new."""
+
+    @property
+    def former_id(self) -> str:
+        """The name that schema 1 gave it."""
+
+    @property
+    def key(self) -> str:
+        """What its configuration has in common with those of all versions (see `key`)."""
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The resolved configuration."""
+
+
+def run_directory(root: Path, run: Run) -> Path | None:
+    """The directory of a run in a results folder, under whichever id it was made; None where there is none."""
+    try:
+        status = os.stat(root)
+    except OSError:
         return None
-    return _directories(root.resolve(), root.stat().st_ino).find(key(config))
+    return _directories(root.absolute(), status.st_ino).find(run, status.st_mtime_ns)
 
 
-def packed_record(root: Path, config: Mapping[str, Any]) -> Record | None:
-    """The packed record of such a run.
+def packed_record(root: Path, run: Run) -> Record | None:
+    """The packed record of a run.
 
     Raises:
         DataError: the packed file cannot be read.
@@ -36,7 +58,7 @@ def packed_record(root: Path, config: Mapping[str, Any]) -> Record | None:
     if not path.is_file():
         return None
     seen = path.stat()
-    return _packed(path, seen.st_mtime_ns, seen.st_size).get(key(config))
+    return _packed(path, seen.st_mtime_ns, seen.st_size).get(run.key)
 
 
 def key(config: Mapping[str, Any]) -> str:
@@ -51,28 +73,48 @@ class RunDirectories:
         """Nothing is read yet."""
         self._root = root
         self._listed = 0
+        self._present: set[str] = set()
         self._keys: dict[str, str] = {}  # of a directory's name; a configuration is written once and never changed
         self._names: dict[str, list[str]] = {}
-        self._unread: set[str] = set()  # directories without a configuration, as yet
+        self._unread: dict[str, int] = {}  # directories without a configuration as yet → their date when looked at
 
-    def find(self, wanted: str) -> Path | None:
-        """The directory of a run; the first by name, where several are."""
-        self._list()
-        for name in sorted(self._unread):
-            with suppress(LookupError):
-                self._keys[name] = found = _key_of(self._root / name)
-                self._names[found] = sorted([*self._names.get(found, ()), name])
-                self._unread.remove(name)
-        present = (self._root / name for name in self._names.get(wanted, ()))
+    def find(self, run: Run, changed: int) -> Path | None:
+        """The directory of a run; the first by name, where several are. `changed` is the date of the folder.
+
+        What needs the run's configuration is asked last: a sweep of many new runs looks up their ids, and no more.
+        """
+        self._list(changed)
+        if not self._present:
+            return None
+        if (found := self._one_of((run.run_id,))) is not None:
+            return found
+        self._read()
+        names = self._names.get(run.key, ())
+        return self._one_of((run.former_id, *names)) if names else None
+
+    def _one_of(self, names: Iterable[str]) -> Path | None:
+        present = (self._root / name for name in names if name in self._present)
         return next((each for each in present if each.is_dir()), None)
 
-    def _list(self) -> None:
+    def _read(self) -> None:
+        """Look into the directories that have changed since they had no configuration."""
+        for name in sorted(self._unread):
+            with suppress(OSError):
+                changed = os.stat(self._root / name).st_mtime_ns
+                if changed != self._unread[name]:
+                    self._unread[name] = changed if time.time_ns() - changed > RECENT else 0
+                    with suppress(LookupError):
+                        self._keys[name] = found = _key_of(self._root / name)
+                        self._names[found] = sorted([*self._names.get(found, ()), name])
+                        del self._unread[name]
+
+    def _list(self, changed: int) -> None:
         """Look for new names, if the folder has changed; what changes soon after it was listed has no new date."""
-        changed = self._root.stat().st_mtime_ns
         if changed == self._listed:
             return
         with os.scandir(self._root) as entries:
-            self._unread |= {each.name for each in entries if each.name not in self._keys and each.is_dir()}
+            self._present = {each.name for each in entries if each.is_dir()}
+        self._unread |= dict.fromkeys(self._present - self._keys.keys() - self._unread.keys(), 0)
         self._listed = changed if time.time_ns() - changed > RECENT else 0
 
 

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import yaml
 
 from geoequiv.errors import DataError
 from geoequiv.files import write_file
-from geoequiv.records.index import packed_record, run_directory
+from geoequiv.records.index import Run, packed_record, run_directory
 from geoequiv.records.run_directory import (
     CHECKPOINT,
     CONFIG,
@@ -30,22 +30,6 @@ from geoequiv.records.schema import Record
 #: Files of one attempt at a run; those of a failed one are set aside before the next.
 ATTEMPT = (RECORD, LOG, CHECKPOINT, FORMER, ITEMS)
 FAILED = re.compile(r"failed-\d+").fullmatch
-
-
-class Run(Protocol):
-    """What a store needs to know of a run (the bench's RunSpec has it)."""
-
-    @property
-    def run_id(self) -> str:
-        """The directory's name, where the run is new."""
-
-    @property
-    def former_id(self) -> str:
-        """The name that schema 1 gave it."""
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """The resolved configuration."""
 
 
 @dataclass(frozen=True)
@@ -73,10 +57,7 @@ class Store:
 
     def directory(self, run: Run) -> Path:
         """The run's directory: the one that is there, under whichever id it was made, else that of its `run_id`."""
-        for name in (run.run_id, run.former_id):
-            if (self.root / name).is_dir():
-                return self.root / name
-        return run_directory(self.root, run.config) or self.root / run.run_id
+        return run_directory(self.root, run) or self.root / run.run_id
 
     def record(self, run: Run) -> Record | None:
         """The run's record, or None if it has neither finished nor failed.
@@ -84,22 +65,20 @@ class Store:
         Raises:
             DataError: there is a record, but it cannot be read.
         """
-        return self._record(run, self.directory(run))
+        return self._record(run, run_directory(self.root, run))
 
-    def _record(self, run: Run, directory: Path) -> Record | None:
-        if (directory / RECORD).exists():
+    def _record(self, run: Run, directory: Path | None) -> Record | None:
+        if directory is not None and (directory / RECORD).exists():
             return read_record(directory)
-        return packed_record(self.root, run.config)
+        return packed_record(self.root, run)
 
     def state(self, run: Run) -> str:
         """One of "new", "interrupted", "finished", "failed"."""
-        if not self.root.is_dir():
-            return "new"
-        directory = self.directory(run)
+        directory = run_directory(self.root, run)
         record = self._record(run, directory)
         if record is not None:
             return record.status
-        return "interrupted" if (directory / CHECKPOINT).exists() else "new"
+        return "interrupted" if directory is not None and (directory / CHECKPOINT).exists() else "new"
 
     @contextmanager
     def locked(self, run: Run, timeout: float = 3.0) -> Iterator[Path]:

@@ -183,3 +183,28 @@ def test_runs_under_other_ids_are_found_by_one_index(tmp_path, finished, monkeyp
     (tmp_path / f"{3:012x}" / "record.json").unlink()
     (tmp_path / f"{3:012x}").rmdir()
     assert store.state(specs[3]) == "new"
+
+
+def test_directories_without_a_configuration_are_looked_at_when_they_change(tmp_path, monkeypatch):
+    looked = []
+    monkeypatch.setattr(index, "read_run", lambda directory: looked.append(directory.name))
+    directory = tmp_path / "0123456789ab"
+    directory.mkdir()
+    long_ago = 1_000_000_000
+    os.utime(directory, (long_ago, long_ago))
+    store = Store(tmp_path)
+    specs = [RunSpec.of("suite", {**CONFIG, "seed": seed}) for seed in range(20)]
+    assert [store.state(spec) for spec in specs] == ["new"] * 20
+    assert looked == [directory.name]
+    (directory / "config.yaml").write_text(json.dumps(specs[7].config))
+    assert [store.directory(spec) == directory for spec in specs] == [spec is specs[7] for spec in specs]
+    assert looked == [directory.name] * 2
+
+
+def test_new_runs_of_an_empty_folder_are_told_by_their_ids_alone(tmp_path):
+    class New:
+        run_id = "0123456789ab"
+
+    (tmp_path / "leaderboard.md").write_text("")
+    assert Store(tmp_path).state(New()) == "new"
+    assert Store(tmp_path).directory(New()) == tmp_path / New.run_id
