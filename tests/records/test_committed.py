@@ -55,4 +55,4 @@ def test_committed_results_are_packed_and_whole():
     assert sum(len(read(path).records) for path in packed) == 497
     assert not any(read(path).left_out for path in packed)
     assert not list(RESULTS.rglob("record.json"))
-    assert len([path for path in RESULTS.rglob("*") if path.is_file()]) < 120
+    assert len([path for path in RESULTS.rglob("*") if path.is_file()]) < 130
