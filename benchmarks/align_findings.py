@@ -12,8 +12,6 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from marked import fill
-
 from geoequiv.measurements.numbers import small
 from geoequiv.measurements.statistic import Statistic
 from geoequiv.records import MergeOfRun, Record, read
@@ -24,6 +22,7 @@ from geoequiv.report.figures.inside import Subject, subjects_of
 from geoequiv.report.figures.matched_units import LONGEST, order_of, shares_of
 from geoequiv.report.figures.style import save
 from geoequiv.report.markdown import plain
+from marked import fill
 
 #: heading → method, and which of its numbers
 WAYS = {

@@ -19,7 +19,6 @@ import torch
 from ase import Atoms, units
 from ase.md.velocitydistribution import Stationary
 from ase.md.verlet import VelocityVerlet
-from marked import fill
 from numpy.typing import NDArray
 
 from geoequiv.ase import UNITS, Calculator
@@ -29,6 +28,7 @@ from geoequiv.bench.trained import TrainedRun, load_trained
 from geoequiv.report.families import colour
 from geoequiv.report.figures.style import drawn, save
 from geoequiv.session import Session
+from marked import fill
 
 SUITE = """\
 name: {name}

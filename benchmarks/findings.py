@@ -12,14 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from marked import filled
-
 from geoequiv.measurements.numbers import deviation, fixed
 from geoequiv.measurements.statistic import Statistic
 from geoequiv.measurements.table import RANKING
 from geoequiv.report import Leaderboard, Row, leaderboard
 from geoequiv.report.markdown import plain
 from geoequiv.tasks.protocols import references_of
+from marked import filled
 
 KCAL = 1 / 43.364  # of a meV
 

@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from clouds import clouds, trajectory
 from torch import Tensor, nn
 
 import geoequiv as ge
+from clouds import clouds, trajectory
 from geoequiv.fields import Layout, Side, Signature
 from geoequiv.groups import Element, group
 from geoequiv.symmetrize.frames import FRAMES, Frame

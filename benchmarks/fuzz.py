@@ -28,9 +28,8 @@ from pathlib import Path
 from typing import Any
 
 from fuzz_kinds import KINDS, Kind
-from marked import fill
-
 from geoequiv.errors import GeoequivError
+from marked import fill
 
 OUTCOMES = ("error", "accepted", "traceback", "hang", "silent")
 SECONDS = 10

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import malformed
 import numpy as np
 import yaml
+
+import malformed
 from fuzz_judges import Kind, altered, differs, in_file, miscounted, not_finite, not_printed_back, nothing_printed
 from fuzz_seeds import AMC, ASF, BVH, CLOUD, COMMANDS, GROUPS, SIGNATURES, SPLIT, SUITE
 

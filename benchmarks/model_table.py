@@ -19,6 +19,7 @@ from geoequiv.measurements.cost import cost
 SIGNATURE = "pos: point, vel: vector, charge: scalar -> pos: point"
 ENERGY = "pos: point, charge: scalar -> energy: scalar per graph"
 NORMALS = "pos: point -> normal: vector"
+GRAPHS = "adj: adjacency -> embedding: scalar*10 per graph"
 IMAGE = "image: image*3 -> logits: scalar*10"
 NODES = 20  # of a cloud with normals: a neighbourhood of local frames
 BEGIN, END = "<!-- models: begin -->", "<!-- models: end -->"
@@ -38,7 +39,7 @@ def row(name: str) -> dict[str, str]:
     model, signature = _build(target)
     fields = {
         "pos": torch.randn(1, 5, 3), "vel": torch.randn(1, 5, 3), "charge": torch.ones(1, 5, 1),
-        "image": torch.randn(1, 3, 32, 32),
+        "image": torch.randn(1, 3, 32, 32), "adj": complete_graph(8),
     }  # fmt: skip
     if signature == NORMALS:
         fields["pos"] = torch.randn(1, NODES, 3)
@@ -55,6 +56,11 @@ def row(name: str) -> dict[str, str]:
         "torch.compile": getattr(target, "compiles", "not tested"),
         "reference": reference(target),
     }
+
+
+def complete_graph(nodes: int) -> torch.Tensor:
+    """Its adjacency, ``[1, N, N]``: the graph of most edges."""
+    return (1 - torch.eye(nodes)).unsqueeze(0)
 
 
 def reference(target: Any) -> str:
@@ -82,7 +88,7 @@ def written(text: str) -> list[dict[str, str]]:
 def _build(target: Any) -> tuple[torch.nn.Module, str]:
     options = {"nodes": 5} if "nodes" in inspect.signature(target).parameters else {}
     torch.manual_seed(0)
-    for signature in (SIGNATURE, ENERGY, NORMALS):
+    for signature in (SIGNATURE, ENERGY, NORMALS, GRAPHS):
         try:
             return target(signature, **options), signature
         except SignatureError:

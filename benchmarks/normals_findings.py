@@ -13,9 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from marked import fill
-
 from geoequiv.records import read
+from marked import fill
 
 REGIMES = ("I/I", "I/SO(3)", "SO(3)/SO(3)")
 #: model, whether it is inside frames → its name in the paper, and what is published for 10k solids at full width

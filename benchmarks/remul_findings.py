@@ -12,8 +12,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from marked import fill
-
 from geoequiv.measurements.numbers import decimals_for, plus_minus, small, words
 from geoequiv.measurements.statistic import Statistic
 from geoequiv.records.logs import log_rows
@@ -23,6 +21,7 @@ from geoequiv.report.figures.style import save
 from geoequiv.report.figures.trade_off import error_of, sweeps_of, trade_off
 from geoequiv.report.figures.training_curves import Bound, read_log, training_curves
 from geoequiv.report.markdown import plain
+from marked import fill
 
 ADAPTED = ("gradnorm", "uncertainty", "constrained", "linear", "cosine")
 

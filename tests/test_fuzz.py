@@ -1,20 +1,16 @@
 """A seeded share of the malformed inputs of `benchmarks/fuzz.py`: refused with a clear error, or read."""
 
 import json
-import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import fuzz
 import fuzz_kinds
 from fuzz_kinds import KINDS, Kind
-
 from geoequiv.errors import DataError
 
-sys.path.pop(0)
 ROOT = Path(__file__).parents[1]
 INPUTS = {"c3d": 12, "command line": 12}
 

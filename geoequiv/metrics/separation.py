@@ -26,7 +26,7 @@ def close_pairs(embeddings: Tensor, threshold: float) -> Tensor:
         threshold: positive.
 
     Returns:
-        ``[2, P]`` int64, the smaller index first, each pair once.
+        ``[2, P]`` int64, the smaller index first, in lexicographic order, each pair once.
 
     Raises:
         BatchError: rows that are not finite, or no matrix.
@@ -59,7 +59,8 @@ def close_pairs(embeddings: Tensor, threshold: float) -> Tensor:
         near = distances(rows[first], rows[second]) <= threshold
         found.append(torch.stack([order[first[near]], order[second[near]]]))
         begin, done = end, int(ends[end - 1])
-    return torch.cat(found, 1).sort(0).values
+    pairs = torch.cat(found, 1).sort(0).values
+    return pairs[:, (pairs[0] * len(rows) + pairs[1]).argsort()]
 
 
 def signed_directions(values: Tensor) -> Tensor:

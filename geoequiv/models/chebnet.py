@@ -41,6 +41,8 @@ class ChebNet(GraphNetwork):
         with, whose K is 5 for classification.
     """
 
+    compiles = "in parts: edges are found among the values of the adjacency"
+
     def __init__(
         self,
         signature: Signature | str,

@@ -37,6 +37,8 @@ class GAT(GraphNetwork):
         with.
     """
 
+    compiles = "in parts: edges are found among the values of the adjacency"
+
     def __init__(
         self,
         signature: Signature | str,

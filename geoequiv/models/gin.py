@@ -38,6 +38,8 @@ class GIN(GraphNetwork):
         with, ε uniform in (0, 1) at first; GIN+ID as in Puny et al. (ICLR 2022), section 4.2.
     """
 
+    compiles = "in parts: edges are found among the values of the adjacency"
+
     def __init__(
         self,
         signature: Signature | str,

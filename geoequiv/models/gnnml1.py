@@ -36,7 +36,7 @@ class GNNML1(GraphNetwork):
 
     Exactness: invariant to relabelling up to round-off. Tells no two graphs apart that colour refinement (1-WL)
         does not.
-    Reference: Balcilar et al., "Breaking the limits of message passing graph neural networks" (ICML 2021), equation 4.
+    Reference: Balcilar et al. 2021, "Breaking the limits of message passing graph neural networks" (ICML), equation 4.
     """
 
     def __init__(

@@ -40,7 +40,7 @@ class GNNML3(nn.Module):
         SignatureError: other fields, an unknown pool or output.
 
     Exactness: invariant to relabelling up to round-off of the eigenvalues; gradients do not pass through the spectrum.
-    Reference: Balcilar et al., "Breaking the limits of message passing graph neural networks" (ICML 2021), section 3.
+    Reference: Balcilar et al. 2021, "Breaking the limits of message passing graph neural networks" (ICML), section 3.
     """
 
     claims = None

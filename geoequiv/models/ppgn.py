@@ -47,7 +47,7 @@ class PPGN(nn.Module):
     Memory: graphs go through at most ``ENTRIES`` numbers of a feature tensor at a time; with gradients each such part
     is computed again in the backward pass, so that the peak does not grow with the batch.
 
-    Reference: Maron et al., "Provably powerful graph networks" (NeurIPS 2019); layers and readout as Balcilar et al.
+    Reference: Maron et al. 2019, "Provably powerful graph networks" (NeurIPS); layers and readout as Balcilar et al.
         (ICML 2021) have them.
     """
 

@@ -1,6 +1,5 @@
 """The page of findings inside networks is what its script writes from the committed records."""
 
-import importlib.util
 import json
 import shutil
 import sys
@@ -8,20 +7,18 @@ from pathlib import Path
 
 import pytest
 
+import align_findings
+
 ROOT = Path(__file__).parents[2]
-SCRIPT, PAGE = ROOT / "benchmarks/align_findings.py", ROOT / "docs/explanation/findings-alignment.md"
+PAGE = ROOT / "docs/explanation/findings-alignment.md"
 STORE = ROOT / "benchmarks/results/align_nbody"
 
 
 @pytest.fixture
 def findings(monkeypatch):
-    specification = importlib.util.spec_from_file_location("align_findings", SCRIPT)
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-
     def write(store, page):
         monkeypatch.setattr(sys, "argv", ["align_findings.py", str(store), "--page", str(page)])
-        module.main()
+        align_findings.main()
         return page.read_text()
 
     return write

@@ -1,29 +1,22 @@
 """The page of findings on real tasks is written from the records: several seeds, units, published numbers."""
 
-import importlib.util
 import sys
 from pathlib import Path
 
 import pytest
 
+import findings
+
 ROOT = Path(__file__).parents[2]
-SCRIPT, PAGE = ROOT / "benchmarks/findings.py", ROOT / "docs/explanation/findings.md"
+PAGE = ROOT / "docs/explanation/findings.md"
 FORCES = "md17/forces/{}/split1/950-50-1000/force_mae"
 
 
 @pytest.fixture
-def module():
-    specification = importlib.util.spec_from_file_location("findings", SCRIPT)
-    found = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(found)
-    return found
-
-
-@pytest.fixture
-def findings(module, monkeypatch):
+def write_page(monkeypatch):
     def write(store, page):
         monkeypatch.setattr(sys, "argv", ["findings.py", "--store", str(store), "--page", str(page)])
-        module.main()
+        findings.main()
         return page.read_text(encoding="utf-8")
 
     return write
@@ -45,13 +38,13 @@ def force_records(record, molecule, *entries):
     return made
 
 
-def test_the_page_is_what_the_script_writes_from_the_committed_records(findings, tmp_path):
+def test_the_page_is_what_the_script_writes_from_the_committed_records(write_page, tmp_path):
     page = tmp_path / "findings.md"
     page.write_text(PAGE.read_text(encoding="utf-8"), encoding="utf-8")
-    assert findings(ROOT / "benchmarks/results", page) == PAGE.read_text(encoding="utf-8")
+    assert write_page(ROOT / "benchmarks/results", page) == PAGE.read_text(encoding="utf-8")
 
 
-def test_forces_in_both_units_with_seeds_and_published_numbers(findings, tmp_path, record, results):
+def test_forces_in_both_units_with_seeds_and_published_numbers(write_page, tmp_path, record, results):
     entries = (
         ("gnn", "none", (20.0, 22.0, 24.0)),
         ("transformer", "none", (43.364,)),
@@ -61,7 +54,7 @@ def test_forces_in_both_units_with_seeds_and_published_numbers(findings, tmp_pat
     results(force_records(record, "benzene", entries[0]), "md17_forces_benzene")
     page = tmp_path / "page.md"
     page.write_text(marks("forces", "energies", "run"), encoding="utf-8")
-    lines = findings(tmp_path, page).splitlines()
+    lines = write_page(tmp_path, page).splitlines()
     assert lines[0] == "before"
     assert lines[-1] == "after"
     assert "old run" in lines  # there are no records of running here: left as it is
@@ -72,7 +65,7 @@ def test_forces_in_both_units_with_seeds_and_published_numbers(findings, tmp_pat
     assert "| none | 434 (10.00) | 220 ± 20 (5.07) |  | **220 ± 20 (5.07)** |" in lines  # of the energies
 
 
-def test_a_folder_of_two_protocols_is_refused(findings, tmp_path, record, results):
+def test_a_folder_of_two_protocols_is_refused(write_page, tmp_path, record, results):
     both = [one for name in ("ethanol", "benzene") for one in force_records(record, name, ("gnn", "none", (1.0,)))]
     for k, one in enumerate(both):
         one["run_id"] = f"{k:012x}"
@@ -81,14 +74,14 @@ def test_a_folder_of_two_protocols_is_refused(findings, tmp_path, record, result
     page = tmp_path / "page.md"
     page.write_text(marks("forces", "energies"), encoding="utf-8")
     with pytest.raises(SystemExit, match="a table is of one protocol"):
-        findings(tmp_path, page)
+        write_page(tmp_path, page)
 
 
-def test_a_table_has_the_folders_that_are_there(findings, tmp_path, record, results, capsys):
+def test_a_table_has_the_folders_that_are_there(write_page, tmp_path, record, results, capsys):
     results(force_records(record, "benzene", ("gnn", "none", (5.0,))), "md17_forces_benzene")
     page = tmp_path / "page.md"
     page.write_text(marks("forces", "energies"), encoding="utf-8")
-    text = findings(tmp_path, page)
+    text = write_page(tmp_path, page)
     assert "| symmetry | benzene gnn |\n| :-- | --: |\n| none | **5.00 (0.12)** |" in text
     assert "ethanol" not in text
     assert f"forces: there is no {tmp_path / 'md17_forces_ethanol'}\n" in capsys.readouterr().out

@@ -1,28 +1,16 @@
 """Signals in the middle of a suite, two of the draws of benchmarks/interruptions.py; and workers without a parent."""
 
-import importlib.util
 import signal
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "interruptions.py"
+import interruptions
 
 
 @pytest.fixture(scope="module")
-def interruptions():
-    specification = importlib.util.spec_from_file_location("interruptions", SCRIPT)
-    module = importlib.util.module_from_spec(specification)
-    sys.modules["interruptions"] = module
-    specification.loader.exec_module(module)
-    yield module
-    del sys.modules["interruptions"]
-
-
-@pytest.fixture(scope="module")
-def suite(interruptions, tmp_path_factory):
+def suite(tmp_path_factory):
     return interruptions.Suite(tmp_path_factory.mktemp("suite"))
 
 
@@ -30,9 +18,7 @@ def suite(interruptions, tmp_path_factory):
     ("signum", "jobs", "whole_group", "fraction"),
     [(signal.SIGTERM, 1, False, 0.7), (signal.SIGUSR1, 2, True, 0.8)],
 )
-def test_an_interrupted_suite_ends_with_the_status_and_resumes(
-    interruptions, suite, signum, jobs, whole_group, fraction
-):
+def test_an_interrupted_suite_ends_with_the_status_and_resumes(suite, signum, jobs, whole_group, fraction):
     assert suite.interrupted(interruptions.Draw(0, signum, jobs, whole_group, fraction)) == ""
 
 

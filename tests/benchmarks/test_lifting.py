@@ -2,7 +2,7 @@
 
 import torch
 
-from benchmarks.lifting import SIDE, letter, panels
+from lifting import SIDE, letter, panels
 
 
 def test_the_panels_of_the_picture():

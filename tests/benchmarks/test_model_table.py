@@ -1,22 +1,16 @@
 """The committed table of models against the code."""
 
-import importlib.util
 from pathlib import Path
 
 import pytest
 
+import model_table
 from geoequiv import catalog
 from geoequiv.models import EGNN
+from model_table import BEGIN, END, HEADS, main, markdown, reference, row, written
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs" / "reference" / "models.md"
-specification = importlib.util.spec_from_file_location("model_table", ROOT / "benchmarks" / "model_table.py")
-model_table = importlib.util.module_from_spec(specification)
-specification.loader.exec_module(model_table)
-BEGIN, END, HEADS = model_table.BEGIN, model_table.END, model_table.HEADS
-main, markdown, reference, row, written = (
-    getattr(model_table, name) for name in ("main", "markdown", "reference", "row", "written")
-)
 
 
 def test_the_committed_table_names_every_model_in_order():

@@ -1,15 +1,12 @@
 """Frames on molecules in four precisions, at a small size; the whole is ``benchmarks/molecule_frames.py``."""
 
-import importlib.util
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("ase")
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "molecule_frames.py"
-specification = importlib.util.spec_from_file_location("molecule_frames", SCRIPT)
-molecule_frames = importlib.util.module_from_spec(specification)
-specification.loader.exec_module(molecule_frames)
+import molecule_frames
+
 #: tetrahedral, hexagonal, bent, linear, octahedral-like, without symmetry
 MOLECULES = ("CH4", "C6H6", "H2O", "CO2", "NH3", "CH3CH2OH")
 

@@ -1,25 +1,21 @@
 """The page of findings is written from the records: tables, the verdict on β, the reached ε, and pictures."""
 
-import importlib.util
 import sys
 from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "remul_findings.py"
+import remul_findings
+
 PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "findings-remul.md"
 LOG = "epoch,lr,train_total,train_objective,train_equivariance,train_alpha,train_beta,val_mse,val_E_prime\n"
 
 
 @pytest.fixture
 def findings(monkeypatch):
-    specification = importlib.util.spec_from_file_location("remul_findings", SCRIPT)
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-
     def write(store, page):
         monkeypatch.setattr(sys, "argv", ["remul_findings.py", str(store), "--page", str(page)])
-        module.main()
+        remul_findings.main()
         return page.read_text()
 
     return write

@@ -71,7 +71,7 @@ class GraphNetwork(nn.Module, ABC):
     """
 
     claims = None
-    compiles = "in parts: the number of edges depends on the batch"
+    compiles = "one graph; ragged batches in parts (their padding has a size that depends on the batch)"
 
     def __init__(
         self,
