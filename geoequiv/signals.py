@@ -1,4 +1,4 @@
-"""Signals that end a program: SIGTERM, SIGHUP, SIGUSR1. Exit status 128 + number, whatever it is doing."""
+"""Signals that end a program: SIGTERM, SIGHUP, SIGUSR1, SIGUSR2. Exit status 128 + number, whatever it is doing."""
 
 import signal
 import threading
@@ -10,8 +10,8 @@ from typing import Any
 
 from geoequiv.errors import GeoequivError
 
-#: what `kill` sends, what a closed terminal sends, and what SLURM can be told to send before a time limit
-ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name))
+#: what `kill` sends, what a closed terminal sends, and what SLURM is told to send before a time limit (submitit: USR2)
+ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2") if hasattr(signal, name))
 
 
 class Ended(SystemExit):

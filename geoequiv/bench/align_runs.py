@@ -16,8 +16,9 @@ from geoequiv.bench.trained import TrainedRun, load_trained
 from geoequiv.errors import DataError
 from geoequiv.measurements.barriers import AlignConfig, OtherTraining, measure_barriers
 from geoequiv.records.index import key
+from geoequiv.records.locking import locked_directory
 from geoequiv.records.part import finite
-from geoequiv.records.run_directory import locked_directory, read_record, write_record
+from geoequiv.records.run_directory import read_record, write_record
 from geoequiv.session import DEFAULT, Session
 from geoequiv.tasks import Task
 

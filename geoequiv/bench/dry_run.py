@@ -59,7 +59,7 @@ def plan(suite: Suite, output: Path, resume: bool = False) -> tuple[Planned, ...
     planned = []
     for spec in suite.runs:
         state, directory, config = state_of(spec, store, resume), store.directory(spec).name, spec.config
-        planned.append(Planned(spec, state, directory, steps_of(config), _seconds(config, pace)))
+        planned.append(Planned(spec, state, directory, steps_of(config), seconds_of(config, pace)))
     return tuple(planned)
 
 
@@ -167,6 +167,7 @@ def _kind(config: Mapping[str, Any]) -> str:
     )
 
 
-def _seconds(config: Mapping[str, Any], pace: Mapping[str, float]) -> float | None:
+def seconds_of(config: Mapping[str, Any], pace: Mapping[str, float]) -> float | None:
+    """Seconds of a whole training; None where `pace` (of `seconds_an_epoch`) knows none of its kind."""
     each = pace.get(_kind(config)) if pace else None
     return None if each is None else each * float(config["train"]["epochs"])

@@ -22,7 +22,14 @@ def with_fallback(suite: Suite, store: Store, session: Session) -> Suite:
         store: of its results; nothing is looked for where all runs have finished.
         session: its data cache is where files are looked for, its console where it is said.
     """
-    if not suite.fallback or all(store.state(spec) == "finished" for spec in suite.runs):
+    if suite.fallback and all(store.state(spec) == "finished" for spec in suite.runs):
+        return suite
+    return with_files(suite, session)
+
+
+def with_files(suite: Suite, session: Session) -> Suite:
+    """The suite, or the same on its fallback task, by whether the files are there or can be downloaded."""
+    if not suite.fallback:
         return suite
     try:
         load_task(suite.runs[0], session)

@@ -44,10 +44,10 @@ def counts(states: Mapping[RunSpec, str]) -> str:
 def outcome_line(outcome: Outcome) -> str:
     """How a run ended, in a line."""
     if outcome.status == "busy":
-        return "[yellow]is being trained by another process[/]"
+        return "[yellow]is being trained by another process[/]: waiting for it"
     record = outcome.record
     if outcome.status == "failed" or record is None:
-        return f"[red]failed[/]: {escape(_last_line(record))}"
+        return f"[red]failed[/]: {escape(last_line(record))}"
     if outcome.status == "skipped":
         return "finished before"
     if outcome.status == "unmeasured":
@@ -74,13 +74,11 @@ def explain_failures(outcomes: Sequence[tuple[RunSpec, Outcome]], store: Store, 
     """Print what stopped each failed run, and where its traceback is."""
     failed = [(spec, outcome) for spec, outcome in outcomes if outcome.status == "failed"]
     for spec, outcome in failed:
-        console.print(f"[red]failed[/]: {escape(spec.title)}: {escape(_last_line(outcome.record))}", soft_wrap=True)
+        console.print(f"[red]failed[/]: {escape(spec.title)}: {escape(last_line(outcome.record))}", soft_wrap=True)
         console.print(f"  traceback: {escape(str(store.directory(spec) / 'record.json'))}", soft_wrap=True)
-    busy = sum(1 for _, outcome in outcomes if outcome.status == "busy")
-    if busy:
-        console.print(f"[yellow]{busy} run(s) are being trained by another process.[/]")
 
 
-def _last_line(record: Record | None) -> str:
+def last_line(record: Record | None) -> str:
+    """The last line of what stopped a run."""
     lines = (record.error or "").strip().splitlines() if record else []
     return lines[-1].strip() if lines else "no message"

@@ -7,7 +7,8 @@ from geoequiv.bench.runner import Outcome, run
 from geoequiv.bench.spec import RunSpec
 from geoequiv.bench.state import asks_for_more
 from geoequiv.records.items import write_items
-from geoequiv.records.run_directory import CHECKPOINT, RunLocked
+from geoequiv.records.locking import RunLocked
+from geoequiv.records.run_directory import CHECKPOINT
 from geoequiv.records.store import Store
 from geoequiv.session import DEFAULT, Session
 from geoequiv.signals import no_exit, raise_if_ended

@@ -23,8 +23,8 @@ from geoequiv.methods.method import call
 from geoequiv.precision import casting
 from geoequiv.records import Description, MethodOfRun, MetricOfRun, Number, Record, TaskCard
 from geoequiv.records.items import write_items
+from geoequiv.records.locking import RunLocked
 from geoequiv.records.part import finite
-from geoequiv.records.run_directory import RunLocked
 from geoequiv.records.store import Store
 from geoequiv.session import DEFAULT, Session
 from geoequiv.signals import no_exit, raise_if_ended

@@ -1,8 +1,8 @@
 """A suite file becomes runs: every name and option is checked, and every list expanded, before anything is trained."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,10 +11,11 @@ from geoequiv.bench.overrides import overridden
 from geoequiv.bench.sections import EntrySection, SuiteSection, checked, merged
 from geoequiv.bench.spec import RunSpec
 from geoequiv.config import Document, KeyPath, Problems, read_yaml
-from geoequiv.errors import GeoequivError
+from geoequiv.errors import ConfigError, GeoequivError
 from geoequiv.measurements.own import own_measurement
 from geoequiv.measurements.settings import EvaluateConfig
 from geoequiv.precision import check_precision
+from geoequiv.records.store import Store
 from geoequiv.session import DEFAULT, Session
 from geoequiv.training.config import TrainConfig
 
@@ -94,6 +95,28 @@ def read_suite(
     fallback = _runs(top.name, elsewhere, places, problems)
     problems.raise_if_any()
     return Suite(top.name, top.description, runs, align, fallback, document, places)
+
+
+def only(suite: Suite, ids: Collection[str], store: Store) -> Suite:
+    """The suite with some of its runs alone.
+
+    Args:
+        suite: whose runs they are.
+        ids: of the runs, or the names of their directories; none for all.
+        store: of its results.
+
+    Raises:
+        ConfigError: the suite has no such run.
+    """
+    if not ids:
+        return suite
+    named = {spec: {spec.run_id, store.directory(spec).name} for spec in suite.runs}
+    for each in ids:
+        if not any(each in names for names in named.values()):
+            raise ConfigError(
+                f"The suite '{suite.name}' has no run '{each}'. `geoequiv run SUITE.yaml --dry-run` lists its runs."
+            )
+    return replace(suite, runs=tuple(spec for spec, names in named.items() if names & set(ids)))
 
 
 def _tasks(written: Any, limit: int | None, problems: Problems, at: KeyPath) -> list[dict[str, Any]]:

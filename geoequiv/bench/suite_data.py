@@ -1,13 +1,17 @@
 """The data of a suite: made or read once before its runs, and compared with those of runs that finished before."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
 
+from geoequiv.bench.fallback import with_files
+from geoequiv.bench.messages import standard_output
 from geoequiv.bench.runner import Outcome, load_task
 from geoequiv.bench.spec import RunSpec
+from geoequiv.bench.suite import Suite
 from geoequiv.errors import DataError, RunError
 from geoequiv.records.identity import canonical
 from geoequiv.session import Session
@@ -36,6 +40,13 @@ def make_data(
         if align is not None:
             elements_of(align, task.symmetry)
     return tasks
+
+
+def prepare_data(suite: Suite, session: Session) -> tuple[Task, ...]:
+    """Make or download all data of a suite, or of its fallback, so that its runs only read them."""
+    console = session.console if session.console is not None else standard_output()
+    ready = with_files(suite, replace(session, console=console))
+    return tuple(make_data(ready.runs, ready.align, session, console).values())
 
 
 def check_files(

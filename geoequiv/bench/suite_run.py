@@ -1,7 +1,8 @@
 """A whole suite: finished runs are skipped, interrupted ones continue, a failed one does not stop the others."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,11 +16,14 @@ from geoequiv.bench.perform import perform
 from geoequiv.bench.runner import Outcome
 from geoequiv.bench.spec import RunSpec
 from geoequiv.bench.state import STANDS, state_of
-from geoequiv.bench.suite import Suite
+from geoequiv.bench.status import write_runs
+from geoequiv.bench.suite import Suite, only
 from geoequiv.bench.suite_data import check_files, make_data
 from geoequiv.bench.summary import summary
+from geoequiv.bench.waiting import until_free
 from geoequiv.bench.workers import run_in_workers
 from geoequiv.errors import RunError
+from geoequiv.records.locking import holder_of
 from geoequiv.records.store import Store
 from geoequiv.session import DEFAULT, Session
 from geoequiv.training.devices import check_devices
@@ -46,6 +50,7 @@ def run_suite(
     output: Path,
     *,
     resume: bool = False,
+    ids: Collection[str] = (),
     session: Session = DEFAULT,
 ) -> SuiteResult:
     """Do every run of a suite that is not done yet.
@@ -55,11 +60,12 @@ def run_suite(
         output: the output folder.
         resume: continue interrupted runs and do failed ones again; without it, interrupted runs are an error, and
             failed ones stay as they are.
+        ids: of the runs to do; none for all.
         session: where runs are computed, and how many at a time; progress and the summary go to its console, or to the
             standard output if it has none.
 
     Raises:
-        ConfigError: this machine has fewer devices than a training asks for.
+        ConfigError: this machine has fewer devices than a training asks for, or the suite has no run of an id.
         DataError: the output folder cannot be written, or the data cannot be made; nothing was trained then.
         RunError: there are interrupted runs and `resume` is off, or the files of the user's own data have changed
             since a run finished (its id has their path, not what is in them).
@@ -76,8 +82,11 @@ def run_suite(
     store = Store(output)
     store.prepare()
     suite = with_fallback(suite, store, session)
+    write_runs(store.root, suite.name, suite.runs)
+    suite = only(suite, ids, store)
     states = {spec: state_of(spec, store, resume) for spec in suite.runs}
-    interrupted = [spec for spec, state in states.items() if state == "to continue"]
+    left = [spec for spec, state in states.items() if state == "to continue"]
+    interrupted = [spec for spec in left if holder_of(store.directory(spec)) is None]
     if interrupted and not resume:
         raise RunError(
             f"{len(interrupted)} of {len(states)} runs of '{suite.name}' were interrupted in '{output}': "
@@ -112,13 +121,17 @@ def _executed(
         line = f"[dim]\\[{number_of[spec]}/{len(todo)}][/] [dim]{spec.run_id}[/] {escape(spec.title)}  {text}"
         console.print(line, soft_wrap=True, highlight=False)
 
-    def here() -> Iterator[tuple[RunSpec, Outcome]]:
-        for spec in todo:
+    def here(specs: Sequence[RunSpec]) -> Iterator[tuple[RunSpec, Outcome]]:
+        for spec in specs:
             say(spec)
             yield spec, perform(spec, store, session)
 
+    def in_workers(specs: Sequence[RunSpec]) -> Iterator[tuple[RunSpec, Outcome]]:
+        return run_in_workers(specs, store, session, started=say)
+
     workers = session.jobs > 1 and len(todo) > 1
-    for spec, outcome in run_in_workers(todo, store, session, started=say) if workers else here():
+    waiting = partial(say, text=outcome_line(Outcome("busy", None, 0.0)))
+    for spec, outcome in until_free(todo, in_workers if workers else here, store, waiting):
         say(spec, outcome_line(outcome))
         yield spec, outcome
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 def work(connection: Connection, store: "Store", session: "Session", threads: int) -> None:
     """Receive runs and send their outcomes.
 
-    SIGTERM, SIGHUP and SIGUSR1 end the worker with status 128 + signal; a training is saved first. SIGINT is ignored:
-    Ctrl-C reaches every process of a terminal, and the parent decides.
+    SIGTERM, SIGHUP, SIGUSR1 and SIGUSR2 end the worker with status 128 + signal; a training is saved first. SIGINT is
+    ignored: Ctrl-C reaches every process of a terminal, and the parent decides.
     """
     threading.Thread(target=_end_with_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)

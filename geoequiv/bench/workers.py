@@ -14,7 +14,7 @@ from multiprocessing.process import BaseProcess
 from geoequiv.bench.runner import Outcome, failed_record
 from geoequiv.bench.spec import RunSpec
 from geoequiv.bench.worker import work
-from geoequiv.records.run_directory import RunLocked
+from geoequiv.records.locking import RunLocked
 from geoequiv.records.store import Store
 from geoequiv.session import Session
 from geoequiv.signals import ENDING, Ended

@@ -1,7 +1,8 @@
 """What several commands share: common options, and how texts on the command line become values."""
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,20 @@ def computing() -> argparse.ArgumentParser:
     group = parser.add_argument_group("computing")
     group.add_argument("--device", default="cpu", metavar="DEVICE", help="cpu, cuda, cuda:1, mps, or auto (cpu)")
     return parser
+
+
+def take_overrides(parser: argparse.ArgumentParser) -> None:
+    """Let a command with an argument `overrides` take KEY=VALUE after options as well."""
+    vars(parser)["parse_known_args"] = partial(_parse, parser)  # as its class would
+
+
+def _parse(
+    parser: argparse.ArgumentParser, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+) -> tuple[argparse.Namespace, list[str]]:
+    """Parse the command; argparse alone takes KEY=VALUE only right after the suite."""
+    options, rest = argparse.ArgumentParser.parse_known_args(parser, args, namespace)
+    options.overrides += [each for each in rest if "=" in each and not each.startswith("-")]
+    return options, [each for each in rest if each not in options.overrides]
 
 
 def session_of(options: argparse.Namespace, check: bool = True) -> Session:

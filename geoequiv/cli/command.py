@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Sequence
 
 from geoequiv import __version__
-from geoequiv.cli import align, check, compare, data, leaderboard, listing, pack, plot, predict, run, show
+from geoequiv.cli import align, check, compare, data, leaderboard, listing, pack, plot, predict, run, show, status
 from geoequiv.cli.arguments import RAW
 from geoequiv.errors import GeoequivError
 from geoequiv.signals import Ended, EndOnSignals
@@ -23,6 +23,7 @@ DESCRIPTION = """\
 Symmetric, frame-averaged and softly equivariant networks on one leaderboard.
 
   geoequiv run configs/quickstart.yaml --jobs 2    train a suite, write its leaderboard
+  geoequiv status results/quickstart               what is to do, running, finished, failed
   geoequiv leaderboard results/quickstart          render it again
   geoequiv compare results/before results/after    which numbers changed
   geoequiv check egnn --signature "pos: point -> pos: point" --group "E(3)"       how symmetric is it really?
@@ -41,14 +42,14 @@ EXIT_STATUS = {
     1: "a run failed, or a check did not pass",
     2: "wrong usage or input",
     130: "interrupted with Ctrl-C (SIGINT)",
-    143: "ended by SIGTERM (129: by SIGHUP, 138: by SIGUSR1), as after Ctrl-C",
+    143: "ended by SIGTERM (129: by SIGHUP, 138: by SIGUSR1, 140: by SIGUSR2), as after Ctrl-C",
 }
 COMPLETION = """\
 completion in bash and zsh:
   pip install 'geoequiv[completion]'
   eval "$(register-python-argcomplete geoequiv)"      in .bashrc, or in .zshrc after compinit"""
 #: in the order of the help text
-COMMANDS = (run, leaderboard, compare, check, align, plot, show, predict, pack, listing, data)
+COMMANDS = (run, status, leaderboard, compare, check, align, plot, show, predict, pack, listing, data)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,11 +1,21 @@
-"""``geoequiv data``: list, fetch, make or verify the data of tasks."""
+"""``geoequiv data``: list, fetch, make, prepare or verify the data of tasks."""
 
 import argparse
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from geoequiv.cli.arguments import RAW, Commands, chosen_options, common, data_folder, positive
-from geoequiv.cli.completion import completes, options_of_task, tasks
+from geoequiv.cli.arguments import (
+    RAW,
+    Commands,
+    chosen_options,
+    common,
+    data_folder,
+    positive,
+    session_of,
+    take_overrides,
+)
+from geoequiv.cli.completion import completes, options_of_task, overrides, suites, tasks
 from geoequiv.errors import ConfigError, GeoequivError
 
 if TYPE_CHECKING:
@@ -17,6 +27,7 @@ examples:
   geoequiv data fetch md17/dynamics molecule=aspirin           download it, or go on with an interrupted download
   geoequiv data make nbody/charged train=500 variant=isotropic
   geoequiv data make md17-xtb --molecule ethanol aspirin --frames 100000 --jobs 2
+  geoequiv data prepare configs/scale.yaml                     all that a suite needs, before its runs start elsewhere
   geoequiv data info md17/forces molecule=aspirin              the card of a task: fields, units, checksum
   geoequiv data verify                                         exit status 1 if a file is damaged
 
@@ -30,8 +41,9 @@ SURROGATE_OPTIONS = ("molecule", "frames", "seed", "equilibration", "nve", "jobs
 def add(commands: Commands) -> None:
     """Add the command and its actions."""
     data = commands.add_parser(
-        "data", help="list, fetch, make or verify the data of tasks",
-        description="List, fetch, make or verify the data of tasks.", epilog=EXAMPLES, formatter_class=RAW,
+        "data", help="list, fetch, make, prepare or verify the data of tasks",
+        description="List, fetch, make or verify the data of tasks, or prepare those of a suite.",
+        epilog=EXAMPLES, formatter_class=RAW,
     )  # fmt: skip
     actions = data.add_subparsers(required=True, metavar="ACTION")
     action = actions.add_parser("list", parents=[common(), data_folder()], help="list the files of the data cache")
@@ -57,6 +69,16 @@ def add(commands: Commands) -> None:
     )
     surrogate.add_argument("--jobs", type=positive, help="molecules at a time, a process each (default: 1)")
     action.set_defaults(command=_data_make, after_interrupt=_go_on)
+    action = actions.add_parser(
+        "prepare", parents=[common(), data_folder()], help="make or fetch all data of a suite, before an array of jobs"
+    )
+    completes(action.add_argument("suite", type=Path, metavar="SUITE.yaml", help="the suite file"), suites)
+    completes(
+        action.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="settings in place of the file's"),
+        overrides,
+    )
+    take_overrides(action)
+    action.set_defaults(command=_data_prepare)
     action = actions.add_parser("info", parents=[common(), data_folder()], help="print the card of a task")
     _task_and_options(action)
     action.set_defaults(command=_data_info)
@@ -134,6 +156,17 @@ def _data_make(options: argparse.Namespace) -> int:
         task.symmetry_error()
     sizes = ", ".join(f"{name} {len(split)}" for name, split in task.splits.items())
     print(f"{task.protocol}: {sizes}; checksum {task.checksum[:12]}")
+    return 0
+
+
+def _data_prepare(options: argparse.Namespace) -> int:
+    from geoequiv.bench.suite import read_suite
+    from geoequiv.bench.suite_data import prepare_data
+
+    suite = read_suite(options.suite, overrides=options.overrides)
+    for task in prepare_data(suite, session_of(options)):
+        sizes = ", ".join(f"{name} {len(split)}" for name, split in task.splits.items())
+        print(f"{task.protocol}: {sizes}; checksum {task.checksum[:12]}")
     return 0
 
 

@@ -2,12 +2,10 @@
 
 import argparse
 import shlex
-from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from geoequiv.cli.arguments import RAW, Commands, common, computing, data_folder, positive, session_of
+from geoequiv.cli.arguments import RAW, Commands, common, computing, data_folder, positive, session_of, take_overrides
 from geoequiv.cli.completion import completes, overrides, suites
 
 if TYPE_CHECKING:
@@ -62,6 +60,8 @@ def add(commands: Commands) -> None:
     run.add_argument(
         "--jobs", type=positive, default=1, metavar="N", help="runs at the same time, in processes of their own (1)"
     )
+    run.add_argument("--only", type=_ids, default=(), metavar="ID[,ID]", help="these runs alone; --dry-run lists ids")
+    run.add_argument("--no-leaderboard", action="store_true", help="write no leaderboard when the runs are done")
     run.add_argument("--precision", metavar="NAME", help="the same as train.precision=NAME; see `geoequiv list train`")
     run.add_argument(
         "--limit", type=positive, metavar="N", help="for a quick look: at most N items of each split, own protocol ids"
@@ -73,21 +73,18 @@ def add(commands: Commands) -> None:
         "overrides", nargs="*", metavar="KEY=VALUE", help="settings in place of the file's, such as train.epochs=3"
     )
     completes(settings, overrides)
-    vars(run)["parse_known_args"] = partial(_parse, run)  # as its class would, and KEY=VALUE after options as well
+    take_overrides(run)
     run.set_defaults(command=_run, after_interrupt=_how_to_resume)
 
 
-def _parse(
-    parser: argparse.ArgumentParser, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
-) -> tuple[argparse.Namespace, list[str]]:
-    """Parse the command; argparse alone takes KEY=VALUE only right after the suite."""
-    options, rest = argparse.ArgumentParser.parse_known_args(parser, args, namespace)
-    options.overrides += [each for each in rest if "=" in each and not each.startswith("-")]
-    return options, [each for each in rest if each not in options.overrides]
+def _ids(text: str) -> tuple[str, ...]:
+    """Ids of runs, as an argparse type."""
+    return tuple(each for each in text.split(",") if each)
 
 
 def _run(options: argparse.Namespace) -> int:
-    from geoequiv.bench.suite import read_suite
+    from geoequiv.bench.suite import only, read_suite
+    from geoequiv.records.store import Store
 
     session = session_of(options, check=not options.dry_run)
     if options.precision:
@@ -95,12 +92,12 @@ def _run(options: argparse.Namespace) -> int:
     suite = read_suite(options.suite, options.limit, options.overrides, session)
     output = options.output or Path("results") / suite.name
     if options.dry_run:
-        return _dry_run(suite, output, options.resume, session)
+        return _dry_run(only(suite, options.only, Store(output)), output, options.resume, session)
     from geoequiv import report
     from geoequiv.bench.suite_run import run_suite
 
-    result = run_suite(suite, output, resume=options.resume, session=session)
-    if any(outcome.record for _, outcome in result.outcomes):
+    result = run_suite(suite, output, resume=options.resume, ids=options.only, session=session)
+    if not options.no_leaderboard and any(outcome.record for _, outcome in result.outcomes):
         for path in report.write_all(output, WRITTEN_AFTER_A_RUN):
             print(f"Wrote {path}")
     return 0 if result.complete else 1
@@ -119,6 +116,8 @@ def _how_to_resume(options: argparse.Namespace) -> str:
     words += ["--output", str(options.output)] if options.output else []
     words += ["--jobs", str(options.jobs)] if options.jobs != 1 else []
     words += ["--device", options.device] if options.device != "cpu" else []
+    words += ["--only", ",".join(options.only)] if options.only else []
+    words += ["--no-leaderboard"] if options.no_leaderboard else []
     words += ["--limit", str(options.limit)] if options.limit else []
     words += ["--data-dir", str(options.data_dir)] if options.data_dir else []
     return f" Resume with: {shlex.join([*words, '--resume'])}"

@@ -1,10 +1,8 @@
-"""The directory of one run: config.yaml, record.json, log.csv, checkpoint.ckpt, items.npz; one lock, whole files."""
+"""The directory of one run: config.yaml, record.json, log.csv, checkpoint.ckpt, items.npz; whole files."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from geoequiv.errors import DataError, RunError
+from geoequiv.errors import DataError
 from geoequiv.files import write_file
 from geoequiv.records.reading import LeftOut, read_file
 from geoequiv.records.schema import Record
@@ -14,41 +12,6 @@ CONFIG, RECORD, LOG, CHECKPOINT = "config.yaml", "record.json", "log.csv", "chec
 FORMER = "checkpoint.former.ckpt"
 #: numbers per test item; in a results folder, those of all packed runs, under `<run id>/<name>`
 ITEMS = "items.npz"
-
-
-class RunLocked(RunError):
-    """Another process is at work on this run."""
-
-
-@contextmanager
-def locked_directory(directory: Path, timeout: float = 3.0) -> Iterator[None]:
-    """Hold a run directory for this process alone; it is made if it is not there.
-
-    The lock belongs to the operating system and ends with the process that holds it, however that dies.
-
-    Raises:
-        RunLocked: another process holds it.
-        DataError: it cannot be written, or is a symbolic link: what a run writes stays in its results folder.
-    """
-    from filelock import FileLock, Timeout  # loads asyncio
-
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        if directory.is_symlink():
-            raise DataError(
-                f"The run directory '{directory}' is a symbolic link to '{directory.readlink()}': what a run writes "
-                "stays in its results folder. Remove the link; --output puts the whole folder elsewhere."
-            )
-        lock = FileLock(directory / ".lock", timeout=timeout)
-        lock.acquire()
-    except Timeout as error:
-        raise RunLocked(f"The run in '{directory}' is held by another process.") from error
-    except OSError as error:
-        raise DataError(f"Cannot write in '{directory}': {error.strerror}.") from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def read_record(directory: Path) -> Record:

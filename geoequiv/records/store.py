@@ -14,6 +14,7 @@ import yaml
 from geoequiv.errors import DataError
 from geoequiv.files import write_file
 from geoequiv.records.index import Run, packed_record, run_directory
+from geoequiv.records.locking import locked_directory
 from geoequiv.records.run_directory import (
     CHECKPOINT,
     CONFIG,
@@ -21,7 +22,6 @@ from geoequiv.records.run_directory import (
     ITEMS,
     LOG,
     RECORD,
-    locked_directory,
     read_record,
     write_record,
 )

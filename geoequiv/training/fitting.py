@@ -62,8 +62,8 @@ def fit(
             another run.
         DataError: the checkpoint is damaged, or of another model.
         KeyboardInterrupt: on Ctrl-C, after the state was saved.
-        Ended: a SystemExit, on SIGTERM (143), SIGHUP (129) and SIGUSR1 (138), likewise; not where the caller has a
-            handler of its own, which is then called.
+        Ended: a SystemExit, on SIGTERM (143), SIGHUP (129), SIGUSR1 (138) and SIGUSR2 (140), likewise; not where
+            the caller has a handler of its own, which is then called.
 
     Exactness: the resumed run is equal bit for bit on the same machine with the same number of threads, on a CPU, and
     on a GPU with `config.deterministic`.

@@ -15,7 +15,7 @@ class Interrupted(BaseException):
 
 
 class Interrupts(Handlers):
-    """While entered, the first SIGINT, SIGTERM, SIGHUP or SIGUSR1 is only noted; a second one stops the run at once."""
+    """While entered, the first SIGINT or signal of `ENDING` is only noted; a second one stops the run at once."""
 
     def __init__(self) -> None:
         super().__init__((signal.SIGINT, *ENDING))

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from geoequiv.bench import runner
+from geoequiv.bench import runner, waiting
 from geoequiv.bench.suite import read_suite
 from geoequiv.bench.suite_run import run_suite
 from geoequiv.errors import DataError, RunError
@@ -216,13 +216,28 @@ def test_a_worker_that_dies_costs_only_its_run(suite_file, data_dir):
     assert "ended with exit status 7" in dead.error
 
 
-def test_a_run_that_another_process_has_is_left_to_it(suite_file, data_dir, monkeypatch):
-    suite = read_suite(suite_file("- model: my_models:Shift"))
+@pytest.mark.parametrize(("left_as", "expected"), [(None, "finished"), ("finished", "skipped"), ("failed", "failed")])
+def test_a_run_that_another_process_has_is_waited_for(suite_file, data_dir, monkeypatch, left_as, expected):
+    """Until that has done it, or has left it: the run is then done here."""
+    path = suite_file("- model: [my_models:Shift, {name: linear}]")
+    spec, other = read_suite(path).runs
     store = Store(Path("out"))
-    with store.locked(suite.runs[0]):
-        result, text = run(suite_file("- model: my_models:Shift"), "out", data_dir)
-    assert not result.complete
-    assert "is being trained by another process" in text
+    holding = store.locked(spec)
+    holding.__enter__()
+    if left_as is not None:
+        (store.root / spec.run_id / "checkpoint.ckpt").touch()
+
+    def leave(seconds):
+        assert store.state(other) == "finished"  # the others are not kept waiting
+        if left_as is not None:
+            record = store.record(other).model_copy(update={"run_id": spec.run_id, "config": spec.config})
+            store.write_record(spec, record.changed(status=left_as, error=None if left_as == "finished" else "boom"))
+        holding.__exit__(None, None, None)
+
+    monkeypatch.setattr(waiting, "sleep", leave)
+    result, text = run(path, "out", data_dir)  # a run that is held is not an interrupted one
+    assert dict(result.outcomes)[spec].status == expected
+    assert text.count("is being trained by another process: waiting for it") == 1
 
 
 def test_nothing_is_trained_if_the_output_cannot_be_written(suite_file, data_dir):
@@ -260,6 +275,24 @@ def test_a_killed_suite_resumes_to_the_same_records(suite_file, data_dir, jobs):
     assert result.complete
     assert "to continue" in text
     assert numbers("cut") == numbers("whole")
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGUSR2])  # SIGINT, SIGHUP, SIGUSR1 go the same way
+def test_a_signal_to_the_parent_lets_its_workers_save(suite_file, data_dir, signum):
+    path = suite_file("- {model: my_models:Shift, seeds: [0, 1]}")
+    command = [sys.executable, "-m", "geoequiv", "run", str(path), "--output", "cut", "--data-dir", str(data_dir)]
+    command += ["--jobs", "2", "train.epochs=1000", "train.checkpoint_seconds=1e6"]
+    with open("cut.log", "w") as log:
+        slow = {**os.environ, "GEOEQUIV_TEST_SLEEP": "0.01"}
+        process = subprocess.Popen(command, env=slow, stdout=log, stderr=log)
+        deadline = time.monotonic() + 120
+        while len(list(Path("cut").glob("*/log.csv"))) < 2 and time.monotonic() < deadline:
+            assert process.poll() is None, Path("cut.log").read_text()
+            time.sleep(0.02)
+        assert not list(Path("cut").glob("*/checkpoint.ckpt"))
+        process.send_signal(signum)
+        assert process.wait(60) == 128 + signum
+    assert len(list(Path("cut").glob("*/checkpoint.ckpt"))) == 2
 
 
 FILES = ("record.json", "log.csv", "checkpoint.ckpt", "checkpoint.former.ckpt", "items.npz")

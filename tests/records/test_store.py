@@ -9,7 +9,7 @@ from geoequiv.bench.spec import RunSpec
 from geoequiv.errors import DataError
 from geoequiv.records import index, read_run
 from geoequiv.records.former_options import essential
-from geoequiv.records.run_directory import RunLocked
+from geoequiv.records.locking import RunLocked
 from geoequiv.records.store import Store
 
 CONFIG = {

@@ -107,14 +107,14 @@ def test_a_finished_run_returns_at_once(tmp_path: Path, whole: Any) -> None:
     assert_same_run(directory, model, again, whole)
 
 
-ENDED = {signal.SIGINT: None, signal.SIGTERM: 143, signal.SIGHUP: 129, signal.SIGUSR1: 138}
+ENDED = {signal.SIGINT: None, signal.SIGTERM: 143, signal.SIGHUP: 129, signal.SIGUSR1: 138, signal.SIGUSR2: 140}
 
 
 @pytest.mark.parametrize(
     ("signum", "call"),  # of 60, four an epoch
     [
         *((signal.SIGTERM, call) for call in (1, 8, 10, 60)),
-        *((signum, 10) for signum in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)),
+        *((signum, 10) for signum in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)),
     ],
 )
 def test_a_signal_saves_and_stops_where_the_run_can_go_on(
