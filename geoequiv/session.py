@@ -11,8 +11,33 @@ if TYPE_CHECKING:
     import torch
     from rich.console import Console
 
-ENGINES = ("local",)
+ENGINES = ("local", "slurm")
 DEVICE = re.compile(r"cpu|cuda(:\d+)?|mps|auto")
+
+
+@dataclass(frozen=True)
+class Slurm:
+    """How the engine "slurm" makes its jobs: an array, each element of which does some runs.
+
+    Attributes:
+        partition: to which they are submitted; None for the cluster's usual one.
+        minutes: time limit of a job. A job that reaches it saves its training and is queued again.
+        gpus: of a job.
+        cpus: of a job, and threads of its computations.
+        array_parallelism: jobs at the same time.
+        runs_per_task: runs that one job does, one after the other.
+        wait: whether the command waits until the jobs have ended.
+        sbatch: more options of `sbatch`, such as ("account", "physics").
+    """
+
+    partition: str | None = None
+    minutes: int = 60
+    gpus: int = 0
+    cpus: int = 1
+    array_parallelism: int = 64
+    runs_per_task: int = 1
+    wait: bool = False
+    sbatch: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -25,6 +50,7 @@ class Session:
         device: "cpu", "cuda", "cuda:1", "mps", or "auto", which takes a GPU where there is one.
         jobs: runs at the same time, each in a process of its own; 1 means in this process.
         engine: what starts the processes, one of `ENGINES`.
+        slurm: how the engine "slurm" makes its jobs; None for another engine.
         data_dir: the data cache; None means $GEOEQUIV_DATA, or else ~/.cache/geoequiv.
         console: where progress goes; None means nowhere.
 
@@ -43,6 +69,7 @@ class Session:
     device: str = "cpu"
     jobs: int = 1
     engine: str = "local"
+    slurm: Slurm | None = None
     data_dir: Path | None = None
     console: "Console | None" = None
 
@@ -51,6 +78,10 @@ class Session:
             raise ConfigError(unknown("device", self.device, ("cpu", "cuda", "cuda:N", "mps", "auto")))
         if self.engine not in ENGINES:
             raise ConfigError(unknown("engine", self.engine, ENGINES))
+        if (self.engine == "slurm") != (self.slurm is not None):
+            raise ConfigError(f"The engine '{self.engine}' does not go with slurm={self.slurm}.")
+        if self.slurm is not None and self.jobs != 1:
+            raise ConfigError(f"The engine 'slurm' does one run at a time in each job; got {self.jobs} at a time.")
         if self.jobs < 1:
             raise ConfigError(f"The number of jobs must be 1 or more; got {self.jobs}.")
 

@@ -7,7 +7,7 @@ import torch
 
 import geoequiv.session
 from geoequiv.errors import ConfigError
-from geoequiv.session import Session
+from geoequiv.session import Session, Slurm
 
 
 @pytest.mark.parametrize(
@@ -15,7 +15,9 @@ from geoequiv.session import Session
     [
         ({"device": "gpu"}, "Unknown device 'gpu'"),
         ({"device": "cuda:"}, "Did you mean 'cuda:N'"),
-        ({"engine": "slurm"}, "Unknown engine 'slurm'"),
+        ({"engine": "pbs"}, "Unknown engine 'pbs'"),
+        ({"engine": "slurm"}, "The engine 'slurm' does not go with slurm=None"),
+        ({"engine": "slurm", "slurm": Slurm(), "jobs": 2}, "one run at a time in each job; got 2"),
         ({"jobs": 0}, "must be 1 or more; got 0"),
     ],
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from geoequiv.bench.spec import RunSpec
-from geoequiv.bench.state import state_of
+from geoequiv.bench.state import STANDS, state_of
 from geoequiv.bench.suite import Suite
 from geoequiv.records.identity import canonical, present_settings
 from geoequiv.records.reading import PACKED, read
@@ -18,6 +18,8 @@ from geoequiv.tasks.protocols import PROTOCOLS
 
 #: States of a run in which it is trained, some of its epochs at least.
 TRAINED = ("to do", "to continue", "failed, to do again")
+#: States of a run of which nothing is done.
+ENDED = ("finished", "failed", STANDS)
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,11 @@ def plan_lines(suite: Suite, planned: Iterable[Planned], output: Path, session: 
     yield ""
     yield f"Suite {suite.name}: {len(planned)} run{plural} ({states}) → {output}"
     trained = [each for each in planned if each.trains]
+    if session.slurm is not None:
+        tasks = -(-sum(each.state not in ENDED for each in planned) // session.slurm.runs_per_task)
+        at_once = min(tasks, session.slurm.array_parallelism)
+        each_does = session.slurm.runs_per_task
+        yield f"SLURM: an array of {tasks} tasks of up to {each_does} runs, at most {at_once} at the same time."
     known = [each.seconds for each in trained if each.seconds is not None]
     if known:
         jobs = f" with {session.jobs} jobs" if session.jobs > 1 else ""

@@ -45,6 +45,8 @@ def outcome_line(outcome: Outcome) -> str:
     """How a run ended, in a line."""
     if outcome.status == "busy":
         return "[yellow]is being trained by another process[/]: waiting for it"
+    if outcome.status == "left":
+        return f"[red]not done[/]: {escape(outcome.error)}. --resume goes on with it"
     record = outcome.record
     if outcome.status == "failed" or record is None:
         return f"[red]failed[/]: {escape(last_line(record))}"

@@ -40,10 +40,11 @@ class Outcome:
 
     Attributes:
         status: "finished", "failed", "skipped" (was finished before), "busy" (another process has it), "measured"
-            (again) or "unmeasured" (its record stands).
+            (again), "unmeasured" (its record stands), "submitted" (to SLURM), or "left" (its job of SLURM has ended
+            before it).
         record: that it has now.
         seconds: that it took.
-        error: why it could not be measured again.
+        error: why it could not be measured again, or where to look for what ended its job.
     """
 
     status: str

@@ -22,7 +22,7 @@ from geoequiv.bench.suite_data import check_files, make_data
 from geoequiv.bench.summary import summary
 from geoequiv.bench.waiting import until_free
 from geoequiv.bench.workers import run_in_workers
-from geoequiv.errors import RunError
+from geoequiv.errors import ConfigError, RunError
 from geoequiv.records.locking import holder_of
 from geoequiv.records.store import Store
 from geoequiv.session import DEFAULT, Session
@@ -77,11 +77,12 @@ def run_suite(
     session = session if session.console is not None else replace(session, console=standard_output())
     console = session.console
     assert console is not None
+    here = session if session.slurm is None else replace(session, device="cpu", engine="local", slurm=None)
     for spec in suite.runs:
-        check_devices(session.torch_device, spec.config["train"]["devices"])
+        _check_devices(spec.config["train"]["devices"], session)
     store = Store(output)
     store.prepare()
-    suite = with_fallback(suite, store, session)
+    suite = with_fallback(suite, store, here)
     write_runs(store.root, suite.name, suite.runs)
     suite = only(suite, ids, store)
     states = {spec: state_of(spec, store, resume) for spec in suite.runs}
@@ -97,18 +98,29 @@ def run_suite(
     console.print(f"Suite [bold]{escape(suite.name)}[/]: {counts(states)} → {escape(str(output))}", soft_wrap=True)
     ended = ("finished", "to measure again", STANDS, "failed")
     outcomes = {spec: _earlier(store, spec) for spec, state in states.items() if state in ended}
-    tasks = make_data(todo, suite.align, session, console)
-    check_files(outcomes, tasks, session, console)
+    tasks = make_data(todo, suite.align, here, console)
+    check_files(outcomes, tasks, here, console)
     check_construction(suite, todo, tasks)
     for spec, outcome in _executed(todo, store, session, console):
         outcomes[spec] = outcome
     unaligned: tuple[RunSpec, ...] = ()
-    if suite.align is not None:
-        outcomes, unaligned = _aligned(suite, suite.align, store, outcomes, session, console)
+    if suite.align is not None and not any(outcome.status == "submitted" for outcome in outcomes.values()):
+        outcomes, unaligned = _aligned(suite, suite.align, store, outcomes, here, console)
     result = SuiteResult(tuple((spec, outcomes[spec]) for spec in suite.runs), unaligned)
     console.print(summary([outcome.record for _, outcome in result.outcomes if outcome.record]))
     explain_failures(result.outcomes, store, console)
     return result
+
+
+def _check_devices(devices: int, session: Session) -> None:
+    """Make sure that a training finds its devices: on this machine, or in its job."""
+    if session.slurm is None:
+        check_devices(session.torch_device, devices)
+    elif session.device != "cpu" and devices > session.slurm.gpus:
+        raise ConfigError(
+            f"`train: {{devices: {devices}}}` needs as many GPUs in its job, which has {session.slurm.gpus}: pass "
+            f"--gpus {devices}."
+        )
 
 
 def _executed(
@@ -129,6 +141,14 @@ def _executed(
     def in_workers(specs: Sequence[RunSpec]) -> Iterator[tuple[RunSpec, Outcome]]:
         return run_in_workers(specs, store, session, started=say)
 
+    if session.slurm is not None:
+        from geoequiv.bench.slurm import run_on_slurm  # imports submitit, which is optional
+
+        for spec, outcome in run_on_slurm(todo, store, session, console) if todo else ():
+            if outcome.status != "submitted":
+                say(spec, outcome_line(outcome))
+            yield spec, outcome
+        return
     workers = session.jobs > 1 and len(todo) > 1
     waiting = partial(say, text=outcome_line(Outcome("busy", None, 0.0)))
     for spec, outcome in until_free(todo, in_workers if workers else here, store, waiting):

@@ -5,7 +5,17 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from geoequiv.cli.arguments import RAW, Commands, common, computing, data_folder, positive, session_of, take_overrides
+from geoequiv.cli.arguments import (
+    RAW,
+    Commands,
+    common,
+    computing,
+    data_folder,
+    on_slurm,
+    positive,
+    session_of,
+    take_overrides,
+)
 from geoequiv.cli.completion import completes, overrides, suites
 
 if TYPE_CHECKING:
@@ -31,6 +41,7 @@ examples:
   geoequiv run configs/quickstart.yaml --jobs 2                two at a time, the cores shared out
   geoequiv run configs/quickstart.yaml --jobs 2 --resume       after Ctrl-C, a crash or a power cut
   geoequiv run my_suite.yaml --output /data/results            somewhere else
+  geoequiv run my_suite.yaml --engine slurm --partition gpu --time 4:00:00 --gpus 1 --runs-per-task 8     on a cluster
   geoequiv run my_suite.yaml --dry-run                         what it would do, and roughly what it costs
   geoequiv run my_suite.yaml train.epochs=3 seeds=[0] entries.0.model.width=8       other settings than the file's
 
@@ -69,6 +80,7 @@ def add(commands: Commands) -> None:
     run.add_argument(
         "--dry-run", action="store_true", help="list the runs, what each would do, and a rough cost; do nothing"
     )
+    on_slurm(run)
     settings = run.add_argument(
         "overrides", nargs="*", metavar="KEY=VALUE", help="settings in place of the file's, such as train.epochs=3"
     )
@@ -97,6 +109,9 @@ def _run(options: argparse.Namespace) -> int:
     from geoequiv.bench.suite_run import run_suite
 
     result = run_suite(suite, output, resume=options.resume, ids=options.only, session=session)
+    statuses = {outcome.status for _, outcome in result.outcomes}
+    if "submitted" in statuses:
+        return 1 if "failed" in statuses else 0
     if not options.no_leaderboard and any(outcome.record for _, outcome in result.outcomes):
         for path in report.write_all(output, WRITTEN_AFTER_A_RUN):
             print(f"Wrote {path}")
@@ -118,6 +133,18 @@ def _how_to_resume(options: argparse.Namespace) -> str:
     words += ["--device", options.device] if options.device != "cpu" else []
     words += ["--only", ",".join(options.only)] if options.only else []
     words += ["--no-leaderboard"] if options.no_leaderboard else []
+    words += _slurm_words(options) if options.engine == "slurm" else []
     words += ["--limit", str(options.limit)] if options.limit else []
     words += ["--data-dir", str(options.data_dir)] if options.data_dir else []
     return f" Resume with: {shlex.join([*words, '--resume'])}"
+
+
+def _slurm_words(options: argparse.Namespace) -> list[str]:
+    """The options of SLURM, as they were given."""
+    words = ["--engine", "slurm"]
+    for name in ("partition", "gpus", "cpus", "array_parallelism", "runs_per_task"):
+        value = getattr(options, name)
+        words += [f"--{name.replace('_', '-')}", str(value)] if value is not None else []
+    words += ["--time", str(options.minutes)] if options.minutes is not None else []
+    words += ["--wait"] if options.wait else []
+    return words + [word for key, value in options.sbatch or () for word in ("--sbatch", f"{key}={value}")]
