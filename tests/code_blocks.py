@@ -20,6 +20,9 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").r
 #: What a fence may call its language, and who looks at the block.
 LANGUAGES = ("python", "yaml", "console", "text", "bibtex")
 
+#: Programs of a cluster; tests/cluster runs the lines that call them, where SLURM is installed.
+SLURM = ("sinfo", "squeue", "scancel", "eval", "tests/cluster/start_slurm.sh")
+
 #: Completes a YAML block that shows one section of a suite.
 SMALLEST_SUITE = {"name": "section", "task": "nbody/charged", "entries": [{"model": "egnn"}]}
 
@@ -115,7 +118,7 @@ def check_command(words: list[str]) -> None:
         assert {each for each in arguments if "=" not in each} <= set(targets), line
     elif program in ("python", ".venv/bin/python") and arguments[0] != "-m":
         assert (ROOT / arguments[0]).is_file(), line
-    else:
+    elif program not in SLURM:
         assert program in ("pip", "python", ".venv/bin/python", "pre-commit", "mkdocs", "git", "cd"), line
     for each in arguments:
         if re.match(r"(configs|benchmarks|docs|tests)/[\w./-]+$", each):

@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -90,8 +90,10 @@ class ArrayTask:
     def _do(self, specs: Sequence[RunSpec]) -> Iterator[tuple[RunSpec, Outcome]]:
         store = Store(self.root)
         for spec in specs:
-            outcome = self.failed.outcome(spec, store)
-            if outcome is None:
+            ended = self.failed.outcome(spec, store)
+            if ended is not None:
+                outcome = replace(ended, status="skipped") if ended.complete else ended
+            else:
                 print(spec.run_id, spec.title, "started", flush=True)
                 outcome = perform(spec, store, self.session)
             yield spec, outcome

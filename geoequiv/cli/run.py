@@ -127,24 +127,14 @@ def _dry_run(suite: "Suite", output: Path, resume: bool, session: "Session") -> 
 
 
 def _how_to_resume(options: argparse.Namespace) -> str:
+    if options.engine == "slurm":
+        return " What was submitted goes on without this command: `squeue --me` lists it, `scancel --me` ends it."
     words = ["geoequiv", "run", str(options.suite), *options.overrides]
     words += ["--output", str(options.output)] if options.output else []
     words += ["--jobs", str(options.jobs)] if options.jobs != 1 else []
     words += ["--device", options.device] if options.device != "cpu" else []
     words += ["--only", ",".join(options.only)] if options.only else []
     words += ["--no-leaderboard"] if options.no_leaderboard else []
-    words += _slurm_words(options) if options.engine == "slurm" else []
     words += ["--limit", str(options.limit)] if options.limit else []
     words += ["--data-dir", str(options.data_dir)] if options.data_dir else []
     return f" Resume with: {shlex.join([*words, '--resume'])}"
-
-
-def _slurm_words(options: argparse.Namespace) -> list[str]:
-    """The options of SLURM, as they were given."""
-    words = ["--engine", "slurm"]
-    for name in ("partition", "gpus", "cpus", "array_parallelism", "runs_per_task"):
-        value = getattr(options, name)
-        words += [f"--{name.replace('_', '-')}", str(value)] if value is not None else []
-    words += ["--time", str(options.minutes)] if options.minutes is not None else []
-    words += ["--wait"] if options.wait else []
-    return words + [word for key, value in options.sbatch or () for word in ("--sbatch", f"{key}={value}")]

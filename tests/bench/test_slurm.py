@@ -138,3 +138,12 @@ def test_what_submitit_calls_when_the_job_begins_again(suite_file, data_dir):
 def test_a_job_that_slurm_does_not_know_is_not_running(programs):
     programs("squeue", "slurm_load_jobs error: Invalid job id specified", 1)
     assert not is_running("1_2")
+
+
+def test_jobs_go_on_without_the_command(suite_file, monkeypatch, capsys):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("geoequiv.bench.suite_run.run_suite", interrupted)
+    assert main(["run", str(suite_file(FOUR)), "--engine", "slurm", "--wait"]) == 130
+    assert "What was submitted goes on without this command" in capsys.readouterr().err

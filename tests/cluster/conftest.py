@@ -22,7 +22,7 @@ LONG = "GEOEQUIV_CLUSTER_TESTS"
 SUITE = """\
 name: tiny
 task: {name: nbody/charged, train: 64, val: 8, test: 8}
-train: {epochs: 3, batch_size: 16, lr: 1e-2, checkpoint_seconds: 1e6, schedule: cosine}
+train: {epochs: 6, batch_size: 16, lr: 1e-2, checkpoint_seconds: 1e6, schedule: cosine}
 evaluate: {num_items: 4, num_samples: 2, batch_size: 8, repeats: 1}
 seeds: [0, 1]
 entries:
@@ -149,6 +149,6 @@ def until(what: Callable[[], object], seconds: float = 120.0) -> None:
 
 
 def queue() -> list[str]:
-    """Jobs that are pending, running or completing: "12_3 RUNNING"."""
-    done = subprocess.run(["squeue", "-h", "-r", "-o", "%i %T"], capture_output=True, text=True, check=True)
+    """Jobs that are pending, running or completing, by the id of the element and of its array: "14 12 RUNNING"."""
+    done = subprocess.run(["squeue", "-h", "-r", "-o", "%A %F %T"], capture_output=True, text=True, check=True)
     return done.stdout.splitlines()

