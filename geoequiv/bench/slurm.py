@@ -2,7 +2,7 @@
 
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from geoequiv.bench.runner import Outcome
-from geoequiv.bench.slurm_task import ArrayTask, FailedBefore
+from geoequiv.bench.slurm_runs import ended_since
+from geoequiv.bench.slurm_task import ArrayTask
 from geoequiv.bench.spec import RunSpec
 from geoequiv.errors import ConfigError, RunError
 from geoequiv.records.store import Store
@@ -65,7 +66,7 @@ def array_tasks(todo: Sequence[RunSpec], store: Store, session: Session) -> list
     records = [(spec, store.record(spec)) for spec in todo]
     failed = {spec.run_id: each.started or "" for spec, each in records if each is not None and not each.done}
     parts = [tuple(todo[first : first + slurm.runs_per_task]) for first in range(0, len(todo), slurm.runs_per_task)]
-    return [ArrayTask(part, FailedBefore(failed), store.root.absolute(), there, slurm.cpus) for part in parts]
+    return [ArrayTask(part, failed, store.root.absolute(), there, slurm.cpus) for part in parts]
 
 
 def sbatch_options(slurm: Slurm) -> dict[str, Any]:
@@ -108,14 +109,14 @@ def _submitted(tasks: Sequence[ArrayTask], folder: Path, slurm: Slurm, suite: st
 
 
 def _awaited(
-    todo: Sequence[RunSpec], store: Store, before: FailedBefore, job: str, console: Console
+    todo: Sequence[RunSpec], store: Store, failed: Mapping[str, str], job: str, console: Console
 ) -> Iterator[tuple[RunSpec, Outcome]]:
     """Yield outcomes as the records come, until the jobs have left the queue."""
     waiting = list(todo)
     while waiting:
         queued = _is_queued(job, console)  # asked before the records: the last one is written before its job leaves
         for spec in tuple(waiting):
-            if (outcome := before.outcome(spec, store)) is not None:
+            if (outcome := ended_since(spec, store, failed)) is not None:
                 waiting.remove(spec)
                 yield spec, outcome
         if not queued:

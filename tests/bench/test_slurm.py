@@ -2,13 +2,15 @@
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from geoequiv.bench import slurm_task
+from geoequiv.bench import slurm_runs
 from geoequiv.bench.slurm import array_tasks, sbatch_options
-from geoequiv.bench.slurm_task import ArrayTask, FailedBefore, is_running
+from geoequiv.bench.slurm_task import ArrayTask, is_running
 from geoequiv.bench.suite import read_suite
 from geoequiv.bench.suite_run import run_suite
 from geoequiv.cli import main
@@ -90,7 +92,7 @@ def test_a_larger_array_than_slurm_takes(suite_file, data_dir, programs):
 
 
 def task_of(suite, data_dir, failed=()):
-    return ArrayTask(suite.runs, FailedBefore(dict(failed)), Path("out").absolute(), Session(data_dir=data_dir), 1)
+    return ArrayTask(suite.runs, dict(failed), Path("out").absolute(), Session(data_dir=data_dir), 1)
 
 
 def test_a_task_does_its_runs_and_fails_each_once(suite_file, data_dir, capsys):
@@ -115,7 +117,7 @@ def test_a_signal_saves_and_queues_again_unless_slurm_has_ended_the_job(
     programs("squeue", state)
     heard = []
     former = signal.signal(signal.SIGUSR2, lambda signum, frame: heard.append(signum))  # as submitit's
-    monkeypatch.setattr(slurm_task, "perform", lambda *_: signal.raise_signal(signal.SIGTERM))
+    monkeypatch.setattr(slurm_runs, "perform", lambda *_: signal.raise_signal(signal.SIGTERM))
     try:
         if queued:
             task_of(suite, data_dir)()
@@ -147,3 +149,8 @@ def test_jobs_go_on_without_the_command(suite_file, monkeypatch, capsys):
     monkeypatch.setattr("geoequiv.bench.suite_run.run_suite", interrupted)
     assert main(["run", str(suite_file(FOUR)), "--engine", "slurm", "--wait"]) == 130
     assert "What was submitted goes on without this command" in capsys.readouterr().err
+
+
+def test_a_job_handles_signals_before_it_loads_torch():
+    code = "import sys, geoequiv.bench.slurm_task; assert 'torch' not in sys.modules"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
