@@ -37,6 +37,7 @@ TABLES: dict[str, dict[str, str]] = {
         "gnnml3": "geoequiv.models.gnnml3:GNNML3",
         "ppgn": "geoequiv.models.ppgn:PPGN",
         "gatr": "geoequiv.models.gatr:GATr",
+        "gatr_published": "geoequiv.models.gatr_published:PublishedGATr",
         "nequip": "geoequiv.models.nequip:NequIP",
         "painn": "geoequiv.models.painn:PaiNN",
         "ponita": "geoequiv.models.ponita:PONITA",

@@ -6,6 +6,7 @@ from geoequiv.models.dgcnn import DGCNN
 from geoequiv.models.egnn import EGNN
 from geoequiv.models.gat import GAT
 from geoequiv.models.gatr import GATr
+from geoequiv.models.gatr_published import PublishedGATr
 from geoequiv.models.gcn import GCN
 from geoequiv.models.gcnn import GCNN
 from geoequiv.models.gin import GIN
@@ -59,6 +60,7 @@ __all__ = [
     "NequIP",
     "PaiNN",
     "PointNet",
+    "PublishedGATr",
     "RadialField",
     "ResNet",
     "SE3Transformer",

@@ -12,6 +12,7 @@ from geoequiv.errors import SignatureError
 from geoequiv.fields import Signature
 from geoequiv.models.layers.cloud import GEOMETRIC, Cloud, SignatureAdapter
 from geoequiv.models.layers.geometric_algebra import bilinear
+from geoequiv.models.layers.multivector_distances import key_features, query_features
 from geoequiv.models.layers.padding import Padding
 from geoequiv.ranges import NonNegativeInt, PositiveInt, check_ranges
 
@@ -53,7 +54,7 @@ class GATr(nn.Module):
     not). Here half of the multivectors change sign under improper elements and products respect it (even × odd is odd;
     a join changes the parity), which makes reflections exact as well.
     Reference: Brehmer, de Haan, Behrends & Cohen 2023, sections 3 and 4; n-body there: 10 blocks, 128 scalars, 16
-    multivectors, 8 heads with shared keys and values (here each head has its own).
+    multivectors, 8 heads with shared keys and values (here each head has its own). As published: `gatr_published`.
     """
 
     claims = "E(3)"
@@ -215,7 +216,9 @@ class Block(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         joint, scalars = self.query_key_value(multivectors, scalars)
         query, key, value = joint.chunk(3, dim=2)  # [16, 2, C, n] each
-        parts = zip((query_features(query), key_features(key), value), scalars.chunk(3, dim=-1), strict=True)
+        parts = zip(
+            (query_features(query, TINY), key_features(key, TINY), value), scalars.chunk(3, dim=-1), strict=True
+        )
         heads = []
         for geometric, free in parts:
             rows = geometric.unflatten(2, (self.heads, -1)).permute(4, 2, 0, 1, 3).flatten(2)  # [n, heads, k·2·c]
@@ -248,32 +251,6 @@ def product_order() -> Tensor:
     for bank, flipped in ((0, 1), (1, 0)):  # the right factor flips parity: odd in geometric products, even in joins
         slabs[:, :, bank, flipped] = slabs[:, :, bank, flipped].flip(1)
     return slabs.flatten()
-
-
-def query_features(query: Tensor) -> Tensor:
-    r"""Features of a query in its dot product with a key: ``[16, ...]`` → ``[12, ...]``.
-
-    .. math::
-        q \cdot k = \langle \tilde q k \rangle_{\text{without } e_{123}} - \| w_k p_q - w_q p_k \|^2
-
-    where the trivector's weight w and position p are first scaled by :math:`w / (w^2 + \epsilon)`.
-    Reference: Brehmer et al. 2023, equations 6 and 7.
-    """
-    weight, position = scaled_trivector(query)
-    return torch.cat([query[:7], position.square().sum(0, keepdim=True), weight.square(), weight * position])
-
-
-def key_features(key: Tensor) -> Tensor:
-    """Features of a key in its dot product with a query: ``[16, ...]`` → ``[12, ...]``."""
-    weight, position = scaled_trivector(key)
-    return torch.cat([key[:7], -weight.square(), -position.square().sum(0, keepdim=True), 2 * weight * position])
-
-
-def scaled_trivector(multivectors: Tensor) -> tuple[Tensor, Tensor]:
-    """Weight ``[1, ...]`` and position ``[3, ...]``, times w / (w² + ε): (1, x) for a point at x of large weight."""
-    weight = multivectors[7:8]
-    factor = weight / (weight.square() + TINY)
-    return weight * factor, multivectors[12:15] * factor
 
 
 class EquivariantLinear(nn.Module):

@@ -19,6 +19,7 @@ SMALL = {
     "second_order": {"steps": 2},
     "integrator": {"steps": 2},
     "gatr": HEADS,
+    "gatr_published": {"heads": 2, "multivectors": 4},
     "se3_transformer": HEADS,
     "transformer": HEADS,
 }
@@ -36,7 +37,7 @@ IN_PARTS = {"chebnet", "gat", "gin"}
 #: without a depth to choose, most with batch normalisation and dropout: evaluated
 FIXED = {"second_order", "pointnet", "dgcnn", "vn_pointnet", "vn_dgcnn"}
 #: those whose graphs are too long to be traced through autograd in a test
-LONG = {"gatr", "nequip", "ponita", "se3_transformer", "segnn", "tfn", "vn_dgcnn", "vn_pointnet"}
+LONG = {"gatr", "gatr_published", "nequip", "ponita", "se3_transformer", "segnn", "tfn", "vn_dgcnn", "vn_pointnet"}
 RAGGED = ["egnn", "gatr", "tfn", "transformer"]  # edges, padding, kernels of edges, padding
 
 

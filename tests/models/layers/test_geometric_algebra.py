@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from geoequiv.models.gatr import EquivariantLinear, key_features, query_features
+from geoequiv.models.gatr import TINY, EquivariantLinear
 from geoequiv.models.layers.geometric_algebra import BLADES, bilinear, table, terms
+from geoequiv.models.layers.multivector_distances import key_features, query_features
 
 FLOAT = torch.float64
 REVERSE = torch.tensor([(-1.0) ** (len(blade) * (len(blade) - 1) // 2) for blade in BLADES], dtype=FLOAT)[:, None]
@@ -134,6 +135,6 @@ def test_linear_maps_commute_with_motions_and_read_nine_numbers_a_pair_of_channe
 
 def test_attention_between_points_is_minus_their_squared_distance():
     here, there = point(1.0, 2.0, -1.0), point(-2.0, 0.5, 1.0)
-    product = (query_features(here) * key_features(there)).sum()
+    product = (query_features(here, TINY) * key_features(there, TINY)).sum()
     near = (1 / 1.01) ** 4  # of the softened 1/w
     assert float(product) == pytest.approx(-near * (9 + 2.25 + 4))

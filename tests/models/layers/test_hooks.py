@@ -21,10 +21,11 @@ SIGNATURES = (
     SIGNATURE,
     SIGNATURE.removesuffix(", e: scalar"),
     "pos: point, charge: scalar -> e: scalar, f: vector",
+    "pos: point, vel: vector, charge: scalar -> pos: point",
     GRAPH,
 )
 HEADS = {"heads": 2}
-SMALL = {"mlp": {"nodes": 5}, "gatr": HEADS, "se3_transformer": HEADS, "transformer": HEADS}
+SMALL = {"mlp": {"nodes": 5}, "gatr": HEADS, "gatr_published": HEADS, "se3_transformer": HEADS, "transformer": HEADS}
 MODELS = [name for name, path in catalog.TABLES["model"].items() if path.startswith("geoequiv.models.")]
 CLOUDS = [name for name in MODELS if name not in ("vgg11", "resnet", "gcnn", "pgcnn")]
 FIXED = ("pointnet", "dgcnn", "vn_pointnet", "vn_dgcnn")
