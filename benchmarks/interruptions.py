@@ -1,6 +1,6 @@
 """Signals at random points of a suite: is the exit status right, and does it resume bit for bit?
 
-    python benchmarks/interruptions.py [--draws 200] [--seed 0] [--folder /tmp/interruptions]
+    python benchmarks/interruptions.py [--draws 200] [--seed 0] [--folder /tmp/interruptions] [--json FILE]
 
 A suite of two trainings is run whole, once. Then, draw by draw, it is started with one or two jobs, and sent SIGINT,
 SIGTERM, SIGHUP or SIGUSR1 at a uniformly random moment of the time that it takes; where there are workers, half of the
@@ -138,6 +138,7 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, default=Path("/tmp/interruptions"))
+    parser.add_argument("--json", type=Path, help="where to write the counts")
     options = parser.parse_args()
     suite, wrong, counts = Suite(options.folder), [], Counter[str]()
     for draw in draws(options.draws, options.seed):
@@ -147,6 +148,14 @@ def main() -> None:
             wrong.append(draw)
             print(f"{draw}: {problem}", flush=True)
     print(f"{len(wrong)} of {options.draws} went wrong ({dict(counts)}; {suite.seconds:.1f} s a suite).")
+    if options.json:
+        found = {
+            "draws": options.draws,
+            "seed": options.seed,
+            "wrong": len(wrong),
+            "signals": dict(sorted(counts.items())),
+        }
+        options.json.write_text(json.dumps(found, indent=1) + "\n")
     sys.exit(bool(wrong))
 
 

@@ -1,5 +1,6 @@
 """Signals in the middle of a suite, two of the draws of benchmarks/interruptions.py; and workers without a parent."""
 
+import json
 import signal
 import time
 from pathlib import Path
@@ -20,6 +21,15 @@ def suite(tmp_path_factory):
 )
 def test_an_interrupted_suite_ends_with_the_status_and_resumes(suite, signum, jobs, whole_group, fraction):
     assert suite.interrupted(interruptions.Draw(0, signum, jobs, whole_group, fraction)) == ""
+
+
+def test_the_page_has_the_committed_counts():
+    root = Path(__file__).parents[2]
+    found = json.loads((root / "benchmarks/results/fuzz/interruptions.json").read_text())
+    page = " ".join((root / "docs/reference/faults.md").read_text(encoding="utf-8").split())
+    signals = ", ".join(f"{name} {count}" for name, count in found["signals"].items())
+    assert f"{found['draws']} draws, {found['wrong']} wrong ({signals};" in page
+    assert f"--draws {found['draws']} --seed {found['seed']}" in page
 
 
 def children(pid: int) -> list[int]:
