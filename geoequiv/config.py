@@ -91,8 +91,12 @@ class Problems:
         try:
             instance = section.model_validate(dict(data))
         except ValidationError as error:
-            for item in error.errors(include_url=False):
+            found = error.errors(include_url=False)
+            for item in found:
                 inner = tuple(item["loc"])
+                inside = (each for each in found if tuple(each["loc"])[: len(inner)] == inner and each is not item)
+                if item["type"] == "too_short" and any(inside):
+                    continue  # wrong items are left out before they are counted
                 if inner not in booleans or item["type"] == "extra_forbidden":
                     self.add(place(inner), _message(section, inner, item))
             return None

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -28,10 +28,12 @@ class RunSpec:
     Attributes:
         suite: name of the suite (no part of the id: two suites share the runs they have in common).
         canonical: the resolved configuration as canonical JSON (sorted keys, no spaces).
+        variant: the settings that tell it from other runs of its suite with the same model and method.
     """
 
     suite: str
     canonical: str
+    variant: str = field(default="", compare=False)
 
     @classmethod
     def of(cls, suite: str, config: Mapping[str, Any]) -> "RunSpec":
@@ -78,8 +80,13 @@ class RunSpec:
 
     @property
     def title(self) -> str:
-        """One line for people: model, method, seed."""
+        """One line for people: model, method, what tells it from its like, seed."""
+        config, (model, label) = self.config, self.labels
+        return f"{model}{f' ({self.variant})' if self.variant else ''} · {label} · seed {config['seed']}"
+
+    @cached_property
+    def labels(self) -> tuple[str, str]:
+        """Model and method, as boards call them."""
         config = self.config
         method = config["symmetry"]
-        label = run_of_method(method.pop("name"), method)["label"]
-        return f"{config['model']['name']} · {label} · seed {config['seed']}"
+        return config["model"]["name"], run_of_method(method.pop("name"), method)["label"]

@@ -16,6 +16,7 @@ from geoequiv.measurements.own import own_measurement
 from geoequiv.measurements.settings import EvaluateConfig
 from geoequiv.precision import check_precision
 from geoequiv.records.store import Store
+from geoequiv.records.variants import settled, variants
 from geoequiv.session import DEFAULT, Session
 from geoequiv.training.config import TrainConfig
 
@@ -29,6 +30,10 @@ class Place(NamedTuple):
     model: KeyPath
     method: KeyPath
     evaluate: KeyPath
+
+
+#: the seed of a run in its canonical configuration, whose keys are sorted
+SEED = re.compile(r'"seed":\d+,(?="symmetry":)')
 
 
 @dataclass(frozen=True)
@@ -97,6 +102,17 @@ def read_suite(
     return Suite(top.name, top.description, runs, align, fallback, document, places)
 
 
+def told_apart(runs: tuple[RunSpec, ...]) -> tuple[RunSpec, ...]:
+    """The same runs, each with the settings that tell it from others of its model and method."""
+    unseeded = [SEED.sub("", spec.canonical) for spec in runs]
+    one_of = dict(zip(unseeded, runs, strict=True))  # seeds do not count: a tenth of the work
+    configs = {text: settled(spec.config) for text, spec in one_of.items()}
+    found = variants(configs, {text: spec.labels for text, spec in one_of.items()})
+    return tuple(
+        replace(spec, variant=found[text]) if found[text] else spec for spec, text in zip(runs, unseeded, strict=True)
+    )
+
+
 def only(suite: Suite, ids: Collection[str], store: Store) -> Suite:
     """The suite with some of its runs alone.
 
@@ -141,8 +157,9 @@ def _runs(
 ) -> tuple[RunSpec, ...]:
     """Each run once, in the order of the file; asked for twice with other measurements, it is a mistake."""
     runs: dict[str, RunSpec] = {}
-    for config, place in entries:
-        spec = RunSpec.of(suite, config)
+    entries = list(entries)
+    specs = told_apart(tuple(RunSpec.of(suite, config) for config, _ in entries))
+    for spec, (config, place) in zip(specs, entries, strict=True):
         known = runs.setdefault(spec.run_id, spec)
         places.setdefault(spec.run_id, place)
         if known.canonical != spec.canonical and known.config.get("evaluate") != config.get("evaluate"):

@@ -12,14 +12,17 @@ from geoequiv.fields.layout import Layout
 from geoequiv.fields.signature import LAYOUT_ROLES, Signature
 
 
-def read_inputs(inputs: Any, signature: str | Signature, model: object = None) -> tuple[Any, Signature]:
+def read_inputs(
+    inputs: Any, signature: str | Signature, model: object = None, names: Mapping[str, str] | None = None
+) -> tuple[Any, Signature]:
     """Inputs under the names that say how a batch is laid out, and the signature with what the model's own declares.
 
     Args:
         inputs: a mapping, or a PyG object, whose attributes keep PyG's meaning.
         model: whose ``signature``, where it has one, may declare further names.
+        names: what is declared beside the signature.
     """
-    signature = Signature.parse(signature)
+    signature = Signature.parse(signature, names)
     own = getattr(model, "signature", None) if isinstance(model, nn.Module) else None
     if isinstance(own, Signature):
         further = {name: role for name, role in own.names if name not in signature.inputs}
@@ -97,8 +100,8 @@ def check_declared(fields: Mapping[str, Any], signature: Signature, layout: Layo
         explained = ", ".join(f"{role} = {MEANING_OF_ROLE[role]}" for role in roles if role in MEANING_OF_ROLE)
         raise SignatureError(
             f"The signature does not say what '{name}' is, {value.dtype} of shape {list(value.shape)}: it may be "
-            f"{what}. Add to the inputs of the signature {declared} ({explained}). Wrappers take the same by names=, "
-            f"such as names={{'{name}': '{roles[0]}'}}."
+            f"{what}. Add to the inputs of the signature {declared} ({explained}). Wrappers and measures take "
+            f"the same by names=, such as names={{'{name}': '{roles[0]}'}}."
         )
 
 

@@ -1,7 +1,7 @@
 """One certificate for any model."""
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import torch
@@ -52,6 +52,7 @@ def certify(
     seed: int = 0,
     tolerance: float | None = None,
     approximate: float = APPROXIMATE,
+    names: Mapping[str, str] | None = None,
     before: Model | None = None,
     relabelling: bool = True,
     layers: bool = True,
@@ -72,6 +73,7 @@ def certify(
         batch_size: dense batches only: items per call; ``None`` takes all at once.
         seed: of all draws.
         tolerance: largest relative error that counts as round-off; ``None`` takes that of the outputs' dtype.
+        names: roles of tensors without a type, as of ``equivariance_error``.
         approximate: largest mean relative error that counts as approximate.
         before: the same model before training, measured on the same elements.
         relabelling: whether to check relabellings of the nodes too (dense batches).
@@ -89,7 +91,7 @@ def certify(
     evidence, not a proof. Translations are drawn with the group's scale about the origin, in the unit of the
     coordinates.
     """
-    inputs, signature = read_inputs(inputs, signature, model)
+    inputs, signature = read_inputs(inputs, signature, model, names)
     acting = group_by_name(group)
     signature.check_group(acting)
     layout = layout_of(inputs, signature, acting.dim, acting.acts_on_space)

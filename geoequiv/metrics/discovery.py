@@ -112,6 +112,7 @@ def discover_symmetry(
     relabel: Relabel | None = None,
     generator: torch.Generator | None = None,
     method: Method = "forward-mode",
+    names: Mapping[str, str] | None = None,
 ) -> Discovery:
     r"""Which groups of a list a model respects, or the labels of data.
 
@@ -129,13 +130,14 @@ def discover_symmetry(
             ``relabel`` is judged by its own noise floor (see ``data_symmetry_error``).
         relabel: data only: labels transformed inputs.
         method: how the Lie derivative is taken.
+        names: roles of tensors without a type, as of ``equivariance_error``.
 
     Raises:
         GeoequivError: for an empty list of candidates. Else as ``equivariance_error``.
 
     Exactness: finite lists and draws: a symmetry that is broken only on a small part of a group can be missed.
     """
-    inputs, signature = read_inputs(inputs, signature, model_or_targets)
+    inputs, signature = read_inputs(inputs, signature, model_or_targets, names)
     groups = default_candidates(signature, dim) if candidates is None else [group_by_name(each) for each in candidates]
     if not groups:
         raise GeoequivError("There is no candidate group that can act on the fields of this signature.")
@@ -164,10 +166,10 @@ def discover_symmetry(
             found.append(Candidate(acting.name, worst <= limit, error, worst))
         if found[-1].respected:
             respected.append(acting)
-    names = {acting.name: acting for acting in respected}
+    by_name = {acting.name: acting for acting in respected}
     largest = tuple(
         name
-        for name, acting in names.items()
+        for name, acting in by_name.items()
         if not any(other is not acting and acting.is_subgroup_of(other) for other in respected)
     )
     limit = 1e-4 if limit is None else limit

@@ -1,5 +1,6 @@
 """How equivariant a model is: E, E′, the distance to the group average, the relative error and the worst case."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,6 +89,8 @@ def equivariance_error(
     num_samples: int | None = None,
     generator: torch.Generator | None = None,
     batch_size: int | None = None,
+    *,
+    names: Mapping[str, str] | None = None,
 ) -> EquivarianceReport:
     r"""Equivariance errors over group elements g_1 … g_M, the same for all n items.
 
@@ -123,6 +126,8 @@ def equivariance_error(
         num_samples: M; ``None`` takes all elements of a finite group, and 16 draws of any other.
         generator: source of the draws; ``None`` draws with a fixed seed, so that a report can be repeated.
         batch_size: dense batches only: items per call of the model; ``None`` takes all at once.
+        names: roles of tensors that the model takes and the signature does not type, such as
+            ``{"edges": "edge_index"}`` (see ``Signature``).
 
     Raises:
         GroupError, SignatureError, BatchError, ModelOutputError: if things do not fit together, or an input is not
@@ -136,7 +141,7 @@ def equivariance_error(
     Reference: E and E′: Elhag et al., "Relaxed equivariance via multitask learning" (2024), arXiv:2410.17878; the
     relative error after Bökman & Kahl (2023).
     """
-    inputs, signature = read_inputs(inputs, signature, model)
+    inputs, signature = read_inputs(inputs, signature, model, names)
     acting = group_by_name(group)
     signature.check_group(acting)
     elements = elements_to_try(acting, num_samples, generator)

@@ -1,5 +1,6 @@
 """How invariant the outputs of a model are, whatever they are declared to be."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -23,6 +24,8 @@ def invariance_error(
     generator: torch.Generator | None = None,
     batch_size: int | None = None,
     outputs: Literal["all", "scalars"] = "all",
+    *,
+    names: Mapping[str, str] | None = None,
 ) -> EquivarianceReport:
     r"""Relative invariance error: how much the outputs change when the inputs are transformed.
 
@@ -44,18 +47,18 @@ def invariance_error(
 
     Reference: Bökman & Kahl, "Investigating how ReLU-networks encode symmetries" (NeurIPS 2023).
     """
-    inputs, signature = read_inputs(inputs, signature, model)
+    inputs, signature = read_inputs(inputs, signature, model, names)
     acting = group_by_name(group)
     for name, kind in signature.inputs.items():
         kind.check_group(acting, name)
-    names = signature.outputs.of_kind("scalar") if outputs == "scalars" else None
-    if names == ():
+    scalars = signature.outputs.of_kind("scalar") if outputs == "scalars" else None
+    if scalars == ():
         raise SignatureError(f"None of the outputs ({signature.outputs}) is declared a scalar: give outputs='all'.")
     model, signature = comparable(model, signature)
     flat = Side(tuple((name, as_scalar(kind)) for name, kind in signature.outputs.items()))
     elements = elements_to_try(acting, num_samples, generator)
     measured = measure(
-        model, inputs, replace(signature, outputs=flat), elements, batch_size=batch_size, outputs=names, factors={}
+        model, inputs, replace(signature, outputs=flat), elements, batch_size=batch_size, outputs=scalars, factors={}
     )
     return EquivarianceReport.of(measured, acting, lists_all(acting, num_samples))
 

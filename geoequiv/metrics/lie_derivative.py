@@ -1,6 +1,6 @@
 """The local equivariance error: the Lie derivative of a model along the generators of a group."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -67,6 +67,7 @@ def lie_derivative(
     layers: bool | Collection[str] = False,
     method: Method = "forward-mode",
     step: float | None = None,
+    names: Mapping[str, str] | None = None,
 ) -> LieReport:
     r"""Lie derivative of a model along each generator ξ of a continuous group.
 
@@ -86,6 +87,7 @@ def lie_derivative(
             no forward mode), or ``"finite-difference"`` (central, two calls for each generator).
         step: of the finite difference, in radians or units of length; ``None`` takes the cube root of the round-off
             of the inputs' dtype.
+        names: roles of tensors without a type, as of ``equivariance_error``.
 
     Raises:
         DerivativeError: in forward mode, if an operation has no forward-mode rule, or derivatives are lost inside
@@ -98,7 +100,7 @@ def lie_derivative(
 
     Reference: Gruver, Finzi, Goldblum & Wilson, "The Lie derivative for measuring learned equivariance" (ICLR 2023).
     """
-    inputs, signature = read_inputs(inputs, signature, model)
+    inputs, signature = read_inputs(inputs, signature, model, names)
     acting = group_by_name(group)
     signature.check_group(acting)
     algebra = generators(acting)

@@ -64,6 +64,7 @@ def worst_case(
     *,
     num_items: int | None = 8,
     steps: int = 16,
+    names: Mapping[str, str] | None = None,
 ) -> WorstCase:
     r"""The largest relative error over a group, looked for by optimisation and not only by draws.
 
@@ -84,7 +85,7 @@ def worst_case(
     Exactness: of a finite group exact on the items that were searched; else a lower bound of the maximum, never below
     the worst of the draws.
     """
-    inputs, signature = read_inputs(inputs, signature, model)
+    inputs, signature = read_inputs(inputs, signature, model, names)
     acting = group_by_name(group)
     signature.check_group(acting)
     elements = elements_to_try(acting, num_samples, generator)

@@ -4,19 +4,14 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from geoequiv.measurements.statistic import OverSeeds, Statistic, over_seeds
 from geoequiv.measurements.table import RANKING
 from geoequiv.methods.families import Family
 from geoequiv.records import AlignmentOfRun, Record
-from geoequiv.records.former_options import essential
-from geoequiv.records.identity import present_settings
+from geoequiv.records.variants import settled, variants
 from geoequiv.report.families import family_of_record
-
-#: parts of a configuration that do not tell rows apart: what is measured besides
-BESIDES = ("seed", "measure", "align")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,26 +94,22 @@ def summarise(records: Sequence[Record]) -> tuple[tuple[Row, ...], tuple[Failure
     groups: dict[tuple[str, str, str], list[Record]] = defaultdict(list)
     for record in records:
         groups[configuration(record)].append(record)
-    variants = _variants({key: members[0].config for key, members in groups.items()})
+    configs = {key: settled(members[0].config) for key, members in groups.items()}
+    differences = variants(configs, {key: key[:2] for key in configs})
     rows: list[Row] = []
     failures: list[Failure] = []
     for key, members in groups.items():
         finished = sorted((r for r in members if r.status == "finished"), key=lambda r: (r.seed, r.path))
         failed = sorted((r for r in members if r.status == "failed"), key=lambda r: (r.seed, r.path))
         if finished:
-            rows.append(_row(finished, failed, variants[key]))
-        failures.extend(_failure(record, variants[key], not finished) for record in failed)
+            rows.append(_row(finished, failed, differences[key]))
+        failures.extend(_failure(record, differences[key], not finished) for record in failed)
     return tuple(rows), tuple(failures)
 
 
 def configuration(record: Record) -> tuple[str, str, str]:
     """What makes two runs the same row: model, method label and the configuration without its seed."""
-    return record.model, record.method.label, json.dumps(_settled(record.config), sort_keys=True, ensure_ascii=False)
-
-
-def _settled(config: Mapping[str, Any]) -> dict[str, Any]:
-    found = {key: value for key, value in present_settings(config).items() if key not in BESIDES}
-    return {**found, **essential({"train": found["train"]})} if "train" in found else found
+    return record.model, record.method.label, json.dumps(settled(record.config), sort_keys=True, ensure_ascii=False)
 
 
 def _row(finished: list[Record], failed: list[Record], variant: str) -> Row:
@@ -150,32 +141,3 @@ def _failure(record: Record, variant: str, alone: bool) -> Failure:
     return Failure(
         record.run_id, record.path, record.model, record.method.label, variant, family, record.seed, error, alone
     )  # fmt: skip
-
-
-def _variants(configs: Mapping[tuple[str, str, str], Mapping[str, Any]]) -> dict[tuple[str, str, str], str]:
-    """What tells configurations with equal labels apart: the settings in which they differ."""
-    namesakes: dict[tuple[str, str], list[tuple[str, str, str]]] = defaultdict(list)
-    for key in configs:
-        namesakes[key[:2]].append(key)
-    variants = {}
-    for keys in namesakes.values():
-        flat = {key: _flat(_settled(configs[key])) for key in keys}
-        names = sorted({name for settings in flat.values() for name in settings})
-        differing = [name for name in names if len({flat[key].get(name) for key in keys}) > 1]
-        for key in keys:
-            variants[key] = ", ".join(f"{name}={flat[key][name]}" for name in differing if name in flat[key])
-    return variants
-
-
-def _flat(value: Any, prefix: str = "") -> dict[str, str]:
-    if isinstance(value, Mapping) and value:
-        parts = (_flat(item, f"{prefix}.{name}" if prefix else str(name)) for name, item in value.items())
-        return {name: text for part in parts for name, text in part.items()}
-    if isinstance(value, Mapping | list | tuple):
-        return {prefix: json.dumps(value, ensure_ascii=False)}
-    return {prefix: _shown(value)}
-
-
-@lru_cache(maxsize=4096, typed=True)  # rows have most of their settings in common
-def _shown(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,6 +1,6 @@
 """``assert_equivariant``: the measurement as a test, for users' own suites."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -25,6 +25,8 @@ def assert_equivariant(
     tolerance: float | None = None,
     num_samples: int | None = None,
     generator: torch.Generator | None = None,
+    *,
+    names: Mapping[str, str] | None = None,
 ) -> EquivarianceReport:
     """Raise AssertionError unless a model is equivariant to a group on the given inputs.
 
@@ -40,14 +42,15 @@ def assert_equivariant(
     Returns:
         The report, for further checks.
     """
+    parsed = Signature.parse(signature, names)
     state = None if generator is None else generator.get_state()
-    report = equivariance_error(model, inputs, signature, group, num_samples, generator)
+    report = equivariance_error(model, inputs, parsed, group, num_samples, generator)
     limit = tolerance_of(report.dtype, tolerance)
     if report.worst <= limit:
         return report
     if generator is not None and state is not None:
         generator.set_state(state)  # to draw the same elements again
-    elements, parsed = elements_to_try(group_by_name(group), num_samples, generator), Signature.parse(signature)
+    elements = elements_to_try(group_by_name(group), num_samples, generator)
     worst = elements[report.worst_element : report.worst_element + 1]
     if report.worst_by_size <= limit and check_precision(model, inputs, parsed, worst).shrinks:
         return report

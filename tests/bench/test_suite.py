@@ -24,6 +24,17 @@ def labels(suite):
     return [run.title for run in suite.runs]
 
 
+def test_a_wrong_item_of_a_list_is_said_once(suite_file):
+    wrong = complaints(suite_file("- {model: egnn, seeds: [1.5]}\n"))
+    assert len(wrong) == 1
+    assert "seeds[0]': expected a valid integer, got a number with a fractional part; got 1.5" in wrong[0]
+
+
+def test_seeds_and_single_configurations_need_no_variant(suite_file):
+    suite = read_suite(suite_file("- {model: [egnn, gnn], seeds: [0, 1]}\n"))
+    assert {run.variant for run in suite.runs} == {""}
+
+
 def test_lists_expand_to_sweeps_in_order(suite_file):
     suite = read_suite(
         suite_file("""\
@@ -35,7 +46,7 @@ def test_lists_expand_to_sweeps_in_order(suite_file):
     )
     ways = ("none", "REMUL β=0.1 SO(3)", "REMUL β=10 SO(3)")
     assert labels(suite) == [
-        *(f"gnn · {way} · seed 0" for _ in (8, 16) for way in ways),
+        *(f"gnn (model.width={width}) · {way} · seed 0" for width in (8, 16) for way in ways),
         *(f"mlp · {way} · seed 0" for way in ways),
         "egnn · none · seed 3",
         "egnn · none · seed 4",

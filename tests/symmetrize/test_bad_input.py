@@ -235,8 +235,10 @@ def test_options_of_frames():
     for frame, message in (
         ({"name": "sorting", "budjet": 7}, "Unknown option of frame 'sorting' 'budjet'. Did you mean 'budget'"),
         ({"name": "sort"}, "Unknown frame 'sort'. Did you mean 'sorting'"),
-        ({}, "Unknown frame 'None'"),
-        (["sorting"], "Unknown frame"),
+        ({}, "frame= takes a Frame or a name, got None"),
+        (["sorting"], r"frame= takes a Frame or a name, got \['sorting'\]"),
+        (ge.symmetrize.PCAFrame, r"got the class PCAFrame: build it \(PCAFrame\(group\)\)"),
+        (dict, "got the class dict: it must be a subclass of geoequiv.symmetrize.Frame"),
     ):
         with pytest.raises(GroupError, match=message):
             ge.FrameAveraging(nn.Identity(), "x: node -> x: node", "S(5)", frame)

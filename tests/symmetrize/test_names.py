@@ -99,10 +99,32 @@ def test_a_mask_of_padding():
     with pytest.raises(SignatureError, match=r"'key_padding_mask' is, torch.bool .* real nodes, or of padding"):
         ge.FrameAveraging(Attention(), SIGNATURE, "SE(3)")(**x)
     with pytest.raises(SignatureError, match=r"'key_padding_mask: ~mask' or .*~mask = True for padding"):
-        ge.equivariance_error(Attention(), x, SIGNATURE, "SE(3)")  # takes no names=: the signature says it
+        ge.equivariance_error(Attention(), x, SIGNATURE, "SE(3)")
     assert ge.equivariance_error(averaged, x, SIGNATURE, "SE(3)").relative < 1e-5
     with pytest.raises(BatchError, match="'key_padding_mask' is declared to be a mask of padding"):
         averaged(x["pos"], x["key_padding_mask"].double())
+
+
+MEASURES = {
+    "equivariance_error": lambda *args, **more: ge.equivariance_error(*args, **more).worst,
+    "invariance_error": lambda *args, **more: ge.invariance_error(*args, **more).worst,
+    "worst_case": lambda *args, **more: ge.worst_case(*args, **more).value,
+    "certify": lambda *args, **more: ge.certify(*args, **more).errors.worst,
+    "lie_derivative": lambda *args, **more: ge.lie_derivative(*args, **more).norm,
+    "assert_equivariant": lambda *args, **more: assert_equivariant(*args, 10.0, **more).worst,
+    "discover_symmetry": lambda model, x, signature, group, **more: ge.discover_symmetry(
+        model, x, signature, [group], **more
+    )[group],
+}
+
+
+@pytest.mark.parametrize("name", MEASURES)
+def test_measures_take_the_declarations_that_their_error_shows(name):
+    x, measure = ragged(), MEASURES[name]
+    with pytest.raises(SignatureError, match=r"Wrappers and measures take .*names=\{'edges': 'edge_index'\}"):
+        measure(on_edges, x, SIGNATURE, "SO(3)")
+    found = measure(on_edges, x, SIGNATURE, "SO(3)", names={"edges": "edge_index"})
+    assert found == measure(on_edges, x, "pos: point, edges: edge_index -> pos: point", "SO(3)")
 
 
 def test_a_mask_that_the_model_does_not_take_is_for_the_frame():

@@ -70,8 +70,15 @@ def frame_class(name: Any) -> Callable[..., Any]:
     """
     if isinstance(name, str) and name in FRAMES:
         return FRAMES[name]
-    if not isinstance(name, str) or ":" not in name:
-        raise GroupError(f"{unknown('frame', str(name), FRAMES)} Your own frame is written 'package.module:Class'.")
+    if isinstance(name, type):
+        todo = "it must be a subclass of geoequiv.symmetrize.Frame"
+        if issubclass(name, Frame):
+            todo = f"build it ({name.__name__}(group))"
+        raise GroupError(f"frame= takes a Frame or a name, got the class {name.__name__}: {todo}.")
+    if not isinstance(name, str):
+        raise GroupError(f"frame= takes a Frame or a name, got {name!r} of type {type(name).__name__}.")
+    if ":" not in name:
+        raise GroupError(f"{unknown('frame', name, FRAMES)} Your own frame is written 'package.module:Class'.")
     try:
         found = import_object("frame", name)
     except GeoequivError as error:
