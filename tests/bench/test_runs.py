@@ -260,12 +260,14 @@ def test_a_killed_suite_resumes_to_the_same_records(suite_file, data_dir, jobs):
     command = [sys.executable, "-m", "geoequiv", "run", str(path), "--output", "cut", "--data-dir", str(data_dir)]
     with open("cut.log", "w") as log:
         slow = {**os.environ, "GEOEQUIV_TEST_SLEEP": "0.1"}
-        process = subprocess.Popen([*command, "--jobs", str(jobs)], env=slow, stdout=log, stderr=log)
+        process = subprocess.Popen(
+            [*command, "--jobs", str(jobs)], env=slow, stdout=log, stderr=log, start_new_session=True
+        )
         deadline = time.monotonic() + 120
         while not list(Path("cut").glob("*/checkpoint.ckpt")) and time.monotonic() < deadline:
             assert process.poll() is None, Path("cut.log").read_text()
             time.sleep(0.02)
-        process.send_signal(signal.SIGKILL)
+        os.killpg(process.pid, signal.SIGKILL)  # the workers too: a run that one still holds is waited for
         process.wait()
     assert numbers("cut") == {}
     assert list(Path("cut").glob("*/checkpoint.ckpt"))

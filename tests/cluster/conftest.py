@@ -26,7 +26,7 @@ train: {epochs: 6, batch_size: 16, lr: 1e-2, checkpoint_seconds: 1e6, schedule: 
 evaluate: {num_items: 4, num_samples: 2, batch_size: 8, repeats: 1}
 seeds: [0, 1]
 entries:
-  - model: my_models:Slow
+  - model: cluster_models:Slow
     symmetry:
       - none
       - augmentation: {group: SO(3)}
@@ -129,7 +129,7 @@ def place(tmp_path_factory) -> Place:
     """The suite, with its uninterrupted runs in the folder "whole"."""
     folder = tmp_path_factory.mktemp("cluster")
     (folder / "suite.yaml").write_text(SUITE)
-    (folder / "my_models.py").write_text(MODELS)
+    (folder / "cluster_models.py").write_text(MODELS)
     found = Place(folder, folder / "data")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     found.run("whole")

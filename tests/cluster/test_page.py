@@ -19,7 +19,7 @@ def test_the_page_line_by_line(slurm, place, tmp_path):
     (tmp_path / "configs").mkdir()
     suite = (place.folder / "suite.yaml").read_text().replace("name: tiny", "name: scale")
     (tmp_path / "configs/scale.yaml").write_text(suite)
-    (tmp_path / "my_models.py").write_text((place.folder / "my_models.py").read_text())
+    (tmp_path / "cluster_models.py").write_text((place.folder / "cluster_models.py").read_text())
     (tmp_path / "geoequiv").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m geoequiv "$@"\n')
     (tmp_path / "geoequiv").chmod(0o755)
     settings = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "GEOEQUIV_DATA": str(place.data)}
