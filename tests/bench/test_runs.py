@@ -19,6 +19,7 @@ from geoequiv.bench.suite_run import run_suite
 from geoequiv.errors import DataError, RunError
 from geoequiv.measurements import timing
 from geoequiv.records import read
+from geoequiv.records.locking import holder_of
 from geoequiv.records.run_directory import read_record
 from geoequiv.records.store import Store
 from geoequiv.session import Session
@@ -260,15 +261,18 @@ def test_a_killed_suite_resumes_to_the_same_records(suite_file, data_dir, jobs):
     command = [sys.executable, "-m", "geoequiv", "run", str(path), "--output", "cut", "--data-dir", str(data_dir)]
     with open("cut.log", "w") as log:
         slow = {**os.environ, "GEOEQUIV_TEST_SLEEP": "0.1"}
-        process = subprocess.Popen(
-            [*command, "--jobs", str(jobs)], env=slow, stdout=log, stderr=log, start_new_session=True
-        )
+        process = subprocess.Popen([*command, "--jobs", str(jobs)], env=slow, stdout=log, stderr=log)
         deadline = time.monotonic() + 120
         while not list(Path("cut").glob("*/checkpoint.ckpt")) and time.monotonic() < deadline:
             assert process.poll() is None, Path("cut.log").read_text()
             time.sleep(0.02)
-        os.killpg(process.pid, signal.SIGKILL)  # the workers too: a run that one still holds is waited for
+        process.send_signal(signal.SIGKILL)
         process.wait()
+    # a run that a worker of the killed command still holds would be waited for; workers end within a second
+    free = 0
+    while free < 60 and time.monotonic() < deadline:
+        free = 0 if any(map(holder_of, Path("cut").glob("[0-9a-f]*/"))) else free + 1
+        time.sleep(0.02)
     assert numbers("cut") == {}
     assert list(Path("cut").glob("*/checkpoint.ckpt"))
     with pytest.raises(RunError, match=r"were interrupted in 'cut': .*Pass --resume"):
