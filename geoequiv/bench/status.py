@@ -9,6 +9,7 @@ from pathlib import Path
 from geoequiv.bench.dry_run import duration, seconds_an_epoch, seconds_of
 from geoequiv.bench.messages import last_line
 from geoequiv.bench.spec import RunSpec
+from geoequiv.bench.suite import told_apart
 from geoequiv.errors import DataError
 from geoequiv.files import write_file
 from geoequiv.records.index import key
@@ -67,7 +68,7 @@ def written_runs(root: Path) -> tuple[RunSpec, ...]:
             found |= {spec.run_id: spec for spec in specs if spec.run_id not in found}
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(f"Cannot read the runs of a suite in '{path}': {error}.") from error
-    return tuple(found.values())
+    return told_apart(tuple(found.values()))
 
 
 def status_of(root: Path) -> tuple[RunStatus, ...]:

@@ -53,6 +53,15 @@ def test_every_state_is_told(suite_file, tmp_path, data_dir, capsys, monkeypatch
     assert {each.spec: each for each in status_of(root)}[second].state == "to do"  # nothing was saved
 
 
+def test_runs_that_differ_in_options_are_told_apart(suite_file, tmp_path):
+    suite = read_suite(suite_file("- {model: {name: egnn, depth: [1, 2]}}\n"))
+    (tmp_path / "out").mkdir()
+    write_runs(tmp_path / "out", suite.name, suite.runs)
+    titles = [each.spec.title for each in status_of(tmp_path / "out")]
+    assert titles == [spec.title for spec in suite.runs]
+    assert "egnn (model.depth=2)" in titles[1]
+
+
 def test_time_left(suite_file):
     spec = read_suite(suite_file("- {model: linear}")).runs[0]
     since = datetime.fromisoformat("2026-01-01T00:00:00+00:00")
