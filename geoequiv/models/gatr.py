@@ -11,14 +11,12 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from geoequiv.errors import SignatureError
 from geoequiv.fields import Signature
 from geoequiv.models.layers.cloud import GEOMETRIC, Cloud, SignatureAdapter
-from geoequiv.models.layers.geometric_algebra import bilinear
+from geoequiv.models.layers.geometric_algebra import GRADES, bilinear
 from geoequiv.models.layers.multivector_distances import key_features, query_features
 from geoequiv.models.layers.padding import Padding
 from geoequiv.ranges import NonNegativeInt, PositiveInt, check_ranges
 
 TINY = 1e-2  # of the published norm and of the published 1/w in the distance-aware attention (there .001)
-#: grade of each component of Cl(3); those that e0 is multiplied to are one grade higher
-GRADES = (0, 1, 1, 1, 2, 2, 2, 3)
 
 
 @check_ranges

@@ -134,25 +134,15 @@ class PublishedGATr(nn.Module):
 
     def _embedded(self, cloud: Cloud) -> Tensor:
         """The k-th scalar, point and vector of each node summed as multivectors, ``[n, 16, inputs]``."""
-        points, vectors, scalars = (
-            cloud.points.flatten(0, -3),
-            cloud.vectors.flatten(0, -3),
-            cloud.scalars.flatten(0, -2),
-        )
-        several = [
-            F.pad(values, (0, 0, 0, self.inputs - values.shape[-2])).mT  # [n, 3, inputs]
-            for values in (points, vectors)
-        ]
-        numbers = F.pad(scalars, (0, self.inputs - scalars.shape[-1]))
-        ones = [
-            F.pad(values.new_ones(len(values), values.shape[-2]), (0, self.inputs - values.shape[-2]))
-            for values in (points, vectors)
-        ]
-        none = torch.zeros_like(several[0])
-        parts = [
-            (numbers + ones[1]).unsqueeze(1), none, none, ones[0].unsqueeze(1),
-            torch.zeros_like(numbers).unsqueeze(1), several[1] / 2, several[0], torch.zeros_like(numbers).unsqueeze(1),
-        ]  # fmt: skip
+        points, vectors = (each.flatten(0, -3).mT for each in (cloud.points, cloud.vectors))  # [n, 3, ·]
+        scalars = cloud.scalars.flatten(0, -2).unsqueeze(1)  # [n, 1, ·]
+
+        def wide(values: Tensor) -> Tensor:
+            return F.pad(values, (0, self.inputs - values.shape[-1]))
+
+        weights, units = (wide(torch.ones_like(each[:, :1])) for each in (points, vectors))
+        none = torch.zeros_like(weights)
+        parts = [wide(scalars) + units, none.expand(-1, 6, -1), weights, none, wide(vectors) / 2, wide(points), none]
         return torch.cat(parts, 1)
 
     def _points(self, found: Tensor) -> Tensor:
@@ -184,10 +174,7 @@ class PublishedBlock(nn.Module):
         """``[16, channels, n]`` and ``[n, width]`` → the same.
 
         Args:
-            multivectors: of all nodes of all clouds.
-            scalars: of the same.
-            nodes: N, of a cloud with its padding.
-            visible: ``[clouds, 1, 1, N]``, True where a node is real, or None.
+            multivectors, scalars, nodes, visible: as of `MultiQueryAttention`.
             orientation: ``[n]``, the reference of joins.
         """
         update, change = self.attention(*normalised(multivectors, scalars), nodes, visible)

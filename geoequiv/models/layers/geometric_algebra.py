@@ -20,6 +20,8 @@ from torch import Tensor
 
 #: blades of Cl(3) as factors, in the order of the components
 SPATIAL = ((), (1,), (2,), (3,), (2, 3), (3, 1), (1, 2), (1, 2, 3))
+#: grade of each component of Cl(3); those that e0 is multiplied to are one grade higher
+GRADES = tuple(len(blade) for blade in SPATIAL)
 BLADES = SPATIAL + tuple((0, *blade) for blade in SPATIAL)
 INDEX = {tuple(sorted(blade)): component for component, blade in enumerate(BLADES)}
 TERMS = 8  # that are summed as slabs, before the sums are put together

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from geoequiv.models.layers.geometric_algebra import bilinear
+from geoequiv.models.layers.geometric_algebra import GRADES, bilinear
 from geoequiv.models.layers.multivector_distances import key_features, query_features
 
 Init = Literal["default", "small", "almost_unit_scalar"]
@@ -19,8 +19,6 @@ SCHEMES: dict[str, tuple[float, float, float]] = {
 FACTORS = (1.0, 4.0, 6.0, 2.0, 0.5, 0.5, 1.5, 1.5, 0.5)
 #: components that a projection to a grade keeps, and that a multiplication by e0 reaches: squared norms of the maps
 SIZES = (1.0, 4.0, 6.0, 4.0, 1.0, 1.0, 3.0, 3.0, 1.0)
-#: grade of each component of Cl(3); those that e0 is multiplied to are one grade higher
-GRADES = (0, 1, 1, 1, 2, 2, 2, 3)
 LEAST_SQUARE = 0.01  # of the norm
 EPSILON = 1e-3  # of the distance-aware attention
 
@@ -161,9 +159,8 @@ class MultiQueryAttention(nn.Module):
     def __init__(self, channels: int, width: int, heads: int) -> None:
         super().__init__()
         self.heads, self.channels, self.width = heads, max(2 * channels // heads, 1), max(2 * width // heads, 4)
-        size = self.channels, width, self.width
         self.query = MultivectorLinear(channels, heads * self.channels, width, heads * self.width)
-        self.key, self.value = (MultivectorLinear(channels, size[0], size[1], size[2]) for _ in range(2))
+        self.key, self.value = (MultivectorLinear(channels, self.channels, width, self.width) for _ in range(2))
         self.out = MultivectorLinear(heads * self.channels, channels, heads * self.width, width, init="small")
         self.log_weight = nn.Parameter(torch.zeros(heads, 1, self.channels))
 
